@@ -1,0 +1,180 @@
+"""The Python interface: bars by symbol, as pandas, polars or Arrow.
+
+Not here: how a bar gets into the store, and how the store is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+from chandlery.errors import UsageError
+from chandlery.instruments import Instrument, resolve
+from chandlery.settings import Settings
+from chandlery.store.connect import Database
+from chandlery.store.read import READ, Span, read_bars
+from chandlery.timeframe import Timeframe, parse_moment, parse_range
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+Moment: TypeAlias = str | date | datetime
+Output: TypeAlias = Literal["pandas", "arrow", "polars"]
+
+_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
+_OUTPUTS = ("pandas", "arrow", "polars")
+
+
+class DataAPI:
+    """Reads bars. Safe to share between threads.
+
+    Every range is half-open, ``[start, end)``, in UTC: by the bar's start intraday, by the session's date (as 00:00 UTC)
+    for bars of a day and wider. A moment is an aware ``datetime``, a ``date`` (midnight UTC), or either as ISO 8601 text.
+
+    Args:
+        database: where to read; the installation's own by default (see ``Settings``).
+    """
+
+    def __init__(self, database: Database | None = None) -> None:
+        self._database = database or Database.open(Settings())
+
+    @overload
+    def get_ohlc(
+        self,
+        symbol: str,
+        start: Moment,
+        end: Moment,
+        timeframe: str = ...,
+        *,
+        as_of: Moment | None = ...,
+        columns: Sequence[str] = ...,
+        output: Literal["pandas"] = ...,
+    ) -> pd.DataFrame: ...
+    @overload
+    def get_ohlc(
+        self,
+        symbol: str,
+        start: Moment,
+        end: Moment,
+        timeframe: str = ...,
+        *,
+        as_of: Moment | None = ...,
+        columns: Sequence[str] = ...,
+        output: Literal["arrow"],
+    ) -> pa.Table: ...
+    @overload
+    def get_ohlc(
+        self,
+        symbol: str,
+        start: Moment,
+        end: Moment,
+        timeframe: str = ...,
+        *,
+        as_of: Moment | None = ...,
+        columns: Sequence[str] = ...,
+        output: Literal["polars"],
+    ) -> pl.DataFrame: ...
+    def get_ohlc(
+        self,
+        symbol: str,
+        start: Moment,
+        end: Moment,
+        timeframe: str = "1d",
+        *,
+        as_of: Moment | None = None,
+        columns: Sequence[str] = _COLUMNS,
+        output: Output = "pandas",
+    ) -> Any:
+        """Return the bars of one symbol that start in ``[start, end)``, oldest first.
+
+        Args:
+            symbol: canonical symbol, or a ticker that named the instrument within the range (``FB`` in 2013).
+            start: inclusive.
+            end: exclusive.
+            timeframe: ``1m 5m 15m 30m 1h 4h 1d 1w 1mo``.
+            as_of: return the values that were known at that time, instead of the present ones.
+            columns: which, in this order, of ``open high low close volume vwap trades source known_at``.
+            output: ``pandas``: indexed by ``ts``; ``arrow`` or ``polars``: with ``ts`` as the first column.
+
+        Raises:
+            UnknownSymbolError: no instrument goes by that name in the range.
+            UsageError: any other argument is wrong; the text names it and what is allowed.
+        """
+        table, _ = self._read([symbol], start, end, timeframe, as_of, columns, output)
+        return _convert(table.drop_columns("symbol"), output, index="ts")
+
+    def get_multi_symbol(
+        self,
+        symbols: Sequence[str],
+        start: Moment,
+        end: Moment,
+        timeframe: str = "1d",
+        *,
+        as_of: Moment | None = None,
+        columns: Sequence[str] = _COLUMNS,
+        output: Output = "pandas",
+    ) -> Any:  # noqa: ANN401 - by ``output``
+        """Return the bars of several symbols that start in ``[start, end)``, in one read.
+
+        Arguments and errors as in ``get_ohlc``. The result is sorted by symbol, in the order asked for, and time; with
+        ``pandas`` it is indexed by ``(symbol, ts)``, otherwise these are the first columns. Each row bears the symbol it
+        was asked for by.
+        """
+        if isinstance(symbols, str):
+            raise UsageError(f"symbols={symbols!r} is a single text; write [{symbols!r}]")
+        table, instruments = self._read(symbols, start, end, timeframe, as_of, columns, output)
+        if [i.instrument_id for i in instruments] != sorted(i.instrument_id for i in instruments):
+            table = _in_order(table, symbols)
+        return _convert(table, output, index=["symbol", "ts"])
+
+    def _read(
+        self,
+        symbols: Sequence[str],
+        start: Moment,
+        end: Moment,
+        timeframe: str,
+        as_of: Moment | None,
+        columns: Sequence[str],
+        output: str,
+    ) -> tuple[pa.Table, list[Instrument]]:
+        if output not in _OUTPUTS:
+            raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
+        unknown = [name for name in columns if name not in READ.names[2:]]
+        if unknown:
+            raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(READ.names[2:])}")
+        width = Timeframe.parse(timeframe)
+        first, last = parse_range(start, end)
+        moment = None if as_of is None else parse_moment(as_of, name="as_of")
+        with self._database.connection() as connection:
+            instruments = [resolve(connection, symbol, first, last) for symbol in symbols]
+        names: dict[int, str] = {}
+        for symbol, instrument in zip(symbols, instruments, strict=True):
+            if names.setdefault(instrument.instrument_id, symbol) != symbol:
+                raise UsageError(f"symbols {names[instrument.instrument_id]!r} and {symbol!r} are the same instrument")
+        spans = [Span(instrument.instrument_id, first, last) for instrument in instruments]
+        table = read_bars(self._database, width, spans, names, as_of=moment)
+        return table.select(["symbol", "ts", *columns]), instruments
+
+
+def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+
+    rank = {symbol: place for place, symbol in enumerate(symbols)}
+    column = table["symbol"].combine_chunks()
+    places = np.array([rank.get(name, 0) for name in column.dictionary.to_pylist()], np.int64)
+    order = np.argsort(places[column.indices.to_numpy()], kind="stable") if len(column) else np.empty(0, np.int64)
+    return table.take(pa.array(order))
+
+
+def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:  # noqa: ANN401
+    if output == "arrow":
+        return table
+    if output == "polars":
+        import polars as pl  # noqa: PLC0415 - only for those who ask for it
+
+        return pl.from_arrow(table)
+    return table.to_pandas().set_index(index)

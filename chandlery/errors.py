@@ -1,0 +1,89 @@
+"""Every error Chandlery raises on purpose, in one tree.
+
+ChandleryError
+├── UsageError              a caller's argument is wrong (also a ValueError)
+│   ├── UnknownSymbolError      no instrument goes by that name at that time
+│   └── AmbiguousSymbolError    a ticker names more than one instrument in the range
+├── ConfigurationError      a file or variable of the installation is wrong
+├── ProviderError           a provider did not deliver
+│   ├── ProviderAuthError       key missing, wrong or not entitled
+│   ├── ProviderNotFoundError   the provider does not know the symbol
+│   ├── ProviderRateLimitError  asked too often; carries ``retry_after``
+│   ├── ProviderTransientError  try again later
+│   └── ProviderBadDataError    the answer cannot be read as bars
+├── GateError               the gate refused what was offered
+└── StoreError              the database is unreachable, not set up or refused a write
+
+Not here: how an error becomes an exit code (``cli``) or a red run (``assets``).
+"""
+
+from __future__ import annotations
+
+
+class ChandleryError(Exception):
+    """Base of every error raised on purpose; its text tells a person what to do."""
+
+
+class UsageError(ChandleryError, ValueError):
+    """An argument is wrong. The text names it, what was given and what is allowed."""
+
+
+class UnknownSymbolError(UsageError):
+    """No instrument goes by that name (at that time)."""
+
+
+class AmbiguousSymbolError(UsageError):
+    """A ticker names more than one instrument within the range asked for."""
+
+
+class ConfigurationError(ChandleryError):
+    """A configuration file or an environment variable is wrong."""
+
+
+class ProviderError(ChandleryError):
+    """A provider did not deliver. Never carries a credential.
+
+    Args:
+        message: what went wrong and what to do.
+        provider: the provider's name.
+        symbol: the symbol concerned, where there is one.
+    """
+
+    def __init__(self, message: str, *, provider: str, symbol: str | None = None) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.symbol = symbol
+
+
+class ProviderAuthError(ProviderError):
+    """The key is missing, wrong, or not entitled to what was asked."""
+
+
+class ProviderNotFoundError(ProviderError):
+    """The provider does not know the symbol."""
+
+
+class ProviderRateLimitError(ProviderError):
+    """Asked too often; ``retry_after`` is the provider's own advice in seconds, where it gave one."""
+
+    def __init__(
+        self, message: str, *, provider: str, symbol: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, provider=provider, symbol=symbol)
+        self.retry_after = retry_after
+
+
+class ProviderTransientError(ProviderError):
+    """A failure that is expected to pass: time-outs, dropped connections, 5xx."""
+
+
+class ProviderBadDataError(ProviderError):
+    """The provider's answer cannot be read as bars."""
+
+
+class GateError(ChandleryError):
+    """The gate refused what was offered; it waits in quarantine."""
+
+
+class StoreError(ChandleryError):
+    """The database cannot be reached, is not set up, or refused a write."""

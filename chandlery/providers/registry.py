@@ -1,0 +1,125 @@
+"""Makes a provider from its configuration: the only place that reads a provider's keys, and only when one is made.
+
+Vendor modules are imported here, when needed. Another package adds a kind by an entry point of group
+``chandlery.providers`` that names a ``ProviderFactory``. Not here: what ``providers.yaml`` may say (``config``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from pydantic import SecretStr, ValidationError
+
+from chandlery.document import findings, key_path, one_of
+from chandlery.errors import ConfigurationError, ProviderAuthError
+from chandlery.providers.base import Provider
+from chandlery.providers.config import (
+    GROUP,
+    OPTIONS,
+    FilesOptions,
+    ProvidersConfig,
+    SampleOptions,
+    SimulatedOptions,
+    provider_kinds,
+)
+
+
+class ProviderFactory(Protocol):
+    """What an entry point of group ``chandlery.providers`` names; the entry point's name is the kind."""
+
+    def __call__(
+        self, name: str, *, options: Mapping[str, object], keys: Mapping[str, SecretStr], calendars: Mapping[str, str]
+    ) -> Provider:
+        """Make the provider.
+
+        Args:
+            name: as in ``providers.yaml``.
+            options: as in ``providers.yaml``, overridden by the caller's.
+            keys: the values of the variables that ``key_env`` names.
+            calendars: calendar by symbol, of the symbols that will be asked for.
+
+        Raises:
+            UsageError: an option is unknown or wrong.
+        """
+        ...
+
+
+def build_provider(
+    name: str,
+    config: ProvidersConfig,
+    *,
+    options: Mapping[str, object] | None = None,
+    calendars: Mapping[str, str] | None = None,
+) -> Provider:
+    """Make the provider called ``name``.
+
+    Args:
+        name: as in ``providers.yaml``.
+        config: what that file says.
+        options: override the file's, one by one. A relative ``path`` given here counts from the working directory; one
+            in the file counts from the project, the folder that holds the file's folder.
+        calendars: calendar by symbol, for a provider that must know when a market is open.
+
+    Raises:
+        ConfigurationError: no provider is called so, or an option is unknown or wrong.
+        ProviderAuthError: a variable that should hold a key is not set.
+    """
+    provider = config.provider(name)
+    merged = {**provider.options, **(options or {})}
+    if config.path and "path" in provider.options and "path" not in (options or {}):
+        merged["path"] = config.path.absolute().parent.parent / str(provider.options["path"])
+    if provider.kind in OPTIONS:
+        return _build_own(name, provider.kind, merged, calendars or {})
+    keys = {key: _read_key(name, variable) for key, variable in provider.key_env.items()}
+    return _load_factory(name, provider.kind)(name, options=merged, keys=keys, calendars=calendars or {})
+
+
+def _build_own(name: str, kind: str, options: Mapping[str, Any], calendars: Mapping[str, str]) -> Provider:
+    try:
+        checked = OPTIONS[kind].model_validate(options)
+    except ValidationError as error:
+        text = "; ".join(f"{key_path(at)}: {what}" for at, what in findings(error))
+        raise ConfigurationError(f"options of provider {name!r}: {text}") from None
+    match checked:
+        case FilesOptions(path=Path() as path):
+            from chandlery.providers.files import FilesProvider  # noqa: PLC0415 - only where it is used
+
+            return FilesProvider(
+                path.expanduser(),
+                tz=checked.tz,
+                epoch_unit=checked.epoch_unit,
+                ignore_columns=checked.ignore_columns,
+            )
+        case FilesOptions():
+            raise ConfigurationError(
+                f"provider {name!r} has no folder; give --path DIR or set providers.{name}.options.path in providers.yaml"
+            )
+        case SampleOptions():
+            from chandlery.providers.sample import SampleProvider  # noqa: PLC0415 - only where it is used
+
+            return SampleProvider()
+        case SimulatedOptions(seed=seed):
+            from chandlery.providers.simulated import SimulatedProvider  # noqa: PLC0415 - only where it is used
+
+            return SimulatedProvider(seed=seed, calendars=calendars)
+    raise AssertionError(f"kind {kind!r} has options but nothing that makes it")
+
+
+def _load_factory(name: str, kind: str) -> ProviderFactory:
+    found = tuple(entry_points(group=GROUP, name=kind))
+    if not found:
+        raise ConfigurationError(
+            f"kind {kind!r} of provider {name!r} is not installed; there are: {one_of(provider_kinds(), kind)}"
+        )
+    return cast("ProviderFactory", found[0].load())
+
+
+def _read_key(name: str, variable: str) -> SecretStr:
+    value = os.environ.get(variable, "")
+    if not value:
+        raise ProviderAuthError(f"provider {name!r} needs the environment variable {variable}", provider=name)
+    return SecretStr(value)

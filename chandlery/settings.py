@@ -1,0 +1,50 @@
+"""Where things are and how to reach the database: read from the environment once, at the edge.
+
+Not here: which instruments and providers there are (``config``), and any secret of a provider (``providers.registry``).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of an installation. Each is an environment variable with the prefix ``CHANDLERY_``.
+
+    Attributes:
+        project: the folder with ``config/``; by default the nearest folder above the working directory that has
+            ``config/universe.yaml``, otherwise the checkout this package was imported from.
+        home: where the embedded database, Dagster's files and reports live; ``.chandlery`` in the project by default.
+        database_url: a PostgreSQL 15 or newer (``postgresql://user:password@host/name``); without it the embedded
+            server is used.
+        config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CHANDLERY_", frozen=True, extra="ignore")
+
+    project: Path = Field(default_factory=lambda: _find_project(Path.cwd()))
+    home_override: Path | None = Field(default=None, alias="CHANDLERY_HOME")
+    config_override: Path | None = Field(default=None, alias="CHANDLERY_CONFIG")
+    database_url: SecretStr | None = None
+
+    @cached_property
+    def home(self) -> Path:
+        """Folder for everything this installation writes."""
+        return (self.home_override or self.project / ".chandlery").expanduser().absolute()
+
+    @cached_property
+    def config(self) -> Path:
+        """Folder with the configuration files."""
+        return (self.config_override or self.project / "config").expanduser().absolute()
+
+
+def _find_project(start: Path) -> Path:
+    for folder in (start, *start.parents):
+        if (folder / "config" / "universe.yaml").is_file():
+            return folder
+    checkout = Path(__file__).parent.parent
+    return checkout if (checkout / "config" / "universe.yaml").is_file() else start

@@ -1,0 +1,36 @@
+"""Who waits for whom: advisory locks by timeframe and instrument.
+
+Locks are taken in one order (timeframes from narrow to wide, then ids ascending) and held until the transaction ends,
+so nobody waits in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from chandlery.timeframe import Timeframe
+
+#: Keeps our locks apart from those of other applications in the same database.
+_NAMESPACE = 0x6368_0000
+
+
+def lock_instruments(
+    connection: psycopg.Connection, timeframe: Timeframe, ids: Sequence[int], *, shared: bool = False
+) -> None:
+    """Wait until nobody else publishes bars of ``timeframe`` for these instruments, and keep it so.
+
+    Must be called in a transaction. Holders of a ``shared`` lock do not exclude each other.
+    """
+    connection.execute(lock_statement(timeframe, ids, shared=shared))
+
+
+def lock_statement(timeframe: Timeframe, ids: Sequence[int], *, shared: bool = False) -> sql.Composed:
+    """Return the statement of ``lock_instruments``."""
+    return sql.SQL("SELECT {}({}::int4, id) FROM unnest({}::int4[]) AS id").format(
+        sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"),
+        sql.Literal(_NAMESPACE + timeframe.rank),
+        sql.Literal(sorted(ids)),
+    )

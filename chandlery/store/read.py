@@ -1,0 +1,109 @@
+"""Reading bars: from the store to Arrow, as they are now or as they were believed at any time.
+
+ADBC carries the rows, because it sits on the wire's own speed limit. Not here: symbols, defaults and output formats
+(``api``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from psycopg import sql
+
+from chandlery.schema import BARS, TS, VALUES
+from chandlery.store.connect import Database
+from chandlery.store.locks import lock_statement
+from chandlery.store.queries import query
+from chandlery.timeframe import Timeframe
+
+#: What a read returns; ``schema.BARS`` and when each row's values were learned.
+READ = BARS.append(pa.field("known_at", TS))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bars of one instrument that start in ``[start, end)``, UTC."""
+
+    instrument_id: int
+    start: datetime
+    end: datetime
+
+
+def read_bars(
+    database: Database,
+    timeframe: Timeframe,
+    spans: Sequence[Span],
+    names: dict[int, str],
+    *,
+    as_of: datetime | None = None,
+) -> pa.Table:
+    """Return the bars of ``spans``, sorted by (instrument_id, ts).
+
+    Args:
+        database: where they are.
+        timeframe: of the bars.
+        spans: disjoint where they are of the same instrument.
+        names: the symbol to show for each instrument.
+        as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
+            The read waits for publications that began before, so that it gives the same answer ever after.
+
+    Returns:
+        Table of schema ``READ``.
+    """
+    if not spans:
+        return READ.empty_table()
+    first, last = min(span.start for span in spans), max(span.end for span in spans)
+    parts: dict[str, sql.Composable] = {
+        "bars": sql.Identifier("market", timeframe.table),
+        "first": sql.Literal(first),
+        "last": sql.Literal(last),
+        "wanted": _wanted(spans),
+    }
+    if as_of is None:
+        statement = query("read_bars").format(**parts)
+        return _named(database, database.fetch_arrow(statement), names)
+    parts |= {"as_of": sql.Literal(as_of), "timeframe": sql.Literal(timeframe.value)}
+    statement = query("read_bars_as_of").format(**parts)
+    lock = lock_statement(timeframe, [span.instrument_id for span in spans], shared=True)
+    return _named(database, database.fetch_arrow(statement, before=lock), names)
+
+
+def _wanted(spans: Sequence[Span]) -> sql.Composable:
+    """Return the condition on ``b`` that picks ``spans``: simple where they share one range, so that it plans well."""
+    ids = sorted({span.instrument_id for span in spans})
+    if len({(span.start, span.end) for span in spans}) == 1:
+        if len(ids) == 1:
+            return sql.SQL("b.instrument_id = {}").format(sql.Literal(ids[0]))
+        return sql.SQL("b.instrument_id = ANY({}::int4[])").format(sql.Literal(ids))
+    return sql.SQL(
+        "EXISTS (SELECT FROM unnest({}::int4[], {}::timestamptz[], {}::timestamptz[]) AS w (id, start, stop)"
+        " WHERE w.id = b.instrument_id AND b.ts >= w.start AND b.ts < w.stop) AND b.instrument_id = ANY({}::int4[])"
+    ).format(
+        sql.Literal([span.instrument_id for span in spans]),
+        sql.Literal([span.start for span in spans]),
+        sql.Literal([span.end for span in spans]),
+        sql.Literal(ids),
+    )
+
+
+def _named(database: Database, rows: pa.Table, names: dict[int, str]) -> pa.Table:
+    """Replace ids by names."""
+    sources = database.source_names(rows["source"])
+    columns = {
+        "symbol": _decode(rows["instrument_id"], names),
+        "ts": rows["ts"].cast(TS),
+        **{name: rows[name] for name in VALUES},
+        "source": _decode(rows["source"], sources),
+        "known_at": rows["known_at"].cast(TS),
+    }
+    return pa.table([columns[name] for name in READ.names], schema=READ)
+
+
+def _decode(ids: pa.ChunkedArray, names: dict[int, str]) -> pa.DictionaryArray:
+    known = np.array(sorted(names), np.int64)
+    codes = np.searchsorted(known, ids.to_numpy())
+    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array([names[int(key)] for key in known], pa.string()))

@@ -1,0 +1,71 @@
+"""What may be a symbol, and what a symbol most likely stands for.
+
+Guesses go by the spelling alone; ``config/universe.yaml`` overrides them. Not here: which instruments exist
+(``config`` and ``instruments``).
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Literal, TypeAlias
+
+from chandlery.errors import UsageError
+
+AssetClass: TypeAlias = Literal["equity", "etf", "crypto", "fx", "future", "index"]
+
+MAX_LENGTH = 32
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+_ALLOWED = _ALPHANUMERIC | frozenset(".-_/:")
+
+_CRYPTO_SUFFIXES = ("-USD", "-USDT", "-BTC", "-ETH", "-PERP")
+_CURRENCIES = frozenset(
+    ("AUD", "CAD", "CHF", "CNH", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF")
+    + ("INR", "JPY", "MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "TRY", "USD", "ZAR")
+)
+_CALENDAR_OF_CLASS = {"crypto": "24/7", "fx": "24/5", "future": "CMES"}
+_CALENDAR_OF_SUFFIX = {
+    ".AX": "XASX",
+    ".DE": "XETR",
+    ".HK": "XHKG",
+    ".L": "XLON",
+    ".PA": "XPAR",
+    ".ST": "XSTO",
+    ".T": "XTKS",
+    ".TO": "XTSE",
+}
+
+
+def validate_symbol(text: str) -> str:
+    """Return ``text`` where it may be a symbol: 1 to 32 of ``A-Z a-z 0-9 . - _ / :``, one of them a letter or digit.
+
+    Raises:
+        UsageError: it is not, and why: the first character that is not allowed, or the length.
+    """
+    # Dagster itself lets a pipe sign through in a partition key and then corrupts it.
+    for position, character in enumerate(text, start=1):
+        if character not in _ALLOWED:
+            raise UsageError(
+                f"symbol {text!r} has {character!r} at position {position}; allowed are A-Z a-z 0-9 . - _ / :"
+            )
+    if not 1 <= len(text) <= MAX_LENGTH:
+        raise UsageError(f"symbol {text!r} has {len(text)} characters; allowed are 1 to {MAX_LENGTH}")
+    if _ALPHANUMERIC.isdisjoint(text):
+        raise UsageError(f"symbol {text!r} has no letter or digit; write one like AAPL, BRK.B or BTC/USD")
+    return text
+
+
+def default_asset_class(symbol: str) -> AssetClass:
+    """Return what ``symbol`` looks like: a pair of currencies, a pair with a coin, or else a share."""
+    name = symbol.upper()
+    legs = name.replace("-", "/").split("/")
+    if len(legs) == 2 and _CURRENCIES.issuperset(legs):
+        return "fx"
+    return "crypto" if "/" in name or name.endswith(_CRYPTO_SUFFIXES) else "equity"
+
+
+def default_calendar(symbol: str, asset_class: str) -> str:
+    """Return the calendar by which ``symbol`` most likely trades; for a share its suffix decides (``VOD.L``)."""
+    if asset_class in _CALENDAR_OF_CLASS:
+        return _CALENDAR_OF_CLASS[asset_class]
+    suffix = symbol[symbol.rfind(".") :].upper() if "." in symbol else ""
+    return _CALENDAR_OF_SUFFIX.get(suffix, "XNYS")

@@ -1,0 +1,169 @@
+"""Timeframes: how wide a bar is, how it is labelled, and which window (partition) it falls into.
+
+Not here: which minutes a market is open (``calendars``) and how bars are combined (``rollup``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from chandlery.errors import UsageError
+
+WindowKind: TypeAlias = Literal["month", "year"]
+
+_MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A partition's span of time.
+
+    Attributes:
+        key: ``"2024-01"`` for a month, ``"2024"`` for a year.
+        start: first instant, UTC, inclusive.
+        end: first instant after it, UTC, exclusive.
+    """
+
+    key: str
+    start: datetime
+    end: datetime
+
+
+class Timeframe(StrEnum):
+    """The width of a bar. Intraday bars start on the UTC grid; wider ones are labelled by their first session's date."""
+
+    M1 = "1m"
+    M5 = "5m"
+    M15 = "15m"
+    M30 = "30m"
+    H1 = "1h"
+    H4 = "4h"
+    D1 = "1d"
+    W1 = "1w"
+    MO1 = "1mo"
+
+    @classmethod
+    def parse(cls, text: str) -> Timeframe:
+        """Return the timeframe called ``text``, or raise ``UsageError`` naming those there are."""
+        try:
+            return cls(text)
+        except ValueError:
+            allowed = " ".join(cls)
+            raise UsageError(f"timeframe {text!r} is not known; allowed: {allowed}") from None
+
+    @property
+    def is_intraday(self) -> bool:
+        """Whether a bar is shorter than a day."""
+        return self.value in _MINUTES
+
+    @property
+    def is_ingested(self) -> bool:
+        """Whether bars of this width come from providers; the others are derived."""
+        return self in INGESTED
+
+    @property
+    def base(self) -> Timeframe:
+        """The ingested timeframe that this one is computed from (itself, where it is ingested)."""
+        return Timeframe.M1 if self.is_intraday else Timeframe.D1
+
+    @property
+    def microseconds(self) -> int:
+        """Width of the UTC grid on which bars start: the bar's own width intraday, one day otherwise."""
+        return _MINUTES.get(self.value, 1440) * 60_000_000
+
+    @property
+    def rank(self) -> int:
+        """Position from the narrowest (0) to the widest."""
+        return list(Timeframe).index(self)
+
+    @property
+    def window_kind(self) -> WindowKind:
+        """The span of one partition: a month for intraday bars, a year for the rest."""
+        return "month" if self.is_intraday else "year"
+
+    @property
+    def table(self) -> str:
+        """Name of the table in schema ``market`` that holds these bars."""
+        return f"bars_{self.value}"
+
+    def window_of(self, moment: datetime | date) -> Window:
+        """Return the window that holds ``moment`` (a bare date means midnight UTC)."""
+        if self.window_kind == "year":
+            return _window(f"{moment.year:04d}", moment.year, 1, 12)
+        return _window(f"{moment.year:04d}-{moment.month:02d}", moment.year, moment.month, 1)
+
+    def window(self, key: str) -> Window:
+        """Return the window called ``key`` (``2024-01`` or ``2024``); raise ``UsageError`` for anything else."""
+        parts = key.split("-")
+        try:
+            numbers = [int(part) for part in parts]
+            if len(numbers) != (2 if self.window_kind == "month" else 1):
+                raise ValueError
+            return self.window_of(date(numbers[0], numbers[1] if len(numbers) > 1 else 1, 1))
+        except ValueError:
+            shape = "YYYY-MM" if self.window_kind == "month" else "YYYY"
+            raise UsageError(f"window {key!r} of {self.value} is not of the form {shape}") from None
+
+    def windows(self, start: datetime, end: datetime) -> Iterator[Window]:
+        """Yield, oldest first, every window that touches ``[start, end)`` in UTC."""
+        moment = start
+        while moment < end:
+            window = self.window_of(moment)
+            yield window
+            moment = window.end
+
+
+INGESTED = (Timeframe.M1, Timeframe.D1)
+
+
+def derived_from(base: Timeframe) -> tuple[Timeframe, ...]:
+    """Return the timeframes computed from ``base``, narrowest first."""
+    return tuple(tf for tf in Timeframe if tf.base is base and tf is not base)
+
+
+def _window(key: str, year: int, month: int, months: int) -> Window:
+    start = datetime(year, month, 1, tzinfo=UTC)
+    after = month - 1 + months
+    return Window(key, start, datetime(year + after // 12, after % 12 + 1, 1, tzinfo=UTC))
+
+
+def parse_moment(value: str | date | datetime, *, name: str) -> datetime:
+    """Return ``value`` as an instant in UTC.
+
+    Args:
+        value: an aware datetime; a date, meaning midnight UTC; or either as ISO 8601 text.
+        name: the parameter's name, for the error.
+
+    Raises:
+        UsageError: the text is not ISO 8601, or a time of day carries no zone.
+    """
+    moment: date | datetime
+    if isinstance(value, str):
+        try:
+            moment = date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value)
+        except ValueError:
+            raise UsageError(
+                f"{name}={value!r} is not a date or time; write 2024-01-31 or 2024-01-31T14:30:00Z"
+            ) from None
+    else:
+        moment = value
+    if not isinstance(moment, datetime):
+        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    if moment.tzinfo is None:
+        raise UsageError(f"{name}={value!r} has no time zone; add one, for example {moment.isoformat()}+00:00")
+    return moment.astimezone(UTC)
+
+
+def parse_range(start: str | date | datetime, end: str | date | datetime) -> tuple[datetime, datetime]:
+    """Return the half-open range ``[start, end)`` in UTC; see ``parse_moment``. Raise ``UsageError`` if it is reversed."""
+    first, last = parse_moment(start, name="start"), parse_moment(end, name="end")
+    if first >= last:
+        raise UsageError(
+            f"start={start!s} is not before end={end!s}; ranges are half-open [start, end), so one day is "
+            f"start={first.date()} end={first.date() + timedelta(days=1)}"
+        )
+    return first, last
