@@ -138,9 +138,9 @@ class InstrumentConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _guess_what_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-        symbol = data.get("symbol") if isinstance(data, Mapping) else None
-        if not isinstance(symbol, str):
+        if not isinstance(data, Mapping):
             return data
+        symbol = str(data.get("symbol", ""))
         asset_class = data.get("asset_class", default_asset_class(symbol))
         return {"asset_class": asset_class, "calendar": default_calendar(symbol, asset_class), **data}
 

@@ -106,11 +106,18 @@ class Document:
         try:
             return model.model_validate(self.data if data is None else data, context=self)
         except ValidationError as error:
-            lines = [str(self.error(at + loc, text)) for loc, text in findings(error)]
-            raise ConfigurationError("\n".join(lines)) from None
+            found = sorted((self._place(at + loc), text) for loc, text in findings(error))
+            raise ConfigurationError("\n".join(self._text(*place, text) for place, text in found)) from None
 
     def error(self, at: Location, text: str) -> ConfigurationError:
         """Return an error about the value at ``at``: ``config/universe.yaml:14: instruments[2].calendar: text``."""
+        return ConfigurationError(self._text(*self._place(at), text))
+
+    def _text(self, line: int, place: str, text: str) -> str:
+        return f"{shown(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
+
+    def _place(self, at: Location) -> tuple[int, str]:
+        """Return line and key path of the value at ``at``, or of the nearest thing around it."""
         node, line, known = self._root, self._root.start_mark.line, 0
         for part in at:
             found = _child(node, part)
@@ -121,8 +128,7 @@ class Document:
             known += 1
         # A key that is missing has no line of its own, but its name belongs into the path.
         absent = known == len(at) - 1 and isinstance(node, yaml.MappingNode) and at[-1] != "[key]"
-        place = key_path(at if absent else at[:known])
-        return ConfigurationError(f"{shown(self.path)}:{line + 1}: {f'{place}: ' if place else ''}{text}")
+        return line + 1, key_path(at if absent else at[:known])
 
     def _refuse_repeated_keys(self, node: yaml.Node, at: Location, seen: set[int]) -> None:
         if id(node) in seen:  # an alias (*name) of a node that was looked at already
@@ -134,8 +140,7 @@ class Document:
                 line = key.start_mark.line + 1
                 if key.value in lines:
                     where = key_path((*at, key.value))
-                    text = f"{shown(self.path)}:{line}: {where}: given twice, first on line {lines[key.value]}"
-                    raise ConfigurationError(text)
+                    raise ConfigurationError(self._text(line, where, f"given twice, first on line {lines[key.value]}"))
                 if isinstance(key, yaml.ScalarNode):
                     lines[key.value] = line
                 self._refuse_repeated_keys(value, (*at, str(key.value)), seen)

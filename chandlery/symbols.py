@@ -19,8 +19,7 @@ _ALLOWED = _ALPHANUMERIC | frozenset(".-_/:")
 
 _CRYPTO_SUFFIXES = ("-USD", "-USDT", "-BTC", "-ETH", "-PERP")
 _CURRENCIES = frozenset(
-    ("AUD", "CAD", "CHF", "CNH", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF")
-    + ("INR", "JPY", "MXN", "NOK", "NZD", "PLN", "SEK", "SGD", "TRY", "USD", "ZAR")
+    {"AUD", "CAD", "CHF", "CNY", "EUR", "GBP", "HKD", "INR", "JPY", "MXN", "NOK", "NZD", "SEK", "SGD", "USD"}
 )
 _CALENDAR_OF_CLASS = {"crypto": "24/7", "fx": "24/5", "future": "CMES"}
 _CALENDAR_OF_SUFFIX = {

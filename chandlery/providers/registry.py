@@ -96,7 +96,7 @@ def _build_own(name: str, kind: str, options: Mapping[str, Any], calendars: Mapp
             )
         case FilesOptions():
             raise ConfigurationError(
-                f"provider {name!r} has no folder; give --path DIR or set providers.{name}.options.path in providers.yaml"
+                f"provider {name!r} has no folder; give --path DIR or set its option path in providers.yaml"
             )
         case SampleOptions():
             from chandlery.providers.sample import SampleProvider  # noqa: PLC0415 - only where it is used

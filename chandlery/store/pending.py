@@ -1,58 +1,68 @@
-"""Which derived bars are out of date: noted by the publishing transaction, cleared by the roll-up's.
+"""Which derived bars are stale: the days whose base bars changed, noted by the publishing transaction and taken by the
+one that rolls them up.
 
-Not here: how they are computed (``rollup``).
+Not here: how derived bars are computed (``rollup``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.timeframe import Timeframe
+
+Days = npt.NDArray[np.datetime64]
+Ids = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A derived timeframe's stale period. ``period`` is a UTC day, or the first day of a week or month."""
-
-    timeframe: Timeframe
-    instrument_id: int
-    symbol: str
-    period: date
-    noted_at: datetime
-
-
-def note_pending(
-    connection: psycopg.Connection,
-    base: Timeframe,
-    instrument_id: npt.NDArray[np.int32],
-    ts: npt.NDArray[np.datetime64],
-    now: datetime,
+def note_stale(
+    connection: psycopg.Connection, base: Timeframe, instrument_id: npt.NDArray[np.int32], ts: Days, now: datetime
 ) -> None:
-    """Note that bars of ``base`` changed, for every timeframe derived from it. Part of the caller's transaction."""
+    """Note that bars of ``base`` changed. Part of the publishing transaction; nothing derives from a derived bar."""
     if not base.is_ingested:
         return
-    for timeframe in derived_from(base):
-        periods = period_of(timeframe, ts)
-        keys = np.unique(instrument_id.astype(np.int64) << 32 | periods.astype(np.int64) + (1 << 31))
-        ids, days = keys >> 32, (keys & 0xFFFFFFFF) - (1 << 31)
-        connection.execute(
-            "INSERT INTO ops.rollup_pending (timeframe, instrument_id, period, noted_at)"
-            " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
-            " ON CONFLICT (timeframe, instrument_id, period) DO UPDATE SET noted_at = excluded.noted_at",
-            (timeframe.value, now, ids.tolist(), days.tolist()),
-        )
+    # One number for both halves of the key, because numpy finds distinct numbers much faster than distinct pairs.
+    keys = np.unique(instrument_id.astype(np.int64) << 32 | ts.astype("datetime64[D]").astype(np.int64))
+    connection.execute(
+        "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
+        " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
+        " ON CONFLICT (timeframe, instrument_id, day) DO UPDATE SET noted_at = excluded.noted_at",
+        (base.value, now, (keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist()),
+    )
 
 
-def period_of(timeframe: Timeframe, ts: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
-    """Return, as ``datetime64[D]``, the period of ``timeframe`` in which each instant's derived bars are noted stale."""
-    days = ts.astype("datetime64[D]")
+def take_stale(
+    connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
+) -> tuple[Ids, Days]:
+    """Take the stale days of these instruments in ``[start, end)`` off the list, sorted.
+
+    Part of the transaction that rolls them up: if that fails, they are stale still.
+    """
+    rows = connection.execute(
+        "DELETE FROM ops.rollup_pending"
+        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s::date"
+        " RETURNING instrument_id, day - date '1970-01-01'",
+        (base.value, list(ids), start, end),
+    ).fetchall()
+    table = np.array(sorted(rows), np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1].astype("datetime64[D]")
+
+
+def period_of(timeframe: Timeframe, days: Days) -> Days:
+    """Return the first day of the period (day, week from Monday, or month) that is derived together with each day."""
     if timeframe is Timeframe.W1:  # 1970-01-01 was a Thursday
         return days - ((days.astype(np.int64) + 3) % 7).astype("timedelta64[D]")
     if timeframe is Timeframe.MO1:
         return days.astype("datetime64[M]").astype("datetime64[D]")
     return days
+
+
+def period_end(timeframe: Timeframe, periods: Days) -> Days:
+    """Return the first day after each period."""
+    if timeframe is Timeframe.MO1:
+        return (periods.astype("datetime64[M]") + 1).astype("datetime64[D]")
+    return periods + np.timedelta64(7 if timeframe is Timeframe.W1 else 1, "D")

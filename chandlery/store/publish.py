@@ -24,7 +24,7 @@ from chandlery.schema import PRICES, VALUES, conform
 from chandlery.store.copy import Column, encode
 from chandlery.store.editions.base import Edition
 from chandlery.store.locks import lock_instruments
-from chandlery.store.pending import note_pending
+from chandlery.store.pending import note_stale
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
@@ -128,7 +128,7 @@ def publish(
         report = _report(changes, len(batch), known_at, ids)
         if len(changes):
             record_sessions(connection, timeframe, changes.instrument_id[~changes.revised], changes.ts[~changes.revised])
-            note_pending(connection, timeframe, changes.instrument_id, changes.ts, known_at)
+            note_stale(connection, timeframe, changes.instrument_id, changes.ts, known_at)
             _log(connection, timeframe, rows, report, origin)
     return report
 

@@ -158,14 +158,13 @@ COMMENT ON TABLE ops.publication IS 'every publishing transaction that changed s
 COMMENT ON COLUMN ops.publication.origin IS 'what published: ingest, roll-up, or the release of a quarantined batch';
 
 CREATE TABLE IF NOT EXISTS ops.rollup_pending (
-    timeframe     text NOT NULL,
-    instrument_id int  NOT NULL REFERENCES market.instrument,
-    period        date NOT NULL,
+    timeframe     text        NOT NULL,
+    instrument_id int         NOT NULL REFERENCES market.instrument,
+    day           date        NOT NULL,
     noted_at      timestamptz NOT NULL,
-    PRIMARY KEY (timeframe, instrument_id, period)
+    PRIMARY KEY (timeframe, instrument_id, day)
 );
-COMMENT ON TABLE ops.rollup_pending IS 'base bars changed and this derived timeframe was not computed again since';
-COMMENT ON COLUMN ops.rollup_pending.period IS 'UTC day of intraday bars; otherwise the day, week or month''s first day';
+COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe changed and what derives from them was not computed since';
 
 CREATE TABLE IF NOT EXISTS ops.quarantine (
     quarantine_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -182,9 +181,11 @@ CREATE TABLE IF NOT EXISTS ops.quarantine (
     arrived_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     released_at    timestamptz,
     release_reason text,
+    good_rows_only boolean     NOT NULL DEFAULT false,
     UNIQUE (instrument_id, timeframe, digest),
     CHECK ((released_at IS NULL) = (release_reason IS NULL))
 );
 COMMENT ON TABLE ops.quarantine IS 'what the gate rejected, with its reason, until a person releases it';
+COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows that broke no rule of their own';
 COMMENT ON COLUMN ops.quarantine.bars IS 'the rejected rows as an Arrow IPC stream, each with its reasons';
 COMMENT ON COLUMN ops.quarantine.digest IS 'of the rows'' values: the same rejects again are the same entry';

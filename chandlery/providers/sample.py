@@ -1,0 +1,84 @@
+"""The offline sample: public-domain daily bars of five US stocks, from the package ``bokeh_sampledata``.
+
+12,154 unadjusted rows of AAPL, GOOG, IBM, META and MSFT from 2000-03-01 to 2013-03-01. The package's own adjusted close
+is dropped, since adjustment is computed. Not here: the numbers themselves, and their corporate actions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chandlery.errors import ProviderError, ProviderNotFoundError, UsageError
+from chandlery.providers.base import BarReply, BarRequest
+from chandlery.schema import PRICES, TS, conform, empty_bars
+from chandlery.timeframe import Timeframe
+
+SOURCE = "sample:bokeh"
+
+#: What the package calls each symbol. Facebook's ticker was FB until 2022; an instrument goes by its present one.
+_SYMBOLS = {"AAPL": "AAPL", "GOOG": "GOOG", "IBM": "IBM", "META": "FB", "MSFT": "MSFT"}
+
+
+class SampleProvider:
+    """Serves ``1d`` of AAPL, GOOG, IBM, META and MSFT without a network."""
+
+    name = "sample"
+    timeframes = frozenset({Timeframe.D1})
+
+    def symbols(self, timeframe: Timeframe) -> list[str]:
+        """Return the symbols it has, sorted."""
+        self._check(timeframe)
+        return sorted(_SYMBOLS)
+
+    def fetch(self, request: BarRequest) -> BarReply:
+        """Return the bars labelled within ``[start, end)``; a symbol it does not have is among the failures."""
+        self._check(request.timeframe)
+        tables = [empty_bars()]
+        failures: dict[str, ProviderError] = {}
+        for symbol in dict.fromkeys(request.symbols):
+            try:
+                bars = _load(symbol)
+            except ProviderError as error:
+                failures[symbol] = error
+            else:
+                after = pc.greater_equal(bars["ts"], pa.scalar(request.start, TS))
+                before = pc.less(bars["ts"], pa.scalar(request.end, TS))
+                tables.append(bars.filter(pc.and_(after, before)))
+        return BarReply(conform(pa.concat_tables(tables)), failures)
+
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
+        """Return ``[first day, day after the last)`` in UTC.
+
+        Raises:
+            ProviderNotFoundError: it does not have the symbol.
+        """
+        self._check(timeframe)
+        ts = _load(symbol)["ts"]
+        return ts[0].as_py(), ts[-1].as_py() + timedelta(days=1)
+
+    def _check(self, timeframe: Timeframe) -> None:
+        if timeframe not in self.timeframes:
+            raise UsageError(f"timeframe={timeframe.value!r} is not in the sample; allowed: 1d")
+
+
+@lru_cache(maxsize=len(_SYMBOLS))
+def _load(symbol: str) -> pa.Table:
+    """Return all bars of ``symbol``, oldest first, as a table of schema ``BARS``."""
+    if symbol not in _SYMBOLS:
+        hint = "; Facebook is META" if symbol == "FB" else ""
+        raise ProviderNotFoundError(
+            f"the sample has no {symbol}; it has {', '.join(_SYMBOLS)}{hint}",
+            provider=SampleProvider.name,
+            symbol=symbol,
+        )
+    from bokeh_sampledata import stocks  # noqa: PLC0415 - reads its files when imported
+
+    found = getattr(stocks, _SYMBOLS[symbol])
+    columns = {name: pa.array(found[name], pa.float64()) for name in (*PRICES, "volume")}
+    ts = pa.array(found["date"]).cast(pa.date32()).cast(pa.timestamp("us")).cast(TS)
+    names = {"symbol": pa.repeat(symbol, len(ts)), "source": pa.repeat(SOURCE, len(ts))}
+    return conform(pa.table({"ts": ts, **columns, **names}))

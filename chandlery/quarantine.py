@@ -1,0 +1,222 @@
+"""Quarantine: what the gate rejected waits here with its reason, until a person releases it.
+
+Not here: why it was rejected (``expectations``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg.rows import class_row
+
+from chandlery.audit import REJECTED, Verdict
+from chandlery.errors import GateError, UsageError
+from chandlery.schema import BARS, PRICES
+from chandlery.store.connect import Database
+from chandlery.store.publish import PublishReport, publish
+from chandlery.timeframe import Timeframe
+
+Kind = Literal["batch", "rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One quarantined batch.
+
+    Attributes:
+        quarantine_id: number by which it is shown and released.
+        symbol: canonical symbol.
+        timeframe: of its bars.
+        window_key: the partition's window, ``2024-01`` or ``2024``.
+        kind: ``batch``: the whole partition was rejected; ``rows``: these rows were, and the others published.
+        provider: who delivered it.
+        reason: the broken rules.
+        row_count: number of rows.
+        arrived_at: when it was first rejected, UTC.
+        released_at: when a person released it, UTC; None while it waits.
+        release_reason: why.
+        good_rows_only: whether only the rows that broke no rule of their own were released.
+    """
+
+    quarantine_id: int
+    symbol: str
+    timeframe: str
+    window_key: str
+    kind: Kind
+    provider: str
+    reason: str
+    row_count: int
+    arrived_at: datetime
+    released_at: datetime | None
+    release_reason: str | None
+    good_rows_only: bool
+
+
+_ENTRY = (
+    "q.quarantine_id, i.symbol, q.timeframe, q.window_key, q.kind, q.provider, q.reason, q.row_count, q.arrived_at,"
+    " q.released_at, q.release_reason, q.good_rows_only FROM ops.quarantine AS q JOIN market.instrument AS i USING (instrument_id)"
+)
+
+
+def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entry:
+    """Store what ``verdict`` rejected and return its entry. The same rows again are the same entry.
+
+    The entry may have been released before: then a person has accepted exactly these rows.
+    """
+    partition = verdict.partition
+    digest = _digest(verdict.rejected)
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO ops.quarantine (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count,"
+            " digest, bars) SELECT instrument_id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM market.instrument"
+            " WHERE symbol = %s ON CONFLICT (instrument_id, timeframe, digest) DO NOTHING",
+            (
+                partition.timeframe.value,
+                partition.window.key,
+                "rows" if verdict.passed else "batch",
+                provider,
+                verdict.reason,
+                json.dumps([asdict(check) for check in verdict.checks]),
+                verdict.rejected.num_rows,
+                digest,
+                _pack(verdict.rejected),
+                partition.symbol,
+            ),
+        )
+        with connection.cursor(row_factory=class_row(Entry)) as cursor:
+            entry = cursor.execute(
+                f"SELECT {_ENTRY} WHERE i.symbol = %s AND q.timeframe = %s AND q.digest = %s",
+                (partition.symbol, partition.timeframe.value, digest),
+            ).fetchone()
+    if entry is None:
+        raise GateError(f"{partition.key}: what the gate rejected could not be stored")
+    return entry
+
+
+def list_entries(
+    connection: psycopg.Connection, *, symbol: str | None = None, released: bool = False
+) -> list[Entry]:
+    """Return the entries that wait (and, with ``released``, those that do no longer), oldest first."""
+    with connection.cursor(row_factory=class_row(Entry)) as cursor:
+        return cursor.execute(
+            f"SELECT {_ENTRY} WHERE (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)"
+            " AND (%(released)s OR q.released_at IS NULL) ORDER BY q.quarantine_id",
+            {"symbol": symbol, "released": released},
+        ).fetchall()
+
+
+def show(connection: psycopg.Connection, quarantine_id: int) -> tuple[Entry, pa.Table]:
+    """Return an entry and its rows (schema ``audit.REJECTED``); raise ``UsageError`` where there is none."""
+    with connection.cursor(row_factory=class_row(Entry)) as cursor:
+        entry = cursor.execute(f"SELECT {_ENTRY} WHERE q.quarantine_id = %s", (quarantine_id,)).fetchone()
+    row = connection.execute("SELECT bars FROM ops.quarantine WHERE quarantine_id = %s", (quarantine_id,)).fetchone()
+    if entry is None or row is None:
+        raise UsageError(f"quarantine has no entry {quarantine_id}; `chandlery quarantine list` shows what waits")
+    return entry, _unpack(row[0])
+
+
+def release(database: Database, quarantine_id: int, reason: str, *, good_rows_only: bool = False) -> PublishReport:
+    """Publish a quarantined batch and record why, in one transaction.
+
+    Args:
+        database: where it waits and goes.
+        quarantine_id: which.
+        reason: why a person accepts it; not blank.
+        good_rows_only: publish only the rows that broke no rule of their own, for a batch that was rejected as a whole;
+            the others stay in the entry.
+
+    Raises:
+        UsageError: there is no such entry, it is released already, or the reason is blank.
+        GateError: a row cannot be stored at all (no price, or a key that occurs twice); the text says which.
+    """
+    if not reason.strip():
+        raise UsageError("reason is blank; a release is recorded with its reason")
+    with database.connection() as connection, connection.transaction():
+        connection.execute("SELECT FROM ops.quarantine WHERE quarantine_id = %s FOR UPDATE", (quarantine_id,))
+        entry, rows = show(connection, quarantine_id)
+        if entry.released_at is not None:
+            raise UsageError(f"entry {quarantine_id} was released on {entry.released_at:%Y-%m-%d %H:%M}Z already")
+        if good_rows_only:
+            rows = _good(rows)
+            if not rows.num_rows:
+                raise GateError(f"entry {quarantine_id} has no row that broke no rule")
+        _refuse_unstorable(quarantine_id, rows)
+        report = publish(
+            connection,
+            database.edition,
+            Timeframe(entry.timeframe),
+            rows.drop_columns("reasons").cast(BARS),
+            origin=f"release of quarantine {quarantine_id}",
+        )
+        connection.execute(
+            "UPDATE ops.quarantine SET released_at = clock_timestamp(), release_reason = %s, good_rows_only = %s"
+            " WHERE quarantine_id = %s",
+            (reason.strip(), good_rows_only, quarantine_id),
+        )
+    return report
+
+
+def released_rows(entry: Entry, verdict: Verdict) -> pa.Table:
+    """Return those rows that ``verdict`` rejected and a person has released before, as bars."""
+    if entry.released_at is None:
+        return BARS.empty_table()
+    rows = _good(verdict.rejected) if entry.good_rows_only else verdict.rejected
+    return rows.drop_columns("reasons").cast(BARS)
+
+
+def _good(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(pc.list_value_length(rows["reasons"]), 0))
+
+
+def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
+    for name in PRICES:
+        values = rows[name]
+        bad = values.null_count + int((~np.isfinite(values.drop_null().to_numpy())).sum())
+        if bad:
+            raise GateError(
+                f"entry {quarantine_id} cannot be released as it is: {bad} rows have no finite {name}; correct the source"
+                " and ingest again, or release with --good-rows-only"
+            )
+    ts = rows["ts"].to_numpy()
+    values, counts = np.unique(ts, return_counts=True)
+    if (counts > 1).any():
+        raise GateError(
+            f"entry {quarantine_id} cannot be released as it is: {values[counts > 1][0]}Z occurs {counts.max()} times;"
+            " correct the source and ingest again, or release with --good-rows-only"
+        )
+
+
+def _digest(rows: pa.Table) -> bytes:
+    """Return a hash of the rows' values that knows neither their order nor how Arrow holds them."""
+    rows = rows.drop_columns("reasons").sort_by([("ts", "ascending"), ("open", "ascending"), ("close", "ascending")])
+    digest = hashlib.sha256()
+    for name in rows.column_names:
+        column = rows[name].combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            digest.update("\0".join(map(str, column.to_pylist())).encode())
+            continue
+        digest.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
+        fill = 0 if not pa.types.is_timestamp(column.type) else pa.scalar(0, column.type)
+        digest.update(np.ascontiguousarray(column.fill_null(fill).to_numpy(zero_copy_only=False)).tobytes())
+    return digest.digest()
+
+
+def _pack(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def _unpack(data: bytes) -> pa.Table:
+    with pa.ipc.open_stream(data) as reader:
+        table = reader.read_all()
+    return table.select(REJECTED.names)

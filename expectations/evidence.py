@@ -1,0 +1,150 @@
+"""What is measured of each row: one column per question, for the rules in ``rules`` to judge.
+
+Each column is int64 or float64 and complete: where there is nothing to judge (a null volume, a missing price) it holds
+a value that every rule accepts. Columns that a clean batch has no use for share one array of zeros.
+Not here: the limits (``rules``) and what is measured of a partition (``measures``).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from chandlery.calendars import Int64s, get_calendar, microseconds
+from chandlery.schema import PRICES, VALUES
+from expectations.layout import Layout
+from expectations.sessions import listed_span
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+def row_evidence(layout: Layout, now: datetime) -> dict[str, npt.NDArray[Any]]:
+    """Return the evidence for ``rules.ROW_RULES``: one value for each row of ``layout.table``."""
+    nothing = np.zeros(len(layout.ts), dtype=np.int64)
+    return {
+        **_prices(layout.table, nothing),
+        "volume": _amount(layout.table.column("volume")),
+        "vwap": _amount(layout.table.column("vwap")),
+        "trades": _whole(layout.table.column("trades"), nothing),
+        "us_off_grid": _off_grid(layout, nothing),
+        "us_outside_window": _outside(
+            layout, [(microseconds(p.start), microseconds(p.end)) for p in layout.partitions], nothing
+        ),
+        "key_clash": _key_clash(layout, nothing),
+        "us_after_now": layout.ts - microseconds(now),
+        "off_session": _off_session(layout, nothing),
+        "us_unlisted": _outside(layout, [listed_span(p) for p in layout.partitions], nothing),
+    }
+
+
+def floats(column: pa.ChunkedArray) -> Floats:
+    """Return a column as numbers, null as NaN; without a copy where none is null."""
+    values: Floats = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return values
+
+
+def nulls(column: pa.ChunkedArray) -> Bools:
+    """Return which values of a column are null."""
+    mask: Bools = column.combine_chunks().is_null().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _prices(table: pa.Table, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
+    columns = [table.column(name) for name in PRICES]
+    open_, high, low, close = values = [floats(column) for column in columns]
+    missing = nothing
+    if any(column.null_count for column in columns):
+        missing = np.sum([nulls(column) for column in columns], axis=0, dtype=np.int64)
+    unbounded = nothing
+    finite = [np.isfinite(value) for value in values]
+    if not all(each.all() for each in finite):
+        unbounded = len(PRICES) - np.sum(finite, axis=0, dtype=np.int64) - missing
+    body_low, body_high = np.fmin(open_, close), np.fmax(open_, close)
+    lowest = np.fmin(np.fmin(high, low), body_low)
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN: equal, so nothing to judge
+        low_above, above_high = low - body_low, body_high - high
+    if missing is not nothing or unbounded is not nothing:
+        for measured, acceptable in ((lowest, 1.0), (low_above, 0.0), (above_high, 0.0)):
+            measured[np.isnan(measured)] = acceptable
+    return {
+        "null_prices": missing,
+        "unbounded_prices": unbounded,
+        "lowest_price": lowest,
+        "low_above_body": low_above,
+        "body_above_high": above_high,
+    }
+
+
+def _amount(column: pa.ChunkedArray) -> Floats:
+    """Return a column with null as 0, which is acceptable, and NaN as infinity, which is not."""
+    values = floats(column.fill_null(0.0) if column.null_count else column)
+    odd = np.isnan(values)
+    return np.where(odd, np.inf, values) if odd.any() else values
+
+
+def _whole(column: pa.ChunkedArray, nothing: Int64s) -> Int64s:
+    if column.null_count == len(column):
+        return nothing
+    return column.fill_null(0).combine_chunks().to_numpy().astype(np.int64)
+
+
+def _off_grid(layout: Layout, nothing: Int64s) -> Int64s:
+    return layout.ts % layout.partitions[0].timeframe.microseconds if layout.partitions else nothing
+
+
+def _outside(layout: Layout, spans: list[tuple[int, int]], nothing: Int64s) -> Int64s:
+    """Return how far, in µs, each row lies outside its partition's half-open span; the first instant after it is 1."""
+    distance = nothing
+    for (start, end), first, stop in zip(spans, layout.first, layout.stop, strict=True):
+        ts = layout.ts[first:stop]
+        if len(ts) and (ts[0] < start or ts[-1] >= end):
+            distance = distance.copy() if distance is nothing else distance
+            distance[first:stop] = np.where(ts < start, start - ts, np.where(ts >= end, ts - end + 1, 0))
+    return distance
+
+
+def _off_session(layout: Layout, nothing: Int64s) -> Int64s:
+    """Mark bars of a day that are not labelled with a session; intraday bars outside trading hours are legitimate."""
+    off = nothing
+    for partition, first, stop in zip(layout.partitions, layout.first, layout.stop, strict=True):
+        if partition.timeframe.is_intraday:
+            break  # all partitions are of one timeframe
+        is_session = get_calendar(partition.calendar).is_session(layout.ts[first:stop])
+        if not is_session.all():
+            off = off.copy() if off is nothing else off
+            off[first:stop] = ~is_session
+    return off
+
+
+def _key_clash(layout: Layout, nothing: Int64s) -> Int64s:
+    """Mark rows whose (symbol, ts) occurs again: of identical copies all but the first, of different rows all."""
+    repeats = (layout.ts[1:] == layout.ts[:-1]) & (layout.symbol[1:] == layout.symbol[:-1])
+    if not repeats.any():
+        return nothing
+    later = np.flatnonzero(repeats) + 1
+    key = np.cumsum(np.append(True, ~repeats)) - 1  # rows of one key are adjacent
+    differs = np.zeros(key[-1] + 1, dtype=np.bool_)
+    differs[key[later[~_same_as_before(layout.table, later)]]] = True
+    clash = nothing.copy()
+    clash[later] = 1
+    clash[differs[key]] = 1
+    return clash
+
+
+def _same_as_before(table: pa.Table, rows: Int64s) -> Bools:
+    """Whether each of ``rows`` equals the row before it in everything but its key (null and NaN equal themselves)."""
+    same = np.ones(len(rows), dtype=np.bool_)
+    for name in (*VALUES, "source"):
+        here, before = table.column(name).take(rows), table.column(name).take(rows - 1)
+        if name == "source":
+            here, before = (column.combine_chunks().dictionary_decode() for column in (here, before))
+            same &= here.to_numpy(zero_copy_only=False) == before.to_numpy(zero_copy_only=False)
+        else:
+            one, other = floats(here), floats(before)
+            same &= ((one == other) | (np.isnan(one) & np.isnan(other))) & (nulls(here) == nulls(before))
+    return same

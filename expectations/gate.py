@@ -1,0 +1,144 @@
+"""The gate: judges a batch of bars before it is published (``chandlery.audit.Gate``).
+
+The way through: ``layout`` assigns rows to partitions, ``evidence`` measures rows, ``suites`` judges them, ``measures``
+sums up the partitions, ``suites`` judges those, and the answer is put together here.
+Not here: what becomes of a verdict (publishing, quarantine).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from chandlery.audit import REJECTED, AuditReport, Check, Partition, Verdict
+from chandlery.calendars import Int64s
+from chandlery.schema import empty_bars
+from chandlery.timeframe import parse_moment
+from expectations.evidence import Bools, row_evidence
+from expectations.layout import Layout, lay_out
+from expectations.limits import GateLimits
+from expectations.measures import Measures, measure
+from expectations.rules import ROW_RULES, batch_rules
+from expectations.suites import Suites
+
+_NAMED = 3
+
+
+class BarGate:
+    """Judges bars with Great Expectations: each row, then each partition.
+
+    A bad row is rejected alone while its partition's share of bad rows stays within the limit; a partition that breaks
+    a critical rule is rejected whole. Warnings reject nothing.
+
+    Args:
+        limits: the numbers in the rules.
+    """
+
+    def __init__(self, limits: GateLimits = GateLimits()) -> None:  # noqa: B008 - frozen
+        self._limits = limits
+        self._suites = Suites(limits)
+
+    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+        """Judge ``bars`` against ``partitions``.
+
+        Args:
+            bars: schema ``BARS``, any order, possibly impossible rows.
+            partitions: what was asked for: of one timeframe, not overlapping, ranges half-open in UTC.
+            now: the present, with a time zone; a bar that starts later is from the future.
+
+        Returns:
+            A verdict for each partition, in the order given, and the accepted rows sorted by (symbol, ts). Every row
+            is either accepted or in exactly one verdict's ``rejected``. A row outside all ranges of its symbol is
+            rejected with the nearest partition of that symbol.
+
+        Raises:
+            UsageError: a row is of a symbol that was not asked, or has no symbol, ts or source; the partitions are of
+                several timeframes or overlap; a calendar is not known; ``now`` has no time zone.
+            GateError: a rule could not be judged.
+        """
+        now = parse_moment(now, name="now")
+        layout = lay_out(bars, partitions)
+        if not partitions:
+            return AuditReport((), empty_bars())
+        broken = self._judge_rows(layout, now)
+        bad = np.zeros(len(layout.ts), dtype=np.bool_)
+        for rows in broken.values():
+            bad[rows] = True
+        measures = measure(layout, bad, now, self._limits)
+        intraday = partitions[0].timeframe.is_intraday
+        failed = self._suites.find_partitions(measures.evidence, intraday=intraday)
+        checks = self._checks(layout, broken, measures, failed)
+        critical = [rule.name for rule in batch_rules(self._limits, intraday=intraday) if rule.severity == "critical"]
+        refused = np.zeros(len(partitions), dtype=np.bool_)
+        for name in critical:
+            refused[failed[name]] = True
+        return _report(layout, broken, bad, refused, checks)
+
+    def _judge_rows(self, layout: Layout, now: datetime) -> dict[str, Int64s]:
+        """Return the rows that break each rule, for the rules that any row breaks."""
+        if not len(layout.ts):
+            return {}
+        evidence = row_evidence(layout, now)
+        rules = self._suites.screen_rows(evidence)
+        return self._suites.find_rows(rules, evidence) if rules else {}
+
+    def _checks(
+        self, layout: Layout, broken: Mapping[str, Int64s], measures: Measures, failed: Mapping[str, Int64s]
+    ) -> list[list[Check]]:
+        """Return every rule's outcome for each partition."""
+        checks: list[list[Check]] = [[] for _ in layout.partitions]
+        for rule in ROW_RULES:
+            passed = Check(rule.name, rule.severity, passed=True)
+            counts = layout.count(broken[rule.name]) if rule.name in broken else np.zeros(len(checks), dtype=np.int64)
+            for of_partition, count, first in zip(checks, counts.tolist(), layout.first, strict=True):
+                if count:
+                    detail = _examples(layout, broken[rule.name], first, count)
+                    of_partition.append(Check(rule.name, rule.severity, passed=False, failed_rows=count, detail=detail))
+                else:
+                    of_partition.append(passed)
+        for rule in batch_rules(self._limits, intraday=layout.partitions[0].timeframe.is_intraday):
+            broken_by = set(failed[rule.name].tolist())
+            for position, (of_partition, detail) in enumerate(zip(checks, measures.details[rule.name], strict=True)):
+                of_partition.append(Check(rule.name, rule.severity, position not in broken_by, detail=detail))
+        return checks
+
+
+def _examples(layout: Layout, rows: Int64s, first: int, count: int) -> str:
+    begin = np.searchsorted(rows, first)
+    moments = layout.ts[rows[begin : begin + min(count, _NAMED)]].astype("datetime64[us]")
+    more = ", ..." if count > _NAMED else ""
+    return f"{count} rows: " + ", ".join(f"{text}Z" for text in np.datetime_as_string(moments, unit="s")) + more
+
+
+def _report(
+    layout: Layout, broken: Mapping[str, Int64s], bad: Bools, refused: Bools, checks: Sequence[Sequence[Check]]
+) -> AuditReport:
+    out = bad.copy()
+    for position in np.flatnonzero(refused):
+        out[layout.first[position] : layout.stop[position]] = True
+    rejected = np.flatnonzero(out)
+    table = _with_reasons(layout.table, rejected, broken)
+    ends = np.searchsorted(rejected, layout.stop)
+    starts = np.searchsorted(rejected, layout.first)
+    verdicts = [
+        Verdict(partition, not refused[position], int(stop - first), checks[position], table.slice(start, end - start))
+        for position, (partition, first, stop, start, end) in enumerate(
+            zip(layout.partitions, layout.first, layout.stop, starts, ends, strict=True)
+        )
+    ]
+    return AuditReport(verdicts, layout.table.filter(pa.array(~out)) if len(rejected) else layout.table)
+
+
+def _with_reasons(table: pa.Table, rows: Int64s, broken: Mapping[str, Int64s]) -> pa.Table:
+    """Return ``rows`` of ``table`` in schema ``REJECTED``, each with the names of all rules that it breaks."""
+    names = [rule.name for rule in ROW_RULES if rule.name in broken]
+    breaks = np.zeros((len(rows), len(names)), dtype=np.bool_)
+    for at, name in enumerate(names):
+        breaks[np.searchsorted(rows, broken[name]), at] = True
+    offsets = np.concatenate(([0], np.cumsum(breaks.sum(axis=1))))
+    reasons = pa.array(names, pa.string()).take(pa.array(np.nonzero(breaks)[1]))
+    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), reasons)
+    return table.take(rows).append_column("reasons", lists).cast(REJECTED)
