@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -53,6 +53,7 @@ def _day(value: object) -> object:
 
 Day: TypeAlias = Annotated[date, BeforeValidator(_day)]
 Symbol: TypeAlias = Annotated[str, AfterValidator(validate_symbol)]
+IngestedTimeframe: TypeAlias = Literal[Timeframe.M1, Timeframe.D1]
 
 
 class HistoryConfig(Section):
@@ -121,6 +122,7 @@ class InstrumentConfig(Section):
         calendar: name of its calendar, as in ``exchange_calendars``; guessed from the symbol where absent.
         provider: name in ``providers.yaml``; None only for a guess.
         name: what people call it.
+        timeframes: the ingested timeframes that schedules keep up to date.
         listed: first session on which it traded, where known.
         delisted: first session on which it no longer traded, where known.
         aliases: other tickers that meant it.
@@ -131,6 +133,7 @@ class InstrumentConfig(Section):
     calendar: str = Field(min_length=1)
     provider: str | None = None
     name: str = ""
+    timeframes: tuple[IngestedTimeframe, ...] = (Timeframe.D1,)
     listed: Day | None = None
     delisted: Day | None = None
     aliases: tuple[AliasConfig, ...] = ()

@@ -86,7 +86,7 @@ def _steps(
     """Yield instruments and ranges that hold about ``_DAYS_PER_STEP`` stale days: many instruments, or part of one's."""
     rows = connection.execute(
         "SELECT instrument_id, count(*), array_agg(day::timestamptz ORDER BY day) FROM ops.rollup_pending"
-        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s::date"
+        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s"
         " GROUP BY instrument_id ORDER BY instrument_id",
         (base.value, list(ids), start, end),
     ).fetchall()

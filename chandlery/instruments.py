@@ -6,7 +6,7 @@ Not here: ``universe.yaml`` itself (``config``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
 
@@ -17,18 +17,31 @@ from chandlery.calendars import get_calendar
 from chandlery.config import InstrumentConfig
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
 
-_COLUMNS = "i.instrument_id, i.symbol, i.asset_class, i.calendar, i.provider, i.name, i.listed, i.delisted"
+_COLUMNS = "i.instrument_id, i.symbol, i.asset_class, i.calendar, i.provider, i.timeframes, i.name, i.listed, i.delisted"
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A thing that trades. ``listed`` is its first session, ``delisted`` the first day it no longer traded."""
+    """A thing that trades.
+
+    Attributes:
+        instrument_id: permanent number.
+        symbol: canonical symbol.
+        asset_class: equity, etf, crypto, fx, future or index.
+        calendar: name in ``exchange_calendars``.
+        provider: name in ``providers.yaml``.
+        timeframes: the ingested timeframes that schedules keep up to date.
+        name: what people call it.
+        listed: its first session, where known.
+        delisted: the first day on which it no longer traded, where known.
+    """
 
     instrument_id: int
     symbol: str
     asset_class: str
     calendar: str
     provider: str
+    timeframes: Sequence[str] = field(hash=False)
     name: str | None
     listed: date | None
     delisted: date | None
@@ -100,7 +113,7 @@ def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: d
             return canonical
         found = cursor.execute(
             f"SELECT DISTINCT {_COLUMNS} FROM market.symbol_alias AS a JOIN market.instrument AS i USING (instrument_id)"
-            " WHERE a.ticker = %s AND a.valid_from <= %s::date AND a.valid_until > %s::date",
+            " WHERE a.ticker = %s AND a.valid_from < %s AND a.valid_until > %s::date",
             (symbol, end, start),
         ).fetchall()
     if len(found) > 1:
@@ -132,6 +145,7 @@ def _values(config: InstrumentConfig) -> tuple[object, ...]:
         config.asset_class,
         config.calendar,
         config.provider,
+        [timeframe.value for timeframe in config.timeframes],
         config.name or None,
         config.listed,
         config.delisted,
@@ -147,14 +161,14 @@ def _sync_aliases(connection: psycopg.Connection, config: InstrumentConfig) -> b
 
 
 _UPSERT = """
-INSERT INTO market.instrument AS i (symbol, asset_class, calendar, provider, name, listed, delisted)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+INSERT INTO market.instrument AS i (symbol, asset_class, calendar, provider, timeframes, name, listed, delisted)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (symbol) DO UPDATE
 SET asset_class = excluded.asset_class, calendar = excluded.calendar, provider = excluded.provider,
-    name = excluded.name, listed = excluded.listed, delisted = excluded.delisted
-WHERE (i.asset_class, i.calendar, i.provider, i.name, i.listed, i.delisted)
-    IS DISTINCT FROM
-      (excluded.asset_class, excluded.calendar, excluded.provider, excluded.name, excluded.listed, excluded.delisted)
+    timeframes = excluded.timeframes, name = excluded.name, listed = excluded.listed, delisted = excluded.delisted
+WHERE (i.asset_class, i.calendar, i.provider, i.timeframes, i.name, i.listed, i.delisted)
+    IS DISTINCT FROM (excluded.asset_class, excluded.calendar, excluded.provider, excluded.timeframes, excluded.name,
+                      excluded.listed, excluded.delisted)
 RETURNING symbol, xmax = 0 AS added
 """
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from chandlery.calendars import get_calendar
 from chandlery.errors import UsageError
 from chandlery.schema import BARS, TS, conform
-from chandlery.store.pending import period_of
+from chandlery.store.pending import period_end, period_of
 from chandlery.timeframe import Timeframe
 
 #: The source of a derived bar whose base bars have several.
@@ -89,13 +89,16 @@ def _labels(
     """Return the ``ts`` of the derived bar that each base bar belongs to."""
     if timeframe.is_intraday:
         return ts - ts % timeframe.microseconds
-    periods = period_of(timeframe, ts.view("datetime64[us]").astype("datetime64[D]")).astype(np.int64)
+    days = period_of(timeframe, ts.view("datetime64[us]").astype("datetime64[D]"))
+    periods, ends = days.astype(np.int64), period_end(timeframe, days).astype(np.int64)
     label = np.empty_like(ts)
     for code in np.unique(codes):
         mine = codes == code
         # By the calendar rather than by the data, so that a late first bar does not move the label.
         sessions = get_calendar(calendars[symbols[code]]).sessions
-        label[mine] = sessions[np.searchsorted(sessions, periods[mine])] * _DAY_US
+        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[mine])]
+        # A period without a session that is known (before or after the calendar's own range) has its first day's label.
+        label[mine] = np.where(first < ends[mine], first, periods[mine]) * _DAY_US
     return label
 
 

@@ -90,7 +90,8 @@ def _amount(column: pa.ChunkedArray) -> Floats:
 def _whole(column: pa.ChunkedArray, nothing: Int64s) -> Int64s:
     if column.null_count == len(column):
         return nothing
-    return column.fill_null(0).combine_chunks().to_numpy().astype(np.int64)
+    values: Int64s = column.fill_null(0).combine_chunks().to_numpy().astype(np.int64)
+    return values
 
 
 def _off_grid(layout: Layout, nothing: Int64s) -> Int64s:

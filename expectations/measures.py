@@ -44,10 +44,9 @@ def measure(layout: Layout, bad: Bools, now: datetime, limits: GateLimits) -> Me
     shares = rejected / np.maximum(rows, 1)
     good = ~bad
     before = np.concatenate(([0], np.cumsum(good)))  # good rows before each row
-    ts, close, volume = (
-        values if good.all() else values[good]
-        for values in (layout.ts, floats(layout.table.column("close")), floats(layout.table.column("volume")))
-    )
+    ts, close, volume = layout.ts, floats(layout.table.column("close")), floats(layout.table.column("volume"))
+    if not good.all():
+        ts, close, volume = ts[good], close[good], volume[good]
     numbers, texts = [], []
     for partition, count, first, stop in zip(
         layout.partitions, rows, before[layout.first], before[layout.stop], strict=True
@@ -67,10 +66,8 @@ def measure(layout: Layout, bad: Bools, now: datetime, limits: GateLimits) -> Me
                 f"{length} bars from {_text(ts[first + begin].astype('datetime64[us]'))}" if length else "",
             )
         )
-    unserved, missing_sessions, jump_count, run = (
-        np.array(column, dtype=np.int64) for column in zip(*numbers, strict=True)
-    )
-    counts, session_texts, jump_texts, run_texts = (list(column) for column in zip(*texts, strict=True))
+    unserved, missing_sessions, jump_counts, runs = np.array(numbers, dtype=np.int64).T
+    counts, session_texts, jump_texts, run_texts = map(list, zip(*texts, strict=True))
     return Measures(
         {
             "sessions_without_any_row": unserved,
@@ -112,7 +109,8 @@ def price_jumps(close: Floats, limits: GateLimits) -> Int64s:
     # The first close stands in for those before the first.
     neighbours = level[np.maximum(suspects[:, None] - np.arange(1, _NEIGHBOURS + 1), 0)]
     far = suspects[np.abs(level[suspects] - np.median(neighbours, axis=1)) > threshold]
-    return far[np.diff(far, prepend=-2) > 1]
+    starts: Int64s = far[np.diff(far, prepend=-2) > 1]
+    return starts
 
 
 def longest_run(mask: Bools) -> tuple[int, int]:

@@ -79,23 +79,26 @@ class Suites:
             batches = self._batches  # imports Great Expectations, so it comes before everything that needs it
             import pandas as pd  # noqa: PLC0415 - as heavy as the suites that need it
             from great_expectations import ExpectationSuite  # noqa: PLC0415
+            from great_expectations.validator.v1_validator import Validator  # noqa: PLC0415
 
             suite = self._suites.get((name, rules))
             if suite is None:
                 suite = ExpectationSuite(name=name, expectations=[each for rule in rules for each in statement(rule)])
                 self._suites[name, rules] = suite
-            batch = batches.get_batch(batch_parameters={"dataframe": pd.DataFrame(dict(evidence), copy=False)})
-            results = batch.validate(suite, result_format=result_format).results
+            # What Batch.validate does, without loading the batch twice: loading hashes every column.
+            frame = pd.DataFrame(dict(evidence), copy=False)
+            validator = Validator(batches, batch_parameters={"dataframe": frame}, result_format=result_format)
+            results = validator.validate_expectation_suite(suite).results
         for result in results:
             if _raised(result.exception_info):
                 raise GateError(f"rule {_rule_of(result)} could not be judged: {result.exception_info}")
         return results
 
     @cached_property
-    def _batches(self) -> BatchDefinition:
+    def _batches(self) -> BatchDefinition[Any]:
         with warnings.catch_warnings():
-            # Great Expectations imports a module of the standard library that Python 3.11 deprecated.
-            warnings.filterwarnings("ignore", "module 'sre_constants' is deprecated", DeprecationWarning)
+            # Great Expectations imports two modules of the standard library that Python 3.11 deprecated.
+            warnings.filterwarnings("ignore", r"module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
             import great_expectations as gx  # noqa: PLC0415 - takes seconds to import
         from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
 
@@ -112,11 +115,18 @@ def _extremes(rule: Rule) -> Iterator[Expectation]:
         ExpectColumnMinToBeBetween,
     )
 
-    about = {"column": rule.column, "description": rule.says, "meta": {"rule": rule.name}}
     if rule.minimum is not None:
-        yield ExpectColumnMinToBeBetween(min_value=rule.minimum, strict_min=rule.above_minimum, **about)
+        yield ExpectColumnMinToBeBetween(
+            column=rule.column,
+            min_value=rule.minimum,
+            strict_min=rule.above_minimum,
+            description=rule.says,
+            meta={"rule": rule.name},
+        )
     if rule.maximum is not None:
-        yield ExpectColumnMaxToBeBetween(max_value=rule.maximum, **about)
+        yield ExpectColumnMaxToBeBetween(
+            column=rule.column, max_value=rule.maximum, description=rule.says, meta={"rule": rule.name}
+        )
 
 
 def _each_value(rule: Rule) -> Iterator[Expectation]:

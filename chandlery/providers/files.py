@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from chandlery.calendars import Int64s, microseconds
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.schema import BARS, TS, VALUES, conform, empty_bars
+from chandlery.schema import BARS, TS, VALUES, empty_bars
 from chandlery.timeframe import INGESTED, Timeframe
 
 EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
@@ -236,6 +236,8 @@ class _Times:
 
     def utc(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return ``ts`` for dates, timestamps, epoch integers or (for days) ISO 8601 text."""
+        if not len(times):
+            return pa.chunked_array([], TS)
         _refuse(pc.is_null(times), lambda _: "the time is blank", times)
         if pa.types.is_string(times.type) and not self.timeframe.is_intraday:
             return _label_text(times)
@@ -268,14 +270,16 @@ class _Times:
         unit = self.epoch_unit
         if unit is None:
             raise _UnreadableError(
-                f"the time {times[0]} is a number; say what it counts since 1970 with --epoch-unit: s, ms, us or ns",
+                f"the time {times[0]} is a number; say with epoch_unit (s, ms, us or ns) what it counts since 1970",
                 row=0,
             )
         per = _PER_SECOND[unit]
         low, high = (max(-(2**63), min(limit * per, 2**63 - 1)) for limit in (_YEAR_1, _YEAR_10000))
         impossible = pc.or_(pc.less(times, low), pc.greater_equal(times, high))
         _refuse(
-            impossible, lambda seen: f"the time {seen} in {unit} is beyond the year 9999; is --epoch-unit right?", times
+            impossible,
+            lambda seen: f"the time {seen} in {unit} is not within the years 1 to 9999; is epoch_unit right?",
+            times,
         )
         return times.cast(pa.timestamp(unit, tz="UTC"))
 
@@ -446,11 +450,14 @@ def _oldest_first(table: pa.Table, ts: pa.ChunkedArray) -> pa.Table:
             continue
         try:
             values = table[name].cast(pa.float64())
-            if pc.any(pc.is_nan(values)).as_py():
-                values = pc.if_else(pc.is_nan(values), None, values)
-            columns[name] = values.cast(BARS.field(name).type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise _UnreadableError(f"column {name} cannot be read as {BARS.field(name).type}: {error}") from None
+            raise _UnreadableError(f"column {name} cannot be read as numbers: {error}") from None
+        if pc.any(pc.is_nan(values)).as_py():
+            values = pc.if_else(pc.is_nan(values), None, values)
+        if name == "trades":
+            uncountable = pc.or_(pc.not_equal(pc.floor(values), values), pc.greater(pc.abs(values), 2**31 - 1))
+            _refuse(uncountable, lambda seen: f"trades {seen} is not a 32-bit whole number", values)
+        columns[name] = values.cast(BARS.field(name).type)
     bars = pa.table(columns).combine_chunks()
     stamps = _stamps(bars)
     return bars if (stamps[1:] >= stamps[:-1]).all() else bars.take(np.argsort(stamps, kind="stable"))
@@ -469,11 +476,11 @@ def _with_names(served: dict[str, pa.Table], source: str) -> pa.Table:
     """Return one table of schema ``BARS``."""
     if not served:
         return empty_bars()
-    bars = pa.concat_tables(served.values())
+    bars = pa.concat_tables(served.values()).combine_chunks()
     codes = np.repeat(np.arange(len(served), dtype=np.int32), [part.num_rows for part in served.values()])
     names = pa.DictionaryArray.from_arrays(codes, pa.array(served, pa.string()))
     sources = pa.DictionaryArray.from_arrays(np.zeros_like(codes), pa.array([source]))
-    return conform(bars.append_column("symbol", names).append_column("source", sources))
+    return bars.append_column("symbol", names).append_column("source", sources).select(BARS.names)
 
 
 def _plain(column: str) -> str:

@@ -1,9 +1,10 @@
 """Invented bars of any symbol, for demonstrations, benchmarks and tests: endless, and the same every time.
 
 Each session is made on its own, top down: a smooth curve over the days gives its level, a generator seeded from (seed,
-symbol, session) draws the day's bar, and the minutes are then laid out inside that day. So any range can be made without
-its past, a part of a range equals that part of the whole, and the minutes add up to the day: first open, highest high,
-lowest low, last close, Σ volume and Σ trades (a day's vwap is only near its minutes'). Not here: anything that happened.
+symbol, session) draws the day's bar, and the minutes are then laid out inside that day. So any range can be made
+without its past, a part of a range equals that part of the whole, and the minutes add up to the day: first open,
+highest high, lowest low, last close, Σ volume and Σ trades (a day's vwap is only near its minutes').
+Not here: anything that happened.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow as pa
 from chandlery.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.errors import UsageError
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.schema import BARS, PRICES, TS, conform, empty_bars
+from chandlery.schema import BARS, PRICES, TS, empty_bars
 from chandlery.timeframe import INGESTED, Timeframe
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -30,7 +31,7 @@ Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 _MINUTE = 60_000_000
 _DAY = 86_400_000_000
-_BLOCK = 24  # sessions made at once: few enough that their arrays stay in the processor's cache
+_BLOCK = 64  # sessions made at once: enough to share the fixed cost, few enough for the cache of the processor
 _THIN = -2.6  # a minute whose volume is drawn this many deviations low has no trade: about one in 200
 
 
@@ -38,19 +39,14 @@ class SimulatedProvider:
     """Serves ``1m`` and ``1d`` of any symbol, as far as its calendar reaches.
 
     Args:
-        seed: not negative; another seed is another world.
+        seed: another seed is another world.
         calendars: name of the calendar by symbol. By default ``24/7`` for a symbol with ``/`` or ``-``, else ``XNYS``.
-
-    Raises:
-        UsageError: ``seed`` is negative.
     """
 
     name = "simulated"
     timeframes = frozenset(INGESTED)
 
     def __init__(self, seed: int = 7, calendars: Mapping[str, str] | None = None) -> None:
-        if seed < 0:
-            raise UsageError(f"seed={seed} is negative; allowed: 0 and up")
         self._seed = seed
         self._calendars = dict(calendars or {})
 
@@ -72,12 +68,13 @@ class SimulatedProvider:
                 rows[place] += len(part["ts"])
         if not rows.sum():
             return BarReply(empty_bars())
+        # Built as the schema wants it: conform() would copy every column once more, a fifth of the time taken.
         columns = {name: pa.array(np.concatenate([part[name] for part in parts])) for name in parts[0]}
         codes = np.repeat(np.arange(len(symbols), dtype=np.int32), rows)
         columns["symbol"] = pa.DictionaryArray.from_arrays(codes, pa.array(symbols, pa.string()))
         columns["source"] = pa.DictionaryArray.from_arrays(np.zeros_like(codes), pa.array([self.name]))
-        columns["ts"] = columns["ts"].cast(TS)
-        return BarReply(conform(pa.table({name: columns[name] for name in BARS.names})))
+        columns["ts"] = columns["ts"].view(TS)
+        return BarReply(pa.table([columns[name] for name in BARS.names], schema=BARS))
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:  # noqa: ARG002
         """Return None: there is always more."""
@@ -103,13 +100,13 @@ class _Character:
         price: level about which the price swings.
         volatility: standard deviation of a day's return.
         amplitudes, frequencies, phases: of the sines whose sum is the logarithm of the level, by day.
-        volume: of a usual session.
+        volume: of a usual minute.
         units: smallest quantities that make a whole: one of a share, 10,000 of a coin.
         trade: average size of a trade, in units.
         gaps: whether the price may jump while the market is closed.
     """
 
-    entropy: tuple[int, int]
+    entropy: npt.NDArray[np.uint32]
     price: float
     volatility: float
     amplitudes: Floats
@@ -123,13 +120,14 @@ class _Character:
     def level(self, days: Int64s) -> Floats:
         """Return the level at the start of each day (counted from 1970-01-01)."""
         waves = np.sin(np.multiply.outer(days, self.frequencies) + self.phases) * self.amplitudes
-        return np.maximum(self.price * np.exp(waves.sum(axis=1)), 1.0)
+        return np.asarray(np.maximum(self.price * np.exp(waves.sum(axis=1)), 1.0))
 
 
 @lru_cache(maxsize=1024)
 def _character(seed: int, symbol: str, always_open: bool) -> _Character:
-    entropy = (seed, int.from_bytes(hashlib.blake2b(symbol.encode(), digest_size=16).digest(), "big"))
-    rng = np.random.default_rng(np.random.SeedSequence(entropy))
+    digest = hashlib.blake2b(f"{seed} {symbol}".encode(), digest_size=16).digest()
+    entropy = np.frombuffer(digest, "<u4").astype(np.uint32)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
     waves = 24
     periods = np.geomspace(2.3, 3000.0, waves) * rng.uniform(0.9, 1.1, waves)
     volatility = rng.uniform(0.025, 0.04) if always_open else rng.uniform(0.008, 0.025)
@@ -143,7 +141,7 @@ def _character(seed: int, symbol: str, always_open: bool) -> _Character:
         amplitudes=shape * scale,
         frequencies=2 * np.pi / periods,
         phases=rng.uniform(0, 2 * np.pi, waves),
-        volume=np.exp(rng.uniform(np.log(2e3), np.log(2e5)) if always_open else rng.uniform(np.log(1e6), np.log(8e7))),
+        volume=np.exp(rng.uniform(0, np.log(200)) if always_open else rng.uniform(np.log(2_500), np.log(200_000))),
         units=1e4 if always_open else 1.0,
         trade=rng.uniform(150, 800) if always_open else rng.uniform(80, 300),
         gaps=not always_open,
@@ -179,15 +177,16 @@ class _Days:
 def _draw_days(character: _Character, calendar: Calendar, where: slice) -> _Days:
     session, start = calendar.sessions[where], calendar.opens[where]
     length = (calendar.closes[where] - start) // _MINUTE
-    seeds = (np.random.SeedSequence((*character.entropy, day)) for day in session.tolist())
-    generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+    # An array of words seeds five times faster than a tuple of numbers does.
+    words = np.column_stack([np.tile(character.entropy, (len(session), 1)), session.astype(np.uint32)])
+    generators = [np.random.Generator(np.random.PCG64(np.random.SeedSequence(row))) for row in words]
     gap, up, down, busy = np.array([generator.standard_normal(4) for generator in generators]).T
     jump = np.exp(gap * (0.3 * character.volatility if character.gaps else 0.0))
     opens = np.rint(character.level(session) * jump * 100)
     closes = np.rint(character.level(session + 1) * 100)
     reach = 0.6 * character.volatility * opens
-    usual = character.volume * character.units * length / np.median(calendar.closes - calendar.opens) * _MINUTE
-    volume = np.maximum(np.rint(usual * np.exp(0.35 * busy)), 2 * length)
+    volume = np.rint(character.volume * character.units * length * np.exp(0.35 * busy))
+    volume = np.maximum(volume, 2 * length)  # leaves at least one unit for every minute
     return _Days(
         character=character,
         generators=generators,
@@ -271,7 +270,7 @@ def _path(days: _Days, steps: Floats) -> tuple[Floats, Int64s, Int64s]:
 
 
 def _divide(total: Floats, share: Floats, traded: npt.NDArray[np.bool_]) -> Floats:
-    """Return whole parts of each row's whole ``total`` for the minutes that traded: at least 1 each, and none is lost."""
+    """Return whole parts of each row's whole ``total`` for the minutes that traded: at least 1 each, none lost."""
     spare = (total - traded.sum(axis=1))[:, None]
     parts = np.diff(np.rint(spare * share), axis=1, prepend=0.0) + 1
     return np.asarray(parts[traded])

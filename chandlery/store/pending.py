@@ -44,7 +44,7 @@ def take_stale(
     """
     rows = connection.execute(
         "DELETE FROM ops.rollup_pending"
-        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s::date"
+        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s"
         " RETURNING instrument_id, day - date '1970-01-01'",
         (base.value, list(ids), start, end),
     ).fetchall()

@@ -14,10 +14,12 @@ CREATE TABLE IF NOT EXISTS market.instrument (
     asset_class   text NOT NULL,
     calendar      text NOT NULL,
     provider      text NOT NULL,
+    timeframes    text[] NOT NULL,
     name          text,
     listed        date,
     delisted      date CHECK (delisted > listed)
 );
+COMMENT ON COLUMN market.instrument.timeframes IS 'the ingested timeframes that schedules keep up to date';
 COMMENT ON COLUMN market.instrument.symbol IS 'canonical ticker; other tickers of the instrument are dated aliases';
 
 CREATE TABLE IF NOT EXISTS market.symbol_alias (

@@ -176,8 +176,12 @@ MISTAKES = [
         HEAD + "    calender: XNYS",
         (
             "universe.yaml:4: instruments[0].calender: is not a setting here; allowed: symbol, asset_class, "
-            "calendar, provider, name, listed, delisted, aliases; did you mean 'calendar'?"
+            "calendar, provider, name, timeframes, listed, delisted, aliases; did you mean 'calendar'?"
         ),
+    ),
+    (
+        HEAD + "    timeframes: [1d, 5m]",
+        "universe.yaml:4: instruments[0].timeframes[1]: '5m' is not known; allowed: 1m, 1d",
     ),
     (
         HEAD + "    asset_class: equities",

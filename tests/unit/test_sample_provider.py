@@ -57,6 +57,7 @@ def test_the_unadjusted_close_agrees_with_another_vendor(shared_data: object) ->
     assert (off < 0.01).mean() > 0.99
 
 
+@pytest.mark.filterwarnings("ignore:Series.values returning:pandas.errors.Pandas4Warning")  # exchange_calendars 4.13
 def test_the_days_are_sessions_of_the_exchange() -> None:
     bars = SampleProvider().fetch(ask(*ALL)).bars
     assert get_calendar("XNYS").is_session(bars["ts"].cast("int64").to_numpy()).all()

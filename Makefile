@@ -1,0 +1,69 @@
+# What a person does with this checkout. `make help` lists it. Works with GNU make 3.81 (macOS) and newer.
+
+# The first of these that is Python 3.11 to 3.14 makes .venv; choose another with `make PYTHON=/path/to/python`.
+# 3.14 comes after the older ones because one dependency has no wheel for it on macOS.
+PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
+UV ?= uv
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+BIN := .venv/bin
+RUNTIME := .venv/.stamp-runtime
+DEV := .venv/.stamp-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-strip-extras --custom-compile-command "make lock" --group build $(LOCK_ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo ui test check bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## load the demo's bars, gate, store, roll up, archive and read them: no key, no network, no server
+	$(BIN)/python -m pipelines.demo
+
+ui: $(RUNTIME) ## start the web UI
+	$(BIN)/chandlery ui
+
+test: $(DEV) ## run every test (narrow it with PYTEST_ARGS="-k word")
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEV) ## check format, lint, types and that imports only go down
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV) ## measure, and write the figures to benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+lock: ## pin dependencies anew in the lock files (newer ones with LOCK_ARGS=--upgrade); needs uv
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=/path/to/uv" >&2; exit 1; }
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean: ## remove .venv, caches and builds; the data in .chandlery stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.chandlery/*' -prune -exec rm -rf {} +
+
+$(DEV): requirements-dev.lock $(RUNTIME)
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then \
+	    if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	      echo "$$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+	    fi; \
+	    echo "$$python -m venv .venv"; exec "$$python" -m venv .venv; \
+	  fi; \
+	done; \
+	echo "Chandlery needs Python 3.11 to 3.14; found none as $(PYTHON). Name one: make PYTHON=/path/to/python" >&2; exit 1

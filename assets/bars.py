@@ -1,0 +1,159 @@
+"""The ingested bars, ``bars_1m`` and ``bars_1d``: asked for, judged by the gate, published.
+
+A partition is materialized only if the gate let it pass. One run takes one partition or a rectangle of thousands.
+Not here: how ingestion works (``chandlery.ingest``), and when it happens (``pipelines``).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import dagster as dg
+
+from assets.metadata import candle_picture, check_metadata, ingest_metadata
+from assets.plan import plan_partitions
+from chandlery.audit import Partition
+from chandlery.ingest import Outcome, ingest
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.orchestrator import Listener
+from chandlery.store.connect import Database
+from chandlery.store.read import Span, read_bars
+from chandlery.timeframe import Timeframe, parse_moment
+from resources.gate import GateResource
+from resources.providers import ProvidersResource
+from resources.store import StoreResource
+
+CHECK = "gate"
+#: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
+_PICTURES = 12
+
+
+class IngestConfig(dg.Config):
+    """What a run may be told; nothing of it is needed.
+
+    Attributes:
+        provider: name in ``providers.yaml``; each instrument's own by default.
+        options: override the provider's options.
+        ranges: by symbol, ``[start, end]`` in ISO 8601: narrows a partition to part of its window; end exclusive.
+        max_rejected_share: overrides the gate's limit, 0 to 1.
+    """
+
+    provider: str | None = None
+    options: dict[str, Any] = {}
+    ranges: dict[str, list[str]] = {}
+    max_rejected_share: float | None = None
+
+
+def build_bars(
+    timeframe: Timeframe, partitions: dg.PartitionsDefinition[str], deps: Sequence[dg.AssetKey]
+) -> dg.AssetsDefinition:
+    """Return the asset of an ingested timeframe, downstream of ``deps``."""
+    key = dg.AssetKey(timeframe.table)
+
+    @dg.asset(
+        key=key,
+        deps=deps,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description="Great Expectations, before publishing")],
+        output_required=False,
+        group_name="bars",
+        kinds={"postgres"},
+        description=f"{timeframe.value} bars as providers deliver them, audited before they are published.",
+    )
+    def bars(
+        context: dg.AssetExecutionContext,
+        config: IngestConfig,
+        store: StoreResource,
+        providers: ProvidersResource,
+        gate: GateResource,
+        listener: dg.ResourceParam[Listener],
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+        with store.database.connection() as connection:
+            instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+        ranges = {symbol: _range(pair) for symbol, pair in config.ranges.items()}
+        planned = plan_partitions(context.partition_keys, timeframe, instruments, ranges, datetime.now(UTC))
+        calendars = {partition.symbol: partition.calendar for partition in planned}
+        judge = gate.get(max_rejected_share=config.max_rejected_share)
+        drawn = _newest(planned)
+        troubles = []
+        listener.planned(len(planned))
+        for name, group in _by_provider(planned, instruments, config.provider):
+            provider = providers.get(name, options=config.options, calendars=calendars)
+            for outcome in ingest(store.database, provider, judge, group):
+                listener.ingested(outcome)
+                yield from _events(key, outcome, store.database, instruments, drawn=outcome.partition in drawn)
+                if outcome.status != "published":
+                    troubles.append(outcome)
+                    context.log.error(f"{outcome.partition.key} {_trouble(outcome)}")
+        if troubles:
+            raise dg.Failure(_summary(troubles), allow_retries=False)
+
+    return bars
+
+
+def _events(
+    key: dg.AssetKey, outcome: Outcome, database: Database, instruments: dict[str, Instrument], *, drawn: bool
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    partition = outcome.partition
+    yield dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=CHECK,
+        passed=outcome.status == "published",
+        metadata=check_metadata(outcome),
+        partition=partition.key,
+        blocking=True,
+    )
+    if outcome.status == "published":
+        metadata = ingest_metadata(outcome)
+        if drawn:
+            span = Span(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)
+            stored = read_bars(database, partition.timeframe, [span], {span.instrument_id: partition.symbol})
+            if stored.num_rows:
+                metadata["candles"] = candle_picture(stored, f"{partition.symbol} {partition.timeframe.value}")
+        yield dg.AssetMaterialization(key, partition=partition.key, metadata=metadata)
+
+
+def _by_provider(
+    planned: Sequence[Partition], instruments: dict[str, Instrument], override: str | None
+) -> Iterator[tuple[str, list[Partition]]]:
+    named = sorted(
+        ((override or instruments[partition.symbol].provider, partition) for partition in planned), key=lambda x: x[0]
+    )
+    for name, group in groupby(named, key=lambda x: x[0]):
+        yield name, [partition for _, partition in group]
+
+
+def _newest(planned: Sequence[Partition]) -> frozenset[Partition]:
+    """Return the newest partition with any time in it, of the first few symbols."""
+    newest: dict[str, Partition] = {}
+    for partition in planned:
+        if partition.start < partition.end and partition.end > newest.get(partition.symbol, partition).start:
+            newest[partition.symbol] = partition
+    return frozenset(list(newest.values())[:_PICTURES])
+
+
+def _range(pair: Sequence[str]) -> tuple[datetime, datetime]:
+    start, end = pair
+    return parse_moment(start, name="ranges"), parse_moment(end, name="ranges")
+
+
+def _trouble(outcome: Outcome) -> str:
+    if outcome.verdict is None:
+        return f"was not delivered: {outcome.error}"
+    return f"was rejected ({outcome.verdict.reason}); it waits as entry {outcome.quarantine_id} in quarantine"
+
+
+def _summary(troubles: Sequence[Outcome]) -> str:
+    """Name every symbol in trouble once, with its first reason."""
+    by_symbol: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in troubles:
+        by_symbol[outcome.partition.symbol].append(outcome)
+    lines = [
+        f"{symbol}: {outcomes[0].partition.window.key}{f' and {len(outcomes) - 1} more' if len(outcomes) > 1 else ''} "
+        f"{_trouble(outcomes[0])}"
+        for symbol, outcomes in by_symbol.items()
+    ]
+    return f"{len(by_symbol)} of the symbols did not come through; the others are published.\n" + "\n".join(lines)

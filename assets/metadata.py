@@ -1,0 +1,83 @@
+"""What a person sees of a materialization in the web UI: counts, coverage, the gate's table, a picture of the candles.
+
+Not here: what is computed.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from chandlery.audit import Verdict
+from chandlery.charts import candles_png
+from chandlery.ingest import Outcome
+from expectations.records import checks_as_records, rejected_as_records
+
+_GATE_TABLE = dg.TableSchema(
+    columns=[
+        dg.TableColumn("rule", "string"),
+        dg.TableColumn("severity", "string"),
+        dg.TableColumn("passed", "bool"),
+        dg.TableColumn("failed_rows", "int"),
+        dg.TableColumn("detail", "string"),
+    ]
+)
+
+
+def check_metadata(outcome: Outcome) -> dict[str, Any]:
+    """Return what the gate's check shows for one partition."""
+    verdict = outcome.verdict
+    if verdict is None:
+        return {"error": str(outcome.error)}
+    shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict)}
+    if verdict.rejected.num_rows:
+        shown |= {
+            "reason": verdict.reason,
+            "rejected": rejected_table(verdict),
+            "quarantine": f"entry {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`",
+        }
+    return shown
+
+
+def ingest_metadata(outcome: Outcome) -> dict[str, Any]:
+    """Return what a materialization of bars shows, without the picture."""
+    shown: dict[str, Any] = {
+        "inserted": outcome.inserted,
+        "revised": outcome.revised,
+        "unchanged": outcome.unchanged,
+        "quarantined": outcome.quarantined,
+        "source": ", ".join(outcome.sources) or "-",
+        "dagster/partition_row_count": outcome.inserted + outcome.revised + outcome.unchanged,
+    }
+    if outcome.verdict is not None:
+        coverage = next((check for check in outcome.verdict.checks if check.name == "session_count"), None)
+        shown |= {"coverage": coverage.detail or "complete" if coverage else "-", "gate": gate_table(outcome.verdict)}
+    return shown
+
+
+def derived_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a materialization of derived bars shows."""
+    return {"inserted": counts.get("inserted", 0), "revised": counts.get("revised", 0)}
+
+
+def gate_table(verdict: Verdict) -> dg.TableMetadataValue:
+    """Return every rule's outcome as a table."""
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in checks_as_records(verdict)], schema=_GATE_TABLE)
+
+
+def rejected_table(verdict: Verdict) -> dg.TableMetadataValue:
+    """Return the first rejected rows, with their reasons, as a table."""
+    records = [{name: str(value) for name, value in row.items()} for row in rejected_as_records(verdict)]
+    return dg.MetadataValue.table([dg.TableRecord(record) for record in records])
+
+
+def candle_picture(bars: pa.Table, title: str) -> dg.MarkdownMetadataValue:
+    """Return the candles of ``bars`` as a picture that needs no network."""
+    return picture(candles_png(bars, title=title), title)
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """Return a PNG as Markdown that holds the picture itself."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")

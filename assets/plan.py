@@ -1,0 +1,53 @@
+"""From Dagster's partition keys to the library's partitions.
+
+Not here: which keys there are (``pipelines.partitions``).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from chandlery.audit import Partition
+from chandlery.errors import UnknownSymbolError
+from chandlery.instruments import Instrument
+from chandlery.timeframe import Timeframe, Window
+
+
+def split_keys(keys: Iterable[str], timeframe: Timeframe) -> list[tuple[str, Window]]:
+    """Return (symbol, window) of each key, as in ``AAPL|2024-01``."""
+    # A symbol never holds a pipe sign; Dagster sorts the dimensions by name, so "symbol" comes before "window".
+    pairs = (key.rsplit("|", 1) for key in keys)
+    return [(symbol, timeframe.window(window)) for symbol, window in pairs]
+
+
+def plan_partitions(
+    keys: Sequence[str],
+    timeframe: Timeframe,
+    instruments: Mapping[str, Instrument],
+    clip: Mapping[str, tuple[datetime, datetime]],
+    now: datetime,
+) -> list[Partition]:
+    """Return what ``keys`` ask for: each window as far as it is past, and within the symbol's range in ``clip``.
+
+    Raises:
+        UnknownSymbolError: a key's symbol is not a registered instrument.
+    """
+    planned = []
+    for symbol, window in split_keys(keys, timeframe):
+        if symbol not in instruments:
+            raise UnknownSymbolError(f"partition {symbol}|{window.key}: {symbol!r} is not registered; run `chandlery init`")
+        instrument = instruments[symbol]
+        first, last = clip.get(symbol, (window.start, window.end))
+        start, end = max(window.start, first), min(window.end, last, max(now, window.start))
+        planned.append(
+            Partition(
+                symbol=symbol,
+                calendar=instrument.calendar,
+                timeframe=timeframe,
+                window=window,
+                start=start,
+                end=max(start, end),
+                listed=instrument.listed,
+                delisted=instrument.delisted,
+            )
+        )
+    return planned

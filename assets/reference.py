@@ -1,0 +1,50 @@
+"""Reference assets: where lineage starts (the providers) and the instruments.
+
+Not here: bars.
+"""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from chandlery.instruments import list_instruments, sync_instruments
+from resources.store import StoreResource
+
+SYMBOLS = "symbol"
+
+
+def provider_key(name: str) -> dg.AssetKey:
+    """Return the key under which a provider appears."""
+    return dg.AssetKey(["provider", name])
+
+
+def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
+    """Return the providers as external assets."""
+    return [
+        dg.AssetSpec(provider_key(name), group_name="providers", kinds={"source"}, description=f"Bars from {name}.")
+        for name in names
+    ]
+
+
+@dg.asset(group_name="reference", kinds={"postgres"})
+def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[None]:
+    """Brings the database's instruments, their aliases and sessions, and Dagster's partitions to ``universe.yaml``."""
+    with store.database.connection() as connection:
+        report = sync_instruments(connection, store.installation.universe.instruments)
+        symbols = [instrument.symbol for instrument in list_instruments(connection)]
+    register_symbols(context.instance, symbols)
+    return dg.MaterializeResult(
+        metadata={
+            "instruments": len(symbols),
+            "added": ", ".join(report.added) or "-",
+            "changed": ", ".join(report.changed) or "-",
+        }
+    )
+
+
+def register_symbols(instance: dg.DagsterInstance, symbols: Iterable[str]) -> None:
+    """Make sure that each symbol is a partition; those there are keep their place. Idempotent."""
+    known = set(instance.get_dynamic_partitions(SYMBOLS))
+    missing = [symbol for symbol in symbols if symbol not in known]
+    if missing:
+        instance.add_dynamic_partitions(SYMBOLS, missing)

@@ -1,0 +1,71 @@
+"""Puts the commands together, and turns an error into one message and an exit code.
+
+Not here: any command (each has a module of its own). Importing this must stay quick, because ``chandlery --help`` waits
+for it: heavy libraries are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import typer
+from typer.core import TyperGroup
+
+from chandlery.cli import coverage, ingest, quarantine, query, setup
+from chandlery.cli.output import say_error
+from chandlery.errors import ChandleryError, ConfigurationError, UsageError
+
+_HELP = """Keeps market candles: audited, versioned bars.
+
+Ranges are half-open, [START, END), in UTC; a bare date means midnight UTC. Settings come from the environment:
+CHANDLERY_HOME (where things are kept) and CHANDLERY_DATABASE_URL (a PostgreSQL server of your own).
+"""
+
+_EPILOG = """Begin with:
+
+chandlery init
+
+chandlery ingest --preset demo-daily
+
+chandlery query AAPL
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something was rejected by the gate.
+"""
+
+
+class _Commands(TyperGroup):
+    """Ends with a message instead of a traceback where we raised on purpose."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export its context's base class
+        try:
+            return super().invoke(ctx)
+        except ChandleryError as error:
+            say_error(str(error))
+            raise typer.Exit(2 if isinstance(error, UsageError | ConfigurationError) else 1) from None
+        except psycopg.OperationalError as error:
+            say_error(f"the database does not answer any more: {str(error).strip()}")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+setup.register(app)
+ingest.register(app)
+query.register(app)
+coverage.register(app)
+app.add_typer(quarantine.app, name="quarantine")
+setup.register_last(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,215 @@
+"""How the commands speak: consoles, tables, numbers and files of bars. Not here: what is said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from chandlery.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS_AT_A_TIME = 50_000
+
+
+class Format(StrEnum):
+    """How rows are shown."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def out() -> Console:
+    """Return the console for results. Where it is no terminal, lines are as long as they need to be."""
+    return _console(sys.stdout)
+
+
+def err() -> Console:
+    """Return the console for everything else."""
+    return _console(sys.stderr)
+
+
+def say(text: str = "") -> None:
+    """Print a line of a result, exactly as it is."""
+    out().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print a line that is not part of the result."""
+    err().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+
+
+def say_error(text: str) -> None:
+    """Print an error."""
+    console = err()
+    console.print("error: ", style="bold red", end="")
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> Table:
+    """Return an empty table with numbers to the right, and the columns of ``left`` to the left."""
+    grid = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
+    return grid
+
+
+def number(value: float | None) -> str:
+    """Return a number with thousands separated and no needless digits; a dash for none."""
+    if value is None:
+        return "–"
+    text = f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+    return text if text != "-0" else "0"
+
+
+def moment(value: datetime | None, *, day: bool = False) -> str:
+    """Return a time in UTC: ``2024-01-31`` for a ``day``, otherwise ``2024-01-31 14:30Z``; a dash for none."""
+    if value is None:
+        return "–"
+    if day:
+        return f"{value:%Y-%m-%d}"
+    return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}Z" if value.second else "Z")
+
+
+def size(number_of_bytes: int) -> str:
+    """Return a size for people, in powers of 1024."""
+    value, units = float(number_of_bytes), ["B", "KB", "MB", "GB", "TB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:,.0f} {units[0]}" if value >= 10 or units[0] == "B" else f"{value:,.1f} {units[0]}"
+
+
+def choose_format(given: Format | None, output: Path | None) -> Format:
+    """Return the format to write: the one given, or the one that the file's name tells, or a table.
+
+    Raises:
+        UsageError: the name tells none, or Parquet has no file to go to.
+    """
+    by_suffix = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET, ".txt": Format.TABLE}
+    if given is None and output is not None:
+        if output.suffix not in by_suffix:
+            raise UsageError(f"output={str(output)!r} does not tell its format; add --format csv, json, parquet or table")
+        return by_suffix[output.suffix]
+    chosen = given or Format.TABLE
+    if chosen is Format.PARQUET and output is None:
+        raise UsageError("format='parquet' needs a file; add --output FILE")
+    return chosen
+
+
+def write_rows(rows: pa.Table, chosen: Format, output: Path | None, *, day: bool) -> None:
+    """Write ``rows`` to ``output``, or to standard output.
+
+    Args:
+        rows: times are aware and in UTC; written as ISO 8601 text except in Parquet.
+        chosen: how.
+        output: where; replaced if it exists.
+        day: whether a table shows ``ts`` as a date.
+    """
+    if chosen is Format.TABLE:
+        if output is None:
+            out().print(_grid(rows, day=day))
+            return
+        with output.open("w", encoding="utf-8") as file:
+            Console(file=file, width=1000).print(_grid(rows, day=day))
+        return
+    if output is None:
+        sys.stdout.flush()
+        _write_binary(rows, chosen, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    with output.open("wb") as binary:
+        _write_binary(rows, chosen, binary)
+
+
+def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) -> None:
+    import pyarrow as pa  # noqa: PLC0415
+
+    if chosen is Format.PARQUET:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - only where it is used
+
+        pq.write_table(rows, file, compression="zstd")
+        return
+    if chosen is Format.JSON:
+        for block in _json(rows):
+            file.write(block.encode())
+        return
+    import pyarrow.csv as pacsv  # noqa: PLC0415 - only where it is used
+
+    # Without quotes where none are needed, as people and spreadsheets write it.
+    options = pacsv.WriteOptions(quoting_style="needed", quoting_header="none")
+    plain = pa.schema([(field.name, _plain_type(field.type)) for field in rows.schema])
+    with pacsv.CSVWriter(file, plain, write_options=options) as writer:
+        for start in range(0, rows.num_rows, _ROWS_AT_A_TIME):
+            writer.write_table(_readable(rows.slice(start, _ROWS_AT_A_TIME)).cast(plain))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.string() if pa.types.is_dictionary(kind) or pa.types.is_timestamp(kind) else kind
+
+
+def _readable(rows: pa.Table) -> pa.Table:
+    """Return ``rows`` with times as text, to the second where that loses nothing."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            unit = "s" if field.name == "ts" else "us"
+            text = pc.strftime(rows[field.name].cast(pa.timestamp(unit, tz="UTC")), format="%Y-%m-%dT%H:%M:%SZ")
+            rows = rows.set_column(place, field.name, text)
+    return rows
+
+
+def _json(rows: pa.Table) -> Iterator[str]:
+    import json  # noqa: PLC0415
+
+    separator = "[\n"
+    for start in range(0, rows.num_rows, _ROWS_AT_A_TIME):
+        for row in _readable(rows.slice(start, _ROWS_AT_A_TIME)).to_pylist():
+            yield separator + json.dumps(row)
+            separator = ",\n"
+    yield "\n]\n" if rows.num_rows else "[]\n"
+
+
+def _grid(rows: pa.Table, *, day: bool) -> Table:
+    texts = {"symbol", "source", "timeframe", "reasons"}
+    names = [name for name in rows.column_names if name not in {"vwap", "trades"} or rows[name].null_count < rows.num_rows]
+    grid = table(*names, left=[name for name in names if name in texts or name == "ts"])
+    for row in rows.select(names).to_pylist():
+        grid.add_row(*(_cell(name, row[name], day=day) for name in names))
+    return grid
+
+
+def _cell(name: str, value: Any, *, day: bool) -> str:  # noqa: ANN401 - of any column
+    if isinstance(value, datetime):
+        return moment(value, day=day and name == "ts")
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else number(value)
+
+
+def _console(stream: IO[str]) -> Console:
+    console = Console(file=stream)
+    return console if console.is_terminal else Console(file=stream, width=10_000)
+
+
+def columns_of(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield ``name  value`` lines with the values below each other."""
+    pairs = list(lines)
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        yield f"{name:<{width}}  {value}"

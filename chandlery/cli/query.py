@@ -1,0 +1,136 @@
+"""``query`` and ``revisions``: bars as they are, as they were, and how they were restated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from psycopg import sql
+
+from chandlery.api import DataAPI
+from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
+from chandlery.cli.session import Session
+from chandlery.instruments import Instrument, resolve
+from chandlery.revisions import read_revisions
+from chandlery.store.connect import Database
+from chandlery.store.queries import query as sql_query
+from chandlery.timeframe import Timeframe, parse_range
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EVER = ("1900-01-01", "2200-01-01")
+_SHOWN = 20
+
+Symbol = Annotated[str, typer.Argument(help="Symbol, or a ticker that named the instrument within the range.")]
+Start = Annotated[str | None, typer.Option(help="First instant, inclusive: 2024-01-31 or 2024-01-31T14:30:00Z.")]
+End = Annotated[str | None, typer.Option(help="Last instant, exclusive.")]
+Width = Annotated[str, typer.Option("--timeframe", "-t", help="1m 5m 15m 30m 1h 4h 1d 1w 1mo")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        epilog="Examples:\n\nchandlery query AAPL\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
+        "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
+    )(query)
+    app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
+
+
+def query(
+    ctx: typer.Context,
+    symbol: Symbol,
+    start: Start = None,
+    end: End = None,
+    timeframe: Width = "1d",
+    as_of: Annotated[str | None, typer.Option(help="Show the values that were known at this time.")] = None,
+    form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
+    output: Output = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")] = None,
+) -> None:
+    """Show the bars of one symbol that start in [START, END)."""
+    chosen = choose_format(form, output)
+    first, last = parse_range(start or _EVER[0], end or _EVER[1])
+    width = Timeframe.parse(timeframe)
+    database = Session.of(ctx).installation.database
+    if limit is None and start is None and end is None and chosen is Format.TABLE:
+        limit = _SHOWN
+    whole = (first, last)
+    if limit is not None and as_of is None:
+        first = _tail_start(database, symbol, width, first, last, limit)
+    api = DataAPI(database)
+    bars = api.get_ohlc(symbol, first, last, width.value, as_of=as_of, output="arrow")
+    if limit is not None:
+        bars = bars.slice(max(0, bars.num_rows - limit))
+    if not bars.num_rows:
+        _explain_nothing(symbol, width, whole, as_of)
+    write_rows(bars, chosen, output, day=not width.is_intraday)
+    if output is not None:
+        note(f"{number(bars.num_rows)} bars of {symbol} {width.value} written to {output}")
+    elif chosen is Format.TABLE and bars.num_rows == limit:
+        note(f"The last {limit} bars; --limit, or --start and --end, shows others.")
+
+
+def revisions(
+    ctx: typer.Context,
+    symbol: Symbol,
+    start: Start = None,
+    end: End = None,
+    timeframe: Width = "1d",
+    form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
+    output: Output = None,
+) -> None:
+    """Show every bar that was restated, with each value and when it was believed.
+
+    A value was believed from known_at until superseded_at; the present one has no superseded_at.
+    """
+    chosen = choose_format(form, output)
+    first, last = parse_range(start or _EVER[0], end or _EVER[1])
+    width = Timeframe.parse(timeframe)
+    database = Session.of(ctx).installation.database
+    instrument = _resolve(database, symbol, first, last)
+    found = read_revisions(database, instrument.instrument_id, width, first, last)
+    if not found.num_rows:
+        note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
+    if found.num_rows or chosen is not Format.TABLE:
+        write_rows(_without_empty(found) if chosen is Format.TABLE else found, chosen, output, day=not width.is_intraday)
+
+
+def _tail_start(
+    database: Database, symbol: str, width: Timeframe, first: datetime, last: datetime, limit: int
+) -> datetime:
+    """Return where the last ``limit`` bars begin, so that only they are read."""
+    instrument = _resolve(database, symbol, first, last)
+    statement = sql_query("nth_last_bar").format(
+        bars=sql.Identifier("market", width.table),
+        instrument_id=sql.Literal(instrument.instrument_id),
+        first=sql.Literal(first),
+        last=sql.Literal(last),
+        n=sql.Literal(limit),
+    )
+    with database.connection() as connection:
+        row = connection.execute(statement).fetchone()
+    return row[0].astimezone(UTC) if row and row[0] else first
+
+
+def _resolve(database: Database, symbol: str, first: datetime, last: datetime) -> Instrument:
+    with database.connection() as connection:
+        return resolve(connection, symbol, first, last)
+
+
+def _without_empty(rows: pa.Table) -> pa.Table:
+    return rows.select([name for name in rows.column_names if rows[name].null_count < rows.num_rows or name == "superseded_at"])
+
+
+def _explain_nothing(symbol: str, width: Timeframe, span: tuple[datetime, datetime], as_of: str | None) -> None:
+    known = f" known at {as_of}" if as_of else ""
+    note(f"No bars of {symbol} {width.value}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is.")
+
+
+def _between(span: tuple[datetime, datetime]) -> str:
+    if span == parse_range(*_EVER):
+        return ""
+    return f" in [{moment(span[0])}, {moment(span[1])})"

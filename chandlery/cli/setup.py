@@ -1,0 +1,104 @@
+"""``init``, ``status`` and ``ui``: setting up, how it is doing, and the web interface."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
+from chandlery.cli.session import Session
+from chandlery.installation import Installation
+from chandlery.status import Status, describe_server, read_status
+
+_PORT = 3000
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command that comes first."""
+    app.command(
+        epilog="Examples:\n\nchandlery init\n\nCHANDLERY_DATABASE_URL=postgresql://user:password@host/bars chandlery init"
+    )(init)
+
+
+def register_last(app: typer.Typer) -> None:
+    """Add the commands that come last."""
+    app.command(epilog="Example: chandlery status")(status)
+    app.command(epilog="Examples:\n\nchandlery ui\n\nchandlery ui --port 3100")(ui)
+
+
+def init(ctx: typer.Context) -> None:
+    """Set up the database, its schema and the instruments of universe.yaml. Safe to run again."""
+    installation, report = Installation.create()
+    Session.of(ctx).orchestrator(installation).prepare()
+    edition = installation.database.edition
+    facts = [
+        ("home", str(installation.settings.home)),
+        ("config", str(installation.settings.config)),
+        ("database", describe_server(installation)),
+        ("edition", f"{edition.name}: {edition.meaning}"),
+        ("instruments", f"{len(installation.universe.instruments)} in universe.yaml"),
+        ("added", ", ".join(report.added) or "none"),
+        ("changed", ", ".join(report.changed) or "none"),
+    ]
+    for line in columns_of(facts):
+        say(line)
+    say()
+    say("Ready. Next: `chandlery ingest --preset demo-daily`, then `chandlery query AAPL`, or `chandlery ui`.")
+
+
+def status(ctx: typer.Context) -> None:
+    """Show where things are, what is stored, and what waits for a person."""
+    seen = read_status(Session.of(ctx).installation)
+    for line in columns_of(_facts(seen)):
+        say(line)
+    if seen.rows:
+        grid = table("timeframe", "rows", left=["timeframe"])
+        for timeframe, rows in seen.rows.items():
+            grid.add_row(timeframe.value, number(rows.count) if rows.exact else f"~{number(rows.count)}")
+        out().print(grid)
+        if not all(rows.exact for rows in seen.rows.values()):
+            say("~ is the planner's estimate; smaller tables are counted.")
+    else:
+        say("No bars yet: `chandlery ingest --preset demo-daily` loads some.")
+    if seen.publications:
+        grid = table("published", "timeframe", "inserted", "revised", "by", left=["published", "timeframe", "by"])
+        for one in seen.publications:
+            grid.add_row(moment(one.known_at), one.timeframe, number(one.inserted), number(one.revised), one.origin)
+        out().print(grid)
+
+
+def ui(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = _PORT,
+) -> None:
+    """Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."""
+    if not _is_loopback(host):
+        note(f"warning: the web interface has no authentication; on {host}, whoever reaches port {port} controls it")
+    session = Session.of(ctx)
+    raise typer.Exit(session.orchestrator(session.installation).serve(host, port))
+
+
+def _facts(seen: Status) -> list[tuple[str, str]]:
+    stale = ", ".join(f"{number(days)} of {base.value}" for base, days in seen.stale.items())
+    waiting = f"{seen.quarantined} waiting: `chandlery quarantine list`" if seen.quarantined else "empty"
+    return [
+        ("home", str(seen.home)),
+        ("server", f"{seen.server}, PostgreSQL {seen.version}"),
+        ("edition", f"{seen.edition}: {seen.meaning}"),
+        ("schema", seen.revision or "none"),
+        ("size", size(seen.bytes)),
+        ("instruments", number(seen.instruments)),
+        ("quarantine", waiting),
+        ("stale days", f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base"),
+        ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,96 @@
+"""An installation: its settings, configuration and database, opened together.
+
+Not here: Dagster's part of it (``pipelines.instance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from chandlery.config import ProvidersConfig, Universe, check_calendars, load_providers, load_universe
+from chandlery.errors import StoreError
+from chandlery.instruments import SyncReport, sync_instruments
+from chandlery.settings import Settings
+from chandlery.store.connect import Database, ensure_database, market_dsn
+from chandlery.store.migrate import REVISION, current_revision, migrate
+from chandlery.timeframe import Timeframe
+
+#: How far ahead of the present there is always room for bars.
+ROOM_AHEAD = timedelta(days=62)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything a command needs to know about where it runs.
+
+    Attributes:
+        settings: from the environment.
+        database: the market database.
+    """
+
+    settings: Settings
+    database: Database
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Installation:
+        """Open an installation that was set up.
+
+        Raises:
+            StoreError: its database is unreachable, has no schema yet, or that of another version of Chandlery.
+        """
+        settings = settings or Settings()
+        installation = cls(settings, Database.open(settings))
+        installation.check_schema()
+        return installation
+
+    @classmethod
+    def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
+        """Set up the database (create, migrate, make room ahead) and its instruments. Idempotent.
+
+        Raises:
+            ConfigurationError: a configuration file is wrong; nothing was touched.
+            StoreError: the database cannot be reached, created or migrated.
+        """
+        settings = settings or Settings()
+        universe = load_universe(settings.config / "universe.yaml")
+        check_calendars(universe)
+        dsn = market_dsn(settings)
+        ensure_database(dsn)
+        installation = cls(settings, Database(dsn))
+        with installation.database.connection() as connection:
+            migrate(connection)
+            report = sync_instruments(connection, universe.instruments)
+        installation.make_room()
+        return installation, report
+
+    @cached_property
+    def universe(self) -> Universe:
+        """What ``universe.yaml`` says."""
+        return load_universe(self.settings.config / "universe.yaml")
+
+    @cached_property
+    def providers(self) -> ProvidersConfig:
+        """What ``providers.yaml`` says."""
+        return load_providers(self.settings.config / "providers.yaml")
+
+    def check_schema(self) -> None:
+        """Raise ``StoreError`` unless the database has this version's schema."""
+        with self.database.connection() as connection:
+            found = current_revision(connection)
+        if found is None:
+            raise StoreError("the database has no schema yet; run `chandlery init`")
+        if found != REVISION:
+            raise StoreError(
+                f"the database's schema is at {found} and this version needs {REVISION}; run `chandlery init`"
+            )
+
+    def make_room(self, now: datetime | None = None) -> Sequence[Timeframe]:
+        """Make sure that bars of the near future have a place to go; return the timeframes looked after. Idempotent."""
+        now = now or datetime.now(UTC)
+        with self.database.connection() as connection:
+            for timeframe in Timeframe:
+                self.database.edition.prepare(connection, timeframe, now, now + ROOM_AHEAD)
+        return list(Timeframe)

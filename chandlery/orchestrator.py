@@ -1,0 +1,109 @@
+"""What the command line asks of whoever runs the pipeline.
+
+The library does not know an orchestrator; the package that brings one registers it under the entry-point group
+``chandlery.orchestrator``. Not here: the running itself (``pipelines.orchestrator``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from chandlery.derive import Derived
+from chandlery.errors import ConfigurationError
+from chandlery.ingest import Outcome
+from chandlery.installation import Installation
+from chandlery.instruments import Instrument
+from chandlery.timeframe import Timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOrder:
+    """What to ingest.
+
+    Attributes:
+        timeframe: ``1m`` or ``1d``.
+        ranges: the half-open range, UTC, wanted of each instrument.
+        provider: name in ``providers.yaml``; each instrument's own by default.
+        options: override the provider's options, as ``{"path": ...}``.
+        max_rejected_share: overrides the gate's limit, 0 to 1.
+    """
+
+    timeframe: Timeframe
+    ranges: Mapping[Instrument, tuple[datetime, datetime]]
+    provider: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    max_rejected_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run, as the orchestrator knows it."""
+
+    run_id: str
+    succeeded: bool
+    error: str | None
+
+
+class Listener(Protocol):
+    """Hears what a run does while it does it."""
+
+    def planned(self, partitions: int) -> None:
+        """Hear that so many partitions are about to be ingested."""
+        ...
+
+    def ingested(self, outcome: Outcome) -> None:
+        """Hear what became of one partition."""
+        ...
+
+    def derived(self, derived: Derived) -> None:
+        """Hear of one step of rolling up."""
+        ...
+
+
+class SilentListener:
+    """Hears nothing."""
+
+    def planned(self, partitions: int) -> None:
+        """See ``Listener``."""
+
+    def ingested(self, outcome: Outcome) -> None:
+        """See ``Listener``."""
+
+    def derived(self, derived: Derived) -> None:
+        """See ``Listener``."""
+
+
+class Orchestrator(Protocol):
+    """Runs the pipeline so that its own user interface shows what ran."""
+
+    def prepare(self) -> None:
+        """Set up the orchestrator's own storage and make known which instruments there are. Idempotent."""
+        ...
+
+    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+        """Ingest, then derive what became stale; return once all is done, with a record of each run.
+
+        What failed is in the records and was told to ``listener``; only what keeps a run from starting is raised.
+        """
+        ...
+
+    def serve(self, host: str, port: int) -> int:
+        """Serve the user interface until interrupted; return the exit code."""
+        ...
+
+
+def load_orchestrator(installation: Installation) -> Orchestrator:
+    """Return the registered orchestrator for ``installation``.
+
+    Raises:
+        ConfigurationError: none is registered: the package was not installed, only put on the path.
+    """
+    found = entry_points(group="chandlery.orchestrator")
+    if not found:
+        raise ConfigurationError("no orchestrator is registered; install the project with `make` or `pip install -e .`")
+    orchestrator: Orchestrator = next(iter(found)).load()(installation)
+    return orchestrator

@@ -1,0 +1,81 @@
+"""Dagster's own home and storage: a folder under ``CHANDLERY_HOME`` and a database beside the market's.
+
+Not here: serving the web UI (``serve``) and running anything (``orchestrator``).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import dagster as dg
+from psycopg import conninfo
+
+from chandlery.settings import Settings
+from chandlery.store.connect import dagster_dsn, ensure_database
+
+#: Where dagster.yaml finds the address; the file itself holds no secret.
+URL_VARIABLE = "CHANDLERY_DAGSTER_URL"
+
+_DAGSTER_YAML = f"""\
+# Written by `chandlery init`. The address of the storage, which may hold a password, stays in the environment.
+storage:
+  postgres:
+    postgres_url:
+      env: {URL_VARIABLE}
+
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+
+# A run whose process was killed is noticed and started again once. What the gate rejected is not tried again.
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 30
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+
+telemetry:
+  enabled: false
+"""
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Make Dagster's home and database where they are absent, and point this process at them; return the home."""
+    home = settings.home / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text() != _DAGSTER_YAML:
+        file.write_text(_DAGSTER_YAML)
+    dsn = dagster_dsn(settings)
+    ensure_database(dsn)
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ[URL_VARIABLE] = sqlalchemy_url(dsn)
+    return home
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Return the installation's Dagster instance, holding its connections while this process runs.
+
+    Outside the web server, Dagster's PostgreSQL storage connects anew for each event, which costs three times the event.
+    """
+    prepare_home(settings)
+    instance = dg.DagsterInstance.get()
+    instance.optimize_for_webserver(statement_timeout=600_000, pool_recycle=3600, max_overflow=20)
+    return instance
+
+
+def sqlalchemy_url(dsn: str) -> str:
+    """Return ``dsn`` as a URL for SQLAlchemy that names psycopg2: a bare ``postgresql://`` changed its meaning in 2.1."""
+    parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
+    user, password, name = parts.pop("user", ""), parts.pop("password", ""), parts.pop("dbname", "")
+    host, port = parts.pop("host", ""), parts.pop("port", "")
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    if host.startswith("/"):  # a unix socket's folder
+        parts["host"], host = host, ""
+    server = host + (f":{port}" if port else "")
+    query = f"?{urlencode(parts)}" if parts else ""
+    return f"postgresql+psycopg2://{login}@{server}/{quote(name, safe='')}{query}"

@@ -1,0 +1,62 @@
+"""The jobs: ingesting a timeframe, deriving from one, and making room for bars to come.
+
+Gated ingestion and derivation are separate jobs, because in one run a single rejected partition would keep everything
+from being derived. Not here: when they run (``schedules``, ``sensors``).
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from chandlery.timeframe import INGESTED, Timeframe, derived_from
+from resources.store import StoreResource
+
+
+def ingest_job_name(timeframe: Timeframe) -> str:
+    """Return the name of the job that ingests ``timeframe``."""
+    return f"ingest_{timeframe.value}"
+
+
+def derive_job_name(base: Timeframe) -> str:
+    """Return the name of the job that computes all that derives from ``base``."""
+    return f"derive_from_{base.value}"
+
+
+def build_ingest_jobs(
+    partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]],
+) -> list[UnresolvedAssetJobDefinition]:
+    """Return the jobs that ingest."""
+    return [
+        dg.define_asset_job(
+            ingest_job_name(base), dg.AssetSelection.assets(base.table), partitions_def=partitions[base]
+        )
+        for base in INGESTED
+    ]
+
+
+def build_derive_jobs(
+    partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]],
+) -> list[UnresolvedAssetJobDefinition]:
+    """Return the jobs that derive."""
+    return [
+        dg.define_asset_job(
+            derive_job_name(base),
+            dg.AssetSelection.assets(*(timeframe.table for timeframe in derived_from(base))),
+            partitions_def=partitions[base],
+        )
+        for base in INGESTED
+    ]
+
+
+@dg.op
+def make_room(context: dg.OpExecutionContext, store: StoreResource) -> None:
+    """Makes table partitions ahead of need, so that publishing does not have to."""
+    timeframes = store.installation.make_room()
+    context.log.info(f"there is room ahead for {', '.join(timeframes)}")
+
+
+@dg.job(description="Makes sure that bars of the next weeks have a place to go.")
+def maintain() -> None:
+    """Look after the store."""
+    make_room()

@@ -1,0 +1,118 @@
+"""Runs the pipeline in this process for the command line, as runs that the web UI shows (``chandlery.orchestrator``).
+
+Not here: what a run does (``assets``), and runs that the daemon launches (``schedules``, ``sensors``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from assets.reference import SYMBOLS, register_symbols
+from chandlery.installation import Installation
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.orchestrator import IngestOrder, Listener, RunRecord
+from chandlery.timeframe import Timeframe
+from pipelines import serve
+from pipelines.definitions import build_defs
+from pipelines.instance import open_instance, prepare_home
+from pipelines.jobs import derive_job_name, ingest_job_name
+from pipelines.partitions import neighbours, range_tags
+from pipelines.sensors import rectangles
+
+_QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+_INSTANT = timedelta(microseconds=1)
+
+
+class DagsterOrchestrator:
+    """Runs jobs in process.
+
+    Args:
+        installation: for which.
+    """
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+
+    def prepare(self) -> None:
+        """See ``chandlery.orchestrator.Orchestrator``."""
+        with open_instance(self._installation.settings) as instance:
+            self._register(instance)
+
+    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+        """See ``chandlery.orchestrator.Orchestrator``."""
+        defs = build_defs(
+            self._installation.universe, self._installation.providers, resource_overrides={"listener": listener}
+        )
+        with open_instance(self._installation.settings) as instance:
+            self._register(instance)
+            symbols = instance.get_dynamic_partitions(SYMBOLS)
+            records = []
+            job = defs.get_job_def(ingest_job_name(order.timeframe))
+            for tags, ranges in plan_runs(order, symbols):
+                config = {"ops": {order.timeframe.table: {"config": _config(order, ranges)}}, "loggers": _QUIET}
+                records.append(_run(job, instance, tags, config))
+            with self._installation.database.connection() as connection:
+                requests = list(rectangles(connection, order.timeframe, list(symbols)))
+            job = defs.get_job_def(derive_job_name(order.timeframe))
+            records += [_run(job, instance, request.tags, {"loggers": _QUIET}) for request in requests]
+        return records
+
+    def serve(self, host: str, port: int) -> int:
+        """See ``chandlery.orchestrator.Orchestrator``."""
+        self.prepare()
+        return serve.serve(prepare_home(self._installation.settings), host, port)
+
+    def _register(self, instance: dg.DagsterInstance) -> None:
+        with self._installation.database.connection() as connection:
+            known = list_instruments(connection)
+        # Symbols of one calendar side by side, so that a scheduled run of all of them is one rectangle.
+        register_symbols(instance, [i.symbol for i in sorted(known, key=lambda i: i.calendar)])
+
+
+def plan_runs(
+    order: IngestOrder, symbols: Sequence[str]
+) -> Iterator[tuple[dict[str, str], Mapping[Instrument, tuple[datetime, datetime]]]]:
+    """Yield the tags and the ranges of each run: one for all neighbouring symbols that want the same windows.
+
+    Args:
+        order: what to ingest.
+        symbols: all there are, in Dagster's order.
+    """
+    by_windows: dict[tuple[str, str], dict[str, Instrument]] = defaultdict(dict)
+    for instrument, (start, end) in order.ranges.items():
+        windows = order.timeframe.window_of(start).key, order.timeframe.window_of(end - _INSTANT).key
+        by_windows[windows][instrument.symbol] = instrument
+    for (first, last), wanted in by_windows.items():
+        for group in neighbours(list(wanted), symbols):
+            ranges = {wanted[symbol]: order.ranges[wanted[symbol]] for symbol in group}
+            yield range_tags(group[0], group[-1], first, last), ranges
+
+
+def _config(order: IngestOrder, ranges: Mapping[Instrument, tuple[datetime, datetime]]) -> dict[str, object]:
+    return {
+        "provider": order.provider,
+        "options": dict(order.options),
+        "ranges": {i.symbol: [start.isoformat(), end.isoformat()] for i, (start, end) in ranges.items()},
+        "max_rejected_share": order.max_rejected_share,
+    }
+
+
+def _run(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
+) -> RunRecord:
+    result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=config, raise_on_error=False)
+    return RunRecord(result.run_id, result.success, None if result.success else _error(result))
+
+
+def _error(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                return str(data.user_failure_data.description)
+            return str(data.error.message if data.error else event.message)
+    return "the run failed before its first step"

@@ -1,0 +1,100 @@
+"""The schedules: for each calendar and timeframe, one run after the close for all symbols; and daily maintenance.
+
+Not here: what a run does (``assets``).
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from assets.reference import SYMBOLS
+from chandlery.calendars import Calendar, get_calendar
+from chandlery.instruments import list_instruments
+from chandlery.timeframe import INGESTED, Timeframe
+from pipelines.jobs import ingest_job_name, maintain
+from pipelines.partitions import neighbours, range_tags
+from resources.store import StoreResource
+
+#: Providers' daily bars are still moving at the close itself.
+_AFTER_CLOSE = timedelta(minutes=30)
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+def build_schedules(calendars: Collection[str], live: Collection[str]) -> list[dg.ScheduleDefinition]:
+    """Return the schedules of these calendars.
+
+    Args:
+        calendars: names of calendars.
+        live: those with an instrument whose provider has news; only theirs are on by default.
+    """
+    schedules = [
+        _after_close(get_calendar(name), timeframe, on=name in live)
+        for name in sorted(calendars)
+        for timeframe in INGESTED
+    ]
+    daily = dg.ScheduleDefinition(
+        name="maintain_daily", job=maintain, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    )
+    return [*schedules, daily]
+
+
+def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.ScheduleDefinition:
+    cron = cron_after_close(calendar)
+
+    @dg.schedule(
+        name=f"{calendar.name.lower().replace('/', '_')}_{timeframe.value}_after_close".replace("24_7", "always_open"),
+        job_name=ingest_job_name(timeframe),
+        cron_schedule=cron,
+        execution_timezone=calendar.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
+        description=f"All {calendar.name} symbols that keep {timeframe.value} bars, after each session's close.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, store: StoreResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        tick = context.scheduled_execution_time.astimezone(UTC)
+        closed = last_closed(calendar, tick)
+        if closed is None:
+            yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
+            return
+        with store.database.connection() as connection:
+            symbols = [
+                instrument.symbol
+                for instrument in list_instruments(connection)
+                if instrument.calendar == calendar.name and timeframe.value in instrument.timeframes
+            ]
+        order = context.instance.get_dynamic_partitions(SYMBOLS)
+        symbols = [symbol for symbol in symbols if symbol in set(order)]
+        if not symbols:
+            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars")
+        window = timeframe.window_of(closed).key
+        for group in neighbours(symbols, order):
+            tags = range_tags(group[0], group[-1], window, window)
+            yield dg.RunRequest(run_key=f"{tick.isoformat()}/{group[0]}", tags=tags)
+
+    return schedule
+
+
+def cron_after_close(calendar: Calendar) -> str:
+    """Return the cron expression, in the calendar's zone, of half an hour after its usual close on its usual days."""
+    recent = slice(-260, None)
+    zone = ZoneInfo(calendar.timezone)
+    closes = [datetime.fromtimestamp(us / 1e6, zone) for us in calendar.closes[recent].tolist()]
+    times = [(close.hour, close.minute) for close in closes]
+    hour, minute = max(set(times), key=times.count)
+    at = datetime(2000, 1, 1, hour, minute, tzinfo=UTC) + _AFTER_CLOSE
+    # A market that closes at midnight has its session's day behind it when the cron fires.
+    days = {close.weekday() for close in closes}
+    shown = "*" if len(days) == len(_WEEKDAYS) else ",".join(_WEEKDAYS[day] for day in sorted(days))
+    return f"{at.minute} {at.hour} * * {shown}"
+
+
+def last_closed(calendar: Calendar, now: datetime) -> datetime | None:
+    """Return the label (00:00 UTC of its date) of the session that closed in the day before ``now``, if one did."""
+    us = int(now.timestamp() * 1_000_000)
+    index = int(calendar.closes.searchsorted(us, side="right")) - 1
+    if index < 0 or us - int(calendar.closes[index]) >= timedelta(days=1) // timedelta(microseconds=1):
+        return None
+    return datetime.fromtimestamp(int(calendar.sessions[index]) * 86400, UTC)

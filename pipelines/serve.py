@@ -1,0 +1,107 @@
+"""Serves the web UI: one code server, the web server and the daemon, started and stopped together.
+
+Not here: Dagster's storage (``instance``).
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import yaml
+
+_LOCATION = "chandlery"
+_PATIENCE = 60.0
+_GRACE = 15.0
+
+
+def serve(home: Path, host: str, port: int) -> int:
+    """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if one of the processes died by itself.
+
+    Args:
+        home: Dagster's home, prepared.
+        host: address to listen on; the UI has no authentication.
+        port: of the web server.
+    """
+    code_port = _free_port()
+    workspace = home / "workspace.yaml"
+    server = {"host": "127.0.0.1", "port": code_port, "location_name": _LOCATION}
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    stop = threading.Event()
+    with _until_interrupted(stop), _stopping() as processes:
+        # One code server for both, so that a reload in the UI reaches the daemon too.
+        code = _start(
+            "dagster", "code-server", "start", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(code_port)
+        )
+        processes.append(code)
+        _await_port("127.0.0.1", code_port, code, stop)
+        web = _start("dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace))
+        processes.append(web)
+        processes.append(_start("dagster._daemon", "run", "-w", str(workspace)))
+        _await_port(host, port, web, stop)
+        if not stop.is_set():
+            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
+        while not stop.wait(0.5):
+            if any(process.poll() is not None for process in processes):
+                return 1
+    return 0
+
+
+def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)
+
+
+@contextmanager
+def _stopping() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Stop the processes in reverse order of their start."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        yield processes
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGINT)
+        for process in reversed(processes):
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _until_interrupted(stop: threading.Event) -> Iterator[None]:
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _await_port(host: str, port: int, process: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and process.poll() is None and not stop.is_set():
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((host, port)) == 0:
+                return
+        stop.wait(0.2)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,25 @@
+"""The providers of bars as a Dagster resource: a shell around ``chandlery.providers.registry``.
+
+Not here: any vendor.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from chandlery.config import load_providers
+from chandlery.providers.base import Provider
+from chandlery.providers.registry import build_provider
+from chandlery.settings import Settings
+
+
+class ProvidersResource(dg.ConfigurableResource[None]):
+    """Makes providers by their name in ``providers.yaml``."""
+
+    def get(
+        self, name: str, *, options: Mapping[str, Any] | None = None, calendars: Mapping[str, str] | None = None
+    ) -> Provider:
+        """Return the provider called ``name``; see ``registry.build_provider``."""
+        config = load_providers(Settings().config / "providers.yaml")
+        return build_provider(name, config, options=options, calendars=calendars)

@@ -1,0 +1,144 @@
+"""What tests of the store share: tables of bars written by hand, registered instruments, and a look at every table.
+
+Not here: fixtures (``conftest``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from chandlery.calendars import get_calendar
+from chandlery.config import InstrumentConfig
+from chandlery.instruments import list_instruments, sync_instruments
+from chandlery.schema import conform
+from chandlery.store.connect import Database
+from chandlery.store.publish import PublishReport, publish
+from chandlery.store.read import Span, read_bars
+from chandlery.timeframe import Timeframe
+
+EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+
+class Bar(NamedTuple):
+    """One bar, as a test writes it."""
+
+    symbol: str
+    ts: datetime
+    open: float | None = 10.0
+    high: float | None = 12.0
+    low: float | None = 9.0
+    close: float | None = 11.0
+    volume: float | None = 100.0
+    vwap: float | None = 10.5
+    trades: int | None = 7
+    source: str = "test:one"
+
+
+def utc(text: str) -> datetime:
+    """Return ISO 8601 ``text`` as an instant in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def table(bars: Iterable[Bar]) -> pa.Table:
+    """Return ``bars`` as a table of schema ``BARS``, in the order given."""
+    columns = list(zip(*bars, strict=True)) or [()] * len(Bar._fields)
+    types = {"ts": pa.timestamp("us", tz="UTC"), "symbol": pa.string(), "source": pa.string(), "trades": pa.int32()}
+    arrays = [pa.array(c, types.get(n, pa.float64())) for n, c in zip(Bar._fields, columns, strict=True)]
+    return conform(pa.table(arrays, names=list(Bar._fields)))
+
+
+def rows(found: pa.Table) -> list[Bar]:
+    """Return a table as ``Bar``; the inverse of ``table``."""
+    return [Bar(**row) for row in found.select(list(Bar._fields)).to_pylist()]
+
+
+def register(database: Database, symbols: Mapping[str, str]) -> dict[str, int]:
+    """Register symbols with their calendars and return their ids."""
+    configs = [InstrumentConfig(symbol=s, calendar=c, provider="simulated") for s, c in symbols.items()]
+    with database.connection() as connection:
+        sync_instruments(connection, configs)
+        return {instrument.symbol: instrument.instrument_id for instrument in list_instruments(connection)}
+
+
+def put(
+    database: Database, timeframe: Timeframe, bars: Iterable[Bar] | pa.Table, *, now: datetime | None = None
+) -> PublishReport:
+    """Publish ``bars`` in a transaction of their own."""
+    batch = bars if isinstance(bars, pa.Table) else table(bars)
+    with database.connection() as connection:
+        return publish(connection, database.edition, timeframe, batch, now=now)
+
+
+def get(
+    database: Database, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None
+) -> pa.Table:
+    """Return every bar of these instruments, with ``known_at``."""
+    spans = [Span(instrument_id, *EVER) for instrument_id in ids.values()]
+    return read_bars(database, timeframe, spans, {number: name for name, number in ids.items()}, as_of=as_of)
+
+
+def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """Return the whole content of the database but for its sessions, by table, as text."""
+    names = connection.execute(
+        "SELECT format('%I.%I', nspname, relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace"
+        " WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'session'"
+    ).fetchall()
+    content = {}
+    for (name,) in names:
+        found = connection.execute(f"SELECT t::text FROM {name} AS t ORDER BY 1").fetchall()  # type: ignore[arg-type]
+        content[name] = [row[0] for row in found]
+    return content
+
+
+def forget_bars(connection: psycopg.Connection) -> None:
+    """Empty every table that a publication writes. Deletes, because TRUNCATE is slow for little data."""
+    tables = ["bars_revision", *(timeframe.table for timeframe in Timeframe)]
+    for name in [*(f"market.{t}" for t in tables), "ops.coverage", "ops.publication", "ops.rollup_pending"]:
+        connection.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
+
+
+def recount_coverage(connection: psycopg.Connection) -> list[tuple[object, ...]]:
+    """Return what ``ops.coverage`` should say, counted from the bars session by session."""
+    found = connection.execute(
+        "SELECT instrument_id, calendar, array_agg(ts ORDER BY ts) FROM market.bars_1m JOIN market.instrument"
+        " USING (instrument_id) GROUP BY instrument_id, calendar"
+    ).fetchall()
+    result: list[tuple[object, ...]] = []
+    for instrument_id, name, moments in found:
+        calendar = get_calendar(name)
+        micros = np.array([m.replace(tzinfo=None) for m in moments], "datetime64[us]").astype(np.int64)
+        nearest = _nearest(calendar.opens, calendar.closes, micros)
+        for at in np.unique(nearest):
+            mine = micros[nearest == at]
+            inside = int(((mine >= calendar.opens[at]) & (mine < calendar.closes[at])).sum())
+            day = np.datetime64(int(calendar.sessions[at]), "D").item()
+            result.append((instrument_id, day, inside, len(mine) - inside, _moment(mine[0]), _moment(mine[-1])))
+    return sorted(result)
+
+
+def coverage(connection: psycopg.Connection) -> list[tuple[object, ...]]:
+    """Return what ``ops.coverage`` says, in the form of ``recount_coverage``."""
+    return connection.execute(
+        "SELECT instrument_id, session, present, outside, first_ts, last_ts FROM ops.coverage"
+        " WHERE timeframe = '1m' ORDER BY 1, 2"
+    ).fetchall()
+
+
+def _nearest(opens: Sequence[int], closes: Sequence[int], moments: np.ndarray) -> np.ndarray:
+    """Return the session that each instant is nearest to: by distance, the earlier one of two at the same distance."""
+    first = np.searchsorted(closes, moments[0]) - 2
+    last = np.searchsorted(opens, moments[-1]) + 2
+    near = slice(max(first, 0), last)
+    away = np.maximum(np.asarray(opens)[near, None] - moments, moments - np.asarray(closes)[near, None])
+    # A close is exclusive: the instant of it is as near to its session as can be, but outside.
+    return np.argmin(np.maximum(away, -1), axis=0) + near.start
+
+
+def _moment(micros: np.int64) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + np.timedelta64(int(micros), "us").item()
