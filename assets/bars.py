@@ -6,7 +6,7 @@ Not here: how ingestion works (``chandlery.ingest``), and when it happens (``pip
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -28,6 +28,8 @@ from resources.store import StoreResource
 CHECK = "gate"
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
 _PICTURES = 12
+#: A long weekend passes without news; more does not.
+_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=5), warn_window=timedelta(days=4))
 
 
 class IngestConfig(dg.Config):
@@ -52,16 +54,26 @@ def build_bars(
     """Return the asset of an ingested timeframe, downstream of ``deps``."""
     key = dg.AssetKey(timeframe.table)
 
-    @dg.asset(
-        key=key,
-        deps=deps,
-        partitions_def=partitions,
+    # A multi-asset of one, because only that lets a step leave out the asset and its check where nothing passed.
+    @dg.multi_asset(
+        name=timeframe.table,
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=deps,
+                partitions_def=partitions,
+                skippable=True,
+                group_name="bars",
+                kinds={"postgres"},
+                freshness_policy=_FRESHNESS,
+                description=f"{timeframe.value} bars as providers deliver them, audited before they are published.",
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description="Great Expectations, before publishing")
+        ],
+        can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description="Great Expectations, before publishing")],
-        output_required=False,
-        group_name="bars",
-        kinds={"postgres"},
-        description=f"{timeframe.value} bars as providers deliver them, audited before they are published.",
     )
     def bars(
         context: dg.AssetExecutionContext,

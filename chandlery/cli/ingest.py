@@ -1,0 +1,178 @@
+"""``ingest``: from a provider through the gate into the store. Not here: what is to be ordered (``ordering``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chandlery.cli.output import err, note, number, say, say_error
+from chandlery.cli.progress import Tally, show_progress
+from chandlery.cli.session import Session
+from chandlery.errors import UsageError
+from chandlery.ingest import Outcome
+from chandlery.installation import Installation
+from chandlery.orchestrator import Orchestrator, RunRecord
+from chandlery.ordering import Plan, Wish, plan_order
+from chandlery.timeframe import Timeframe, parse_moment
+
+DONE, FAILED, REJECTED = 0, 1, 3
+_NAMED = 10
+
+_EPILOG = """Examples:
+
+chandlery ingest --preset demo-daily
+
+chandlery ingest AAPL MSFT --start 2012-01-01 --end 2013-01-01
+
+chandlery ingest BTC/USD --timeframe 1m --path ~/bars   (reads ~/bars/bars_1m/BTC-USD.csv, .csv.gz or .parquet)
+
+chandlery ingest --path ~/bars --tz America/New_York --ignore-column "Adj Close"   (everything in ~/bars/bars_1d)
+
+Running it again changes nothing that is unchanged. Exit codes: 0 done, 1 something failed, 2 wrong use, 3 done but
+something was rejected by the gate.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=_EPILOG)(ingest)
+
+
+def ingest(
+    ctx: typer.Context,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")] = None,
+    symbols_file: Annotated[Path | None, typer.Option(help="A file with a symbol a line; # begins a comment.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A list of symbols in universe.yaml.")] = None,
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
+    provider: Annotated[str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")] = None,
+    path: Annotated[Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")] = None,
+    tz: Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")] = None,
+    epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
+    ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
+    start: Annotated[str | None, typer.Option(help="First instant, inclusive; where the bars begin by default.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
+    asset_class: Annotated[str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")] = None,
+    max_rejected_share: Annotated[
+        float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
+    ] = None,
+) -> None:
+    """Load bars: ask a provider, let the gate judge, publish what is good, quarantine the rest, roll up.
+
+    New symbols are registered. Without a range, everything the provider has is loaded; where it has no end, the last two
+    full weeks.
+    """
+    session = Session.of(ctx)
+    installation = session.installation
+    options = {"path": path and str(path.expanduser().absolute()), "tz": tz, "epoch_unit": epoch_unit}
+    wish = Wish(
+        timeframe=Timeframe.parse(timeframe),
+        symbols=_gather(installation, symbols or [], symbols_file, preset),
+        provider=provider or ("files" if path else None),
+        options={name: value for name, value in (options | {"ignore_columns": ignore_column or None}).items() if value},
+        start=parse_moment(start, name="start") if start else None,
+        end=parse_moment(end, name="end") if end else None,
+        calendar=calendar,
+        asset_class=asset_class,
+        max_rejected_share=max_rejected_share,
+    )
+    raise typer.Exit(carry_out(session.orchestrator(installation), plan_order(installation, wish)))
+
+
+def carry_out(orchestrator: Orchestrator, plan: Plan) -> int:
+    """Let ``orchestrator`` carry out the order, say what became of it, and return the exit code."""
+    _introduce(plan)
+    begun = time.monotonic()
+    with show_progress(err()) as listener:
+        records = orchestrator.ingest(plan.order, listener)
+    tally = listener.tally
+    _sum_up(plan, tally, time.monotonic() - begun)
+    return _judge(tally, records)
+
+
+def _gather(installation: Installation, named: Sequence[str], file: Path | None, preset: str | None) -> list[str]:
+    """Return the symbols named in any of the three ways, in that order."""
+    symbols = list(named)
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"symbols_file={str(file)!r} cannot be read: {error}") from None
+        found = [symbol for line in lines if (symbol := line.partition("#")[0].strip())]
+        if not found:
+            raise UsageError(f"symbols_file={str(file)!r} names no symbol; write one a line")
+        symbols += found
+    if preset is not None:
+        symbols += installation.universe.preset(preset)
+    return symbols
+
+
+def _introduce(plan: Plan) -> None:
+    for ticker, symbol in plan.resolved.items():
+        note(f"{ticker} is a ticker of {symbol}")
+    for config in plan.registered:
+        note(
+            f"registered {config.symbol}: {config.asset_class}, calendar {config.calendar}, provider {config.provider}"
+            " (add it to universe.yaml to describe it otherwise)"
+        )
+
+
+def _sum_up(plan: Plan, tally: Tally, seconds: float) -> None:
+    symbols = [instrument.symbol for instrument in plan.order.ranges]
+    width = max(len(name) for name in (*symbols, "total"))
+    for symbol in symbols:
+        say(f"{symbol:<{width}}  {tally.of(symbol)}")
+    say(f"{'total':<{width}}  {tally.total()}")
+    derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in tally.rolled_up.items() if bars)
+    if derived:
+        note(f"rolled up: {derived} bars changed")
+    note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
+
+
+def _judge(tally: Tally, records: Sequence[RunRecord]) -> int:
+    """Say what went wrong and what to do about it; return the exit code."""
+    for symbol, texts in _by_symbol(tally).items():
+        for text in texts[:_NAMED]:
+            say_error(text)
+        if len(texts) > _NAMED:
+            say_error(f"{symbol}: and {len(texts) - _NAMED} more")
+    # A run that is red only for what was told above needs no further word.
+    unheard = tally.planned - len(tally.outcomes)
+    broken = [record for record in records if not record.succeeded]
+    if broken and (unheard > 0 or not (tally.failed or tally.rejected)):
+        for record in broken:
+            say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")
+        return FAILED
+    if tally.failed:
+        note("What failed can be asked for again with the same command; what is there already stays as it is.")
+        return FAILED
+    return REJECTED if tally.rejected else DONE
+
+
+def _by_symbol(tally: Tally) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for outcome in tally.failed:
+        lines = texts.setdefault(outcome.partition.symbol, [])
+        line = f"{outcome.partition.symbol}: failed: {outcome.error}"
+        if line not in lines:  # the same reason in every window is one reason
+            lines.append(line)
+    for outcome in tally.rejected:
+        texts.setdefault(outcome.partition.symbol, []).append(_rejection(outcome))
+    return texts
+
+
+def _rejection(outcome: Outcome) -> str:
+    partition = outcome.partition
+    what = "rejected" if outcome.status == "rejected" else f"{outcome.quarantined} rows rejected, the others published"
+    why = outcome.verdict.reason if outcome.verdict else ""
+    advice = (
+        f" (quarantine {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`, then correct the source"
+        " and ingest again, or release it)"
+        if outcome.quarantine_id is not None
+        else ""
+    )
+    return f"{partition.symbol} {partition.timeframe.value} {partition.window.key}: {what}: {why}{advice}"

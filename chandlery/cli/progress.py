@@ -1,0 +1,184 @@
+"""Hears what a run does: keeps the tally and shows how far it is. Not here: what is said at the end (``ingest``)."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from chandlery.derive import Derived
+from chandlery.ingest import Outcome
+from chandlery.timeframe import Timeframe
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+@dataclass
+class Count:
+    """What became of the rows of one symbol."""
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+
+    def add(self, other: Outcome | Count) -> None:
+        """Add another's numbers."""
+        self.inserted += other.inserted
+        self.revised += other.revised
+        self.unchanged += other.unchanged
+        self.quarantined += other.quarantined
+
+    def __str__(self) -> str:
+        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0``."""
+        return (
+            f"inserted={self.inserted} revised={self.revised} unchanged={self.unchanged} quarantined={self.quarantined}"
+        )
+
+
+@dataclass
+class Tally:
+    """What a run did so far.
+
+    Attributes:
+        planned: partitions that are to be ingested.
+        outcomes: of each partition heard of.
+        rolled_up: derived bars that were inserted or revised, by timeframe.
+    """
+
+    planned: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
+
+    def of(self, symbol: str) -> Count:
+        """Return the sum over the partitions of ``symbol``."""
+        count = Count()
+        for outcome in self.outcomes:
+            if outcome.partition.symbol == symbol:
+                count.add(outcome)
+        return count
+
+    def total(self) -> Count:
+        """Return the sum over all partitions."""
+        count = Count()
+        for outcome in self.outcomes:
+            count.add(outcome)
+        return count
+
+    @property
+    def failed(self) -> Sequence[Outcome]:
+        """Partitions that the provider did not deliver."""
+        return [outcome for outcome in self.outcomes if outcome.status == "failed"]
+
+    @property
+    def rejected(self) -> Sequence[Outcome]:
+        """Partitions of which something went into quarantine, or that were refused without a row to put there."""
+        return [outcome for outcome in self.outcomes if outcome.status == "rejected" or outcome.quarantined]
+
+    @property
+    def rows(self) -> int:
+        """Rows that providers delivered."""
+        total = self.total()
+        return total.inserted + total.revised + total.unchanged + total.quarantined
+
+
+class TallyListener:
+    """Keeps the tally, silently."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    def planned(self, partitions: int) -> None:
+        """See ``orchestrator.Listener``."""
+        self.tally.planned += partitions
+
+    def ingested(self, outcome: Outcome) -> None:
+        """See ``orchestrator.Listener``."""
+        self.tally.outcomes.append(outcome)
+
+    def derived(self, derived: Derived) -> None:
+        """See ``orchestrator.Listener``."""
+        self.tally.rolled_up[derived.timeframe] += derived.report.inserted + derived.report.revised
+
+
+class LineListener(TallyListener):
+    """Keeps the tally and prints a line every few seconds, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._begun = self._said = time.monotonic()
+        self._rows = 0
+
+    def ingested(self, outcome: Outcome) -> None:
+        """See ``orchestrator.Listener``."""
+        super().ingested(outcome)
+        self._rows += _rows_of(outcome)
+        now = time.monotonic()
+        if now - self._said >= _SECONDS_BETWEEN_LINES:
+            self._said = now
+            done, elapsed = len(self.tally.outcomes), now - self._begun
+            left = elapsed / done * max(0, self.tally.planned - done)
+            self._console.print(
+                f"{done}/{self.tally.planned} partitions, {self._rows / elapsed:,.0f} rows/s, {elapsed:.0f} s elapsed,"
+                f" about {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+class BarListener(TallyListener):
+    """Keeps the tally and moves a progress bar."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = task
+        self._begun: float | None = None
+        self._rows = 0
+
+    def planned(self, partitions: int) -> None:
+        """See ``orchestrator.Listener``."""
+        super().planned(partitions)
+        self._begun = self._begun or time.monotonic()
+        self._progress.update(self._task, total=self.tally.planned, doing="ingesting")
+
+    def ingested(self, outcome: Outcome) -> None:
+        """See ``orchestrator.Listener``."""
+        super().ingested(outcome)
+        self._rows += _rows_of(outcome)
+        elapsed = time.monotonic() - self._begun if self._begun else 0.0
+        speed = f"{self._rows / elapsed:,.0f} rows/s" if elapsed else ""
+        self._progress.update(self._task, advance=1, speed=speed)
+
+    def derived(self, derived: Derived) -> None:
+        """See ``orchestrator.Listener``."""
+        super().derived(derived)
+        self._progress.update(self._task, doing=f"rolling up {derived.timeframe.value}")
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[TallyListener]:
+    """Lend a listener that shows what it hears: a bar on a terminal, lines otherwise."""
+    if not console.is_terminal:
+        yield LineListener(console)
+        return
+    columns = (
+        TextColumn("{task.fields[doing]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield BarListener(progress, progress.add_task("ingest", total=None, doing="starting", speed=""))
+
+
+def _rows_of(outcome: Outcome) -> int:
+    return outcome.inserted + outcome.revised + outcome.unchanged + outcome.quarantined
