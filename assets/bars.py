@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.metadata import candle_picture, check_metadata, ingest_metadata
+from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
 from chandlery.audit import Partition
 from chandlery.ingest import Outcome, ingest
@@ -119,13 +119,11 @@ def _events(
         blocking=True,
     )
     if outcome.status == "published":
-        metadata = ingest_metadata(outcome)
+        stored = None
         if drawn:
             span = Span(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)
             stored = read_bars(database, partition.timeframe, [span], {span.instrument_id: partition.symbol})
-            if stored.num_rows:
-                metadata["candles"] = candle_picture(stored, f"{partition.symbol} {partition.timeframe.value}")
-        yield dg.AssetMaterialization(key, partition=partition.key, metadata=metadata)
+        yield dg.AssetMaterialization(key, partition=partition.key, metadata=ingest_metadata(outcome, stored))
 
 
 def _by_provider(

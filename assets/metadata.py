@@ -41,8 +41,13 @@ def check_metadata(outcome: Outcome) -> dict[str, Any]:
     return shown
 
 
-def ingest_metadata(outcome: Outcome) -> dict[str, Any]:
-    """Return what a materialization of bars shows, without the picture."""
+def ingest_metadata(outcome: Outcome, stored: pa.Table | None) -> dict[str, Any]:
+    """Return what a materialization of bars shows: in this order, because that is the order on the page.
+
+    Args:
+        outcome: what became of the partition.
+        stored: the window's bars, to draw; None to draw nothing.
+    """
     shown: dict[str, Any] = {
         "inserted": outcome.inserted,
         "revised": outcome.revised,
@@ -53,7 +58,12 @@ def ingest_metadata(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.verdict is not None:
         coverage = next((check for check in outcome.verdict.checks if check.name == "session_count"), None)
-        shown |= {"coverage": coverage.detail or "complete" if coverage else "-", "gate": gate_table(outcome.verdict)}
+        shown["coverage"] = (coverage and coverage.detail) or "-"
+    if stored is not None and stored.num_rows:
+        title = f"{outcome.partition.symbol} {outcome.partition.timeframe.value} {outcome.partition.window.key}"
+        shown["candles"] = picture(candles_png(stored, title=title), title)
+    if outcome.verdict is not None:
+        shown["gate"] = gate_table(outcome.verdict)
     return shown
 
 
@@ -71,11 +81,6 @@ def rejected_table(verdict: Verdict) -> dg.TableMetadataValue:
     """Return the first rejected rows, with their reasons, as a table."""
     records = [{name: str(value) for name, value in row.items()} for row in rejected_as_records(verdict)]
     return dg.MetadataValue.table([dg.TableRecord(record) for record in records])
-
-
-def candle_picture(bars: pa.Table, title: str) -> dg.MarkdownMetadataValue:
-    """Return the candles of ``bars`` as a picture that needs no network."""
-    return picture(candles_png(bars, title=title), title)
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:

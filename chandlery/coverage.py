@@ -112,7 +112,9 @@ def _count(calendar_name: str, ts: npt.NDArray[np.int64]) -> list[tuple[int, int
 
 
 def summarize(
-    connection: psycopg.Connection, instruments: Iterable[Instrument], timeframes: Iterable[Timeframe] = tuple(Timeframe)
+    connection: psycopg.Connection,
+    instruments: Iterable[Instrument],
+    timeframes: Iterable[Timeframe] = tuple(Timeframe),
 ) -> list[Summary]:
     """Return what is there of each instrument and timeframe that has any bar, in the order given."""
     instruments = list(instruments)

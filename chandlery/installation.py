@@ -43,7 +43,11 @@ class Installation:
         """
         settings = settings or Settings()
         installation = cls(settings, Database.open(settings))
-        installation.check_schema()
+        try:
+            installation.check_schema()
+        except BaseException:
+            installation.database.close()
+            raise
         return installation
 
     @classmethod

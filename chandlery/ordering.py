@@ -178,9 +178,7 @@ class _Planner:
                 resolved[symbol] = instrument.symbol
         return known, list(new.values()), resolved
 
-    def providers(
-        self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]
-    ) -> list[tuple[str, Provider]]:
+    def providers(self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]) -> list[tuple[str, Provider]]:
         """Return each symbol with the provider to ask."""
         wanted = {symbol: self._wish.provider or instrument.provider for symbol, instrument in known.items()}
         wanted |= {config.symbol: str(config.provider) for config in new}
@@ -252,5 +250,7 @@ class _Planner:
 
 
 def _was_an_alias(connection: psycopg.Connection, ticker: str) -> bool:
-    found = connection.execute("SELECT EXISTS (SELECT FROM market.symbol_alias WHERE ticker = %s)", (ticker,)).fetchone()
+    found = connection.execute(
+        "SELECT EXISTS (SELECT FROM market.symbol_alias WHERE ticker = %s)", (ticker,)
+    ).fetchone()
     return bool(found and found[0])

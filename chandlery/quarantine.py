@@ -196,11 +196,14 @@ def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
 
 def _digest(rows: pa.Table) -> bytes:
     """Return a hash of the rows' values that knows neither their order nor how Arrow holds them."""
-    rows = rows.drop_columns("reasons").sort_by([("ts", "ascending"), ("open", "ascending"), ("close", "ascending")])
+    rows = rows.drop_columns("reasons")
+    types = {field.name: pa.string() if pa.types.is_dictionary(field.type) else field.type for field in rows.schema}
+    # By every column, because a key may occur twice here.
+    rows = rows.cast(pa.schema(types)).sort_by([(name, "ascending") for name in types])
     digest = hashlib.sha256()
     for name in rows.column_names:
         column = rows[name].combine_chunks()
-        if pa.types.is_dictionary(column.type):
+        if pa.types.is_string(column.type):
             digest.update("\0".join(map(str, column.to_pylist())).encode())
             continue
         digest.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())

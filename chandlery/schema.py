@@ -46,15 +46,22 @@ def conform(table: pa.Table) -> pa.Table:
     columns = []
     for field in BARS:
         if field.name in table.column_names:
-            try:
-                column = table.column(field.name)
-                if not (field.type == _NAME and pa.types.is_dictionary(column.type) and column.type == _NAME):
-                    column = column.cast(field.type)
-                columns.append(column.unify_dictionaries().combine_chunks() if field.type == _NAME else column.combine_chunks())
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise UsageError(f"column {field.name!r} cannot be read as {field.type}: {error}") from error
+            columns.append(_cast(table.column(field.name), field))
         elif field.name in {"vwap", "trades"}:
             columns.append(pa.nulls(table.num_rows, field.type))
         else:
             raise UsageError(f"column {field.name!r} is missing; bars need {', '.join(BARS.names)}")
     return pa.table(columns, schema=BARS)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    try:
+        if column.type != field.type:
+            column = column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"column {field.name!r} cannot be read as {field.type}: {error}") from error
+    if column.num_chunks == 1:
+        return column.chunk(0)  # combining would copy it
+    if field.type == _NAME:
+        column = column.unify_dictionaries()
+    return column.combine_chunks()

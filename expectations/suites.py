@@ -86,6 +86,7 @@ class Suites:
                 suite = ExpectationSuite(name=name, expectations=[each for rule in rules for each in statement(rule)])
                 self._suites[name, rules] = suite
             # What Batch.validate does, without loading the batch twice: loading hashes every column.
+            # It keeps the last frame it saw, which after an audit is the small one of the partitions.
             frame = pd.DataFrame(dict(evidence), copy=False)
             validator = Validator(batches, batch_parameters={"dataframe": frame}, result_format=result_format)
             results = validator.validate_expectation_suite(suite).results

@@ -42,7 +42,7 @@ def build_defs(
         resource_overrides: replace resources by name: ``store``, ``providers``, ``gate``, ``listener``.
     """
     partitions = {base: build_partitions(base, universe.history) for base in INGESTED}
-    sources = [instruments.key, *(provider_key(name) for name in providers.providers)]
+    sources = [provider_key(name) for name in providers.providers]
     live = {
         instrument.calendar
         for instrument in universe.instruments

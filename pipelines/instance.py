@@ -38,6 +38,9 @@ run_retries:
   max_retries: 1
   retry_on_asset_or_op_failure: false
 
+# No invitation to a newsletter in front of the first page.
+nux:
+  enabled: false
 telemetry:
   enabled: false
 """

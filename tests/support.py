@@ -14,15 +14,14 @@ import psycopg
 import pyarrow as pa
 
 from chandlery.calendars import get_calendar
-from chandlery.config import InstrumentConfig
-from chandlery.instruments import list_instruments, sync_instruments
+from chandlery.instruments import list_instruments
 from chandlery.schema import conform
 from chandlery.store.connect import Database
 from chandlery.store.publish import PublishReport, publish
 from chandlery.store.read import Span, read_bars
 from chandlery.timeframe import Timeframe
 
-EVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 class Bar(NamedTuple):
@@ -59,10 +58,14 @@ def rows(found: pa.Table) -> list[Bar]:
 
 
 def register(database: Database, symbols: Mapping[str, str]) -> dict[str, int]:
-    """Register symbols with their calendars and return their ids."""
-    configs = [InstrumentConfig(symbol=s, calendar=c, provider="simulated") for s, c in symbols.items()]
+    """Register symbols with their calendars, without any sessions, and return their ids."""
     with database.connection() as connection:
-        sync_instruments(connection, configs)
+        for symbol, calendar in symbols.items():
+            connection.execute(
+                "INSERT INTO market.instrument (symbol, asset_class, calendar, provider, timeframes)"
+                " VALUES (%s, 'equity', %s, 'simulated', '{1m,1d}')",
+                (symbol, calendar),
+            )
         return {instrument.symbol: instrument.instrument_id for instrument in list_instruments(connection)}
 
 

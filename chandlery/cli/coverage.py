@@ -19,12 +19,16 @@ from chandlery.timeframe import Timeframe, parse_range
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Examples:\n\nchandlery coverage\n\nchandlery coverage AAPL --timeframe 1d --format json")(coverage)
+    app.command(epilog="Examples:\n\nchandlery coverage\n\nchandlery coverage AAPL --timeframe 1d --format json")(
+        coverage
+    )
 
 
 def coverage(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(help="Which; all by default. With one, missing sessions are listed.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="Which; all by default. With one, missing sessions are listed.")
+    ] = None,
     timeframe: Annotated[str | None, typer.Option("--timeframe", "-t", help="Which; all by default.")] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="table or json")] = Format.TABLE,
 ) -> None:
@@ -38,7 +42,9 @@ def coverage(
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
     widths = [Timeframe.parse(timeframe)] if timeframe else list(Timeframe)
     with Session.of(ctx).installation.database.connection() as connection:
-        instruments = [resolve(connection, symbol, *parse_range("1900-01-01", "2200-01-01")) for symbol in symbols or ()]
+        instruments = [
+            resolve(connection, symbol, *parse_range("1900-01-01", "2200-01-01")) for symbol in symbols or ()
+        ]
         found = summarize(connection, instruments or list_instruments(connection), widths)
         gaps = {
             one.timeframe: missing_sessions(connection, instruments[0], one.timeframe)

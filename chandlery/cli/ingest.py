@@ -44,19 +44,29 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     ctx: typer.Context,
-    symbols: Annotated[list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")
+    ] = None,
     symbols_file: Annotated[Path | None, typer.Option(help="A file with a symbol a line; # begins a comment.")] = None,
     preset: Annotated[str | None, typer.Option(help="A list of symbols in universe.yaml.")] = None,
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
-    provider: Annotated[str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")] = None,
-    path: Annotated[Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")
+    ] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")
+    ] = None,
     tz: Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")] = None,
     epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
-    start: Annotated[str | None, typer.Option(help="First instant, inclusive; where the bars begin by default.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="First instant, inclusive; where the bars begin by default.")
+    ] = None,
     end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
-    asset_class: Annotated[str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")] = None,
+    asset_class: Annotated[
+        str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")
+    ] = None,
     max_rejected_share: Annotated[
         float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
     ] = None,
@@ -91,7 +101,7 @@ def carry_out(orchestrator: Orchestrator, plan: Plan) -> int:
         records = orchestrator.ingest(plan.order, listener)
     tally = listener.tally
     _sum_up(plan, tally, time.monotonic() - begun)
-    return _judge(tally, records)
+    return judge(tally, records)
 
 
 def _gather(installation: Installation, named: Sequence[str], file: Path | None, preset: str | None) -> list[str]:
@@ -133,7 +143,7 @@ def _sum_up(plan: Plan, tally: Tally, seconds: float) -> None:
     note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
 
 
-def _judge(tally: Tally, records: Sequence[RunRecord]) -> int:
+def judge(tally: Tally, records: Sequence[RunRecord]) -> int:
     """Say what went wrong and what to do about it; return the exit code."""
     for symbol, texts in _by_symbol(tally).items():
         for text in texts[:_NAMED]:

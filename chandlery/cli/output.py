@@ -59,7 +59,9 @@ def say_error(text: str) -> None:
 
 def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> Table:
     """Return an empty table with numbers to the right, and the columns of ``left`` to the left."""
-    grid = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False)
+    grid = Table(
+        box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False
+    )
     for column in columns:
         grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
     return grid
@@ -100,7 +102,9 @@ def choose_format(given: Format | None, output: Path | None) -> Format:
     by_suffix = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET, ".txt": Format.TABLE}
     if given is None and output is not None:
         if output.suffix not in by_suffix:
-            raise UsageError(f"output={str(output)!r} does not tell its format; add --format csv, json, parquet or table")
+            raise UsageError(
+                f"output={str(output)!r} does not tell its format; add --format csv, json, parquet or table"
+            )
         return by_suffix[output.suffix]
     chosen = given or Format.TABLE
     if chosen is Format.PARQUET and output is None:
@@ -187,7 +191,9 @@ def _json(rows: pa.Table) -> Iterator[str]:
 
 def _grid(rows: pa.Table, *, day: bool) -> Table:
     texts = {"symbol", "source", "timeframe", "reasons"}
-    names = [name for name in rows.column_names if name not in {"vwap", "trades"} or rows[name].null_count < rows.num_rows]
+    names = [
+        name for name in rows.column_names if name not in {"vwap", "trades"} or rows[name].null_count < rows.num_rows
+    ]
     grid = table(*names, left=[name for name in names if name in texts or name == "ts"])
     for row in rows.select(names).to_pylist():
         grid.add_row(*(_cell(name, row[name], day=day) for name in names))

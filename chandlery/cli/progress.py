@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from chandlery.derive import Derived
 from chandlery.ingest import Outcome
@@ -54,6 +62,13 @@ class Tally:
     planned: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, other: Tally) -> None:
+        """Add what another run did."""
+        self.planned += other.planned
+        self.outcomes += other.outcomes
+        for timeframe, bars in other.rolled_up.items():
+            self.rolled_up[timeframe] += bars
 
     def of(self, symbol: str) -> Count:
         """Return the sum over the partitions of ``symbol``."""
@@ -114,6 +129,12 @@ class LineListener(TallyListener):
         self._console = console
         self._begun = self._said = time.monotonic()
         self._rows = 0
+
+    def planned(self, partitions: int) -> None:
+        """See ``orchestrator.Listener``."""
+        if not self.tally.planned:  # getting ready is not part of the speed
+            self._begun = time.monotonic()
+        super().planned(partitions)
 
     def ingested(self, outcome: Outcome) -> None:
         """See ``orchestrator.Listener``."""

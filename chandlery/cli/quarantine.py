@@ -43,7 +43,9 @@ def list_(
         note(f"Nothing {'was ever' if everything else 'waits'} in quarantine{f' of {symbol}' if symbol else ''}.")
         return
     names = ["id", "symbol", "timeframe", "window", "kind", "rows", "provider", "arrived", "released", "reason"]
-    grid = table(*names if everything else [name for name in names if name != "released"], left=[*names[1:5], *names[6:]])
+    grid = table(
+        *names if everything else [name for name in names if name != "released"], left=[*names[1:5], *names[6:]]
+    )
     grid.columns[-1].no_wrap = False
     for entry in entries:
         grid.add_row(
@@ -99,9 +101,7 @@ def release(
     """Publish an entry's rows, and bring derived bars in step."""
     installation = Session.of(ctx).installation
     report = quarantine.release(installation.database, quarantine_id, reason, good_rows_only=good_rows_only)
-    say(
-        f"released {quarantine_id}: inserted={report.inserted} revised={report.revised} unchanged={report.unchanged}"
-    )
+    say(f"released {quarantine_id}: inserted={report.inserted} revised={report.revised} unchanged={report.unchanged}")
     say(_derive(installation, quarantine_id))
 
 

@@ -49,7 +49,9 @@ def query(
     as_of: Annotated[str | None, typer.Option(help="Show the values that were known at this time.")] = None,
     form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
     output: Output = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")
+    ] = None,
 ) -> None:
     """Show the bars of one symbol that start in [START, END)."""
     chosen = choose_format(form, output)
@@ -96,7 +98,9 @@ def revisions(
     if not found.num_rows:
         note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
     if found.num_rows or chosen is not Format.TABLE:
-        write_rows(_without_empty(found) if chosen is Format.TABLE else found, chosen, output, day=not width.is_intraday)
+        write_rows(
+            _without_empty(found) if chosen is Format.TABLE else found, chosen, output, day=not width.is_intraday
+        )
 
 
 def _tail_start(
@@ -122,12 +126,16 @@ def _resolve(database: Database, symbol: str, first: datetime, last: datetime) -
 
 
 def _without_empty(rows: pa.Table) -> pa.Table:
-    return rows.select([name for name in rows.column_names if rows[name].null_count < rows.num_rows or name == "superseded_at"])
+    return rows.select(
+        [name for name in rows.column_names if rows[name].null_count < rows.num_rows or name == "superseded_at"]
+    )
 
 
 def _explain_nothing(symbol: str, width: Timeframe, span: tuple[datetime, datetime], as_of: str | None) -> None:
     known = f" known at {as_of}" if as_of else ""
-    note(f"No bars of {symbol} {width.value}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is.")
+    note(
+        f"No bars of {symbol} {width.value}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is."
+    )
 
 
 def _between(span: tuple[datetime, datetime]) -> str:

@@ -92,7 +92,10 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("size", size(seen.bytes)),
         ("instruments", number(seen.instruments)),
         ("quarantine", waiting),
-        ("stale days", f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base"),
+        (
+            "stale days",
+            f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base",
+        ),
         ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
     ]
 

@@ -20,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery.providers.base import BarRequest
-from chandlery.providers.files import ALIASES, SUFFIXES, EpochUnit, FilesProvider
+from chandlery.providers.file_reader import ALIASES
+from chandlery.providers.file_times import EpochUnit
+from chandlery.providers.files import SUFFIXES, FilesProvider
 from chandlery.schema import VALUES
 from chandlery.timeframe import Timeframe
 

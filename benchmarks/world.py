@@ -1,0 +1,136 @@
+"""What the benchmarks run on: a PostgreSQL server and folders of their own, removed at the end, and invented bars.
+
+Not here: anything that is measured.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from psycopg import conninfo, sql
+
+from chandlery.audit import Partition
+from chandlery.calendars import get_calendar
+from chandlery.config import InstrumentConfig
+from chandlery.instruments import sync_instruments
+from chandlery.providers.base import BarRequest
+from chandlery.providers.simulated import SimulatedProvider
+from chandlery.settings import Settings
+from chandlery.store.connect import Database, ensure_database, market_dsn
+from chandlery.store.migrate import migrate
+from chandlery.timeframe import Timeframe
+
+#: Minutes of a month of a stock, about.
+BARS_PER_MONTH = 8190
+_TABLES = ("bars_revision", *(timeframe.table for timeframe in Timeframe))
+
+
+class World:
+    """A temporary installation.
+
+    Args:
+        rows: about how many bars the larger benchmarks use.
+        repeat: how many rounds.
+    """
+
+    def __init__(self, rows: int, repeat: int) -> None:
+        self.rows = rows
+        self.repeat = repeat
+        # A short path, because a unix socket may lie in it; removed after the server stopped, which is registered later.
+        self.folder = Path(tempfile.mkdtemp(prefix="chandlery-bench-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        for name in [name for name in os.environ if name.startswith("CHANDLERY_")]:
+            del os.environ[name]
+        os.environ["CHANDLERY_HOME"] = str(self.folder / "home")
+        os.environ["CHANDLERY_CONFIG"] = str(self.folder / "config")
+        self.settings = Settings()
+        self._dsn = market_dsn(self.settings)
+
+    @contextmanager
+    def database(self, name: str, symbols: Sequence[str]) -> Iterator[Database]:
+        """Lend a fresh market database in which ``symbols`` are registered."""
+        dsn = conninfo.make_conninfo(self._dsn, dbname=f"bench_{name}")
+        ensure_database(dsn)
+        database = Database(dsn)
+        with database.connection() as connection:
+            migrate(connection)
+            sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in symbols])
+        yield database
+        database.close()
+        with psycopg.connect(conninfo.make_conninfo(self._dsn, dbname="postgres"), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"bench_{name}")))
+
+    def configure(self, symbols: Sequence[str], first_month: str, first_year: str) -> None:
+        """Write the configuration of an installation with ``symbols`` that are served by the simulated provider."""
+        self.settings.config.mkdir(exist_ok=True)
+        universe = {
+            "history": {"1m": f"{first_month}-01", "1d": f"{first_year}-01-01"},
+            "instruments": [{"symbol": s, "provider": "simulated", "timeframes": ["1m", "1d"]} for s in symbols],
+        }
+        (self.settings.config / "universe.yaml").write_text(yaml.safe_dump(universe))
+        providers = {"providers": {"simulated": {"kind": "simulated"}}}
+        (self.settings.config / "providers.yaml").write_text(yaml.safe_dump(providers))
+
+
+def symbols(count: int) -> list[str]:
+    """Return names of ``count`` invented stocks."""
+    return [f"SIM{number:03}" for number in range(count)]
+
+
+def bars(names: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime) -> pa.Table:
+    """Return the invented bars of ``names`` in ``[start, end)``, UTC."""
+    return SimulatedProvider().fetch(BarRequest(names, timeframe, start, end)).bars
+
+
+def months(count: int, *, first: datetime = datetime(2023, 1, 1, tzinfo=UTC)) -> tuple[datetime, datetime]:
+    """Return the half-open range of ``count`` months from ``first``."""
+    after = first.month - 1 + count
+    return first, datetime(first.year + after // 12, after % 12 + 1, 1, tzinfo=UTC)
+
+
+def minutes(rows: int) -> tuple[list[str], datetime, datetime]:
+    """Return symbols and a range of whole months that hold about ``rows`` minutes, but at least a month of two symbols."""
+    names = symbols(min(max(rows // (3 * BARS_PER_MONTH), 2), 50))
+    return names, *months(max(round(rows / len(names) / BARS_PER_MONTH), 1))
+
+
+def partitions(names: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime) -> list[Partition]:
+    """Return every partition of ``names`` that touches ``[start, end)``."""
+    windows = list(timeframe.windows(start, end))
+    return [Partition(name, "XNYS", timeframe, w, w.start, w.end) for name in names for w in windows]
+
+
+def revise(table: pa.Table, share: float, *, by: float = 0.01) -> pa.Table:
+    """Return ``table`` with another volume and close in ``share`` of its rows, spread evenly; prices stay possible."""
+    changed = np.zeros(table.num_rows, np.bool_)
+    changed[:: max(round(1 / share), 1)] = True
+    volume = np.where(changed, table["volume"].to_numpy() + 1, table["volume"].to_numpy())
+    close = np.where(changed, np.minimum(table["close"].to_numpy() + by, table["high"].to_numpy()), table["close"].to_numpy())
+    for name, values in (("volume", volume), ("close", close)):
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    return table
+
+
+def reset(connection: psycopg.Connection) -> None:
+    """Empty everything that publishing writes, and let the server finish its homework."""
+    names = [f"market.{name}" for name in _TABLES] + ["ops.coverage", "ops.publication", "ops.rollup_pending"]
+    connection.execute(f"TRUNCATE {', '.join(names)}")  # type: ignore[arg-type]
+    connection.execute("CHECKPOINT")
+
+
+def warm_up() -> None:
+    """Import what is imported lazily, so that nobody's first round pays for it."""
+    get_calendar("XNYS")
+    pc.sum(pa.array([1]))

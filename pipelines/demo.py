@@ -1,0 +1,166 @@
+"""``python -m pipelines.demo``: from nothing to bars, a query and a report, without a key, a network or a server.
+
+Goes through the same gate, store and orchestrator as everything else. Not here: any of these.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from rich.console import Console
+
+from chandlery.api import DataAPI
+from chandlery.cli.ingest import FAILED, judge
+from chandlery.cli.output import err, number, out, say, say_error, table
+from chandlery.cli.progress import Tally, show_progress
+from chandlery.coverage import Summary, summarize
+from chandlery.errors import ChandleryError
+from chandlery.installation import Installation
+from chandlery.instruments import list_instruments
+from chandlery.orchestrator import Orchestrator
+from chandlery.ordering import Plan, Wish, plan_order
+from chandlery.report import Answer, write_report
+from chandlery.timeframe import Timeframe
+
+#: Fixed, so that the simulated minutes are the same every time and running again changes nothing.
+MINUTES_FROM, MINUTES_UNTIL = datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC)
+_QUERY = 'DataAPI().get_ohlc("AAPL", "2012-09-17", "2012-09-29")'
+_NEXT = """
+Where to look next
+  make ui                                      runs, lineage, schedules and backfills: http://127.0.0.1:3000
+  chandlery query AAPL                         bars on the command line; --help shows more
+  chandlery ingest AAPL --path DIR             your own files: DIR/bars_1d/AAPL.csv (or .csv.gz, .parquet)
+  python                                       >>> from chandlery import DataAPI
+                                               >>> {query}
+"""
+
+
+def main(orchestrator: Callable[[Installation], Orchestrator] | None = None) -> int:
+    """Run the demo and return its exit code, as ``chandlery ingest`` does.
+
+    Args:
+        orchestrator: makes the one to use; Dagster's by default.
+    """
+    try:
+        return _run(orchestrator)
+    except ChandleryError as error:
+        say_error(str(error))
+        return FAILED
+
+
+def _run(make_orchestrator: Callable[[Installation], Orchestrator] | None) -> int:
+    begun = time.monotonic()
+    progress = err()
+    progress.print("Setting up the database and the orchestrator ...", style="dim")
+    installation, _ = Installation.create()
+    orchestrator = (make_orchestrator or _dagster)(installation)
+    orchestrator.prepare()
+    tally, code = _load(installation, orchestrator, progress)
+    if code != 0:
+        return code
+    answer = _ask(installation)
+    symbols = installation.universe.preset("demo")
+    report = write_report(
+        installation,
+        installation.settings.home / "reports" / "demo.html",
+        symbols,
+        title="Chandlery, the demo",
+        outcomes=tally.outcomes,
+        answers=[answer],
+    )
+    _show(installation, symbols, tally, answer)
+    say(f"Report      {report}")
+    say(f"Total time  {time.monotonic() - begun:.1f} s")
+    say(_NEXT.format(query=_QUERY).rstrip())
+    return 0
+
+
+def _dagster(installation: Installation) -> Orchestrator:
+    from pipelines.orchestrator import DagsterOrchestrator  # noqa: PLC0415 - slow to import
+
+    return DagsterOrchestrator(installation)
+
+
+def _load(installation: Installation, orchestrator: Orchestrator, progress: Console) -> tuple[Tally, int]:
+    """Ingest the real days and the simulated minutes; return what was done, and the exit code."""
+    universe = installation.universe
+    days = Wish(Timeframe.D1, universe.preset("demo-daily"))
+    minutes = Wish(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
+    tally, worst = Tally(), 0
+    for what, plan in _plans(installation, {"real days": days, "simulated minutes": minutes}):
+        progress.print(f"Ingesting {what} of {len(plan.order.ranges)} instruments ...", style="dim")
+        with show_progress(progress) as listener:
+            records = orchestrator.ingest(plan.order, listener)
+        worst = worst or judge(listener.tally, records)
+        tally.add(listener.tally)
+    return tally, worst
+
+
+def _plans(installation: Installation, wishes: dict[str, Wish]) -> list[tuple[str, Plan]]:
+    return [(what, plan_order(installation, wish)) for what, wish in wishes.items()]
+
+
+def _ask(installation: Installation) -> Answer:
+    """Ask one question twice, and time the second: the first also connects."""
+    api = DataAPI(installation.database)
+
+    def ask() -> pa.Table:
+        return api.get_ohlc("AAPL", "2012-09-17", "2012-09-29", output="arrow")
+
+    ask()
+    begun = time.perf_counter()
+    rows = ask()
+    seconds = time.perf_counter() - begun
+    return Answer(f"from chandlery import DataAPI\n\n{_QUERY}", rows.drop_columns(["vwap", "trades"]), seconds)
+
+
+def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answer: Answer) -> None:
+    with installation.database.connection() as connection:
+        known = [instrument for instrument in list_instruments(connection) if instrument.symbol in symbols]
+        summaries = summarize(connection, known)
+    out().print(_stored(summaries))
+    total = tally.total()
+    changed = total.inserted + total.revised + sum(tally.rolled_up.values())
+    say(f"total  {total}")
+    if not changed:
+        say("Nothing changed: everything was there already, with the same values.")
+    say()
+    say(f">>> {_QUERY}")
+    names = ["ts", "open", "high", "low", "close", "volume"]
+    grid = table(*names, left=["ts"])
+    for row in answer.rows.slice(max(0, answer.rows.num_rows - 5)).to_pylist():
+        grid.add_row(f"{row['ts']:%Y-%m-%d}", *(number(row[name]) for name in names[1:]))
+    out().print(grid)
+    say(f"{answer.rows.num_rows} rows in {answer.seconds * 1000:.1f} ms; the last 5 are shown.")
+    say()
+
+
+def _stored(summaries: Sequence[Summary]) -> object:
+    """Return a table of what was ingested, with what was rolled up from it at the side."""
+    derived: dict[tuple[str, Timeframe], list[str]] = defaultdict(list)
+    for one in summaries:
+        if not one.timeframe.is_ingested:
+            derived[one.symbol, one.timeframe.base].append(f"{one.timeframe.value} {number(one.rows)}")
+    names = ["symbol", "timeframe", "rows", "first", "last", "sessions", "source", "rolled up into"]
+    grid = table(*names, left=[names[0], names[1], names[6], names[7]], title="What is stored")
+    for one in (each for each in summaries if each.timeframe.is_ingested):
+        grid.add_row(
+            one.symbol,
+            one.timeframe.value,
+            number(one.rows),
+            f"{one.first_ts:%Y-%m-%d}",
+            f"{one.last_ts:%Y-%m-%d}",
+            f"{number(one.present)}/{number(one.expected)}",
+            ", ".join(one.sources),
+            ", ".join(derived[one.symbol, one.timeframe]),
+        )
+    return grid
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Several processes publish different bars of the same minutes at once while another rolls them up: as if one after the other."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from chandlery.derive import catch_up, count_stale
+from chandlery.instruments import list_instruments
+from chandlery.rollup import roll_up
+from chandlery.store.connect import Database
+from chandlery.timeframe import Timeframe, derived_from
+from tests.acceptance.workers import SYMBOLS, Published, contend, context, keep_up
+from tests.support import EVER, coverage, get, recount_coverage, register, rows
+
+ROUNDS = 10
+BROKEN_CHAINS = """
+    SELECT count(*) FROM (
+        SELECT known_at, superseded_at, lead(known_at) OVER (PARTITION BY instrument_id, ts ORDER BY known_at) AS following
+        FROM (
+            SELECT instrument_id, ts, known_at, superseded_at FROM market.bars_revision WHERE timeframe = '1m'
+            UNION ALL SELECT instrument_id, ts, known_at, 'infinity' FROM market.bars_1m
+        ) AS every
+    ) AS chain
+    WHERE superseded_at <> coalesce(following, 'infinity') OR known_at >= superseded_at
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("publishers", [2, 3])
+def test_publishers_at_once_end_in_some_serial_order_with_their_roll_ups(database: Database, publishers: int) -> None:
+    ids = register(database, dict.fromkeys(SYMBOLS, "XNYS"))
+    batches = run(database.dsn, publishers)
+    assert len(batches) == publishers * ROUNDS
+    serial: dict[tuple[str, datetime], float] = {}
+    for batch in sorted(batches, key=lambda batch: batch.known_at):
+        for symbol in batch.symbols:
+            serial |= {(symbol, batch.start + timedelta(minutes=n)): batch.volume for n in range(batch.minutes)}
+    assert {bar[:2]: bar.volume for bar in rows(get(database, Timeframe.M1, ids))} == serial
+    with database.connection() as connection:
+        assert connection.execute(BROKEN_CHAINS).fetchone() == (0,)
+        revisions = connection.execute("SELECT count(*) FROM market.bars_revision WHERE timeframe = '1m'").fetchone()
+        assert revisions == (sum(batch.revised for batch in batches),)
+        assert revisions != (0,), "the batches never met"
+        assert coverage(connection) == recount_coverage(connection)
+    check_roll_ups(database, ids)
+
+
+def run(dsn: str, publishers: int) -> list[Published]:
+    """Let publishers and one that rolls up go at the same moment, and return every batch that was published."""
+    processes = context()
+    starts, results, running = [], [], []
+    for number in range(publishers + 1):
+        go, started = processes.Pipe(duplex=False)
+        result, done = processes.Pipe(duplex=False)
+        target, args = (keep_up, (dsn,)) if number == publishers else (contend, (dsn, number + 1, ROUNDS))
+        process = processes.Process(target=target, args=(*args, go, done))
+        process.start()
+        starts.append(started)
+        results.append(result)
+        running.append(process)
+    for started in starts:
+        started.send("go")
+    for process in running[:-1]:
+        process.join(60)
+    starts[-1].send("stop")
+    running[-1].join(60)
+    assert [process.exitcode for process in running] == [0] * len(running)
+    batches = [result.recv() for result in results]
+    assert batches.pop() > 0, "nothing was rolled up meanwhile"
+    return [batch for mine in batches for batch in mine]
+
+
+def check_roll_ups(database: Database, ids: dict[str, int]) -> None:
+    with database.connection() as connection:
+        instruments = list_instruments(connection)
+    list(catch_up(database, Timeframe.M1, instruments, *EVER))
+    with database.connection() as connection:
+        assert count_stale(connection) == {}
+    base = get(database, Timeframe.M1, ids).drop_columns("known_at")
+    for timeframe in derived_from(Timeframe.M1):
+        expected = rows(roll_up(base, timeframe, dict.fromkeys(SYMBOLS, "XNYS")))
+        # The source is the one of the values' own time: a publication that repeats values does not change it.
+        assert [bar[:-1] for bar in rows(get(database, timeframe, ids))] == [bar[:-1] for bar in expected]

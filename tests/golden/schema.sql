@@ -1,0 +1,588 @@
+CREATE SCHEMA market;
+
+COMMENT ON SCHEMA market IS 'What was traded: instruments, bars and their revisions';
+
+CREATE SCHEMA ops;
+
+COMMENT ON SCHEMA ops IS 'How it got here: coverage, quarantine, publications, pending roll-ups';
+
+CREATE TABLE market.bars_15m (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_15m.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_15m.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_1d (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_1d.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_1d.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_1h (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_1h.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_1h.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_1m (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_1m.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_1m.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_1mo (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_1mo.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_1mo.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_1w (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_1w.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_1w.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_30m (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_30m.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_30m.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_4h (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_4h.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_4h.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_5m (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL
+)
+PARTITION BY RANGE (ts);
+
+COMMENT ON COLUMN market.bars_5m.ts IS 'start of the bar, UTC; from a day up, 00:00 UTC of its first session''s date';
+
+COMMENT ON COLUMN market.bars_5m.known_at IS 'when these values were learned';
+
+CREATE TABLE market.bars_revision (
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    superseded_at timestamp with time zone NOT NULL,
+    open double precision NOT NULL,
+    high double precision NOT NULL,
+    low double precision NOT NULL,
+    close double precision NOT NULL,
+    volume double precision,
+    vwap double precision,
+    instrument_id integer NOT NULL,
+    trades integer,
+    source smallint NOT NULL,
+    timeframe text NOT NULL,
+    CONSTRAINT bars_revision_check CHECK ((superseded_at > known_at))
+);
+
+COMMENT ON TABLE market.bars_revision IS 'earlier values of restated bars, believed from known_at until superseded_at';
+
+CREATE TABLE market.corporate_action (
+    instrument_id integer NOT NULL,
+    ex_date date NOT NULL,
+    kind text NOT NULL,
+    amount numeric NOT NULL,
+    source text NOT NULL,
+    known_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    superseded_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT corporate_action_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT corporate_action_check CHECK ((superseded_at > known_at)),
+    CONSTRAINT corporate_action_kind_check CHECK ((kind = ANY (ARRAY['split'::text, 'dividend'::text])))
+);
+
+COMMENT ON COLUMN market.corporate_action.amount IS 'split: new shares per old; dividend: currency per share as traded';
+
+CREATE TABLE market.instrument (
+    instrument_id integer NOT NULL,
+    symbol text NOT NULL,
+    asset_class text NOT NULL,
+    calendar text NOT NULL,
+    provider text NOT NULL,
+    timeframes text[] NOT NULL,
+    name text,
+    listed date,
+    delisted date,
+    CONSTRAINT instrument_check CHECK ((delisted > listed)),
+    CONSTRAINT instrument_symbol_check CHECK ((symbol ~ '^[A-Za-z0-9._/:-]{1,32}$'::text))
+);
+
+COMMENT ON COLUMN market.instrument.symbol IS 'canonical ticker; other tickers of the instrument are dated aliases';
+
+COMMENT ON COLUMN market.instrument.timeframes IS 'the ingested timeframes that schedules keep up to date';
+
+ALTER TABLE market.instrument ALTER COLUMN instrument_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME market.instrument_instrument_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE market.source (
+    source_id smallint NOT NULL,
+    name text NOT NULL
+);
+
+COMMENT ON COLUMN market.source.name IS 'provider and feed of a bar, as in alpaca:sip';
+
+CREATE VIEW market.ohlcv AS
+ SELECT b.ts,
+    i.symbol,
+    b.timeframe,
+    b.open,
+    b.high,
+    b.low,
+    b.close,
+    b.volume,
+    b.vwap,
+    b.trades,
+    s.name AS source,
+    b.known_at
+   FROM ((( SELECT bars_1m.ts,
+            bars_1m.known_at,
+            bars_1m.open,
+            bars_1m.high,
+            bars_1m.low,
+            bars_1m.close,
+            bars_1m.volume,
+            bars_1m.vwap,
+            bars_1m.instrument_id,
+            bars_1m.trades,
+            bars_1m.source,
+            '1m'::text AS timeframe
+           FROM market.bars_1m
+        UNION ALL
+         SELECT bars_5m.ts,
+            bars_5m.known_at,
+            bars_5m.open,
+            bars_5m.high,
+            bars_5m.low,
+            bars_5m.close,
+            bars_5m.volume,
+            bars_5m.vwap,
+            bars_5m.instrument_id,
+            bars_5m.trades,
+            bars_5m.source,
+            '5m'::text
+           FROM market.bars_5m
+        UNION ALL
+         SELECT bars_15m.ts,
+            bars_15m.known_at,
+            bars_15m.open,
+            bars_15m.high,
+            bars_15m.low,
+            bars_15m.close,
+            bars_15m.volume,
+            bars_15m.vwap,
+            bars_15m.instrument_id,
+            bars_15m.trades,
+            bars_15m.source,
+            '15m'::text
+           FROM market.bars_15m
+        UNION ALL
+         SELECT bars_30m.ts,
+            bars_30m.known_at,
+            bars_30m.open,
+            bars_30m.high,
+            bars_30m.low,
+            bars_30m.close,
+            bars_30m.volume,
+            bars_30m.vwap,
+            bars_30m.instrument_id,
+            bars_30m.trades,
+            bars_30m.source,
+            '30m'::text
+           FROM market.bars_30m
+        UNION ALL
+         SELECT bars_1h.ts,
+            bars_1h.known_at,
+            bars_1h.open,
+            bars_1h.high,
+            bars_1h.low,
+            bars_1h.close,
+            bars_1h.volume,
+            bars_1h.vwap,
+            bars_1h.instrument_id,
+            bars_1h.trades,
+            bars_1h.source,
+            '1h'::text
+           FROM market.bars_1h
+        UNION ALL
+         SELECT bars_4h.ts,
+            bars_4h.known_at,
+            bars_4h.open,
+            bars_4h.high,
+            bars_4h.low,
+            bars_4h.close,
+            bars_4h.volume,
+            bars_4h.vwap,
+            bars_4h.instrument_id,
+            bars_4h.trades,
+            bars_4h.source,
+            '4h'::text
+           FROM market.bars_4h
+        UNION ALL
+         SELECT bars_1d.ts,
+            bars_1d.known_at,
+            bars_1d.open,
+            bars_1d.high,
+            bars_1d.low,
+            bars_1d.close,
+            bars_1d.volume,
+            bars_1d.vwap,
+            bars_1d.instrument_id,
+            bars_1d.trades,
+            bars_1d.source,
+            '1d'::text
+           FROM market.bars_1d
+        UNION ALL
+         SELECT bars_1w.ts,
+            bars_1w.known_at,
+            bars_1w.open,
+            bars_1w.high,
+            bars_1w.low,
+            bars_1w.close,
+            bars_1w.volume,
+            bars_1w.vwap,
+            bars_1w.instrument_id,
+            bars_1w.trades,
+            bars_1w.source,
+            '1w'::text
+           FROM market.bars_1w
+        UNION ALL
+         SELECT bars_1mo.ts,
+            bars_1mo.known_at,
+            bars_1mo.open,
+            bars_1mo.high,
+            bars_1mo.low,
+            bars_1mo.close,
+            bars_1mo.volume,
+            bars_1mo.vwap,
+            bars_1mo.instrument_id,
+            bars_1mo.trades,
+            bars_1mo.source,
+            '1mo'::text
+           FROM market.bars_1mo) b
+     JOIN market.instrument i USING (instrument_id))
+     JOIN market.source s ON ((s.source_id = b.source)));
+
+COMMENT ON VIEW market.ohlcv IS 'every bar''s present values, for people and dashboards that speak SQL';
+
+CREATE TABLE market.session (
+    calendar text NOT NULL,
+    session date NOT NULL,
+    open timestamp with time zone NOT NULL,
+    close timestamp with time zone NOT NULL,
+    version text NOT NULL,
+    CONSTRAINT session_check CHECK ((close > open))
+);
+
+COMMENT ON COLUMN market.session.close IS 'first instant after trading';
+
+ALTER TABLE market.source ALTER COLUMN source_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME market.source_source_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE market.symbol_alias (
+    ticker text NOT NULL,
+    valid_from date DEFAULT '-infinity'::date NOT NULL,
+    valid_until date DEFAULT 'infinity'::date NOT NULL,
+    instrument_id integer NOT NULL,
+    CONSTRAINT symbol_alias_check CHECK ((valid_until > valid_from))
+);
+
+COMMENT ON COLUMN market.symbol_alias.valid_until IS 'first day on which the ticker no longer named the instrument';
+
+CREATE TABLE ops.coverage (
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    session date NOT NULL,
+    present integer NOT NULL,
+    outside integer NOT NULL,
+    first_ts timestamp with time zone NOT NULL,
+    last_ts timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars; daily bars are their own coverage';
+
+COMMENT ON COLUMN ops.coverage.present IS 'bars that start while the session is open';
+
+COMMENT ON COLUMN ops.coverage.outside IS 'bars of extended hours, counted with the nearest session';
+
+CREATE TABLE ops.publication (
+    publication_id bigint NOT NULL,
+    timeframe text NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    inserted integer NOT NULL,
+    revised integer NOT NULL,
+    unchanged integer NOT NULL,
+    first_ts timestamp with time zone NOT NULL,
+    last_ts timestamp with time zone NOT NULL,
+    instruments integer NOT NULL,
+    origin text NOT NULL
+);
+
+COMMENT ON TABLE ops.publication IS 'every publishing transaction that changed something';
+
+COMMENT ON COLUMN ops.publication.origin IS 'what published: ingest, roll-up, or the release of a quarantined batch';
+
+ALTER TABLE ops.publication ALTER COLUMN publication_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.publication_publication_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.quarantine (
+    quarantine_id bigint NOT NULL,
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    window_key text NOT NULL,
+    kind text NOT NULL,
+    provider text NOT NULL,
+    reason text NOT NULL,
+    checks jsonb NOT NULL,
+    row_count integer NOT NULL,
+    digest bytea NOT NULL,
+    bars bytea NOT NULL,
+    arrived_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    released_at timestamp with time zone,
+    release_reason text,
+    good_rows_only boolean DEFAULT false NOT NULL,
+    CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
+    CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
+);
+
+COMMENT ON TABLE ops.quarantine IS 'what the gate rejected, with its reason, until a person releases it';
+
+COMMENT ON COLUMN ops.quarantine.digest IS 'of the rows'' values: the same rejects again are the same entry';
+
+COMMENT ON COLUMN ops.quarantine.bars IS 'the rejected rows as an Arrow IPC stream, each with its reasons';
+
+COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows that broke no rule of their own';
+
+ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.quarantine_quarantine_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ops.rollup_pending (
+    timeframe text NOT NULL,
+    instrument_id integer NOT NULL,
+    day date NOT NULL,
+    noted_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe changed and what derives from them was not computed since';
+
+ALTER TABLE ONLY market.bars_15m
+    ADD CONSTRAINT bars_15m_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_1d
+    ADD CONSTRAINT bars_1d_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_1h
+    ADD CONSTRAINT bars_1h_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_1m
+    ADD CONSTRAINT bars_1m_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_1mo
+    ADD CONSTRAINT bars_1mo_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_1w
+    ADD CONSTRAINT bars_1w_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_30m
+    ADD CONSTRAINT bars_30m_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_4h
+    ADD CONSTRAINT bars_4h_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_5m
+    ADD CONSTRAINT bars_5m_pkey PRIMARY KEY (instrument_id, ts);
+
+ALTER TABLE ONLY market.bars_revision
+    ADD CONSTRAINT bars_revision_pkey PRIMARY KEY (timeframe, instrument_id, ts, known_at);
+
+ALTER TABLE ONLY market.corporate_action
+    ADD CONSTRAINT corporate_action_pkey PRIMARY KEY (instrument_id, ex_date, kind, known_at);
+
+ALTER TABLE ONLY market.instrument
+    ADD CONSTRAINT instrument_pkey PRIMARY KEY (instrument_id);
+
+ALTER TABLE ONLY market.instrument
+    ADD CONSTRAINT instrument_symbol_key UNIQUE (symbol);
+
+ALTER TABLE ONLY market.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (calendar, session);
+
+ALTER TABLE ONLY market.source
+    ADD CONSTRAINT source_name_key UNIQUE (name);
+
+ALTER TABLE ONLY market.source
+    ADD CONSTRAINT source_pkey PRIMARY KEY (source_id);
+
+ALTER TABLE ONLY market.symbol_alias
+    ADD CONSTRAINT symbol_alias_pkey PRIMARY KEY (ticker, valid_from);
+
+ALTER TABLE ONLY ops.coverage
+    ADD CONSTRAINT coverage_pkey PRIMARY KEY (instrument_id, timeframe, session);
+
+ALTER TABLE ONLY ops.publication
+    ADD CONSTRAINT publication_pkey PRIMARY KEY (publication_id);
+
+ALTER TABLE ONLY ops.quarantine
+    ADD CONSTRAINT quarantine_instrument_id_timeframe_digest_key UNIQUE (instrument_id, timeframe, digest);
+
+ALTER TABLE ONLY ops.quarantine
+    ADD CONSTRAINT quarantine_pkey PRIMARY KEY (quarantine_id);
+
+ALTER TABLE ONLY ops.rollup_pending
+    ADD CONSTRAINT rollup_pending_pkey PRIMARY KEY (timeframe, instrument_id, day);
+
+ALTER TABLE ONLY market.corporate_action
+    ADD CONSTRAINT corporate_action_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY market.symbol_alias
+    ADD CONSTRAINT symbol_alias_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ops.coverage
+    ADD CONSTRAINT coverage_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.quarantine
+    ADD CONSTRAINT quarantine_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.rollup_pending
+    ADD CONSTRAINT rollup_pending_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

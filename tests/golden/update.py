@@ -1,0 +1,27 @@
+"""Writes ``schema.sql`` anew from the migrations: ``python -m tests.golden.update``. Look at the difference before you commit it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from chandlery.store import embedded
+from chandlery.store.connect import ensure_database
+from chandlery.store.migrate import migrate
+from tests.golden.schema import GOLDEN, dump
+
+
+def main() -> None:
+    """Migrate a database of its own and write down what came out."""
+    folder = tempfile.mkdtemp(prefix="chandlery-golden-")
+    dsn = f"host={embedded.start(Path(folder) / 'data')} user=postgres dbname=golden"
+    ensure_database(dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        migrate(connection)
+    GOLDEN.write_text(dump(dsn), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Quarantine, case by case: what goes in comes out as it was, once, and only for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from chandlery import quarantine
+from chandlery.audit import REJECTED, Check, Partition, Verdict
+from chandlery.errors import GateError, UsageError
+from chandlery.store.connect import Database
+from chandlery.timeframe import Timeframe
+from tests.support import Bar, every_row, get, put, register, rows, table, utc
+
+START = utc("2024-06-03T14:30")
+TIMEFRAME = Timeframe.M1
+GOOD = [Bar("AAA", START + timedelta(minutes=n)) for n in range(3)]
+HIGH_BELOW_LOW = Bar("AAA", START + timedelta(minutes=3), high=8.0)
+NO_CLOSE = Bar("AAA", START + timedelta(minutes=4), close=None)
+
+
+@pytest.fixture
+def ids(database: Database) -> dict[str, int]:
+    return register(database, {"AAA": "XNYS", "BBB": "XNYS"})
+
+
+def rejected(bars: Sequence[Bar], reasons: Sequence[Sequence[str]]) -> pa.Table:
+    return table(bars).append_column("reasons", pa.array(reasons, pa.list_(pa.string()))).cast(REJECTED)
+
+
+def verdict(bars: Sequence[Bar], reasons: Sequence[Sequence[str]], *, passed: bool = False) -> Verdict:
+    window = TIMEFRAME.window("2024-06")
+    partition = Partition("AAA", "XNYS", TIMEFRAME, window, window.start, window.end)
+    broken = sorted({reason for row in reasons for reason in row})
+    checks = [Check(name, "critical", passed=False, failed_rows=1) for name in broken]
+    return Verdict(partition, passed, 100, checks, rejected(bars, reasons))
+
+
+def set_aside(database: Database, what: Verdict) -> quarantine.Entry:
+    with database.connection() as connection:
+        return quarantine.put(connection, what, "simulated")
+
+
+def waiting(database: Database, **options: bool) -> list[quarantine.Entry]:
+    with database.connection() as connection:
+        return quarantine.list_entries(connection, **options)
+
+
+def everything(database: Database) -> dict[str, list[str]]:
+    with database.connection() as connection:
+        return every_row(connection)
+
+
+WHOLE = verdict([*GOOD, HIGH_BELOW_LOW], [[], [], [], ["high_is_highest"]])
+
+
+def test_an_entry_keeps_the_rows_and_the_reason(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, WHOLE)
+    assert (entry.symbol, entry.timeframe, entry.window_key, entry.kind) == ("AAA", "1m", "2024-06", "batch")
+    assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 rows", 4)
+    assert (entry.released_at, entry.release_reason, entry.good_rows_only) == (None, None, False)
+    with database.connection() as connection:
+        shown, bars = quarantine.show(connection, entry.quarantine_id)
+    assert shown == entry
+    assert bars.schema == REJECTED
+    assert bars.to_pylist() == WHOLE.rejected.to_pylist()
+
+
+def test_the_same_rows_again_in_any_order_are_the_same_entry(database: Database, ids: dict[str, int]) -> None:
+    twice = Bar("AAA", START, high=20.0)  # the same time and prices as another row but for its high
+    bars, reasons = [twice, *GOOD, NO_CLOSE], [["key_is_unique"]] * 5
+    first = set_aside(database, verdict(bars, reasons))
+    again = set_aside(database, verdict(bars[::-1], reasons))
+    assert again == first
+    assert waiting(database) == [first]
+
+
+def test_other_values_are_another_entry(database: Database, ids: dict[str, int]) -> None:
+    first = set_aside(database, verdict([NO_CLOSE], [["close_is_there"]], passed=True))
+    second = set_aside(database, verdict([NO_CLOSE._replace(volume=None)], [["close_is_there"]], passed=True))
+    assert [entry.kind for entry in waiting(database)] == ["rows", "rows"]
+    assert first.quarantine_id != second.quarantine_id
+
+
+def test_a_release_publishes_once_and_records_who_said_why(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, WHOLE)
+    report = quarantine.release(database, entry.quarantine_id, "  the exchange confirmed it ")
+    assert report.inserted == 4
+    assert rows(get(database, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
+    assert waiting(database) == []
+    (released,) = waiting(database, released=True)
+    assert released.release_reason == "the exchange confirmed it"
+    assert released.released_at is not None
+    with database.connection() as connection:
+        origins = connection.execute("SELECT origin FROM ops.publication").fetchall()
+    assert origins == [(f"release of quarantine {entry.quarantine_id}",)]
+    before = everything(database)
+    with pytest.raises(UsageError, match=f"entry {entry.quarantine_id} was released on .* already"):
+        quarantine.release(database, entry.quarantine_id, "again")
+    assert everything(database) == before
+
+
+def test_good_rows_only_leaves_the_bad_ones_in_the_entry(database: Database, ids: dict[str, int]) -> None:
+    batch = verdict([*GOOD, HIGH_BELOW_LOW, NO_CLOSE], [[], [], [], ["high_is_highest"], ["close_is_there"]])
+    entry = set_aside(database, batch)
+    quarantine.release(database, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+    assert rows(get(database, TIMEFRAME, ids)) == GOOD
+    with database.connection() as connection:
+        released, kept = quarantine.show(connection, entry.quarantine_id)
+    assert released.good_rows_only
+    assert kept.num_rows == 5
+    assert rows(quarantine.released_rows(released, batch)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("bars", "text"),
+    [
+        ([*GOOD, NO_CLOSE], "1 rows have no finite close"),
+        ([*GOOD, GOOD[0]._replace(open=float("inf"))], "1 rows have no finite open"),
+        ([*GOOD, GOOD[1]._replace(close=9.5)], "2024-06-03T14:31:00.000000Z occurs 2 times"),
+    ],
+)
+def test_rows_that_cannot_be_stored_are_not_released_and_nothing_changes(
+    database: Database, ids: dict[str, int], bars: list[Bar], text: str
+) -> None:
+    put(database, TIMEFRAME, [Bar("BBB", START)])
+    entry = set_aside(database, verdict(bars, [[], [], [], ["broken"]]))
+    before = everything(database)
+    with pytest.raises(GateError, match=text):
+        quarantine.release(database, entry.quarantine_id, "I insist")
+    assert everything(database) == before
+
+
+def test_a_batch_without_a_good_row_has_none_to_release(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, verdict([HIGH_BELOW_LOW], [["high_is_highest"]]))
+    with pytest.raises(GateError, match="has no row that broke no rule"):
+        quarantine.release(database, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+
+
+@pytest.mark.parametrize(("number", "reason", "text"), [(1, " ", "reason is blank"), (99, "fine", "has no entry 99")])
+def test_a_release_needs_an_entry_and_a_reason(
+    database: Database, ids: dict[str, int], number: int, reason: str, text: str
+) -> None:
+    set_aside(database, WHOLE)
+    with pytest.raises(UsageError, match=text):
+        quarantine.release(database, number, reason)
+    assert len(waiting(database)) == 1
+
+
+def test_rows_released_before_are_recognised_when_they_come_again(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, WHOLE)
+    assert quarantine.released_rows(entry, WHOLE).num_rows == 0
+    quarantine.release(database, entry.quarantine_id, "fine")
+    again = set_aside(database, WHOLE)
+    assert again.quarantine_id == entry.quarantine_id
+    assert rows(quarantine.released_rows(again, WHOLE)) == [*GOOD, HIGH_BELOW_LOW]

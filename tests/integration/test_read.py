@@ -1,0 +1,194 @@
+"""Reading back, case by case: ranges, several symbols, as of a time, and what a caller may ask for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pytest
+
+from chandlery.api import DataAPI
+from chandlery.config import AliasConfig, InstrumentConfig
+from chandlery.errors import UnknownSymbolError, UsageError
+from chandlery.instruments import sync_instruments
+from chandlery.store.connect import Database
+from chandlery.store.locks import lock_instruments
+from chandlery.store.read import READ, Span, read_bars
+from chandlery.timeframe import Timeframe
+from tests.support import EVER, Bar, get, put, register, rows, utc
+
+DAYS = [utc("2024-06-03"), utc("2024-06-04"), utc("2024-06-05")]
+
+
+@pytest.fixture
+def ids(database: Database) -> dict[str, int]:
+    return register(database, {"AAA": "XNYS", "BBB": "XNYS", "CCC": "XNYS"})
+
+
+@pytest.fixture
+def api(database: Database, ids: dict[str, int]) -> DataAPI:
+    put(database, Timeframe.D1, [Bar(symbol, day, close=9.5 + n) for symbol in "BBB AAA".split() for n, day in enumerate(DAYS)])
+    return DataAPI(database)
+
+
+def test_a_range_includes_its_start_and_excludes_its_end(api: DataAPI) -> None:
+    found = api.get_ohlc("AAA", "2024-06-03", "2024-06-05", columns=["close"])
+    assert list(found.index) == [pd.Timestamp(day) for day in DAYS[:2]]
+    assert found["close"].tolist() == [9.5, 10.5]
+
+
+@pytest.mark.parametrize("start", ["2024-06-04", date(2024, 6, 4), utc("2024-06-04"), "2024-06-03T20:00:00-04:00"])
+def test_a_moment_may_be_text_a_date_or_an_aware_datetime(api: DataAPI, start: Any) -> None:
+    assert len(api.get_ohlc("AAA", start, "2024-06-06")) == 2
+
+
+def test_every_output_has_the_same_rows(api: DataAPI) -> None:
+    asked = ("AAA", "2024-01-01", "2025-01-01")
+    frame, table, other = (api.get_ohlc(*asked, output=output) for output in ("pandas", "arrow", "polars"))
+    assert isinstance(frame, pd.DataFrame)
+    assert isinstance(table, pa.Table)
+    assert isinstance(other, pl.DataFrame)
+    assert table.to_pylist() == other.to_dicts()
+    assert frame.reset_index()["close"].tolist() == table["close"].to_pylist()
+    assert str(frame.index.dtype) == "datetime64[us, UTC]"
+
+
+def test_several_symbols_come_in_the_order_asked_for(api: DataAPI) -> None:
+    for order in (["AAA", "BBB"], ["BBB", "AAA"]):
+        found = api.get_multi_symbol(order, "2024-06-03", "2024-06-05", columns=["close"])
+        assert list(found.index) == [(symbol, pd.Timestamp(day)) for symbol in order for day in DAYS[:2]]
+
+
+def test_a_symbol_without_bars_gives_none(api: DataAPI) -> None:
+    assert api.get_ohlc("CCC", "2024-06-03", "2024-06-05").empty
+    assert api.get_multi_symbol(["CCC", "BBB"], "2024-06-03", "2024-06-04", output="arrow")["symbol"].to_pylist() == ["BBB"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"start": "2024-06-05", "end": "2024-06-05"}, "half-open"),
+        ({"start": "2024-06-05T10:00"}, "start='2024-06-05T10:00' has no time zone"),
+        ({"timeframe": "2m"}, "timeframe '2m' is not known; allowed: 1m 5m"),
+        ({"columns": ["close", "price"]}, r"columns=\['price'\] are not known; allowed: open"),
+        ({"output": "excel"}, "output='excel' is not known; allowed: pandas arrow polars"),
+        ({"as_of": "yesterday"}, "as_of='yesterday' is not a date or time"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_is_allowed(api: DataAPI, arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        api.get_ohlc(**{"symbol": "AAA", "start": "2024-06-03", "end": "2024-07-01"} | arguments)
+
+
+def test_an_unknown_symbol_is_told_what_is_similar(api: DataAPI) -> None:
+    with pytest.raises(UnknownSymbolError, match="'AAB' is not known; did you mean"):
+        api.get_ohlc("AAB", "2024-06-03", "2024-06-05")
+
+
+def test_symbols_as_a_single_text_are_refused(api: DataAPI) -> None:
+    with pytest.raises(UsageError, match=r"write \['AAA'\]"):
+        api.get_multi_symbol("AAA", "2024-06-03", "2024-06-05")
+
+
+def test_two_names_of_one_instrument_in_one_question_are_refused(database: Database, api: DataAPI) -> None:
+    with database.connection() as connection:
+        alias = AliasConfig(ticker="OLD")
+        sync_instruments(connection, [InstrumentConfig(symbol="AAA", calendar="XNYS", provider="x", aliases=(alias,))])
+    assert len(api.get_ohlc("OLD", "2024-06-03", "2024-06-06")) == 3
+    with pytest.raises(UsageError, match="'AAA' and 'OLD' are the same instrument"):
+        api.get_multi_symbol(["AAA", "OLD"], "2024-06-03", "2024-06-05")
+
+
+def test_spans_of_different_length_are_read_together(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+    names = {number: name for name, number in ids.items()}
+    spans = [
+        Span(ids["BBB"], DAYS[0], DAYS[1]),
+        Span(ids["AAA"], DAYS[0], DAYS[1]),
+        Span(ids["AAA"], DAYS[2], DAYS[2] + timedelta(days=1)),
+    ]
+    found = read_bars(database, Timeframe.D1, spans, names)
+    assert found.schema == READ
+    assert [bar[:2] for bar in rows(found)] == [("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0])]
+
+
+def test_no_span_reads_nothing(database: Database) -> None:
+    assert read_bars(database, Timeframe.D1, [], {}).equals(READ.empty_table())
+
+
+def test_as_of_a_time_gives_what_was_believed_then(database: Database, ids: dict[str, int]) -> None:
+    learned = [utc("2024-07-01"), utc("2024-07-02"), utc("2024-07-03")]
+    old, new = Bar("AAA", DAYS[0], close=9.5, volume=None), Bar("AAA", DAYS[0], close=10.0)
+    late = Bar("BBB", DAYS[1])
+    for now, bars in zip(learned, ([old], [new], [late]), strict=True):
+        put(database, Timeframe.D1, bars, now=now)
+    instant = timedelta(microseconds=1)
+    expected = {
+        learned[0] - instant: [],
+        learned[0]: [old],
+        learned[1] - instant: [old],
+        learned[1]: [new],
+        learned[2] - instant: [new],
+        learned[2]: [new, late],
+    }
+    for moment, bars in expected.items():
+        assert rows(get(database, Timeframe.D1, ids, as_of=moment)) == bars
+
+
+def test_known_at_is_when_the_values_were_learned(database: Database, ids: dict[str, int]) -> None:
+    put(database, Timeframe.D1, [Bar("AAA", DAYS[0]), Bar("BBB", DAYS[0])], now=utc("2024-07-01"))
+    put(database, Timeframe.D1, [Bar("AAA", DAYS[0], close=9.5), Bar("BBB", DAYS[0])], now=utc("2024-07-02"))
+    found = get(database, Timeframe.D1, ids)
+    assert found["known_at"].to_pylist() == [utc("2024-07-02"), utc("2024-07-01")]
+
+
+def test_a_read_as_of_now_waits_for_a_publication_that_began_before(database: Database, ids: dict[str, int]) -> None:
+    found: list[pa.Table] = []
+    with psycopg.connect(database.dsn) as writer:
+        lock_instruments(writer, Timeframe.D1, [ids["AAA"]])
+        reader = threading.Thread(target=lambda: found.append(get(database, Timeframe.D1, ids, as_of=datetime.now(UTC))))
+        reader.start()
+        time.sleep(0.3)
+        assert not found
+        writer.commit()
+        reader.join(10)
+    assert len(found) == 1
+
+
+def test_a_read_of_the_present_waits_for_nobody(database: Database, ids: dict[str, int]) -> None:
+    put(database, Timeframe.D1, [Bar("AAA", DAYS[0])])
+    with psycopg.connect(database.dsn) as writer:
+        lock_instruments(writer, Timeframe.D1, list(ids.values()))
+        writer.execute("UPDATE market.bars_1d SET close = 1")
+        assert rows(get(database, Timeframe.D1, ids)) == [Bar("AAA", DAYS[0])]
+        writer.rollback()
+
+
+def test_the_view_shows_every_timeframe_with_names(database: Database, ids: dict[str, int]) -> None:
+    for timeframe in Timeframe:
+        put(database, timeframe, [Bar("AAA", DAYS[0])])
+    with database.connection() as connection:
+        found = connection.execute(
+            "SELECT ts, symbol, timeframe, open, high, low, close, volume, vwap, trades, source FROM market.ohlcv"
+        ).fetchall()
+    bar = Bar("AAA", DAYS[0])
+    assert {row[2] for row in found} == {timeframe.value for timeframe in Timeframe}
+    assert {(row[1], row[0], *row[3:]) for row in found} == {tuple(bar)}
+
+
+def test_threads_may_share_a_database(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+    found: list[pa.Table] = []
+    threads = [threading.Thread(target=lambda: found.append(get(database, Timeframe.D1, ids))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 6
+    assert all(table.equals(found[0]) for table in found)
+    assert found[0].num_rows == 6
+    assert EVER[0] < found[0]["ts"][0].as_py() < EVER[1]
