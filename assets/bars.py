@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
@@ -43,8 +44,8 @@ class IngestConfig(dg.Config):
     """
 
     provider: str | None = None
-    options: dict[str, Any] = {}
-    ranges: dict[str, list[str]] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
+    ranges: dict[str, list[str]] = Field(default_factory=dict)
     max_rejected_share: float | None = None
 
 
@@ -75,7 +76,7 @@ def build_bars(
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def bars(
+    def bars(  # noqa: PLR0917 - Dagster passes them by name
         context: dg.AssetExecutionContext,
         config: IngestConfig,
         store: StoreResource,

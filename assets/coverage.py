@@ -27,7 +27,9 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
         deps=[base.table],
         group_name="quality",
         kinds={"postgres"},
-        automation_condition=(dg.AutomationCondition.missing() | dg.AutomationCondition.any_deps_updated()).since_last_handled()
+        automation_condition=(
+            dg.AutomationCondition.missing() | dg.AutomationCondition.any_deps_updated()
+        ).since_last_handled()
         & ~dg.AutomationCondition.in_progress(),
         description=f"What is there of each symbol's {base.value} bars.",
     )
@@ -40,7 +42,9 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
             months = monthly_coverage(connection, shown, base)
         metadata = _totals(summaries)
         if months.num_rows:
-            metadata["map"] = picture(coverage_png(months, title=f"{base.value}: share of sessions present"), "coverage")
+            metadata["map"] = picture(
+                coverage_png(months, title=f"{base.value}: share of sessions present"), "coverage"
+            )
             metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SHOWN]])
         return dg.MaterializeResult(metadata=metadata)
 

@@ -34,7 +34,9 @@ def plan_partitions(
     planned = []
     for symbol, window in split_keys(keys, timeframe):
         if symbol not in instruments:
-            raise UnknownSymbolError(f"partition {symbol}|{window.key}: {symbol!r} is not registered; run `chandlery init`")
+            raise UnknownSymbolError(
+                f"partition {symbol}|{window.key}: {symbol!r} is not registered; run `chandlery init`"
+            )
         instrument = instruments[symbol]
         first, last = clip.get(symbol, (window.start, window.end))
         start, end = max(window.start, first), min(window.end, last, max(now, window.start))

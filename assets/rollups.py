@@ -18,6 +18,10 @@ from chandlery.orchestrator import Listener
 from chandlery.timeframe import Timeframe, derived_from
 from resources.store import StoreResource
 
+#: Tag of a run that follows what is stale: its partitions are a convenient rectangle, not a person's choice, and only
+#: those that changed count as materialized.
+ONLY_STALE = "chandlery/only_stale"
+
 
 def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """Return the assets of every timeframe derived from ``base``."""
@@ -51,7 +55,10 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
             _tally(derived, counts)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
-                metadata = derived_metadata(counts[timeframe.value, key])
+                changed = counts[timeframe.value, key]
+                if not changed and ONLY_STALE in context.run.tags:
+                    continue
+                metadata = derived_metadata(changed)
                 yield dg.AssetMaterialization(timeframe.table, partition=key, metadata=metadata)
 
     return rollups
@@ -66,5 +73,5 @@ def _tally(derived: Derived, counts: dict[tuple[str, str], Counter[str]]) -> Non
         mine = changes.revised == revised
         keys = changes.instrument_id[mine].astype(np.int64) << 32 | windows[mine].astype(np.int64)
         for key, number in zip(*np.unique(keys, return_counts=True), strict=True):
-            window = np.datetime64(int(key) & 0xFFFFFFFF, unit)
+            window = np.array(int(key) & 0xFFFFFFFF).astype(windows.dtype)
             counts[derived.timeframe.value, f"{derived.names[int(key) >> 32]}|{window}"][kind] += int(number)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Times: TypeAlias = npt.NDArray[np.datetime64]
+Colors: TypeAlias = npt.NDArray[np.str_]
 Range: TypeAlias = tuple[float, float]
 
 #: Blue and orange are told apart by everyone; fills also differ in weight.
@@ -81,27 +82,23 @@ def candles_png(
     if max_candles < 1:
         raise UsageError(f"max_candles={max_candles} is not allowed; give 1 or more")
     shown = combine(bars, max_candles)
-    figure = _figure(width_px, height_px)
-    left, right = 52.0, width_px - 12.0
-    # A few bars stand in the middle at a usual width, instead of growing into blocks.
-    slot = (right - left) / max(shown.num_rows, _SLOTS)
-    x = (left + right) / 2 + (np.arange(shown.num_rows) - (shown.num_rows - 1) / 2) * slot
-    split, half = 0.27 * height_px, 0.36 * slot
-    _draw_candles(figure, shown, x, half, (split, height_px - 34.0), (left, right))
-    _draw_volume(figure, shown, x, half, (22.0, split - 10.0), (left, right))
-    _label_times(figure, _times(shown), x)
+    canvas = _Canvas(_figure(width_px, height_px), 52.0, width_px - 12.0, shown.num_rows)
+    split = 0.27 * height_px
+    _draw_candles(canvas, shown, (split, height_px - 34.0))
+    _draw_volume(canvas, shown, (22.0, split - 10.0))
+    _label_times(canvas, _times(shown))
     per = "" if shown.num_rows == bars.num_rows else f", {-(-bars.num_rows // max_candles)} bars a candle"
     count = f"{bars.num_rows:,} bar{'s' if bars.num_rows > 1 else ''}{per}"
-    figure.text(left / width_px, 1 - 18 / height_px, title, color=_INK, size=9, weight="bold")
-    figure.text(right / width_px, 1 - 18 / height_px, count, color=_FAINT, size=_FONT, ha="right")
-    return _png(figure)
+    canvas.write(canvas.left, height_px - 18, title, color=_INK, size=9, weight="bold")
+    canvas.write(canvas.right, height_px - 18, count, ha="right")
+    return _png(canvas.figure)
 
 
 def coverage_png(coverage: pa.Table, *, title: str, width_px: int = 720) -> bytes:
-    """Return a heat map of the share of expected sessions that are there: a row for each symbol, a column for each month.
+    """Return a heat map of the share of expected sessions that are there: a row a symbol, a column a month.
 
     Args:
-        coverage: columns ``symbol``, ``month`` (any day of it) and ``share`` (0 to 1); a month without a row stays blank.
+        coverage: columns ``symbol``, ``month`` (any day of it) and ``share`` (0 to 1); a month without a row is blank.
         title: above the map.
         width_px: of the picture; its height follows from the number of symbols.
 
@@ -137,49 +134,91 @@ def coverage_png(coverage: pa.Table, *, title: str, width_px: int = 720) -> byte
     return _png(figure)
 
 
-# Candles are drawn in pixels, without Matplotlib's axes: these would take three quarters of the time.
+class _Canvas:
+    """A figure on which things are drawn in pixels, without Matplotlib's axes: these would take most of the time.
+
+    Args:
+        figure: to draw on.
+        left: where the first candle's place begins.
+        right: where the last one's ends.
+        candles: how many there are. A few stand in the middle at a usual width, instead of growing into blocks.
+    """
+
+    def __init__(self, figure: Figure, left: float, right: float, candles: int) -> None:
+        from matplotlib.transforms import IdentityTransform  # noqa: PLC0415
+
+        slot = (right - left) / max(candles, _SLOTS)
+        self.figure = figure
+        self.left = left
+        self.right = right
+        self.x: Floats = (left + right) / 2 + (np.arange(candles) - (candles - 1) / 2) * slot
+        self._half = 0.36 * slot
+        self._pixels = IdentityTransform()
+
+    def boxes(self, bottom: Floats, top: Floats, colors: Colors, *, edge: float = 0.0, alpha: float = 1.0) -> None:
+        """Draw an upright box at each candle's place."""
+        from matplotlib.collections import PolyCollection  # noqa: PLC0415
+
+        left, right = self.x - self._half, self.x + self._half
+        corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
+        boxes = np.stack([np.column_stack(corner) for corner in corners], axis=1)
+        drawn = PolyCollection(list(boxes), facecolors=colors, linewidths=edge, alpha=alpha, transform=self._pixels)
+        drawn.set_edgecolor(colors if edge else "none")
+        self.figure.add_artist(drawn)
+
+    def lines(self, begins: Floats, ends: Floats, colors: Colors | str, width: float, *, behind: bool = False) -> None:
+        """Draw a line from each of ``begins`` to each of ``ends``, both of shape (n, 2)."""
+        from matplotlib.collections import LineCollection  # noqa: PLC0415
+
+        segments = list(np.stack([begins, ends], axis=1))
+        zorder = 0 if behind else 1
+        self.figure.add_artist(
+            LineCollection(segments, colors=colors, linewidths=width, zorder=zorder, transform=self._pixels)
+        )
+
+    def write(self, x: float, y: float, text: str, **how: Any) -> None:  # noqa: ANN401 - Matplotlib's own
+        """Write ``text``, small and faint unless told otherwise."""
+        how = {"color": _FAINT, "size": _FONT, **how}
+        self.figure.text(x, y, text, transform=self._pixels, **how)
 
 
-def _draw_candles(figure: Figure, bars: pa.Table, x: Floats, half: float, y_range: Range, x_range: Range) -> None:
+def _draw_candles(canvas: _Canvas, bars: pa.Table, y_range: Range) -> None:
     opens, high, low, close = (_numbers(bars, name) for name in ("open", "high", "low", "close"))
     floor, ceiling = float(low.min()), float(high.max())
     pad = (ceiling - floor) * 0.05 or abs(ceiling) * 0.01 or 1.0
     scale = _Scale(floor - pad, ceiling + pad, *y_range)
-    _draw_rules(figure, scale, x_range, 5)
+    _draw_rules(canvas, scale, 5)
     colors = np.where(close >= opens, UP, DOWN)
-    wicks = np.stack([np.column_stack([x, scale(low)]), np.column_stack([x, scale(high)])], axis=1)
-    _add_lines(figure, wicks, colors, 0.8)
+    canvas.lines(np.column_stack([canvas.x, scale(low)]), np.column_stack([canvas.x, scale(high)]), colors, 0.8)
     # A bar that closes where it opened still shows: as a stroke of the body's width.
-    _add_boxes(figure, x, half, scale(np.minimum(opens, close)), scale(np.maximum(opens, close)), colors, edge=0.6)
+    canvas.boxes(scale(np.minimum(opens, close)), scale(np.maximum(opens, close)), colors, edge=0.6)
 
 
-def _draw_volume(figure: Figure, bars: pa.Table, x: Floats, half: float, y_range: Range, x_range: Range) -> None:
+def _draw_volume(canvas: _Canvas, bars: pa.Table, y_range: Range) -> None:
     volume = np.nan_to_num(_numbers(bars, "volume"))
     scale = _Scale(0.0, float(volume.max()) * 1.05 or 1.0, *y_range)
-    _draw_rules(figure, scale, x_range, 2, _short)
+    _draw_rules(canvas, scale, 2, _short)
     colors = np.where(_numbers(bars, "close") >= _numbers(bars, "open"), UP, DOWN)
-    _add_boxes(figure, x, half, scale(np.zeros_like(x)), scale(volume), colors, alpha=0.55)
+    canvas.boxes(scale(np.zeros_like(volume)), scale(volume), colors, alpha=0.55)
 
 
-def _draw_rules(
-    figure: Figure, scale: _Scale, x_range: Range, most: int, name: Callable[[float], str] | None = None
-) -> None:
+def _draw_rules(canvas: _Canvas, scale: _Scale, most: int, name: Callable[[float], str] | None = None) -> None:
     """Draw a horizontal rule at each of at most ``most`` round values, with its name at the left."""
     values, decimals = _round_values(scale.low, scale.high, most)
     heights = scale(values)
-    rules = np.stack([np.column_stack([np.full_like(heights, end), heights]) for end in x_range], axis=1)
-    _add_lines(figure, rules, _RULE, 0.7, zorder=0)
+    begins, ends = (np.column_stack([np.full_like(heights, x), heights]) for x in (canvas.left, canvas.right))
+    canvas.lines(begins, ends, _RULE, 0.7, behind=True)
     for value, height in zip(values.tolist(), heights.tolist(), strict=True):
         text = name(value) if name else f"{value:,.{decimals}f}"
-        _add_text(figure, x_range[0] - 6, height, text, ha="right", va="center")
+        canvas.write(canvas.left - 6, height, text, ha="right", va="center")
 
 
-def _label_times(figure: Figure, ts: Times, x: Floats) -> None:
+def _label_times(canvas: _Canvas, ts: Times) -> None:
     """Label about seven bars with their month, their date or, within four days, their time."""
     whole_days = bool((ts == ts.astype("datetime64[D]")).all())
     span = ts[-1] - ts[0]
     most = 7 if len(ts) >= _SLOTS else max(1, round(7 * len(ts) / _SLOTS))
-    for place in np.unique(np.linspace(0, len(ts) - 1, min(most, len(ts))).round().astype(int)).tolist():
+    for place in np.unique(np.linspace(0, len(ts) - 1, most).round().astype(int)).tolist():
         if span > np.timedelta64(3 * 365, "D"):
             text = str(ts[place].astype("datetime64[M]"))
         elif whole_days or span >= np.timedelta64(4, "D"):
@@ -189,7 +228,7 @@ def _label_times(figure: Figure, ts: Times, x: Floats) -> None:
         side = "center"
         if len(ts) >= _SLOTS and place in {0, len(ts) - 1}:  # these would stick out
             side = "right" if place else "left"
-        _add_text(figure, x[place], 8, text, ha=side, va="center")
+        canvas.write(canvas.x[place], 8, text, ha=side, va="center")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,38 +248,10 @@ class _Scale:
 def _round_values(low: float, high: float, most: int) -> tuple[Floats, int]:
     """Return at most ``most`` round values from ``low`` to ``high``, and how many decimals they need."""
     magnitude = 10.0 ** np.floor(np.log10((high - low) / most))
-    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10, 20) if np.floor(high / (m * magnitude)) - np.ceil(low / (m * magnitude)) < most)
+    steps = (factor * magnitude for factor in (1, 2, 5, 10, 20))
+    step = next(step for step in steps if np.floor(high / step) - np.ceil(low / step) < most)
     values = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0  # which makes -0 a 0
-    decimals = max(0, -int(np.floor(np.log10(step)))) + (round(step / 10 ** np.floor(np.log10(step)), 1) == 2.5)
-    return values, decimals if step < 1 else int(step % 1 != 0)
-
-
-def _add_boxes(
-    figure: Figure, x: Floats, half: float, bottom: Floats, top: Floats, colors: Any, *, edge: float = 0.0, alpha: float = 1.0
-) -> None:
-    from matplotlib.collections import PolyCollection  # noqa: PLC0415
-
-    left, right = x - half, x + half
-    corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
-    boxes: Any = np.stack([np.column_stack(corner) for corner in corners], axis=1)
-    edges = colors if edge else "none"
-    figure.add_artist(PolyCollection(boxes, facecolors=colors, edgecolors=edges, linewidths=edge, alpha=alpha, transform=_pixels()))
-
-
-def _add_lines(figure: Figure, lines: Any, colors: Any, width: float, zorder: float = 1) -> None:
-    from matplotlib.collections import LineCollection  # noqa: PLC0415
-
-    figure.add_artist(LineCollection(lines, colors=colors, linewidths=width, zorder=zorder, transform=_pixels()))
-
-
-def _add_text(figure: Figure, x: float, y: float, text: str, *, ha: str, va: str) -> None:
-    figure.text(x, y, text, color=_FAINT, size=_FONT, ha=ha, va=va, transform=_pixels())
-
-
-def _pixels() -> Any:
-    from matplotlib.transforms import IdentityTransform  # noqa: PLC0415
-
-    return IdentityTransform()
+    return values, max(0, -int(np.floor(np.log10(step) + 1e-9)))
 
 
 def _label_months(axes: Axes, months: Times) -> None:

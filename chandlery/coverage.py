@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,8 +158,8 @@ def monthly_coverage(
     """Return the share of expected sessions of which there is a bar, by month.
 
     Returns:
-        Table of schema ``MONTHLY``: ``month`` is its first day, ``share`` is 0 to 1; no row for a month before the first
-        bar or after the last. Sorted by instrument and month.
+        Table of schema ``MONTHLY``: ``month`` is its first day, ``share`` is 0 to 1; no row for a month before the
+        first bar or after the last. Sorted by instrument and month.
 
     Raises:
         UsageError: ``timeframe`` is derived.
@@ -185,7 +186,7 @@ def _presence(
     yield from connection.execute(statement)
 
 
-def _measure(connection: psycopg.Connection, timeframe: Timeframe, ids: Sequence[int]) -> list[dict[str, object]]:
+def _measure(connection: psycopg.Connection, timeframe: Timeframe, ids: Sequence[int]) -> list[dict[str, Any]]:
     names = {Timeframe.D1: "coverage_of_days", Timeframe.M1: "coverage_of_minutes"}
     parts: dict[str, sql.Composable] = {"ids": sql.Literal(ids)}
     if timeframe not in names:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import psycopg
@@ -54,8 +55,8 @@ def catch_up(
 ) -> Iterator[Derived]:
     """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.
 
-    Goes step by step, each a transaction of its own that takes the days it rolls up off the list: a kill between two loses
-    nothing, and where nothing is stale, nothing is read or written.
+    Goes step by step, each a transaction of its own that takes the days it rolls up off the list: a kill between two
+    loses nothing, and where nothing is stale, nothing is read or written.
 
     Args:
         database: where the bars are.
@@ -71,7 +72,8 @@ def catch_up(
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
     with database.connection() as connection:
         for ids, first, last in _steps(connection, base, list(by_id), start, end):
-            yield from _step(database, connection, base, [by_id[i] for i in ids], first, last, now)
+            group = [by_id[i] for i in ids]
+            yield from _step(database, connection, base, group, start=first, end=last, now=now)
 
 
 def count_stale(connection: psycopg.Connection) -> dict[Timeframe, int]:
@@ -83,7 +85,7 @@ def count_stale(connection: psycopg.Connection) -> dict[Timeframe, int]:
 def _steps(
     connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
 ) -> Iterator[tuple[list[int], datetime, datetime]]:
-    """Yield instruments and ranges that hold about ``_DAYS_PER_STEP`` stale days: many instruments, or part of one's."""
+    """Yield instruments and ranges that hold about ``_DAYS_PER_STEP`` stale days."""
     rows = connection.execute(
         "SELECT instrument_id, count(*), array_agg(day::timestamptz ORDER BY day) FROM ops.rollup_pending"
         " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s"
@@ -99,7 +101,7 @@ def _steps(
             group, held = [], 0
         if count > limit:
             marks = [start, *days[limit::limit], end]
-            yield from (([instrument_id], a, b) for a, b in zip(marks, marks[1:], strict=False))
+            yield from (([instrument_id], a, b) for a, b in pairwise(marks))
             continue
         group.append(instrument_id)
         held += count
@@ -112,6 +114,7 @@ def _step(
     connection: psycopg.Connection,
     base: Timeframe,
     instruments: Sequence[Instrument],
+    *,
     start: datetime,
     end: datetime,
     now: datetime | None,
@@ -165,4 +168,4 @@ def _key(ids: Ids, days: Days) -> Ids:
 
 
 def _midnight(day: np.datetime64) -> datetime:
-    return datetime.combine(day.item(), datetime.min.time(), UTC)
+    return datetime.fromtimestamp(int(day.astype(np.int64)) * 86_400, UTC)

@@ -19,7 +19,8 @@ import pyarrow as pa
 from chandlery import quarantine
 from chandlery.audit import Gate, Partition, Verdict
 from chandlery.errors import ProviderAuthError, ProviderError
-from chandlery.providers.base import BarRequest, Provider
+from chandlery.providers.base import BarReply, BarRequest, Provider
+from chandlery.schema import empty_bars
 from chandlery.store.connect import Database
 from chandlery.store.publish import PublishReport, publish
 from chandlery.timeframe import Timeframe
@@ -37,8 +38,9 @@ class Outcome:
 
     Attributes:
         partition: which.
-        status: ``published``: audited, and its good rows are in the store (there may be none, where none were expected);
-            ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not deliver it.
+        status: ``published``: audited, and its good rows are in the store (there may be none, where none were
+            expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
+            deliver it.
         inserted: bars that were not there.
         revised: bars whose values changed.
         unchanged: bars that were there already.
@@ -131,7 +133,8 @@ def _ingest_batch(
     symbols = list(dict.fromkeys(partition.symbol for partition in batch))
     request = BarRequest(symbols, first.timeframe, first.start, last.end)
     try:
-        reply = provider.fetch(request)
+        # A window of which nothing was asked for is judged all the same, so that it is accounted for.
+        reply = provider.fetch(request) if request.start < request.end else BarReply(empty_bars())
     except ProviderAuthError:
         raise
     except ProviderError as error:

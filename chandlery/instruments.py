@@ -17,7 +17,9 @@ from chandlery.calendars import get_calendar
 from chandlery.config import InstrumentConfig
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
 
-_COLUMNS = "i.instrument_id, i.symbol, i.asset_class, i.calendar, i.provider, i.timeframes, i.name, i.listed, i.delisted"
+_COLUMNS = (
+    "i.instrument_id, i.symbol, i.asset_class, i.calendar, i.provider, i.timeframes, i.name, i.listed, i.delisted"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def sync_instruments(connection: psycopg.Connection, configs: Iterable[Instrumen
     Idempotent. An instrument that is configured no longer stays, with its bars.
     """
     configs = list(configs)
-    added, changed = [], []
+    added: list[str] = []
+    changed: list[str] = []
     with connection.transaction():
         connection.execute("LOCK TABLE market.instrument IN SHARE ROW EXCLUSIVE MODE")
         for config in configs:
@@ -93,7 +96,7 @@ def sync_sessions(connection: psycopg.Connection, calendars: Iterable[str]) -> N
 def list_instruments(connection: psycopg.Connection) -> list[Instrument]:
     """Return every instrument, in the order of registration."""
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:
-        return cursor.execute(f"SELECT {_COLUMNS} FROM market.instrument AS i ORDER BY i.instrument_id").fetchall()
+        return cursor.execute("SELECT * FROM market.instrument ORDER BY instrument_id").fetchall()
 
 
 def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: datetime) -> Instrument:
@@ -107,12 +110,12 @@ def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: d
     """
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:
         canonical = cursor.execute(
-            f"SELECT {_COLUMNS} FROM market.instrument AS i WHERE i.symbol = %s", (symbol,)
+            "SELECT * FROM market.instrument WHERE symbol = %s", (symbol,)
         ).fetchone()
         if canonical is not None:
             return canonical
         found = cursor.execute(
-            f"SELECT DISTINCT {_COLUMNS} FROM market.symbol_alias AS a JOIN market.instrument AS i USING (instrument_id)"
+            "SELECT DISTINCT i.* FROM market.symbol_alias AS a JOIN market.instrument AS i USING (instrument_id)"
             " WHERE a.ticker = %s AND a.valid_from < %s AND a.valid_until > %s::date",
             (symbol, end, start),
         ).fetchall()
@@ -154,8 +157,12 @@ def _values(config: InstrumentConfig) -> tuple[object, ...]:
 
 def _sync_aliases(connection: psycopg.Connection, config: InstrumentConfig) -> bool:
     wanted = [(alias.ticker, alias.valid_from, alias.valid_until) for alias in config.aliases]
-    cursor = connection.execute(_ALIASES, (config.symbol, *(list(column) for column in zip(*wanted, strict=True)))
-                                if wanted else (config.symbol, [], [], []))
+    cursor = connection.execute(
+        _ALIASES,
+        (config.symbol, *(list(column) for column in zip(*wanted, strict=True)))
+        if wanted
+        else (config.symbol, [], [], []),
+    )
     row = cursor.fetchone()
     return bool(row and row[0])
 

@@ -72,8 +72,8 @@ class Plan:
 def plan_order(installation: Installation, wish: Wish, *, now: datetime | None = None) -> Plan:
     """Return the order for ``wish``; registers the symbols that are new.
 
-    A symbol that its provider does not know, or whose file cannot be read, is ordered nevertheless, so that the run names
-    it while the others go on.
+    A symbol that its provider does not know, or whose file cannot be read, is ordered nevertheless, so that the run
+    names it while the others go on.
 
     Args:
         installation: where.
@@ -110,7 +110,8 @@ def _check(wish: Wish, now: datetime) -> None:
     if not wish.timeframe.is_ingested:
         names = " ".join(INGESTED)
         raise UsageError(
-            f"timeframe={wish.timeframe.value!r} is derived from {wish.timeframe.base.value}, which comes first; allowed: {names}"
+            f"timeframe={wish.timeframe.value!r} is derived from {wish.timeframe.base.value}, which comes"
+            f" first; allowed: {names}"
         )
     if wish.options and wish.provider is None:
         raise UsageError(f"{' '.join(sorted(wish.options))}: an option of a provider; name it with --provider")
@@ -181,8 +182,9 @@ class _Planner:
     def providers(self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]) -> list[tuple[str, Provider]]:
         """Return each symbol with the provider to ask."""
         wanted = {symbol: self._wish.provider or instrument.provider for symbol, instrument in known.items()}
-        wanted |= {config.symbol: str(config.provider) for config in new}
-        calendars = {instrument.symbol: instrument.calendar for instrument in (*known.values(), *new)}
+        wanted |= {config.symbol: self._wish.provider or str(config.provider) for config in new}
+        calendars = {symbol: instrument.calendar for symbol, instrument in known.items()}
+        calendars |= {config.symbol: config.calendar for config in new}
         made = {name: self._provider(name, calendars) for name in dict.fromkeys(wanted.values())}
         for name, provider in made.items():
             if self._wish.timeframe not in provider.timeframes:
@@ -207,13 +209,13 @@ class _Planner:
             start = wish.timeframe.window_of(end - timedelta(microseconds=1)).start
         if start < self._first:
             raise UsageError(
-                f"{symbol}: the range begins on {start:%Y-%m-%d}, before history.{wish.timeframe.value} = {self._first:%Y-%m-%d}"
-                " in universe.yaml; begin later with --start, or set it to an earlier day"
+                f"{symbol}: the range begins on {start:%Y-%m-%d}, before history.{wish.timeframe.value} ="
+                f" {self._first:%Y-%m-%d} in universe.yaml; begin later with --start, or set it to an earlier day"
             )
         return start, min(end, self._now)
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
-        """Return the range of a provider that cannot tell where its bars begin: all or, where they are endless, a bit."""
+        """Return the range of a provider that cannot tell its own: all or, where bars are endless, two weeks."""
         if provider.name == "simulated":
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
@@ -245,7 +247,8 @@ class _Planner:
             given, registered = getattr(self._wish, name), getattr(instrument, name)
             if given is not None and given != registered:
                 raise UsageError(
-                    f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r}; the option is for new symbols"
+                    f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r};"
+                    " the option is for new symbols"
                 )
 
 

@@ -62,7 +62,8 @@ class Entry:
 
 _ENTRY = (
     "q.quarantine_id, i.symbol, q.timeframe, q.window_key, q.kind, q.provider, q.reason, q.row_count, q.arrived_at,"
-    " q.released_at, q.release_reason, q.good_rows_only FROM ops.quarantine AS q JOIN market.instrument AS i USING (instrument_id)"
+    " q.released_at, q.release_reason, q.good_rows_only"
+    " FROM ops.quarantine AS q JOIN market.instrument AS i USING (instrument_id)"
 )
 
 
@@ -75,8 +76,9 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
     digest = _digest(verdict.rejected)
     with connection.transaction():
         connection.execute(
-            "INSERT INTO ops.quarantine (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count,"
-            " digest, bars) SELECT instrument_id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM market.instrument"
+            "INSERT INTO ops.quarantine"
+            " (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count, digest, bars)"
+            " SELECT instrument_id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM market.instrument"
             " WHERE symbol = %s ON CONFLICT (instrument_id, timeframe, digest) DO NOTHING",
             (
                 partition.timeframe.value,
@@ -101,9 +103,7 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
     return entry
 
 
-def list_entries(
-    connection: psycopg.Connection, *, symbol: str | None = None, released: bool = False
-) -> list[Entry]:
+def list_entries(connection: psycopg.Connection, *, symbol: str | None = None, released: bool = False) -> list[Entry]:
     """Return the entries that wait (and, with ``released``, those that do no longer), oldest first."""
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(
@@ -182,8 +182,8 @@ def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
         bad = values.null_count + int((~np.isfinite(values.drop_null().to_numpy())).sum())
         if bad:
             raise GateError(
-                f"entry {quarantine_id} cannot be released as it is: {bad} rows have no finite {name}; correct the source"
-                " and ingest again, or release with --good-rows-only"
+                f"entry {quarantine_id} cannot be released as it is: {bad} rows have no finite {name}; correct the"
+                " source and ingest again, or release with --good-rows-only"
             )
     ts = rows["ts"].to_numpy()
     values, counts = np.unique(ts, return_counts=True)

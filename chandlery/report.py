@@ -193,7 +193,10 @@ def _answers(answers: Sequence[Answer]) -> str:
 
 
 def _charts(series: Sequence[_Series], charts: Sequence[dict[str, Any]]) -> str:
-    parts = ["<h2>What it looks like</h2>", '<p class="soft">Drag to zoom, double-click to go back; the strip below moves the range.</p>']
+    parts = [
+        "<h2>What it looks like</h2>",
+        '<p class="soft">Drag to zoom, double-click to go back; the strip below moves the range.</p>',
+    ]
     for one, chart in zip(series, charts, strict=True):
         tag = ' <span class="tag made">simulated</span>' if one.simulated else ""
         parts.append(
@@ -209,7 +212,9 @@ def _chart(installation: Installation, place: int, one: _Series, summaries: Sequ
     base = one.summary.timeframe
     ladder = [width for width in (base, *derived_from(base)) if width in mine]
     width = next((width for width in ladder if mine[width] <= _MOST_CANDLES), ladder[-1])
-    span = Span(one.instrument.instrument_id, one.summary.first_ts - timedelta(days=40), one.summary.last_ts + timedelta(days=1))
+    span = Span(
+        one.instrument.instrument_id, one.summary.first_ts - timedelta(days=40), one.summary.last_ts + timedelta(days=1)
+    )
     names = {one.instrument.instrument_id: one.instrument.symbol}
     bars = combine(read_bars(installation.database, width, [span], names), _MOST_CANDLES)
     ts = bars["ts"].to_numpy().astype("datetime64[m]")
@@ -218,7 +223,9 @@ def _chart(installation: Installation, place: int, one: _Series, summaries: Sequ
         "id": f"chart-{place}",
         "name": one.instrument.symbol,
         "width": width.value if bars.num_rows == mine[width] else f"{width.value}, combined",
-        "x": np.datetime_as_string(ts).tolist() if width.is_intraday else ts.astype("datetime64[D]").astype(str).tolist(),
+        "x": np.datetime_as_string(ts).tolist()
+        if width.is_intraday
+        else ts.astype("datetime64[D]").astype(str).tolist(),
         **{name: bars[name].to_pylist() for name in ("open", "high", "low", "close", "volume")},
         "breaks": _breaks(one.instrument, width, ts),
         "range": [str(ts[first]), str(ts[-1] + np.timedelta64(width.microseconds // 60_000_000, "m"))],
@@ -293,14 +300,18 @@ def _gate(outcomes: Sequence[Outcome], waiting: int) -> str:
         f"<p>{judged:,} rows in {len(verdicts):,} partitions were judged before anything was written; {rejected:,} were"
         f" rejected. {left} A broken critical rule rejects; a warning is only recorded.</p>"
     )
-    return "<h2>What the gate said</h2>" + lead + _table(["rule", "severity", "partitions", "broken in"], rows, left={0, 1})
+    return (
+        "<h2>What the gate said</h2>"
+        + lead
+        + _table(["rule", "severity", "partitions", "broken in"], rows, left={0, 1})
+    )
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]], *, left: set[int]) -> str:
     """Return a table; the cells are HTML already."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
-        marked = (f'<{tag}{" class=l" if place in left else ""}>{cell}</{tag}>' for place, cell in enumerate(cells))
+        marked = (f"<{tag}{' class=l' if place in left else ''}>{cell}</{tag}>" for place, cell in enumerate(cells))
         return f"<tr>{''.join(marked)}</tr>"
 
     body = "".join(line("td", row) for row in rows)

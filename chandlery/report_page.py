@@ -39,18 +39,24 @@ h2 {
 h3 { font-size: 16px; font-weight: 600; margin: 36px 0 2px; }
 p { margin: 6px 0 14px; max-width: 68ch; }
 .soft { color: var(--soft); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 26px; margin: 36px 0 0; padding: 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 26px; margin: 36px 0 0; }
 .facts div { display: flex; flex-direction: column-reverse; }
 .facts dt { color: var(--soft); font-size: 13.5px; }
-.facts dd { margin: 0; font-size: 29px; font-weight: 600; letter-spacing: -.02em; font-variant-numeric: tabular-nums; }
+.facts dd {
+  margin: 0; font-size: 29px; font-weight: 600; letter-spacing: -.02em;
+  font-variant-numeric: tabular-nums;
+}
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; margin: 14px 0; }
 th { font-weight: 600; color: var(--soft); font-size: 12.5px; text-align: right; }
 th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 td { text-align: right; }
 th.l, td.l { text-align: left; }
-th:last-child, td:last-child { padding-right: 0; }
-.tag { display: inline-block; font-size: 11.5px; font-weight: 600; padding: 0 8px; border-radius: 99px; border: 1px solid currentColor; }
+th:last-child, td:last-child { padding-right: 0; } td.l:last-child { white-space: normal; }
+.tag {
+  display: inline-block; font-size: 11.5px; font-weight: 600; padding: 0 8px; border-radius: 99px;
+  border: 1px solid currentColor;
+}
 .real { color: var(--accent); } .made { color: var(--warm); }
 td small { display: block; color: var(--soft); font-size: 12.5px; line-height: 1.35; }
 .chart { height: 430px; margin: 4px 0 8px; }
@@ -103,7 +109,7 @@ $body
           rangebreaks: c.breaks, showgrid: false, anchor: "y2", range: c.range,
           rangeslider: {
             visible: true, thickness: 0.1, bgcolor: v("--raised"), bordercolor: v("--rule"), borderwidth: 1,
-            yaxis2: { rangemode: "fixed", range: [-2, -1] }
+            yaxis: { rangemode: "auto" }, yaxis2: { rangemode: "fixed", range: [-2, -1] }
           }
         }),
         modebar: { bgcolor: "rgba(0,0,0,0)", color: v("--rule"), activecolor: v("--accent") },
@@ -113,9 +119,14 @@ $body
       var plot = document.getElementById(c.id);
       Plotly.react(plot, [
         { type: "candlestick", x: c.x, open: c.open, high: c.high, low: c.low, close: c.close, name: c.name,
-          increasing: { line: { color: up, width: 1 }, fillcolor: up }, decreasing: { line: { color: down, width: 1 }, fillcolor: down } },
-        { type: "bar", x: c.x, y: c.volume, yaxis: "y2", name: "volume", marker: { color: colors, opacity: 0.6, line: { width: 0 } } }
-      ], layout, { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] });
+          increasing: { line: { color: up, width: 1 }, fillcolor: up },
+          decreasing: { line: { color: down, width: 1 }, fillcolor: down } },
+        { type: "bar", x: c.x, y: c.volume, yaxis: "y2", name: "volume",
+          marker: { color: colors, opacity: 0.6, line: { width: 0 } } }
+      ], layout, {
+        responsive: true, displaylogo: false, scrollZoom: false,
+        modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"]
+      });
       if (plot.removeAllListeners) { plot.removeAllListeners("plotly_relayout"); }
       plot.on("plotly_relayout", function (change) {
         if (Object.keys(change).some(function (key) { return key.indexOf("xaxis") === 0; })) {

@@ -1,7 +1,8 @@
 """Rolling bars up: 1m into 5m .. 4h, 1d into 1w and 1mo.
 
-A derived bar is computed from its base bars alone and always equals their recomputation: first open, highest high, lowest
-low, last close; sums of volume, trades and price x volume, correctly rounded, so that neither order nor batching shows.
+A derived bar is computed from its base bars alone and always equals their recomputation: first open, highest high,
+lowest low, last close; sums of volume, trades and price x volume, correctly rounded, so that neither order nor batching
+shows.
 
 Not here: when it happens (``pipelines``), and which periods are stale (``store.pending``).
 """
@@ -34,8 +35,8 @@ def roll_up(bars: pa.Table, timeframe: Timeframe, calendars: Mapping[str, str]) 
     """Return the bars of ``timeframe`` that ``bars`` make up.
 
     Args:
-        bars: bars of ``timeframe.base`` of any symbols, schema ``schema.BARS``, with prices; every ``(symbol, ts)`` occurs
-            once. A period of which some bars are missing yields a bar of those that are there.
+        bars: bars of ``timeframe.base`` of any symbols, schema ``schema.BARS``, with prices; every ``(symbol, ts)``
+            occurs once. A period of which some bars are missing yields a bar of those that are there.
         timeframe: a derived one.
         calendars: calendar by symbol; used for weeks and months, which are labelled by their first session.
 

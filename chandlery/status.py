@@ -129,6 +129,6 @@ def _last_publications(connection: psycopg.Connection, number: int) -> list[Publ
         ).fetchall()
 
 
-def _number(connection: psycopg.Connection, statement: sql.Composable) -> int:
+def _number(connection: psycopg.Connection, statement: sql.SQL | sql.Composed) -> int:
     row = connection.execute(statement).fetchone()
     return int(row[0]) if row else 0

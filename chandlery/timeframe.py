@@ -34,7 +34,10 @@ class Window:
 
 
 class Timeframe(StrEnum):
-    """The width of a bar. Intraday bars start on the UTC grid; wider ones are labelled by their first session's date."""
+    """The width of a bar.
+
+    Intraday bars start on the UTC grid; wider ones are labelled by their first session's date, at 00:00 UTC.
+    """
 
     M1 = "1m"
     M5 = "5m"
@@ -98,14 +101,10 @@ class Timeframe(StrEnum):
 
     def window(self, key: str) -> Window:
         """Return the window called ``key`` (``2024-01`` or ``2024``); raise ``UsageError`` for anything else."""
-        parts = key.split("-")
+        form, shape = ("%Y-%m", "YYYY-MM") if self.window_kind == "month" else ("%Y", "YYYY")
         try:
-            numbers = [int(part) for part in parts]
-            if len(numbers) != (2 if self.window_kind == "month" else 1):
-                raise ValueError
-            return self.window_of(date(numbers[0], numbers[1] if len(numbers) > 1 else 1, 1))
+            return self.window_of(datetime.strptime(key, form).replace(tzinfo=UTC))
         except ValueError:
-            shape = "YYYY-MM" if self.window_kind == "month" else "YYYY"
             raise UsageError(f"window {key!r} of {self.value} is not of the form {shape}") from None
 
     def windows(self, start: datetime, end: datetime) -> Iterator[Window]:
@@ -159,7 +158,11 @@ def parse_moment(value: str | date | datetime, *, name: str) -> datetime:
 
 
 def parse_range(start: str | date | datetime, end: str | date | datetime) -> tuple[datetime, datetime]:
-    """Return the half-open range ``[start, end)`` in UTC; see ``parse_moment``. Raise ``UsageError`` if it is reversed."""
+    """Return the half-open range ``[start, end)`` in UTC; see ``parse_moment``.
+
+    Raises:
+        UsageError: ``start`` is not before ``end``.
+    """
     first, last = parse_moment(start, name="start"), parse_moment(end, name="end")
     if first >= last:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Everything Dagster loads, put together from its parts.
 
-``build_defs`` takes what differs between installations and tests as arguments; only ``defs``, which Dagster calls, reads
-the installation's configuration. Not here: any part itself.
+``build_defs`` takes what differs between installations and tests as arguments; only ``defs``, which Dagster calls,
+reads the installation's configuration. Not here: any part itself.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build_defs(
         if instrument.provider is not None and providers.provider(instrument.provider).kind not in _STILL
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
-    derive_jobs = build_derive_jobs(partitions)
+    derive_jobs = build_derive_jobs()
     return dg.Definitions(
         assets=[
             *build_providers(providers.providers),
@@ -58,7 +58,7 @@ def build_defs(
             *(build_rollups(base, partitions[base]) for base in INGESTED),
             *(build_coverage(base) for base in INGESTED),
         ],
-        jobs=[*build_ingest_jobs(partitions), *derive_jobs, maintain],
+        jobs=[*build_ingest_jobs(), *derive_jobs, maintain],
         schedules=build_schedules(calendars, live),
         sensors=build_sensors(derive_jobs),
         executor=dg.in_process_executor,

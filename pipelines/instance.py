@@ -63,7 +63,7 @@ def prepare_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Return the installation's Dagster instance, holding its connections while this process runs.
 
-    Outside the web server, Dagster's PostgreSQL storage connects anew for each event, which costs three times the event.
+    Outside the web server, Dagster's PostgreSQL storage connects anew for each event, which costs thrice the event.
     """
     prepare_home(settings)
     instance = dg.DagsterInstance.get()
@@ -72,7 +72,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
 
 def sqlalchemy_url(dsn: str) -> str:
-    """Return ``dsn`` as a URL for SQLAlchemy that names psycopg2: a bare ``postgresql://`` changed its meaning in 2.1."""
+    """Return ``dsn`` as a URL for SQLAlchemy that names psycopg2.
+
+    A bare ``postgresql://`` would mean another driver since SQLAlchemy 2.1.
+    """
     parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
     user, password, name = parts.pop("user", ""), parts.pop("password", ""), parts.pop("dbname", "")
     host, port = parts.pop("host", ""), parts.pop("port", "")

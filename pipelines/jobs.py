@@ -4,8 +4,6 @@ Gated ingestion and derivation are separate jobs, because in one run a single re
 from being derived. Not here: when they run (``schedules``, ``sensors``).
 """
 
-from collections.abc import Mapping
-
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -23,27 +21,17 @@ def derive_job_name(base: Timeframe) -> str:
     return f"derive_from_{base.value}"
 
 
-def build_ingest_jobs(
-    partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]],
-) -> list[UnresolvedAssetJobDefinition]:
+def build_ingest_jobs() -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs that ingest."""
-    return [
-        dg.define_asset_job(
-            ingest_job_name(base), dg.AssetSelection.assets(base.table), partitions_def=partitions[base]
-        )
-        for base in INGESTED
-    ]
+    return [dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED]
 
 
-def build_derive_jobs(
-    partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]],
-) -> list[UnresolvedAssetJobDefinition]:
+def build_derive_jobs() -> list[UnresolvedAssetJobDefinition]:
     """Return the jobs that derive."""
     return [
         dg.define_asset_job(
             derive_job_name(base),
             dg.AssetSelection.assets(*(timeframe.table for timeframe in derived_from(base))),
-            partitions_def=partitions[base],
         )
         for base in INGESTED
     ]

@@ -15,13 +15,12 @@ from assets.reference import SYMBOLS, register_symbols
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import IngestOrder, Listener, RunRecord
-from chandlery.timeframe import Timeframe
 from pipelines import serve
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
-from pipelines.sensors import rectangles
+from pipelines.sensors import stale_runs
 
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 _INSTANT = timedelta(microseconds=1)
@@ -51,13 +50,13 @@ class DagsterOrchestrator:
             self._register(instance)
             symbols = instance.get_dynamic_partitions(SYMBOLS)
             records = []
-            job = defs.get_job_def(ingest_job_name(order.timeframe))
+            job = defs.resolve_job_def(ingest_job_name(order.timeframe))
             for tags, ranges in plan_runs(order, symbols):
                 config = {"ops": {order.timeframe.table: {"config": _config(order, ranges)}}, "loggers": _QUIET}
                 records.append(_run(job, instance, tags, config))
             with self._installation.database.connection() as connection:
-                requests = list(rectangles(connection, order.timeframe, list(symbols)))
-            job = defs.get_job_def(derive_job_name(order.timeframe))
+                requests = stale_runs(connection, order.timeframe, symbols)
+            job = defs.resolve_job_def(derive_job_name(order.timeframe))
             records += [_run(job, instance, request.tags, {"loggers": _QUIET}) for request in requests]
         return records
 

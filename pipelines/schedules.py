@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from assets.reference import SYMBOLS
-from chandlery.calendars import Calendar, get_calendar
+from chandlery.calendars import Calendar, get_calendar, microseconds
 from chandlery.instruments import list_instruments
 from chandlery.timeframe import INGESTED, Timeframe
 from pipelines.jobs import ingest_job_name, maintain
@@ -55,8 +55,8 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
         context: dg.ScheduleEvaluationContext, store: StoreResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time.astimezone(UTC)
-        closed = last_closed(calendar, tick)
-        if closed is None:
+        windows = last_windows(calendar, timeframe, tick)
+        if windows is None:
             yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
             return
         with store.database.connection() as connection:
@@ -69,9 +69,8 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
         symbols = [symbol for symbol in symbols if symbol in set(order)]
         if not symbols:
             yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars")
-        window = timeframe.window_of(closed).key
         for group in neighbours(symbols, order):
-            tags = range_tags(group[0], group[-1], window, window)
+            tags = range_tags(group[0], group[-1], *windows)
             yield dg.RunRequest(run_key=f"{tick.isoformat()}/{group[0]}", tags=tags)
 
     return schedule
@@ -91,10 +90,18 @@ def cron_after_close(calendar: Calendar) -> str:
     return f"{at.minute} {at.hour} * * {shown}"
 
 
-def last_closed(calendar: Calendar, now: datetime) -> datetime | None:
-    """Return the label (00:00 UTC of its date) of the session that closed in the day before ``now``, if one did."""
-    us = int(now.timestamp() * 1_000_000)
+def last_windows(calendar: Calendar, timeframe: Timeframe, now: datetime) -> tuple[str, str] | None:
+    """Return the first and the last window with bars of the session that closed in the day before ``now``, if one did.
+
+    They differ where a session begins on the evening before, in UTC: Sydney's of 1 February opens in January.
+    """
+    us = microseconds(now)
     index = int(calendar.closes.searchsorted(us, side="right")) - 1
     if index < 0 or us - int(calendar.closes[index]) >= timedelta(days=1) // timedelta(microseconds=1):
         return None
-    return datetime.fromtimestamp(int(calendar.sessions[index]) * 86400, UTC)
+    if timeframe.is_intraday:
+        first, last = int(calendar.opens[index]), int(calendar.closes[index]) - 1
+    else:
+        first = last = int(calendar.sessions[index]) * 86_400_000_000
+    start, end = (datetime.fromtimestamp(instant / 1e6, UTC) for instant in (first, last))
+    return timeframe.window_of(start).key, timeframe.window_of(end).key

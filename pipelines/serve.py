@@ -48,7 +48,7 @@ def serve(home: Path, host: str, port: int) -> int:
         processes.append(_start("dagster._daemon", "run", "-w", str(workspace)))
         _await_port(host, port, web, stop)
         if not stop.is_set():
-            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it)", flush=True)  # noqa: T201
+            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it)", flush=True)
         while not stop.wait(0.5):
             if any(process.poll() is not None for process in processes):
                 return 1
@@ -57,7 +57,7 @@ def serve(home: Path, host: str, port: int) -> int:
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)  # noqa: S603
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from chandlery.settings import Settings
 from chandlery.store.connect import Database
 
 
-class StoreResource(dg.ConfigurableResource[Installation]):
+class StoreResource(dg.ConfigurableResource["StoreResource"]):
     """Opens the installation's database for a run, a schedule's tick or a sensor's."""
 
     _installation: Installation | None = PrivateAttr(default=None)

@@ -34,7 +34,9 @@ def server() -> str:
     """Connection string of a PostgreSQL server of this test run, with a migrated database to copy."""
     # Not in pytest's own folder: as root, another run of pytest would bar the server's user from that.
     folder = tempfile.mkdtemp(prefix="chandlery-tests-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after the server was stopped, which is registered later
+    atexit.register(
+        shutil.rmtree, folder, ignore_errors=True
+    )  # runs after the server was stopped, which is registered later
     socket = embedded.start(Path(folder) / "data")
     dsn = conninfo.make_conninfo(host=socket, user="postgres", dbname="template_of_tests")
     ensure_database(dsn)

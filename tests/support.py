@@ -78,9 +78,7 @@ def put(
         return publish(connection, database.edition, timeframe, batch, now=now)
 
 
-def get(
-    database: Database, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None
-) -> pa.Table:
+def get(database: Database, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None) -> pa.Table:
     """Return every bar of these instruments, with ``known_at``."""
     spans = [Span(instrument_id, *EVER) for instrument_id in ids.values()]
     return read_bars(database, timeframe, spans, {number: name for name, number in ids.items()}, as_of=as_of)

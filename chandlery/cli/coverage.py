@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def coverage(
     ctx: typer.Context,
+    *,
     symbols: Annotated[
         list[str] | None, typer.Argument(help="Which; all by default. With one, missing sessions are listed.")
     ] = None,
@@ -87,7 +88,7 @@ def _show(found: Sequence[Summary]) -> None:
 
 def _share(present: int | None, expected: int | None) -> str:
     if present is None or expected is None:
-        return "–"
+        return number(None)
     percent = f" {100 * present / expected:.1f}%" if expected else ""
     return f"{number(present)}/{number(expected)}{percent}"
 

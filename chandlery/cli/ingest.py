@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     ctx: typer.Context,
+    *,
     symbols: Annotated[
         list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")
     ] = None,
@@ -73,8 +74,8 @@ def ingest(
 ) -> None:
     """Load bars: ask a provider, let the gate judge, publish what is good, quarantine the rest, roll up.
 
-    New symbols are registered. Without a range, everything the provider has is loaded; where it has no end, the last two
-    full weeks.
+    New symbols are registered. Without a range, everything the provider has is loaded; where it has no end, the last
+    two full weeks.
     """
     session = Session.of(ctx)
     installation = session.installation
@@ -180,8 +181,8 @@ def _rejection(outcome: Outcome) -> str:
     what = "rejected" if outcome.status == "rejected" else f"{outcome.quarantined} rows rejected, the others published"
     why = outcome.verdict.reason if outcome.verdict else ""
     advice = (
-        f" (quarantine {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`, then correct the source"
-        " and ingest again, or release it)"
+        f" (quarantine {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`, then correct the"
+        " source and ingest again, or release it)"
         if outcome.quarantine_id is not None
         else ""
     )

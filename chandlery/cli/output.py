@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_A_TIME = 50_000
+_NONE = "\N{EN DASH}"
 
 
 class Format(StrEnum):
@@ -70,7 +71,7 @@ def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> 
 def number(value: float | None) -> str:
     """Return a number with thousands separated and no needless digits; a dash for none."""
     if value is None:
-        return "–"
+        return _NONE
     text = f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
     return text if text != "-0" else "0"
 
@@ -78,7 +79,7 @@ def number(value: float | None) -> str:
 def moment(value: datetime | None, *, day: bool = False) -> str:
     """Return a time in UTC: ``2024-01-31`` for a ``day``, otherwise ``2024-01-31 14:30Z``; a dash for none."""
     if value is None:
-        return "–"
+        return _NONE
     if day:
         return f"{value:%Y-%m-%d}"
     return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}Z" if value.second else "Z")
@@ -151,12 +152,22 @@ def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) ->
         return
     import pyarrow.csv as pacsv  # noqa: PLC0415 - only where it is used
 
-    # Without quotes where none are needed, as people and spreadsheets write it.
-    options = pacsv.WriteOptions(quoting_style="needed", quoting_header="none")
+    # Arrow's own "needed" quotes every text.
+    options = pacsv.WriteOptions(quoting_style="needed" if _needs_quotes(rows) else "none", quoting_header="none")
     plain = pa.schema([(field.name, _plain_type(field.type)) for field in rows.schema])
     with pacsv.CSVWriter(file, plain, write_options=options) as writer:
         for start in range(0, rows.num_rows, _ROWS_AT_A_TIME):
             writer.write_table(_readable(rows.slice(start, _ROWS_AT_A_TIME)).cast(plain))
+
+
+def _needs_quotes(rows: pa.Table) -> bool:
+    """Whether any text has a character that means something in CSV."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    texts = (rows[field.name] for field in rows.schema if _plain_type(field.type) == pa.string())
+    names = (pc.unique(column).cast(pa.string()) for column in texts if not pa.types.is_timestamp(column.type))
+    return any(bool(pc.any(pc.match_substring_regex(values, '[",\r\n]')).as_py()) for values in names)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

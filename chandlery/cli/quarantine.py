@@ -31,6 +31,7 @@ Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the entry, 
 @app.command("list", epilog="Example: chandlery quarantine list --symbol AAPL --all")
 def list_(
     ctx: typer.Context,
+    *,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what was released.")] = False,
 ) -> None:
@@ -66,6 +67,7 @@ def list_(
 @app.command(epilog="Example: chandlery quarantine show 3 --format csv")
 def show(
     ctx: typer.Context,
+    *,
     quarantine_id: Number,
     form: Annotated[Format, typer.Option("--format", "-f", help="table, csv or json")] = Format.TABLE,
 ) -> None:
@@ -92,6 +94,7 @@ def show(
 @app.command(epilog='Example: chandlery quarantine release 3 --reason "checked against the exchange"')
 def release(
     ctx: typer.Context,
+    *,
     quarantine_id: Number,
     reason: Annotated[str, typer.Option(help="Why it is right after all; recorded for good.")],
     good_rows_only: Annotated[

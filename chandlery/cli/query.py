@@ -34,7 +34,8 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to th
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
-        epilog="Examples:\n\nchandlery query AAPL\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
+        epilog="Examples:\n\nchandlery query AAPL"
+        "\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
         "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
     )(query)
     app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def query(
     ctx: typer.Context,
+    *,
     symbol: Symbol,
     start: Start = None,
     end: End = None,
@@ -62,7 +64,7 @@ def query(
         limit = _SHOWN
     whole = (first, last)
     if limit is not None and as_of is None:
-        first = _tail_start(database, symbol, width, first, last, limit)
+        first = _tail_start(database, symbol, width, whole, limit)
     api = DataAPI(database)
     bars = api.get_ohlc(symbol, first, last, width.value, as_of=as_of, output="arrow")
     if limit is not None:
@@ -78,6 +80,7 @@ def query(
 
 def revisions(
     ctx: typer.Context,
+    *,
     symbol: Symbol,
     start: Start = None,
     end: End = None,
@@ -104,9 +107,10 @@ def revisions(
 
 
 def _tail_start(
-    database: Database, symbol: str, width: Timeframe, first: datetime, last: datetime, limit: int
+    database: Database, symbol: str, width: Timeframe, span: tuple[datetime, datetime], limit: int
 ) -> datetime:
     """Return where the last ``limit`` bars begin, so that only they are read."""
+    first, last = span
     instrument = _resolve(database, symbol, first, last)
     statement = sql_query("nth_last_bar").format(
         bars=sql.Identifier("market", width.table),

@@ -10,7 +10,10 @@ from typing import Any
 import typer
 
 from chandlery.installation import Installation
+from chandlery.instruments import SyncReport
 from chandlery.orchestrator import Orchestrator, load_orchestrator
+from chandlery.settings import Settings
+from chandlery.store.connect import Database
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Session:
     """
 
     orchestrator: Callable[[Installation], Orchestrator] = field(default=load_orchestrator)
+    _databases: list[Database] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, ctx: typer.Context) -> Session:
@@ -30,9 +34,28 @@ class Session:
         if root.obj is None:
             root.obj = cls()
         session: Session = root.obj
+        root.call_on_close(session.close)
         return session
 
     @cached_property
     def installation(self) -> Installation:
         """The installation, which must have been set up."""
-        return Installation.open()
+        settings = Settings()
+        installation = Installation(settings, self._keep(Database.open(settings)))
+        installation.check_schema()
+        return installation
+
+    def create(self) -> tuple[Installation, SyncReport]:
+        """Set up the installation; see ``Installation.create``."""
+        installation, report = Installation.create()
+        self._keep(installation.database)
+        return installation, report
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self._databases:
+            self._databases.pop().close()
+
+    def _keep(self, database: Database) -> Database:
+        self._databases.append(database)
+        return database

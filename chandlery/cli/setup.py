@@ -9,7 +9,6 @@ import typer
 
 from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
 from chandlery.cli.session import Session
-from chandlery.installation import Installation
 from chandlery.status import Status, describe_server, read_status
 
 _PORT = 3000
@@ -18,7 +17,8 @@ _PORT = 3000
 def register(app: typer.Typer) -> None:
     """Add the command that comes first."""
     app.command(
-        epilog="Examples:\n\nchandlery init\n\nCHANDLERY_DATABASE_URL=postgresql://user:password@host/bars chandlery init"
+        epilog="Examples:\n\nchandlery init"
+        "\n\nCHANDLERY_DATABASE_URL=postgresql://user:password@host/bars chandlery init"
     )(init)
 
 
@@ -30,8 +30,9 @@ def register_last(app: typer.Typer) -> None:
 
 def init(ctx: typer.Context) -> None:
     """Set up the database, its schema and the instruments of universe.yaml. Safe to run again."""
-    installation, report = Installation.create()
-    Session.of(ctx).orchestrator(installation).prepare()
+    session = Session.of(ctx)
+    installation, report = session.create()
+    session.orchestrator(installation).prepare()
     edition = installation.database.edition
     facts = [
         ("home", str(installation.settings.home)),
@@ -71,6 +72,7 @@ def status(ctx: typer.Context) -> None:
 
 def ui(
     ctx: typer.Context,
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = _PORT,
 ) -> None:

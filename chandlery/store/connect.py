@@ -123,7 +123,9 @@ class Database:
 
     def _connect(self) -> psycopg.Connection:
         try:
-            connection = psycopg.connect(self.dsn, autocommit=True, options="-c timezone=UTC", application_name="chandlery")
+            connection = psycopg.connect(
+                self.dsn, autocommit=True, options="-c timezone=UTC", application_name="chandlery"
+            )
         except psycopg.OperationalError as error:
             advice = "; run `chandlery init` to create it" if "does not exist" in str(error) else ""
             raise StoreError(

@@ -50,7 +50,7 @@ def start(data: Path) -> str:
 
 
 def _forget_dead_holders(data: Path) -> None:
-    """Drop processes that were killed from the wheel's list of holders, so that the last living one stops the server."""
+    """Drop killed processes from the wheel's list of holders, so that the last living one stops the server."""
     listed = data / ".handle_pids.json"
     try:
         holders = json.loads(listed.read_text())

@@ -30,7 +30,9 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
     from alembic import command  # noqa: PLC0415 - slow to import and rarely needed
 
     engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://", poolclass=StaticPool, creator=lambda: psycopg.connect(connection.info.dsn, password=connection.info.password)
+        "postgresql+psycopg://",
+        poolclass=StaticPool,
+        creator=lambda: psycopg.connect(connection.info.dsn, password=connection.info.password),
     )
     connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
     try:

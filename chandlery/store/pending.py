@@ -1,5 +1,6 @@
-"""Which derived bars are stale: the days whose base bars changed, noted by the publishing transaction and taken by the
-one that rolls them up.
+"""Which derived bars are stale: the days whose base bars changed.
+
+The publishing transaction notes them, and the one that rolls them up takes them.
 
 Not here: how derived bars are computed (``rollup``).
 """
@@ -55,7 +56,8 @@ def take_stale(
 def period_of(timeframe: Timeframe, days: Days) -> Days:
     """Return the first day of the period (day, week from Monday, or month) that is derived together with each day."""
     if timeframe is Timeframe.W1:  # 1970-01-01 was a Thursday
-        return days - ((days.astype(np.int64) + 3) % 7).astype("timedelta64[D]")
+        weekday = (days.astype(np.int64) + 3) % 7
+        return np.asarray(days - weekday.astype("timedelta64[D]"))
     if timeframe is Timeframe.MO1:
         return days.astype("datetime64[M]").astype("datetime64[D]")
     return days

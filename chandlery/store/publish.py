@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -178,12 +178,12 @@ class _Rows:
 
     @classmethod
     def sorted(cls, columns: dict[str, Column]) -> _Rows:
-        ids, ts = columns["instrument_id"].values, columns["ts"].values
+        ids, ts = _key(columns)
         later = (ids[1:] > ids[:-1]) | ((ids[1:] == ids[:-1]) & (ts[1:] > ts[:-1]))
         if not later.all():
             order = np.lexsort((ts, ids))
             columns = _pick(columns, order)
-            ids, ts = columns["instrument_id"].values, columns["ts"].values
+            ids, ts = _key(columns)
             same = (ids[1:] == ids[:-1]) & (ts[1:] == ts[:-1])
             if same.any():
                 raise UsageError(f"{int(same.sum())} bars occur twice, the first at {ts[1:][same][0]}Z; keys are unique")
@@ -194,11 +194,11 @@ class _Rows:
 
     @property
     def ids(self) -> npt.NDArray[np.int32]:
-        return self.columns["instrument_id"].values.astype(np.int32, copy=False)
+        return _key(self.columns)[0]
 
     @property
     def ts(self) -> npt.NDArray[np.datetime64]:
-        return self.columns["ts"].values.astype("datetime64[us]", copy=False)
+        return _key(self.columns)[1]
 
     @property
     def first(self) -> datetime:
@@ -333,7 +333,7 @@ def _log(
 
 
 def _instrument_ids(connection: psycopg.Connection, symbols: Sequence[str]) -> dict[str, int]:
-    found = dict(
+    found: dict[str, int] = dict(
         connection.execute(
             "SELECT symbol, instrument_id FROM market.instrument WHERE symbol = ANY(%s)", (list(symbols),)
         ).fetchall()
@@ -345,7 +345,7 @@ def _instrument_ids(connection: psycopg.Connection, symbols: Sequence[str]) -> d
 
 
 def _source_ids(connection: psycopg.Connection, names: Sequence[str]) -> list[int]:
-    found = dict(connection.execute("SELECT name, source_id FROM market.source").fetchall())
+    found: dict[str, int] = dict(connection.execute("SELECT name, source_id FROM market.source").fetchall())
     missing = [name for name in names if name not in found]
     if missing:
         connection.execute(
@@ -359,7 +359,8 @@ def _clock(connection: psycopg.Connection) -> datetime:
     row = connection.execute("SELECT clock_timestamp()").fetchone()
     if row is None:
         raise StoreError("the server did not tell the time")
-    return datetime.astimezone(row[0], UTC)
+    moment: datetime = row[0]
+    return moment
 
 
 def _column(values: pa.ChunkedArray) -> Column:
@@ -367,6 +368,11 @@ def _column(values: pa.ChunkedArray) -> Column:
     if array.null_count == 0:
         return Column(array.to_numpy(zero_copy_only=False))
     return Column(array.fill_null(0).to_numpy(zero_copy_only=False), array.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _key(columns: dict[str, Column]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.datetime64]]:
+    ids, ts = columns["instrument_id"].values, columns["ts"].values
+    return ids.astype(np.int32, copy=False), ts.astype("datetime64[us]", copy=False)
 
 
 def _pick(columns: dict[str, Column], index: npt.NDArray[np.intp]) -> dict[str, Column]:
@@ -386,7 +392,7 @@ def _values(column: Column) -> list[object]:
 
 
 def _moment(ts: np.datetime64) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + (ts - np.datetime64(0, "us")).astype("timedelta64[us]").item()
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(ts.astype("datetime64[us]").astype(np.int64)))
 
 
 def _us(moment: datetime) -> np.datetime64:

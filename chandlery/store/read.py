@@ -106,4 +106,6 @@ def _named(database: Database, rows: pa.Table, names: dict[int, str]) -> pa.Tabl
 def _decode(ids: pa.ChunkedArray, names: dict[int, str]) -> pa.DictionaryArray:
     known = np.array(sorted(names), np.int64)
     codes = np.searchsorted(known, ids.to_numpy())
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array([names[int(key)] for key in known], pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, pa.int32()), pa.array([names[int(key)] for key in known], pa.string())
+    )

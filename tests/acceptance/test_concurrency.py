@@ -1,4 +1,4 @@
-"""Several processes publish different bars of the same minutes at once while another rolls them up: as if one after the other."""
+"""Several processes publish bars of the same minutes at once while another rolls up: as if one after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.support import EVER, coverage, get, recount_coverage, register, rows
 ROUNDS = 10
 BROKEN_CHAINS = """
     SELECT count(*) FROM (
-        SELECT known_at, superseded_at, lead(known_at) OVER (PARTITION BY instrument_id, ts ORDER BY known_at) AS following
+        SELECT known_at, superseded_at,
+               lead(known_at) OVER (PARTITION BY instrument_id, ts ORDER BY known_at) AS following
         FROM (
             SELECT instrument_id, ts, known_at, superseded_at FROM market.bars_revision WHERE timeframe = '1m'
             UNION ALL SELECT instrument_id, ts, known_at, 'infinity' FROM market.bars_1m

@@ -1,4 +1,4 @@
-"""Writes ``schema.sql`` anew from the migrations: ``python -m tests.golden.update``. Look at the difference before you commit it."""
+"""Writes ``schema.sql`` anew from the migrations: ``python -m tests.golden.update``. Read the difference afterwards."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -84,7 +85,9 @@ def test_the_code_needs_the_newest_migration_there_is() -> None:
 
 
 def test_the_schema_is_the_one_that_was_agreed_on(database: Database) -> None:
-    assert dump(database.dsn) == GOLDEN.read_text(encoding="utf-8"), "run `python -m tests.golden.update` and look at it"
+    assert dump(database.dsn) == GOLDEN.read_text(encoding="utf-8"), (
+        "run `python -m tests.golden.update` and look at it"
+    )
 
 
 def test_a_plain_postgresql_is_recognised(database: Database) -> None:
@@ -110,6 +113,6 @@ def test_partitions_touch_every_instant_of_the_range_once(
     assert [name for name, _, _ in spans] == names
     assert spans[0][1] <= utc(first) < spans[0][2]
     assert spans[-1][1] <= utc(last) < spans[-1][2]
-    assert all(one[2] == other[1] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[2] == other[1] for one, other in pairwise(spans))
     assert all(moment.tzinfo is UTC for _, *ends in spans for moment in ends)
     assert isinstance(spans[0][1], datetime)

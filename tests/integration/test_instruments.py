@@ -67,7 +67,12 @@ def test_a_ticker_that_passed_to_another_instrument_within_the_range_is_ambiguou
 @pytest.mark.parametrize(
     ("ticker", "start", "end", "text"),
     [
-        ("FB", "2000-01-01", "2012-05-18", "it named META from 2012-05-18 until 2022-06-09; it named FUND from 2022-06-09 until now"),
+        (
+            "FB",
+            "2000-01-01",
+            "2012-05-18",
+            "it named META from 2012-05-18 until 2022-06-09; it named FUND from 2022-06-09 until now",
+        ),
         ("GOOG.OLD", "2014-04-03", "2015-01-01", "it named GOOGL from ever until 2014-04-03"),
         ("METAA", "2014-04-03", "2015-01-01", "did you mean META"),
         ("QQQQQQ", "2014-04-03", "2015-01-01", "`chandlery ingest` registers new symbols"),
@@ -96,7 +101,9 @@ def test_ids_are_permanent_and_an_instrument_left_out_stays(connection: psycopg.
     report = sync_instruments(connection, [instrument("GOOGL", name="Alphabet"), instrument("NEW")])
     assert (report.added, report.changed) == (["NEW"], ["GOOGL"])
     after = {found.symbol: found for found in list_instruments(connection)}
-    assert {old.symbol: old.instrument_id for old in before}.items() <= {s: i.instrument_id for s, i in after.items()}.items()
+    assert {old.symbol: old.instrument_id for old in before}.items() <= {
+        s: i.instrument_id for s, i in after.items()
+    }.items()
     assert after["GOOGL"].name == "Alphabet"
 
 

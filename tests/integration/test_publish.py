@@ -15,6 +15,7 @@ from chandlery.schema import empty_bars
 from chandlery.settings import Settings
 from chandlery.store.connect import Database
 from chandlery.store.editions.postgres import PostgresEdition
+from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe
 from tests.support import Bar, coverage, every_row, get, put, register, rows, table, utc
 
@@ -43,7 +44,11 @@ def partitions(database: Database, timeframe: Timeframe) -> list[tuple[str, str]
 @pytest.mark.parametrize(
     ("bars", "error", "text"),
     [
-        ([Bar("AAA", NOON), Bar("AAA", NOON, close=11.5)], UsageError, "1 bars occur twice, the first at 2024-06-03T16"),
+        (
+            [Bar("AAA", NOON), Bar("AAA", NOON, close=11.5)],
+            UsageError,
+            "1 bars occur twice, the first at 2024-06-03T16",
+        ),
         ([Bar("AAA", NOON, high=None)], UsageError, "high has a value that is null or not finite"),
         ([Bar("AAA", NOON, open=float("nan"))], UsageError, "open has a value that is null or not finite"),
         ([Bar("AAA", NOON, low=float("-inf"))], UsageError, "low has a value that is null or not finite"),
@@ -109,12 +114,15 @@ def test_a_publication_is_logged_only_if_it_changed_something(database: Database
 def test_a_failure_inside_the_callers_transaction_takes_the_publication_with_it(
     database: Database, ids: dict[str, int]
 ) -> None:
-    from chandlery.store.publish import publish
-
     before = everything(database)
-    with pytest.raises(ZeroDivisionError), database.connection() as connection, connection.transaction():
-        publish(connection, database.edition, Timeframe.M1, table([Bar("AAA", NOON)]))
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.connection() as connection, connection.transaction():
+            publish(connection, database.edition, Timeframe.M1, table([Bar("AAA", NOON)]))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert everything(database) == before
 
 
@@ -139,7 +147,11 @@ def test_bars_are_counted_with_their_session_inside_or_outside(database: Databas
 def test_coverage_adds_up_over_publications_and_counts_no_bar_twice(database: Database, ids: dict[str, int]) -> None:
     put(database, Timeframe.M1, minutes("AAA", "2024-06-03T15:00", "2024-06-03T15:10"))
     put(database, Timeframe.M1, minutes("AAA", "2024-06-03T15:05", "2024-06-03T15:20"))
-    put(database, Timeframe.M1, [bar._replace(close=9.5) for bar in minutes("AAA", "2024-06-03T14:55", "2024-06-03T15:20")])
+    put(
+        database,
+        Timeframe.M1,
+        [bar._replace(close=9.5) for bar in minutes("AAA", "2024-06-03T14:55", "2024-06-03T15:20")],
+    )
     with database.connection() as connection:
         assert coverage(connection) == [
             (ids["AAA"], date(2024, 6, 3), 25, 0, utc("2024-06-03T14:55"), utc("2024-06-03T15:19"))
@@ -164,7 +176,11 @@ def test_bars_of_a_day_are_their_own_coverage(database: Database, ids: dict[str,
 @pytest.mark.parametrize(
     ("timeframe", "moments", "expected"),
     [
-        (Timeframe.M1, ["2023-12-31T23:59", "2024-01-01", "2024-02-29"], ["bars_1m_2023_12", "bars_1m_2024_01", "bars_1m_2024_02"]),
+        (
+            Timeframe.M1,
+            ["2023-12-31T23:59", "2024-01-01", "2024-02-29"],
+            ["bars_1m_2023_12", "bars_1m_2024_01", "bars_1m_2024_02"],
+        ),
         (Timeframe.H1, ["2023-12-31T23:00", "2024-01-01"], ["bars_1h_2023", "bars_1h_2024"]),
         (Timeframe.D1, ["1999-12-31", "2000-01-03", "2010-01-04"], ["bars_1d_1990s", "bars_1d_2000s", "bars_1d_2010s"]),
         (Timeframe.MO1, ["1969-12-01", "1970-01-02"], ["bars_1mo_1960s", "bars_1mo_1970s"]),
@@ -237,7 +253,9 @@ def test_an_installation_can_be_created_twice_and_then_opened(
     opened = Installation.open(Settings())
     now = datetime.now(UTC)
     for timeframe in Timeframe:
-        assert put(opened.database, timeframe, [Bar(report.added[0], now + ROOM_AHEAD - timedelta(days=1))]).inserted == 1
+        assert (
+            put(opened.database, timeframe, [Bar(report.added[0], now + ROOM_AHEAD - timedelta(days=1))]).inserted == 1
+        )
     for installation in (created, again, opened):
         installation.database.close()
 
@@ -246,7 +264,10 @@ def test_a_database_without_a_schema_says_what_to_run(
     server: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = psycopg.conninfo.conninfo_to_dict(server)
-    for name, text in (("postgres", "no schema yet; run `chandlery init`"), ("nowhere", "run `chandlery init` to create")):
+    for name, text in (
+        ("postgres", "no schema yet; run `chandlery init`"),
+        ("nowhere", "run `chandlery init` to create"),
+    ):
         monkeypatch.setenv("CHANDLERY_DATABASE_URL", f"postgresql://{parts['user']}@/{name}?host={parts['host']}")
         monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path))
         with pytest.raises(StoreError, match=text):

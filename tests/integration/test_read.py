@@ -33,7 +33,11 @@ def ids(database: Database) -> dict[str, int]:
 
 @pytest.fixture
 def api(database: Database, ids: dict[str, int]) -> DataAPI:
-    put(database, Timeframe.D1, [Bar(symbol, day, close=9.5 + n) for symbol in "BBB AAA".split() for n, day in enumerate(DAYS)])
+    put(
+        database,
+        Timeframe.D1,
+        [Bar(symbol, day, close=9.5 + n) for symbol in ["BBB", "AAA"] for n, day in enumerate(DAYS)],
+    )
     return DataAPI(database)
 
 
@@ -44,7 +48,7 @@ def test_a_range_includes_its_start_and_excludes_its_end(api: DataAPI) -> None:
 
 
 @pytest.mark.parametrize("start", ["2024-06-04", date(2024, 6, 4), utc("2024-06-04"), "2024-06-03T20:00:00-04:00"])
-def test_a_moment_may_be_text_a_date_or_an_aware_datetime(api: DataAPI, start: Any) -> None:
+def test_a_moment_may_be_text_a_date_or_an_aware_datetime(api: DataAPI, start: str | date) -> None:
     assert len(api.get_ohlc("AAA", start, "2024-06-06")) == 2
 
 
@@ -67,7 +71,9 @@ def test_several_symbols_come_in_the_order_asked_for(api: DataAPI) -> None:
 
 def test_a_symbol_without_bars_gives_none(api: DataAPI) -> None:
     assert api.get_ohlc("CCC", "2024-06-03", "2024-06-05").empty
-    assert api.get_multi_symbol(["CCC", "BBB"], "2024-06-03", "2024-06-04", output="arrow")["symbol"].to_pylist() == ["BBB"]
+    assert api.get_multi_symbol(["CCC", "BBB"], "2024-06-03", "2024-06-04", output="arrow")["symbol"].to_pylist() == [
+        "BBB"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,9 @@ def test_a_read_as_of_now_waits_for_a_publication_that_began_before(database: Da
     found: list[pa.Table] = []
     with psycopg.connect(database.dsn) as writer:
         lock_instruments(writer, Timeframe.D1, [ids["AAA"]])
-        reader = threading.Thread(target=lambda: found.append(get(database, Timeframe.D1, ids, as_of=datetime.now(UTC))))
+        reader = threading.Thread(
+            target=lambda: found.append(get(database, Timeframe.D1, ids, as_of=datetime.now(UTC)))
+        )
         reader.start()
         time.sleep(0.3)
         assert not found

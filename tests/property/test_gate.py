@@ -54,8 +54,9 @@ ASKED = {
 odd = st.sampled_from([None, math.nan, math.inf, -math.inf, 0.0, -0.0, -3.0, 7.0, 13.0, 1e308, -1e308, 5e-324])
 
 
-def mostly(value: float) -> st.SearchStrategy[float | None]:
-    return st.integers(0, 14).flatmap(lambda roll: odd if roll == 0 else st.just(value))
+def mostly(value: float, sides: int = 15) -> st.SearchStrategy[float | None]:
+    """``value``, but one time in ``sides`` something odd."""
+    return st.integers(1, sides).flatmap(lambda roll: odd if roll == sides else st.just(value))
 
 
 @st.composite
@@ -65,13 +66,14 @@ def bars(draw: st.DrawFn, timeframe: Timeframe) -> dict[str, object]:
         ts += draw(st.sampled_from([0, 30, 390, 870, 1170, 1410, 1439])) * timedelta(minutes=1)
     if draw(st.integers(0, 19)) == 0:
         ts += draw(st.sampled_from([timedelta(seconds=1), timedelta(microseconds=1), timedelta(hours=9)]))
+    sides = draw(st.sampled_from([40, 40, 40, 2]))  # some rows are odd through and through
     return {
         "symbol": draw(st.sampled_from(["AAA", "BBB", "CCC"])),
         "ts": ts,
-        "open": draw(mostly(10.0)),
-        "high": draw(mostly(12.0)),
-        "low": draw(mostly(9.0)),
-        "close": draw(mostly(11.0)),
+        "open": draw(mostly(10.0, sides)),
+        "high": draw(mostly(12.0, sides)),
+        "low": draw(mostly(9.0, sides)),
+        "close": draw(mostly(11.0, sides)),
         "volume": draw(mostly(100.0)),
         "vwap": draw(mostly(10.5)),
         "trades": draw(st.sampled_from([5] * 12 + [None, 0, -1])),
@@ -82,7 +84,7 @@ def bars(draw: st.DrawFn, timeframe: Timeframe) -> dict[str, object]:
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[Timeframe, list[dict[str, object]]]:
     timeframe = draw(st.sampled_from([M1, D1]))
-    rows = draw(st.lists(bars(timeframe), max_size=40))
+    rows = draw(st.lists(bars(timeframe), min_size=draw(st.sampled_from([0, 20])), max_size=40))
     if rows:
         rows += draw(st.lists(st.sampled_from(rows), max_size=3))
     return timeframe, draw(st.permutations(rows))

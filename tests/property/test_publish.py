@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TypeAlias
 
 import pytest
@@ -53,9 +54,7 @@ def batches(draw: st.DrawFn) -> Batch:
     batch = {}
     for symbol, ts in keys:
         price, spread, volume, vwap, trades, source = draw(VALUES)
-        batch[symbol, ts] = Bar(
-            symbol, ts, price, price + spread, price - spread, price, volume, vwap, trades, source
-        )
+        batch[symbol, ts] = Bar(symbol, ts, price, price + spread, price - spread, price, volume, vwap, trades, source)
     return batch
 
 
@@ -199,6 +198,6 @@ def chain(database: Database, instrument_id: int, ts: datetime) -> list[tuple[fl
             " WHERE instrument_id = %(id)s AND ts = %(ts)s ORDER BY known_at",
             {"tf": TIMEFRAME.value, "id": instrument_id, "ts": ts},
         ).fetchall()
-    for earlier, later in zip(links, links[1:], strict=False):
+    for earlier, later in pairwise(links):
         assert earlier[4] < earlier[5] == later[4]
     return links

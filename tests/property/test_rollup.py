@@ -21,8 +21,14 @@ from tests.support import EVER, Bar, forget_bars, get, put, register, rows, tabl
 CALENDARS = {"AAA": "XNYS", "BTC/USD": "24/7"}
 DERIVED = [timeframe for timeframe in Timeframe if not timeframe.is_ingested]
 #: Round a turn of the year that cuts a week, a half day, a leap day and a Monday without a session.
-DAYS = [date(2023, 12, 22) + timedelta(days=n) for n in range(16)] + [date(2024, 2, 29), date(2024, 3, 1), date(2020, 12, 31)]
-MINUTES = [datetime(2024, 1, 31, 23, 50, tzinfo=UTC) + timedelta(minutes=n) for n in (*range(15), 40, 70, 75, 250, 1450)]
+DAYS = [date(2023, 12, 22) + timedelta(days=n) for n in range(16)] + [
+    date(2024, 2, 29),
+    date(2024, 3, 1),
+    date(2020, 12, 31),
+]
+MINUTES = [
+    datetime(2024, 1, 31, 23, 50, tzinfo=UTC) + timedelta(minutes=n) for n in (*range(15), 40, 70, 75, 250, 1450)
+]
 
 PRICES = st.floats(0.01, 1e6, allow_nan=False)
 #: Whole shares, and fractions of a coin whose sum depends on the order of naive addition.
@@ -44,7 +50,9 @@ def base_bars(draw: st.DrawFn, base: Timeframe, *, max_size: int = 30) -> list[B
     """Draw bars of ``base`` with distinct keys, in any order."""
     moments = MINUTES if base is Timeframe.M1 else [datetime(d.year, d.month, d.day, tzinfo=UTC) for d in DAYS]
     keys = draw(
-        st.lists(st.tuples(st.sampled_from(sorted(CALENDARS)), st.sampled_from(moments)), unique=True, max_size=max_size)
+        st.lists(
+            st.tuples(st.sampled_from(sorted(CALENDARS)), st.sampled_from(moments)), unique=True, max_size=max_size
+        )
     )
     return [Bar(symbol, ts, *prices, *rest) for symbol, ts in keys for prices, *rest in [draw(ONE_BAR)]]
 

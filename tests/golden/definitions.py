@@ -1,0 +1,98 @@
+"""Dagster's definitions as text, for comparison with ``definitions.json``.
+
+Run ``python -m tests.golden.definitions`` to write the file anew, and look at the difference before you commit it.
+Not here: whether the definitions work (``tests/integration/test_assets.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from chandlery.config import load_providers, load_universe
+from pipelines.definitions import build_defs
+
+GOLDEN = Path(__file__).with_name("definitions.json")
+_CONFIG = Path(__file__).parent.parent.parent / "config"
+
+
+def describe_shipped() -> str:
+    """Return what Dagster sees of the configuration that comes with the project."""
+    return describe(build_defs(load_universe(_CONFIG / "universe.yaml"), load_providers(_CONFIG / "providers.yaml")))
+
+
+def describe(defs: dg.Definitions) -> str:
+    """Return assets, jobs, schedules and sensors as JSON, sorted by name."""
+    repository = defs.get_repository_def()
+    description = {
+        "assets": _assets(repository.asset_graph),
+        "jobs": _jobs(repository),
+        "schedules": {
+            schedule.name: {
+                "cron": schedule.cron_schedule,
+                "zone": schedule.execution_timezone or "UTC",
+                "job": schedule.job_name,
+                "default": schedule.default_status.value,
+            }
+            for schedule in repository.schedule_defs
+        },
+        "sensors": {
+            sensor.name: {
+                "kind": sensor.sensor_type.value,
+                "seconds": sensor.minimum_interval_seconds,
+                "jobs": sorted(target.job_name for target in sensor.targets if sensor.has_jobs),
+                "default": sensor.default_status.value,
+            }
+            for sensor in repository.sensor_defs
+        },
+    }
+    return json.dumps(description, indent=2, sort_keys=True) + "\n"
+
+
+def _assets(graph: Any) -> dict[str, Any]:
+    checks = [(check.asset_key, check.name) for check in graph.asset_check_keys]
+    return {
+        key.to_user_string(): {
+            "group": node.group_name,
+            "deps": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "partitions": _partitions(node.partitions_def),
+            "checks": sorted(name for of, name in checks if of == key),
+            "automated": node.automation_condition is not None,
+            "external": not node.is_materializable,
+        }
+        for key in graph.get_all_asset_keys()
+        if (node := graph.get(key))
+    }
+
+
+def _partitions(partitions: Any) -> Any:
+    if partitions is None:
+        return None
+    return {
+        dimension.name: (
+            f"dynamic {dimension.partitions_def.name}"
+            if isinstance(dimension.partitions_def, dg.DynamicPartitionsDefinition)
+            else f"{dimension.partitions_def.cron_schedule} from {dimension.partitions_def.start:%Y-%m-%d},"
+            f" as {dimension.partitions_def.fmt}, with {dimension.partitions_def.end_offset} under way"
+        )
+        for dimension in partitions.partitions_defs
+    }
+
+
+def _jobs(repository: dg.RepositoryDefinition) -> dict[str, Any]:
+    jobs = (repository.get_job(name) for name in repository.job_names if not name.startswith("__"))
+    return {
+        job.name: {
+            "assets": sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys),
+            "partitions": _partitions(job.partitions_def),
+            "executor": job.executor_def.name,
+        }
+        for job in jobs
+    }
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(describe_shipped(), encoding="utf-8")

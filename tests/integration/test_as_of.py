@@ -1,0 +1,61 @@
+"""A read with ``as_of`` gives the same answer ever after, even while a publication of that moment is under way."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from chandlery import DataAPI
+from chandlery.config import InstrumentConfig
+from chandlery.instruments import sync_instruments
+from chandlery.schema import conform
+from chandlery.store.connect import Database
+from chandlery.store.publish import publish
+from chandlery.timeframe import Timeframe
+
+DAY = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def bar(close: float) -> pa.Table:
+    prices = {name: [close] for name in ("open", "high", "low", "close")}
+    return conform(pa.table({"symbol": ["AAPL"], "ts": [DAY], **prices, "volume": [1.0], "source": ["test"]}))
+
+
+@pytest.fixture
+def stored(database: Database) -> Database:
+    with database.connection() as connection:
+        sync_instruments(connection, [InstrumentConfig(symbol="AAPL", provider="files")])
+        publish(connection, database.edition, Timeframe.D1, bar(1.0))
+    return database
+
+
+def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_already(stored: Database) -> None:
+    answers: list[list[float]] = []
+
+    def read(as_of: datetime) -> None:
+        api = DataAPI(stored)
+        answers.append(
+            api.get_ohlc("AAPL", "2024-01-01", "2025-01-01", as_of=as_of, output="arrow")["close"].to_pylist()
+        )
+
+    with stored.connection() as connection:
+        with connection.transaction():
+            report = publish(connection, stored.edition, Timeframe.D1, bar(2.0))
+            reader = threading.Thread(target=read, args=(report.known_at,))
+            reader.start()
+            reader.join(0.5)
+            assert reader.is_alive(), "the reader did not wait for the publication under way"
+        reader.join(10)
+    assert answers == [[2.0]]
+    read(report.known_at)
+    assert answers == [[2.0], [2.0]]
+
+
+def test_a_plain_read_does_not_wait(stored: Database) -> None:
+    with stored.connection() as connection, connection.transaction():
+        publish(connection, stored.edition, Timeframe.D1, bar(2.0))
+        seen = DataAPI(stored).get_ohlc("AAPL", "2024-01-01", "2025-01-01", output="arrow")
+    assert seen["close"].to_pylist() == [1.0]

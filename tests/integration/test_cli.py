@@ -1,0 +1,438 @@
+"""The command line against a real database, provider and gate; only the orchestrator is a small one of our own."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from chandlery.audit import Partition
+from chandlery.cli import app
+from chandlery.cli.session import Session
+from chandlery.derive import catch_up
+from chandlery.ingest import ingest
+from chandlery.installation import Installation
+from chandlery.orchestrator import IngestOrder, Listener, RunRecord
+from chandlery.providers.registry import build_provider
+from chandlery.report import write_report
+from expectations.gate import BarGate
+from expectations.limits import GateLimits
+
+Run = Callable[..., Result]
+
+
+class DirectOrchestrator:
+    """Does at once what the real one does in runs: the library's ``ingest`` with the real gate, then ``catch_up``."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.served: list[tuple[str, int]] = []
+
+    def prepare(self) -> None:
+        """Nothing of its own to set up."""
+
+    def serve(self, host: str, port: int) -> int:
+        self.served.append((host, port))
+        return 0
+
+    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+        by_provider: dict[str, list[Partition]] = {}
+        for instrument, (start, end) in order.ranges.items():
+            mine = by_provider.setdefault(order.provider or instrument.provider, [])
+            for window in order.timeframe.windows(start, end):
+                span = max(start, window.start), min(end, window.end)
+                mine.append(Partition(instrument.symbol, instrument.calendar, order.timeframe, window, *span))
+        share = order.max_rejected_share
+        gate = BarGate(GateLimits() if share is None else GateLimits(max_rejected_share=share))
+        listener.planned(sum(map(len, by_provider.values())))
+        good = True
+        for name, partitions in by_provider.items():
+            calendars = {partition.symbol: partition.calendar for partition in partitions}
+            provider = build_provider(name, self.installation.providers, options=order.options, calendars=calendars)
+            for outcome in ingest(self.installation.database, provider, gate, partitions):
+                listener.ingested(outcome)
+                good = good and outcome.status == "published"
+        everything = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+        for derived in catch_up(self.installation.database, order.timeframe, list(order.ranges), *everything):
+            listener.derived(derived)
+        return [RunRecord("1", good, None if good else "a partition was not published")]
+
+
+class BrokenOrchestrator(DirectOrchestrator):
+    """Its runs fail before any partition."""
+
+    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+        listener.planned(1)
+        return [RunRecord("7", succeeded=False, error="the disk is full")]
+
+
+@pytest.fixture
+def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an installation of its own."""
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
+    monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHANDLERY_CONFIG", str(Path(__file__).parents[2] / "config"))
+
+    def invoke(*arguments: str, orchestrator: type[DirectOrchestrator] = DirectOrchestrator) -> Result:
+        result = CliRunner().invoke(app, list(arguments), obj=Session(orchestrator))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def ready(run: Run) -> Run:
+    """The same, after ``chandlery init``."""
+    assert run("init").exit_code == 0
+    return run
+
+
+def write_days(folder: Path, symbol: str, rows: Sequence[str]) -> Path:
+    """Write bars of days; return the folder to give as --path."""
+    target = folder / "bars_1d"
+    target.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(["date,open,high,low,close,volume", *rows]) + "\n"
+    (target / f"{symbol.replace('/', '-')}.csv").write_text(text)
+    return folder
+
+
+GOOD = ["2024-01-02,10,12,9,11,100", "2024-01-03,11,13,10,12,100", "2024-01-04,12,14,11,13,100"]
+
+
+def line_of(result: Result, name: str) -> str:
+    return next(line for line in result.stdout.splitlines() if line.split()[:1] == [name])
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom chandlery.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "heavy = ('dagster', 'great_expectations', 'exchange_calendars', 'matplotlib', 'plotly', 'pandas', 'polars')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["init", "ingest", "query", "revisions", "coverage", "quarantine", "status", "ui"])
+def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+    assert f"chandlery {command}" in result.stdout
+
+
+def test_init_says_what_it_set_up_and_changes_nothing_again(run: Run) -> None:
+    first = run("init")
+    assert first.exit_code == 0
+    assert "AAPL, GOOG, IBM, MSFT, META, SIM, SIM/USD" in line_of(first, "added")
+    again = run("init")
+    assert line_of(again, "added").split() == ["added", "none"]
+    assert line_of(again, "changed").split() == ["changed", "none"]
+
+
+def test_a_command_before_init_says_so(run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url.replace("/test_", "/never_made_"))
+    result = run("query", "AAPL")
+    assert result.exit_code == 1
+    assert "chandlery init" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ingest_sums_up_each_symbol_and_a_second_time_changes_nothing(ready: Run) -> None:
+    command = ("ingest", "AAPL", "IBM", "--start", "2012-01-01", "--end", "2013-01-01")
+    first = ready(*command)
+    assert first.exit_code == 0
+    assert first.stdout.splitlines() == [
+        "AAPL   inserted=250 revised=0 unchanged=0 quarantined=0",
+        "IBM    inserted=250 revised=0 unchanged=0 quarantined=0",
+        "total  inserted=500 revised=0 unchanged=0 quarantined=0",
+    ]
+    second = ready(*command)
+    assert line_of(second, "total") == "total  inserted=0 revised=0 unchanged=500 quarantined=0"
+
+
+def test_a_former_ticker_is_the_same_instrument(ready: Run) -> None:
+    result = ready("ingest", "FB", "META")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "META   inserted=196 revised=0 unchanged=0 quarantined=0"
+    assert "FB is a ticker of META" in result.stderr
+    shown = ready("query", "FB", "--format", "json", "--start", "2012-05-18", "--end", "2012-05-19")
+    assert [row["ts"] for row in json.loads(shown.stdout)] == ["2012-05-18T00:00:00Z"]
+
+
+def test_a_former_ticker_outside_its_time_is_refused(ready: Run) -> None:
+    result = ready("ingest", "FB", "--start", "2023-01-01", "--end", "2024-01-01")
+    assert result.exit_code == 2
+    assert "it named META from 2012-05-18 until 2022-06-09" in result.stderr
+
+
+def test_one_command_registers_a_pair_from_a_folder(ready: Run, tmp_path: Path) -> None:
+    rows = ["2024-01-05,10,12,9,11,1.5", "2024-01-06,11,13,10,12,2.5", "2024-01-07,12,14,11,13,3"]  # over a weekend
+    result = ready("ingest", "BTC/USD", "--path", str(write_days(tmp_path, "BTC/USD", rows)))
+    assert result.exit_code == 0
+    assert line_of(result, "BTC/USD") == "BTC/USD  inserted=3 revised=0 unchanged=0 quarantined=0"
+    assert "registered BTC/USD: crypto, calendar 24/7, provider files" in result.stderr
+    # The next time the folder's name for it is understood.
+    again = ready("ingest", "--path", str(tmp_path))
+    assert line_of(again, "BTC/USD") == "BTC/USD  inserted=0 revised=0 unchanged=3 quarantined=0"
+
+
+def test_without_symbols_a_folder_is_loaded_whole(ready: Run, tmp_path: Path) -> None:
+    write_days(tmp_path, "AAA", GOOD)
+    write_days(tmp_path, "VOD.L", GOOD)
+    result = ready("ingest", "--path", str(tmp_path))
+    assert result.exit_code == 0
+    assert line_of(result, "total").split()[1] == "inserted=6"
+    assert "registered VOD.L: equity, calendar XLON" in result.stderr
+
+
+def test_a_symbol_without_a_file_fails_alone(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", GOOD)
+    result = ready("ingest", "AAA", "NOPE", "--path", str(path))
+    assert result.exit_code == 1
+    assert line_of(result, "AAA").split()[1] == "inserted=3"
+    assert "NOPE: failed: no file for NOPE" in result.stderr
+
+
+def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])  # its high is below its low
+    result = ready("ingest", "AAA", "--path", str(path))
+    assert result.exit_code == 3
+    assert line_of(result, "AAA") == "AAA    inserted=0 revised=0 unchanged=0 quarantined=4"
+    number = re.search(r"chandlery quarantine show (\d+)", result.stderr)
+    assert number is not None
+    assert "AAA 1d 2024: rejected" in result.stderr
+    assert "AAA" in ready("quarantine", "list").stdout
+    shown = json.loads(ready("quarantine", "show", number[1], "--format", "json").stdout)
+    assert [bool(row["reasons"]) for row in shown] == [False, False, False, True]
+
+    released = ready("quarantine", "release", number[1], "--reason", "typing error", "--good-rows-only")
+    assert released.exit_code == 0
+    assert "inserted=3 revised=0 unchanged=0" in released.stdout
+    assert "derived bars (1w 1mo) are in step: 2 changed" in released.stdout
+    assert "Nothing waits" in ready("quarantine", "list").stderr
+    assert "typing error" in ready("quarantine", "show", number[1]).stdout
+    weeks = json.loads(ready("query", "AAA", "--timeframe", "1w", "--format", "json").stdout)
+    assert [(row["open"], row["close"], row["volume"]) for row in weeks] == [(10.0, 13.0, 300.0)]
+
+    twice = ready("quarantine", "release", number[1], "--reason", "again")
+    assert twice.exit_code == 2
+    assert "was released on" in twice.stderr
+
+
+def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])
+    result = ready("ingest", "AAA", "--path", str(path), "--max-rejected-share", "0.5")
+    assert result.exit_code == 3
+    assert line_of(result, "AAA") == "AAA    inserted=3 revised=0 unchanged=0 quarantined=1"
+    assert "1 rows rejected, the others published" in result.stderr
+
+
+def test_failed_counts_more_than_rejected(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", ["2024-01-05,13,12,15,14,100"])
+    assert ready("ingest", "AAA", "NOPE", "--path", str(path)).exit_code == 1
+
+
+def test_a_run_that_breaks_down_is_a_failure(ready: Run) -> None:
+    result = ready("ingest", "AAPL", orchestrator=BrokenOrchestrator)
+    assert result.exit_code == 1
+    assert "run 7 failed: the disk is full" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["NEW"], "name its provider with --provider"),
+        ([], "no symbol was given"),
+        (["AA|PL"], "position 3"),
+        (["AAPL", "--timeframe", "1h"], "derived from 1m"),
+        (["AAPL", "--timeframe", "1m"], "provider 'sample' has no 1m bars; it has: 1d"),
+        (["AAPL", "--timeframe", "2m"], "timeframe '2m' is not known"),
+        (["AAPL", "--provider", "sampel"], "did you mean 'sample'?"),
+        (["AAPL", "--tz", "UTC"], "name it with --provider"),
+        (["AAPL", "--provider", "sample", "--tz", "UTC"], "tz"),
+        (["AAPL", "--path", "nowhere"], "there is no folder"),
+        (["AAPL", "--start", "tomorrow"], "start='tomorrow' is not a date"),
+        (["AAPL", "--start", "2024-01-31T10:00"], "has no time zone"),
+        (["AAPL", "--start", "2013-01-01", "--end", "2012-01-01"], "is not before"),
+        (["AAPL", "--start", "2999-01-01"], "is in the future"),
+        (["AAPL", "--start", "1985-01-01"], "history.1d = 1990-01-01"),
+        (["AAPL", "--calendar", "24/7"], "AAPL is registered with 'XNYS'"),
+        (["NEW", "--provider", "simulated", "--calendar", "XXXX"], "calendar 'XXXX' is not known"),
+        (["NEW", "--provider", "simulated", "--asset-class", "stock"], "asset_class='stock' is not known"),
+        (["AAPL", "--max-rejected-share", "2"], "allowed: 0 to 1"),
+        (["--preset", "demo-dayly"], "did you mean 'demo-daily'?"),
+        (["--symbols-file", "nowhere.txt"], "cannot be read"),
+        (["--provider", "simulated"], "cannot list what it has"),
+    ],
+)
+def test_wrong_use_of_ingest_ends_with_2_and_says_what_is_allowed(ready: Run, arguments: list[str], said: str) -> None:
+    result = ready("ingest", *arguments)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "NEW" not in ready("coverage", "--format", "json").stdout
+
+
+def test_a_failed_order_registers_nothing(ready: Run, database: object) -> None:
+    ready("ingest", "NEW", "--provider", "simulated", "--start", "1985-01-01")
+    assert "'NEW' is not known" in ready("query", "NEW").stderr
+
+
+def test_symbols_come_from_a_file_too(ready: Run, tmp_path: Path) -> None:
+    listed = tmp_path / "symbols.txt"
+    listed.write_text("# two of them\nAAPL\n\nMSFT  # the other\n")
+    result = ready("ingest", "--symbols-file", str(listed), "--start", "2012-12-01", "--end", "2013-01-01")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["AAPL", "MSFT", "total"]
+
+
+def test_simulated_bars_without_a_range_are_the_last_two_full_weeks(ready: Run) -> None:
+    assert ready("ingest", "SIM", "--timeframe", "1m").exit_code == 0
+    (one,) = json.loads(ready("coverage", "SIM", "--timeframe", "1m", "--format", "json").stdout)
+    first = datetime.fromisoformat(one["first_ts"])
+    assert first.weekday() in {0, 1}  # Tuesday where Monday is a holiday
+    assert 7 < (datetime.now(UTC) - first).days < 22
+
+
+@pytest.fixture
+def restated(ready: Run, tmp_path: Path) -> tuple[Run, str]:
+    """Three days of AAA, of which the second was restated; and a moment between the two publications."""
+    path = str(write_days(tmp_path, "AAA", GOOD))
+    assert ready("ingest", "AAA", "--path", path).exit_code == 0
+    between = datetime.now(UTC).isoformat()
+    write_days(tmp_path, "AAA", [GOOD[0], "2024-01-03,11,13,10,12.5,100", GOOD[2]])
+    assert "revised=1 unchanged=2" in ready("ingest", "AAA", "--path", path).stdout
+    return ready, between
+
+
+def test_a_query_as_of_shows_what_was_known_then(restated: tuple[Run, str]) -> None:
+    run, between = restated
+
+    def closes(*arguments: str) -> list[float]:
+        return [row["close"] for row in json.loads(run("query", "AAA", "--format", "json", *arguments).stdout)]
+
+    assert closes() == [11.0, 12.5, 13.0]
+    assert closes("--as-of", between) == [11.0, 12.0, 13.0]
+    assert closes("--as-of", between, "--limit", "2") == [12.0, 13.0]
+    assert closes("--as-of", "2020-01-01") == []
+
+
+def test_revisions_show_each_value_and_when_it_was_believed(restated: tuple[Run, str]) -> None:
+    run, _ = restated
+    old, new = json.loads(run("revisions", "AAA", "--format", "json").stdout)
+    assert (old["ts"], old["close"], new["close"]) == ("2024-01-03T00:00:00Z", 12.0, 12.5)
+    assert old["superseded_at"] == new["known_at"]
+    assert new["superseded_at"] is None
+    assert "2024-01-03" in run("revisions", "AAA").stdout
+    assert "ever restated in [2024-01-04 00:00Z" in run("revisions", "AAA", "--start", "2024-01-04").stderr
+
+
+def test_bars_come_out_as_table_csv_json_and_parquet(ready: Run, tmp_path: Path) -> None:
+    ready("ingest", "AAPL", "--start", "2012-01-01", "--end", "2013-01-01")
+    table = ready("query", "AAPL").stdout
+    assert sum(line.strip().startswith("2012-12") for line in table.splitlines()) == 20
+    csv = ready("query", "AAPL", "--format", "csv").stdout.splitlines()
+    assert csv[0] == "ts,open,high,low,close,volume,vwap,trades,source"
+    assert len(csv) == 251
+    assert csv[1].startswith("2012-01-03T00:00:00Z,409.4,412.5,409,411.23,")
+    for name in ("a.csv", "a.json", "a.parquet"):
+        assert ready("query", "AAPL", "-o", str(tmp_path / name)).exit_code == 0
+    assert pacsv.read_csv(tmp_path / "a.csv").num_rows == 250
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 250
+    assert pq.read_table(tmp_path / "a.parquet")["close"][0].as_py() == 411.23
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["APPL"], "did you mean AAPL"),
+        (["AAPL", "--format", "parquet"], "add --output FILE"),
+        (["AAPL", "--output", "bars.xls"], "add --format csv"),
+        (["AAPL", "--start", "2012-01-02", "--end", "2012-01-01"], "is not before"),
+        (["AAPL", "--as-of", "noon"], "as_of='noon'"),
+    ],
+)
+def test_wrong_use_of_query_ends_with_2(ready: Run, arguments: list[str], said: str) -> None:
+    result = ready("query", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_a_query_without_an_answer_says_where_to_look(ready: Run) -> None:
+    result = ready("query", "AAPL")
+    assert result.exit_code == 0
+    assert "chandlery coverage AAPL" in result.stderr
+
+
+def test_coverage_lists_the_sessions_that_are_missing(ready: Run, tmp_path: Path) -> None:
+    rows = [
+        *GOOD,
+        "2024-01-09,13,15,12,14,100",
+        "2024-01-11,14,16,13,15,100",
+    ]  # without Friday 5, Monday 8, Wednesday 10
+    ready("ingest", "AAA", "--path", str(write_days(tmp_path, "AAA", rows)))
+    (one,) = json.loads(ready("coverage", "AAA", "--timeframe", "1d", "--format", "json").stdout)
+    assert (one["rows"], one["present"], one["expected"], one["missing"]) == (5, 5, 8, 3)
+    assert one["missing_sessions"] == [
+        {"first": "2024-01-05", "last": "2024-01-08", "sessions": 2},
+        {"first": "2024-01-10", "last": "2024-01-10", "sessions": 1},
+    ]
+    text = ready("coverage", "AAA").stdout
+    assert "2024-01-05..2024-01-08 (2), 2024-01-10" in text
+    assert "5/8 62.5%" in text
+
+
+def test_coverage_of_minutes_counts_slots_and_what_is_outside(ready: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "bars_1m"
+    folder.mkdir()
+    lines = [
+        f"2024-01-02T{hour}:{minute:02}:00Z,10,12,9,11,5" for hour, minute in [(14, 0), (14, 30), (14, 31), (20, 59)]
+    ]
+    (folder / "AAA.csv").write_text("\n".join(["time,o,h,l,c,v", *lines]) + "\n")
+    assert ready("ingest", "AAA", "-t", "1m", "--path", str(tmp_path)).exit_code == 0
+    (one,) = json.loads(ready("coverage", "AAA", "-t", "1m", "--format", "json").stdout)
+    assert (one["rows"], one["slots_present"], one["slots_expected"], one["outside"]) == (4, 3, 390, 1)
+    assert (one["present"], one["expected"], one["sources"]) == (1, 1, ["files"])
+
+
+def test_status_shows_where_things_are_but_no_password(ready: Run, database_url: str) -> None:
+    ready("ingest", "META")
+    text = ready("status").stdout
+    assert "postgresql://" in line_of(ready("status"), "server")
+    assert re.search(r"1d +196", text)
+    assert "none: derived bars are in step" in text
+    assert "roll-up" in text
+
+
+def test_the_ui_warns_where_strangers_can_reach_it(ready: Run) -> None:
+    assert "no authentication" in ready("ui", "--host", "0.0.0.0").stderr
+    assert "no authentication" not in ready("ui").stderr
+
+
+def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
+    ready("ingest", "META")
+    ready("ingest", "SIM", "-t", "1m", "--start", "2024-06-03", "--end", "2024-06-05")
+    installation = Installation.open()
+    page = write_report(installation, tmp_path / "report.html", ["META", "SIM"]).read_text()
+    installation.database.close()
+    assert len(page) < 7_000_000
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
+    assert page.count("<script") == page.count("</script>") == 3
+    assert "META" in page
+    assert "bokeh_sampledata" in page
+    assert "Nothing of it ever happened" in page
+    charts = json.loads(page.split('id="charts">')[1].split("</script>")[0])
+    assert [chart["name"] for chart in charts] == ["META", "SIM"]
+    assert len(charts[0]["close"]) == 196

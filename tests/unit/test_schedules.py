@@ -1,0 +1,161 @@
+"""The schedules: when they tick, and what a tick asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.reference import SYMBOLS
+from chandlery.calendars import get_calendar
+from chandlery.timeframe import Timeframe
+from pipelines.partitions import RANGE_END, RANGE_START
+from pipelines.schedules import cron_after_close, last_windows
+from tests.pipeline import Workbench, install, moment, new_database, open_workbench, requests
+from tests.support import utc
+
+NEW_YORK, SYDNEY = "America/New_York", "Australia/Sydney"
+UNIVERSE = [
+    {"symbol": "AAPL", "calendar": "XNYS", "provider": "sample"},
+    {"symbol": "MSFT", "calendar": "XNYS", "provider": "sample"},
+    {"symbol": "BTC/USD", "calendar": "24/7", "provider": "simulated", "timeframes": ["1m", "1d"]},
+    {"symbol": "SIM", "calendar": "XNYS", "provider": "simulated", "timeframes": ["1m"]},
+    {"symbol": "IBM", "calendar": "XNYS", "provider": "sample", "timeframes": ["1d", "1m"]},
+    {"symbol": "BHP", "calendar": "XASX", "provider": "simulated", "timeframes": ["1m"]},
+]
+
+
+@pytest.fixture(scope="module")
+def bench(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    folder = tmp_path_factory.mktemp("schedules")
+    with pytest.MonkeyPatch.context() as patch, new_database(server) as url:
+        with open_workbench(install(folder, url, patch, UNIVERSE)) as bench:
+            yield bench
+
+
+def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Any:
+    """Let a schedule tick at a wall-clock time."""
+    context = dg.build_schedule_context(
+        instance=bench.instance,
+        scheduled_execution_time=moment(at, zone),
+        resources={"store": bench.resources["store"]},
+        repository_def=bench.repository,
+    )
+    with context:
+        return bench.repository.get_schedule_def(schedule).evaluate_tick(context)
+
+
+def ranges(found: Any) -> list[tuple[str, str]]:
+    return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests(found)]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "cron"),
+    [
+        ("XNYS", "30 16 * * MON,TUE,WED,THU,FRI"),
+        ("24/7", "30 0 * * *"),
+        ("XLON", "0 17 * * MON,TUE,WED,THU,FRI"),
+        ("24/5", "30 0 * * TUE,WED,THU,FRI,SAT"),
+        ("XSAU", "30 15 * * MON,TUE,WED,THU,SUN"),
+    ],
+)
+def test_a_schedule_fires_half_an_hour_after_the_usual_close(calendar: str, cron: str) -> None:
+    assert cron_after_close(get_calendar(calendar)) == cron
+
+
+@pytest.mark.parametrize(
+    ("calendar", "now", "windows"),
+    [
+        ("XNYS", "2024-02-01 21:30", ("2024-02", "2024-02")),
+        ("XNYS", "2024-02-01 21:00", ("2024-02", "2024-02")),  # the close itself is exclusive: the session is over
+        ("XNYS", "2024-02-01 20:59", ("2024-01", "2024-01")),
+        ("XNYS", "2024-07-01 20:30", ("2024-07", "2024-07")),  # summer time
+        ("XNYS", "2024-01-15 21:30", None),  # Martin Luther King's day; Friday's close is long past
+        ("XNYS", "2024-11-28 21:30", None),  # Thanksgiving: Wednesday's close is 24.5 hours past
+        ("XNYS", "2024-11-29 21:30", ("2024-11", "2024-11")),  # closed at 13:00
+        ("XNYS", "1979-01-01 00:00", None),  # before anything is known
+        ("24/7", "2024-01-01 00:30", ("2023-12", "2023-12")),
+        ("XASX", "2024-02-01 05:30", ("2024-01", "2024-02")),  # opened on 31 January at 23:00 UTC
+        ("XASX", "2024-02-02 05:30", ("2024-02", "2024-02")),
+    ],
+)
+def test_a_tick_is_about_the_session_that_closed_within_a_day(
+    calendar: str, now: str, windows: tuple[str, str] | None
+) -> None:
+    assert last_windows(get_calendar(calendar), Timeframe.M1, utc(now)) == windows
+
+
+def test_a_bar_of_a_day_belongs_to_the_year_of_its_session() -> None:
+    # Sydney's session of 2 January 2024 opened on the first, in UTC; its label is what counts.
+    assert last_windows(get_calendar("XASX"), Timeframe.D1, utc("2024-01-02 05:30")) == ("2024", "2024")
+    assert last_windows(get_calendar("24/7"), Timeframe.D1, utc("2024-01-01 00:30")) == ("2023", "2023")
+
+
+def test_a_session_day_asks_for_all_symbols_of_the_calendar(bench: Workbench) -> None:
+    found = tick(bench, "xnys_1d_after_close", "2024-01-10 16:30")
+    assert ranges(found) == [("AAPL|2024", "MSFT|2024"), ("IBM|2024", "IBM|2024")]
+    assert found.skip_message is None
+
+
+def test_symbols_that_stand_side_by_side_share_one_run(bench: Workbench) -> None:
+    (request,) = requests(tick(bench, "xnys_1m_after_close", "2024-01-10 16:30"))
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("SIM|2024-01", "IBM|2024-01")
+    assert request.partition_key is None
+
+
+def test_a_holiday_is_skipped_and_says_why(bench: Workbench) -> None:
+    found = tick(bench, "xnys_1d_after_close", "2024-01-15 16:30")
+    assert ranges(found) == []
+    assert found.skip_message == "XNYS has had no session in the last day"
+
+
+def test_a_half_day_is_not_skipped(bench: Workbench) -> None:
+    assert ranges(tick(bench, "xnys_1m_after_close", "2024-11-29 16:30")) == [("SIM|2024-11", "IBM|2024-11")]
+
+
+def test_the_first_tick_of_a_year_asks_for_the_window_of_the_session_that_closed(bench: Workbench) -> None:
+    at = "2025-01-01 00:30"
+    assert ranges(tick(bench, "always_open_1d_after_close", at, "UTC")) == [("BTC/USD|2024", "BTC/USD|2024")]
+    assert ranges(tick(bench, "always_open_1m_after_close", at, "UTC")) == [("BTC/USD|2024-12", "BTC/USD|2024-12")]
+
+
+def test_a_session_that_began_in_another_month_of_utc_asks_for_both(bench: Workbench) -> None:
+    # Sydney's session of 1 February opens on 31 January at 23:00 UTC.
+    assert ranges(tick(bench, "xasx_1m_after_close", "2024-02-01 16:30", SYDNEY)) == [("BHP|2024-01", "BHP|2024-02")]
+    assert ranges(tick(bench, "xasx_1m_after_close", "2024-02-02 16:30", SYDNEY)) == [("BHP|2024-02", "BHP|2024-02")]
+
+
+def test_a_calendar_whose_symbols_keep_no_such_bars_is_skipped(bench: Workbench) -> None:
+    found = tick(bench, "xasx_1d_after_close", "2024-02-01 16:30", SYDNEY)
+    assert (ranges(found), found.skip_message) == ([], "no XASX symbol keeps 1d bars")
+
+
+def test_a_symbol_that_dagster_does_not_know_yet_is_left_out(bench: Workbench) -> None:
+    bench.instance.delete_dynamic_partition(SYMBOLS, "IBM")  # the last one, so that adding it again restores the order
+    try:
+        assert ranges(tick(bench, "xnys_1d_after_close", "2024-01-10 16:30")) == [("AAPL|2024", "MSFT|2024")]
+    finally:
+        bench.instance.delete_dynamic_partition(SYMBOLS, "BHP")
+        bench.instance.add_dynamic_partitions(SYMBOLS, ["IBM", "BHP"])
+
+
+def test_a_tick_that_is_evaluated_twice_asks_once(bench: Workbench) -> None:
+    def keys(at: str) -> list[str | None]:
+        return [request.run_key for request in requests(tick(bench, "xnys_1d_after_close", at))]
+
+    assert keys("2024-01-10 16:30") == keys("2024-01-10 16:30")
+    assert len({*keys("2024-01-10 16:30"), *keys("2024-01-11 16:30")}) == 4
+
+
+def test_daily_maintenance_makes_room_ahead(bench: Workbench) -> None:
+    ahead = f"bars_1m_{datetime.now(UTC) + timedelta(days=50):%Y_%m}"
+    with bench.installation.database.connection() as connection:
+        connection.execute(f"DROP TABLE market.{ahead}")  # type: ignore[call-overload]
+    context = dg.build_schedule_context(instance=bench.instance, scheduled_execution_time=datetime.now(UTC))
+    schedule = bench.repository.get_schedule_def("maintain_daily")
+    assert len(requests(schedule.evaluate_tick(context))) == 1
+    assert bench.defs.resolve_job_def(schedule.job_name).execute_in_process(instance=bench.instance).success
+    assert bench.scalar(f"SELECT to_regclass('market.{ahead}')") is not None
