@@ -28,7 +28,7 @@ from chandlery.store.publish import PublishReport, publish
 from chandlery.timeframe import Timeframe
 from pipelines.instance import sqlalchemy_url
 
-_SAMPLE_UPSERT, _SAMPLE_TO_SQL = 100_000, 20_000
+_SAMPLE_UPSERT, _SAMPLE_TO_SQL = 40_000, 8_000
 _LIVE_ROUNDS, _LIVE_ROWS, _LIVE_LIMIT = 100, 100, 0.005
 _NAMES = ("instrument_id", "ts", "open", "high", "low", "close", "volume", "vwap", "trades", "source", "known_at")
 _UPSERT = (
@@ -110,18 +110,18 @@ def _live(database: Database, table: pa.Table, repeat: int) -> Section:
         _put(database, connection, table, table.num_rows, 0)
         connection.execute("VACUUM ANALYZE market.bars_1m")
         heads = table.filter(pc.equal(table["ts"], pc.max(table["ts"])))
-        with psycopg2.connect(database.dsn) as plain:
-            plain.autocommit = True
-            cases = _Live(database, connection, plain, heads)
-            seconds = take_turns(
-                {
-                    "half new, half unchanged": cases.new,
-                    "all revised": cases.revised,
-                    "all unchanged": cases.unchanged,
-                    "execute_values upsert, half new": cases.by_hand,
-                },
-                repeat,
-            )
+        plain = psycopg2.connect(database.dsn)
+        plain.autocommit = True
+        cases = _Live(database, connection, plain, heads)
+        seconds = take_turns(
+            {
+                "half new, half unchanged": cases.new,
+                "all revised": cases.revised,
+                "all unchanged": cases.unchanged,
+                "execute_values upsert, half new": cases.by_hand,
+            },
+            repeat,
+        )
         plain.close()
     of = {name: Measure(name, taken, _LIVE_ROWS, "rows") for name, taken in seconds.items()}
     section.add(of)

@@ -151,7 +151,8 @@ class _Canvas:
         self.figure = figure
         self.left = left
         self.right = right
-        self.x: Floats = (left + right) / 2 + (np.arange(candles) - (candles - 1) / 2) * slot
+        places = np.arange(candles, dtype=np.float64) - (candles - 1) / 2
+        self.x: Floats = (left + right) / 2 + places * slot
         self._half = 0.36 * slot
         self._pixels = IdentityTransform()
 
@@ -163,7 +164,7 @@ class _Canvas:
         corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
         boxes = np.stack([np.column_stack(corner) for corner in corners], axis=1)
         drawn = PolyCollection(list(boxes), facecolors=colors, linewidths=edge, alpha=alpha, transform=self._pixels)
-        drawn.set_edgecolor(colors if edge else "none")
+        drawn.set_edgecolor(colors.tolist() if edge else "none")
         self.figure.add_artist(drawn)
 
     def lines(self, begins: Floats, ends: Floats, colors: Colors | str, width: float, *, behind: bool = False) -> None:

@@ -34,7 +34,8 @@ h1 {
   margin: 0 0 10px; letter-spacing: -.01em;
 }
 h2 {
-  font: 500 25px/1.2 "Iowan Old Style", "Palatino Linotype", Palatino, Georgia, "DejaVu Serif", serif; margin: 64px 0 6px;
+  font: 500 25px/1.2 "Iowan Old Style", "Palatino Linotype", Palatino, Georgia, "DejaVu Serif", serif;
+  margin: 64px 0 6px;
 }
 h3 { font-size: 16px; font-weight: 600; margin: 36px 0 2px; }
 p { margin: 6px 0 14px; max-width: 68ch; }
@@ -61,7 +62,9 @@ th:last-child, td:last-child { padding-right: 0; } td.l:last-child { white-space
 td small { display: block; color: var(--soft); font-size: 12.5px; line-height: 1.35; }
 .chart { height: 430px; margin: 4px 0 8px; }
 .rangeslider-mask-min, .rangeslider-mask-max { fill: var(--paper) !important; fill-opacity: .72 !important; }
-.note { background: var(--raised); border: 1px solid var(--rule); border-radius: 8px; padding: 18px 22px; margin: 32px 0 0; }
+.note {
+  background: var(--raised); border: 1px solid var(--rule); border-radius: 8px; padding: 18px 22px; margin: 32px 0 0;
+}
 .note p:last-child { margin-bottom: 0; }
 pre {
   background: var(--raised); border: 1px solid var(--rule); border-radius: 8px; padding: 16px 20px; overflow-x: auto;
@@ -70,7 +73,9 @@ pre {
 code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 svg text { fill: var(--soft); font-size: 11.5px; } svg text.name { fill: var(--ink); font-size: 13px; }
 .s0 { fill: var(--c0); } .s1 { fill: var(--c1); } .s2 { fill: var(--c2); } .s3 { fill: var(--c3); }
-footer { margin-top: 72px; padding-top: 18px; border-top: 1px solid var(--rule); color: var(--soft); font-size: 13.5px; }
+footer {
+  margin-top: 72px; padding-top: 18px; border-top: 1px solid var(--rule); color: var(--soft); font-size: 13.5px;
+}
 @media print { .chart { break-inside: avoid; } }
 </style>
 </head>
@@ -86,7 +91,8 @@ $body
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   // The prices that show should fill the chart, however wide the rest of the history ranges.
   function fit(c, from, until) {
-    var low = Infinity, high = -Infinity, a = Date.parse(from.replace(" ", "T")), b = Date.parse(until.replace(" ", "T"));
+    var low = Infinity, high = -Infinity;
+    var a = Date.parse(from.replace(" ", "T")), b = Date.parse(until.replace(" ", "T"));
     c.x.forEach(function (x, i) {
       var t = Date.parse(x.length > 10 ? x : x + "T00:00");
       if (t >= a && t <= b) { low = Math.min(low, c.low[i]); high = Math.max(high, c.high[i]); }

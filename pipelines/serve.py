@@ -57,7 +57,8 @@ def serve(home: Path, host: str, port: int) -> int:
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)  # noqa: S603
+    command = [sys.executable, "-m", module, *arguments, "--log-level", "warning"]
+    return subprocess.Popen(command, start_new_session=True)  # noqa: S603
 
 
 @contextmanager

@@ -18,7 +18,6 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from chandlery.coverage import record_sessions
 from chandlery.errors import StoreError, UnknownSymbolError, UsageError
 from chandlery.schema import PRICES, VALUES, conform
 from chandlery.store.copy import Column, encode
@@ -26,6 +25,7 @@ from chandlery.store.editions.base import Edition
 from chandlery.store.locks import lock_instruments
 from chandlery.store.pending import note_stale
 from chandlery.store.queries import query
+from chandlery.store.sessions import record_sessions
 from chandlery.timeframe import Timeframe
 
 #: Up to this many rows, arrays in one statement are faster than COPY into a staging table.

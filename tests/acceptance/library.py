@@ -10,15 +10,17 @@ import csv
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chandlery import quarantine
 from chandlery.api import DataAPI
 from chandlery.audit import Gate, Partition
+from chandlery.calendars import get_calendar
 from chandlery.config import InstrumentConfig
 from chandlery.derive import catch_up
 from chandlery.ingest import Outcome, ingest
@@ -100,6 +102,18 @@ class Library:
             ).fetchall()
         return {session: (present, outside) for session, present, outside in found}
 
+    def quarantined(self) -> dict[date, set[str]]:
+        """Return the reasons of every row that waits in quarantine, by its date, which must be of one row only."""
+        found: dict[date, set[str]] = {}
+        with self.database.connection() as connection:
+            for entry in quarantine.list_entries(connection):
+                _, rows = quarantine.show(connection, entry.quarantine_id)
+                assert rows.num_rows == entry.row_count
+                days = dates(rows)
+                assert not found.keys() & set(days)
+                found |= dict(zip(days, map(set, rows["reasons"].to_pylist()), strict=True))
+        return found
+
 
 def read_rows(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file as text, oldest first, with canonical names of columns."""
@@ -161,3 +175,8 @@ def dates(bars: pa.Table) -> Sequence[date]:
     moments = bars["ts"].to_pylist()
     assert all(moment.time().isoformat() == "00:00:00" for moment in moments)
     return [moment.date() for moment in moments]
+
+
+def session_dates(calendar: str) -> set[date]:
+    """Return the dates of all sessions of a calendar."""
+    return {date(1970, 1, 1) + timedelta(days=day) for day in get_calendar(calendar).sessions.tolist()}

@@ -1,38 +1,24 @@
 """Real market data, from files through the gate into a database and out again.
 
 What is expected comes from the data's own README, from a second file of the same market, or is computed here in the
-most naive way.
+most naive way. Not here: files with defects (``test_real_defects``) and renamed shares (``test_real_renames``).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from chandlery import quarantine
-from chandlery.api import DataAPI
-from chandlery.audit import Partition
-from chandlery.calendars import get_calendar
-from chandlery.config import AliasConfig, InstrumentConfig, load_universe
 from chandlery.coverage import summarize
-from chandlery.errors import UnknownSymbolError
-from chandlery.ingest import ingest
-from chandlery.instruments import list_instruments, resolve, sync_instruments
-from chandlery.providers.sample import SampleProvider
-from chandlery.store.connect import Database
+from chandlery.instruments import list_instruments
 from expectations.gate import BarGate
-from expectations.limits import GateLimits
 from tests.acceptance.library import (
     D1,
     M1,
@@ -46,34 +32,13 @@ from tests.acceptance.library import (
     failed_checks,
     number,
     read_rows,
+    session_dates,
 )
 from tests.support import every_row, utc
 
 PROJECT = Path(__file__).parents[2]
 STOCKS = {"AAPL": "XNYS", "SPY": "XNYS"}
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def gate() -> BarGate:
-    return BarGate()
-
-
-@pytest.fixture(scope="module")
-def permissive_gate() -> BarGate:
-    return BarGate(GateLimits(max_rejected_share=1.0))
-
-
-@pytest.fixture
-def library(database: Database, shared_data: Path, tmp_path: Path) -> Library:
-    return Library(database, shared_data, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def sessions(shared_data: Path) -> dict[date, tuple[datetime, datetime]]:
-    """Open and close of every session of XNYS from 1990 to 2023, from the shared calendar."""
-    rows = _calendar_rows(shared_data)
-    return {date.fromisoformat(day): (_moment(opens), _moment(closes)) for day, opens, closes in rows}
 
 
 class TestDays:
@@ -152,11 +117,11 @@ class TestDays:
     def test_days_of_another_market_are_no_sessions(self, library: Library, permissive_gate: BarGate) -> None:
         file = library.put("bars_1d/AAPL.csv.gz", "AAPL", D1)
         outcomes = library.load(D1, {"AAPL": "XLON"}, permissive_gate)
-        london = _session_dates("XLON")
+        london = session_dates("XLON")
         days = [date.fromisoformat(row["ts"]) for row in read_rows(file)]
         foreign = {day for day in days if day not in london}
         assert len(foreign) > 50
-        assert quarantined(library, outcomes) == {day: {"on_session"} for day in foreign}
+        assert library.quarantined() == {day: {"on_session"} for day in foreign}
         assert dates(library.read("AAPL", "1d")) == [day for day in days if day in london]
 
 
@@ -285,154 +250,7 @@ class TestMinutesOfCoins:
         assert summary.outside == 0
 
 
-class Defect(NamedTuple):
-    """A file as a vendor served it; ``name-fixed.csv`` is its repair."""
-
-    name: str
-    symbol: str
-    calendar: str
-    rows: int
-    #: rows whose prices the repair changes by more than rounding
-    changed: int
-    #: rows that no exchange can have printed
-    impossible: int
-    #: what the gate warns of in the file as served
-    jumps: str | None = None
-
-
-DEFECTS = [
-    Defect("AET-L-1d-100x-error", "AET.L", "XLON", 23, 14, 0, "2 jumps: 2022-05-09T00:00:00Z, 2022-05-20T00:00:00Z"),
-    Defect("4063-T-1d-bad-stock-split", "4063.T", "XTKS", 22, 9, 0, "1 jumps: 2023-03-29T00:00:00Z"),
-    Defect("4063-T-1d-bad-div", "4063.T", "XTKS", 667, 0, 0),
-    Defect("MOB-ST-1d-bad-stock-split", "MOB.ST", "XSTO", 16, 1, 0, "1 jumps: 2023-05-22T00:00:00Z"),
-    Defect("ELCO-L-1d-bad-div", "ELCO.L", "XLON", 665, 0, 309),
-    Defect("SSNLF-1d-bad-div", "SSNLF", "XNYS", 6_259, 0, 242),
-]
-POSSIBLE = [defect for defect in DEFECTS if not defect.impossible]
-IMPOSSIBLE = [defect for defect in DEFECTS if defect.impossible]
-
-
-class TestDefects:
-    @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-    def test_each_impossible_row_is_quarantined_with_its_reasons_and_every_other_is_published(
-        self, library: Library, permissive_gate: BarGate, defect: Defect
-    ) -> None:
-        file = library.put(f"defects/{defect.name}.csv", defect.symbol, D1)
-        outcomes = library.load(D1, {defect.symbol: defect.calendar}, permissive_gate)
-        broken = broken_rules(file, defect.calendar)
-        assert (len(broken), sum(map(bool, broken.values()))) == (defect.rows, defect.impossible)
-        assert not any("on_session" in rules for rules in broken.values())  # Yahoo served sessions only
-        assert {outcome.status for outcome in outcomes.values()} == {"published"}
-        assert quarantined(library, outcomes) == {day: rules for day, rules in broken.items() if rules}
-        assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, broken))
-
-    @pytest.mark.parametrize("defect", IMPOSSIBLE, ids=lambda defect: defect.name)
-    def test_a_partition_with_too_many_of_them_waits_as_a_whole_until_its_good_rows_are_released(
-        self, library: Library, gate: BarGate, defect: Defect
-    ) -> None:
-        file = library.put(f"defects/{defect.name}.csv", defect.symbol, D1)
-        calendars = {defect.symbol: defect.calendar}
-        outcomes = library.load(D1, calendars, gate)
-        broken = broken_rules(file, defect.calendar)
-        by_year: dict[int, list[bool]] = defaultdict(list)
-        for day, rules in broken.items():
-            by_year[day.year].append(bool(rules))
-        refused = {year for year, bad in by_year.items() if sum(bad) > len(bad) / 100}
-        assert {o.partition.window.key for o in outcomes.values() if o.status == "rejected"} == set(map(str, refused))
-        with library.database.connection() as connection:
-            waiting = quarantine.list_entries(connection)
-        assert {(e.kind, e.window_key, e.row_count) for e in waiting} == {
-            ("batch", str(year), len(by_year[year])) for year in refused
-        }
-        published = {day: rules or {"late"} if day.year in refused else rules for day, rules in broken.items()}
-        assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, published))
-
-        for entry in waiting:
-            report = quarantine.release(library.database, entry.quarantine_id, "the rest is right", good_rows_only=True)
-            assert report.inserted == by_year[int(entry.window_key)].count(False)
-        assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, broken))
-
-        again = library.load(D1, calendars, gate)
-        assert {(o.status, o.inserted, o.revised) for o in again.values()} == {("published", 0, 0)}
-        assert sum(outcome.quarantined for outcome in again.values()) == defect.impossible
-        with library.database.connection() as connection:
-            assert quarantine.list_entries(connection) == []
-        months = library.read(defect.symbol, "1mo")
-        assert sum(months["volume"].to_pylist()) == good_rows(file, broken)["volume"].sum()
-
-    @pytest.mark.parametrize("defect", POSSIBLE, ids=lambda defect: defect.name)
-    def test_a_wrong_scale_is_warned_of_and_the_repair_becomes_a_revision(
-        self, library: Library, gate: BarGate, defect: Defect
-    ) -> None:
-        calendars = {defect.symbol: defect.calendar}
-        served = content(library.put(f"defects/{defect.name}.csv", defect.symbol, D1))
-        outcomes = library.load(D1, calendars, gate)
-        jumps = [checks["price_jump"] for o in outcomes.values() if "price_jump" in (checks := failed_checks(o))]
-        assert jumps == ([defect.jumps] if defect.jumps else [])
-        assert_same_bits(library.read(defect.symbol, "1d"), served)
-
-        repaired = content(library.put(f"defects/{defect.name}-fixed.csv", defect.symbol, D1))
-        factor = repaired["close"] / served["close"]
-        assert int((np.abs(factor - 1) > 1e-6).sum()) == defect.changed
-        outcomes = library.load(D1, calendars, gate, now=NOW + timedelta(days=1))
-        differs = np.logical_or.reduce([served[name] != repaired[name] for name in OHLCV])
-        assert sum(outcome.revised for outcome in outcomes.values()) == differs.sum()
-        assert not any("price_jump" in failed_checks(outcome) for outcome in outcomes.values())
-        assert_same_bits(library.read(defect.symbol, "1d"), repaired)
-        assert_same_bits(library.read(defect.symbol, "1d", as_of=NOW), served)
-
-
-class TestRenames:
-    def test_a_renamed_share_is_found_by_its_former_ticker_while_it_had_it(
-        self, database: Database, shared_data: Path, gate: BarGate
-    ) -> None:
-        meta = load_universe(PROJECT / "config/universe.yaml").instrument("META")
-        [first, _] = read_rename(shared_data / "renames/fb.csv")
-        [alias] = meta.aliases
-        assert (alias.ticker, alias.valid_from) == ("FB", first[0])
-        events = json.loads((shared_data / "recordings/polygon/vX_reference_ticker_events_META.json").read_text())
-        [told] = [e["date"] for e in events["results"]["events"] if e["ticker_change"]["ticker"] == "META"]
-        xnys = _session_dates("XNYS")
-        assert date.fromisoformat(told) not in xnys  # a Saturday: the vendor's date is not the one to use
-        with database.connection() as connection:
-            sync_instruments(connection, [meta])
-        provider = SampleProvider()
-        span = provider.span("META", D1)
-        assert span is not None
-        partitions = [
-            Partition("META", "XNYS", D1, window, max(window.start, span[0]), min(window.end, span[1]), meta.listed)
-            for window in D1.windows(*span)
-        ]
-        assert {outcome.status for outcome in ingest(database, provider, gate, partitions, now=NOW)} == {"published"}
-        api = DataAPI(database)
-        year = ("2012-05-18", "2013-01-01")
-        bars = api.get_multi_symbol(["FB"], *year, output="arrow")
-        assert set(bars["symbol"].to_pylist()) == {"FB"}
-        assert dates(bars) == sorted(day for day in xnys if date(2012, 5, 18) <= day < date(2013, 1, 1))
-        assert bars.drop_columns("symbol") == api.get_ohlc("META", *year, output="arrow")
-        with pytest.raises(UnknownSymbolError, match="META from 2012-05-18 until 2022-06-09"):
-            api.get_ohlc("FB", told, "2023-01-01")
-
-    def test_a_ticker_that_passed_on_names_whoever_had_it(self, database: Database, shared_data: Path) -> None:
-        configs = {}
-        for symbol in ("GOOG", "GOOGL"):
-            (start, _), *spells = read_rename(shared_data / f"renames/{symbol.lower()}.csv")
-            [(until, former)] = spells[:-1]
-            alias = AliasConfig.model_validate({"ticker": former, "from": start, "until": until + timedelta(days=1)})
-            configs[symbol] = InstrumentConfig(symbol=symbol, provider="files", calendar="XNYS", aliases=(alias,))
-        with database.connection() as connection:
-            sync_instruments(connection, [configs["GOOGL"]])
-            found = resolve(connection, "GOOG", utc("2014-04-02"), utc("2014-04-03"))
-            assert found.symbol == "GOOGL"
-            with pytest.raises(UnknownSymbolError, match="GOOGL from 2004-08-19 until 2014-04-03"):
-                resolve(connection, "GOOG", utc("2014-04-03"), utc("2014-04-04"))
-            sync_instruments(connection, [configs["GOOG"]])
-            found = resolve(connection, "GOOCV", utc("2014-03-27"), utc("2014-04-03"))
-            assert found.symbol == "GOOG"
-            # A canonical symbol names its instrument always, even where another had it as a ticker.
-            assert resolve(connection, "GOOG", utc("2014-04-02"), utc("2014-04-03")).symbol == "GOOG"
-
-
+@pytest.mark.slow
 def test_the_command_line_loads_publishes_rolls_up_and_tells_what_it_rejected(
     library: Library, database_url: str, tmp_path: Path
 ) -> None:
@@ -461,77 +279,11 @@ def test_the_command_line_loads_publishes_rolls_up_and_tells_what_it_rejected(
     assert library.read("ELCO.L", "1d").num_rows == 0
 
 
-def broken_rules(file: Path, calendar: str) -> dict[date, set[str]]:
-    """Return which rules each row of a file breaks, by its date."""
-    sessions = _session_dates(calendar)
-    found: dict[date, set[str]] = {}
-    for row in read_rows(file):
-        prices = opens, high, low, close = [number(row[name]) for name in OHLCV[:4]]
-        day = date.fromisoformat(row["ts"][:10])
-        rules = {
-            "prices_not_null": any(np.isnan(prices)),
-            "prices_finite": any(np.isinf(prices)),
-            "prices_positive": any(price <= 0 for price in prices),
-            "low_is_lowest": low > opens or low > close,
-            "high_is_highest": high < opens or high < close,
-            "volume_not_negative": number(row["volume"]) < 0,
-            "on_session": day not in sessions,
-            "not_in_future": day > NOW.date(),
-        }
-        assert day not in found
-        found[day] = {name for name, broken in rules.items() if broken}
-    return found
-
-
-def good_rows(file: Path, broken: Mapping[date, set[str]]) -> dict[str, np.ndarray]:
-    """Return the content of a file without the rows that break a rule."""
-    keep = np.array([not rules for rules in broken.values()])
-    return {name: values[keep] for name, values in content(file).items()}
-
-
-def quarantined(library: Library, outcomes: Mapping[str, object]) -> dict[date, set[str]]:
-    """Return the reasons of every row that waits in quarantine, by its date; each must be of one of ``outcomes``."""
-    found: dict[date, set[str]] = {}
-    with library.database.connection() as connection:
-        for entry in quarantine.list_entries(connection):
-            assert f"{entry.symbol}|{entry.window_key}" in outcomes
-            _, rows = quarantine.show(connection, entry.quarantine_id)
-            assert rows.num_rows == entry.row_count
-            days = dates(rows)
-            assert not found.keys() & set(days)
-            found |= dict(zip(days, map(set, rows["reasons"].to_pylist()), strict=True))
-    return found
-
-
 def read_actions(file: Path) -> list[tuple[date, str]]:
     """Return the day and the kind of each corporate action."""
     rows = [line.split(",") for line in file.read_text().splitlines()]
     day, kind = rows[0].index("ex_date"), rows[0].index("kind")
     return [(date.fromisoformat(row[day]), row[kind]) for row in rows[1:]]
-
-
-def read_rename(file: Path) -> list[tuple[date, str]]:
-    """Return the first day, then the last day of each spell, with the ticker in capitals."""
-    rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
-    return [(date.fromisoformat(day), ticker.upper()) for day, ticker, _ in rows]
-
-
-def _calendar_rows(shared_data: Path) -> Iterable[tuple[str, str, str]]:
-    import pyarrow.csv as pacsv
-
-    kinds = dict.fromkeys(("session", "open", "close"), pa.string())
-    table = pacsv.read_csv(
-        shared_data / "calendar/xnys_sessions.csv.gz", convert_options=pacsv.ConvertOptions(column_types=kinds)
-    )
-    return zip(*(table[name].to_pylist() for name in kinds), strict=True)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _session_dates(calendar: str) -> set[date]:
-    return {date(1970, 1, 1) + timedelta(days=day) for day in get_calendar(calendar).sessions.tolist()}
 
 
 def _monday(day: date) -> date:

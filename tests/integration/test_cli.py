@@ -6,13 +6,16 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+from psycopg import conninfo
+from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from chandlery.audit import Partition
@@ -24,10 +27,15 @@ from chandlery.installation import Installation
 from chandlery.orchestrator import IngestOrder, Listener, RunRecord
 from chandlery.providers.registry import build_provider
 from chandlery.report import write_report
+from chandlery.settings import Settings
+from chandlery.status import describe_server
+from chandlery.store.connect import Database, server_dsn
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 
 Run = Callable[..., Result]
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 class DirectOrchestrator:
@@ -75,12 +83,39 @@ class BrokenOrchestrator(DirectOrchestrator):
         return [RunRecord("7", succeeded=False, error="the disk is full")]
 
 
+@pytest.fixture(scope="module")
+def after_init(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database as ``chandlery init`` leaves it, to copy: setting one up for each test would take long."""
+    name = "template_after_init"
+    parts = conninfo.conninfo_to_dict(server)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHANDLERY_DATABASE_URL", f"postgresql://{parts['user']}@/{name}?host={parts['host']}")
+        patch.setenv("CHANDLERY_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("CHANDLERY_CONFIG", str(CONFIG))
+        assert CliRunner().invoke(app, ["init"], obj=Session(DirectOrchestrator)).exit_code == 0
+    return name
+
+
 @pytest.fixture
 def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in an installation of its own."""
-    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
+    return _runner(database_url, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def ready(server: str, after_init: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The same, after ``chandlery init``."""
+    parts = conninfo.conninfo_to_dict(server)
+    with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE cli TEMPLATE {after_init}")
+        yield _runner(f"postgresql://{parts['user']}@/cli?host={parts['host']}", tmp_path, monkeypatch)
+        admin.execute("DROP DATABASE cli WITH (FORCE)")
+
+
+def _runner(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", url)
     monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CHANDLERY_CONFIG", str(Path(__file__).parents[2] / "config"))
+    monkeypatch.setenv("CHANDLERY_CONFIG", str(CONFIG))
 
     def invoke(*arguments: str, orchestrator: type[DirectOrchestrator] = DirectOrchestrator) -> Result:
         result = CliRunner().invoke(app, list(arguments), obj=Session(orchestrator))
@@ -89,13 +124,6 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
         return result
 
     return invoke
-
-
-@pytest.fixture
-def ready(run: Run) -> Run:
-    """The same, after ``chandlery init``."""
-    assert run("init").exit_code == 0
-    return run
 
 
 def write_days(folder: Path, symbol: str, rows: Sequence[str]) -> Path:
@@ -286,7 +314,7 @@ def test_wrong_use_of_ingest_ends_with_2_and_says_what_is_allowed(ready: Run, ar
     assert "NEW" not in ready("coverage", "--format", "json").stdout
 
 
-def test_a_failed_order_registers_nothing(ready: Run, database: object) -> None:
+def test_a_failed_order_registers_nothing(ready: Run) -> None:
     ready("ingest", "NEW", "--provider", "simulated", "--start", "1985-01-01")
     assert "'NEW' is not known" in ready("query", "NEW").stderr
 
@@ -407,7 +435,7 @@ def test_coverage_of_minutes_counts_slots_and_what_is_outside(ready: Run, tmp_pa
     assert (one["present"], one["expected"], one["sources"]) == (1, 1, ["files"])
 
 
-def test_status_shows_where_things_are_but_no_password(ready: Run, database_url: str) -> None:
+def test_status_shows_where_things_are(ready: Run) -> None:
     ready("ingest", "META")
     text = ready("status").stdout
     assert "postgresql://" in line_of(ready("status"), "server")
@@ -436,3 +464,10 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
     charts = json.loads(page.split('id="charts">')[1].split("</script>")[0])
     assert [chart["name"] for chart in charts] == ["META", "SIM"]
     assert len(charts[0]["close"]) == 196
+
+
+def test_a_password_is_never_shown() -> None:
+    url = "postgresql://ann:s3cret@db.example:5433/bars"
+    settings = Settings(database_url=SecretStr(url))
+    text = describe_server(Installation(settings, Database(server_dsn(settings, "unused"))))
+    assert text == "postgresql://ann@db.example:5433/bars"

@@ -1,0 +1,507 @@
+"""The assets, run in this process as the web UI, the command line and the sensors run them, on a real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from assets.bars import CHECK
+from chandlery import quarantine
+from chandlery.derive import count_stale
+from chandlery.installation import Installation
+from chandlery.timeframe import Timeframe
+from pipelines.instance import open_instance
+from pipelines.orchestrator import DagsterOrchestrator
+from pipelines.partitions import RANGE_END, RANGE_START, range_tags
+from tests.pipeline import (
+    Heard,
+    Workbench,
+    failure_text,
+    install,
+    new_database,
+    open_workbench,
+    requests,
+    simulate,
+    write_file,
+)
+from tests.support import utc
+
+ROOT = Path(__file__).parent.parent.parent
+FOLLOW = "derived_bars_follow"
+
+
+def equity(symbol: str, provider: str = "sample", **more: object) -> dict[str, object]:
+    return {"symbol": symbol, "calendar": "XNYS", "provider": provider, **more}
+
+
+UNIVERSE = [
+    *(equity(symbol) for symbol in ("AAPL", "GOOG", "IBM", "MSFT")),
+    equity("META", listed=date(2012, 5, 18)),
+    equity("SIM", "simulated", timeframes=["1m"]),
+    *(equity(symbol, "files") for symbol in ("BAD", "GOOD", "GONE")),
+]
+
+
+@pytest.fixture(scope="module")
+def installation(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose store is emptied for each test."""
+    folder = tmp_path_factory.mktemp("assets")
+    with pytest.MonkeyPatch.context() as patch, new_database(server) as url:
+        yield install(folder, url, patch, UNIVERSE)
+
+
+@pytest.fixture
+def bench(installation: Installation) -> Iterator[Workbench]:
+    with installation.database.connection() as connection:
+        connection.execute(
+            "TRUNCATE ops.quarantine, ops.coverage, ops.publication, ops.rollup_pending, market.bars_revision, "
+            + ", ".join(f"market.{timeframe.table}" for timeframe in Timeframe)
+        )
+    with open_workbench(installation) as bench:
+        yield bench
+
+
+def follow(bench: Workbench) -> dg.SensorExecutionData:
+    """Let the sensor look."""
+    context = dg.build_sensor_context(
+        instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
+    )
+    with context:
+        return bench.repository.get_sensor_def(FOLLOW).evaluate_tick(context)
+
+
+def corners(request: dg.RunRequest) -> tuple[str | None, str, str]:
+    return request.job_name, request.tags[RANGE_START], request.tags[RANGE_END]
+
+
+def evaluations(instance: dg.DagsterInstance, run_id: str) -> dict[str | None, dg.AssetCheckEvaluation]:
+    """Return what the gate's check said of each partition in a run."""
+    logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
+    assert all(evaluation.check_name == CHECK for evaluation in found)
+    return {evaluation.partition: evaluation for evaluation in found}
+
+
+def rejected(bars: pa.Table, rows: int) -> pa.Table:
+    """Return ``bars`` of which the first rows have a low above everything else."""
+    lows = bars["low"].to_pylist()
+    lows[:rows] = [low * 10 for low in lows[:rows]]
+    return bars.set_column(bars.schema.get_field_index("low"), bars.schema.field("low"), pa.array(lows, pa.float64()))
+
+
+# --- one partition, as the web UI launches it
+
+
+def test_a_partition_is_published_without_any_configuration(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", "AAPL|2011")
+    assert result.success
+    assert bench.materialized("bars_1d") == {"AAPL|2011"}
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 252
+    (event,) = result.asset_materializations_for_node("bars_1d")
+    shown = {name: value.value for name, value in event.metadata.items()}
+    assert (shown["inserted"], shown["revised"], shown["unchanged"], shown["quarantined"]) == (252, 0, 0, 0)
+    assert (shown["source"], shown["dagster/partition_row_count"]) == ("sample:bokeh", 252)
+    assert "data:image/png;base64," in str(shown["candles"])
+    check = evaluations(bench.instance, result.run_id)["AAPL|2011"]
+    assert check.passed
+    assert check.metadata["rows"].value == 252
+
+
+def test_the_same_again_changes_nothing_and_says_so(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2011")
+    before = bench.scalar("SELECT max(known_at) FROM market.bars_1d")
+    (event,) = bench.materialize("bars_1d", "AAPL|2011").asset_materializations_for_node("bars_1d")
+    shown = {name: event.metadata[name].value for name in ("inserted", "revised", "unchanged")}
+    assert shown == {"inserted": 0, "revised": 0, "unchanged": 252}
+    assert bench.scalar("SELECT max(known_at) FROM market.bars_1d") == before
+
+
+def test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine(bench: Workbench) -> None:
+    folder = bench.installation.settings.config.parent
+    write_file(folder, "BAD", Timeframe.D1, rejected(simulate(["BAD"], Timeframe.D1, "2023-01-01", "2024-01-01"), 10))
+    result = bench.materialize("bars_1d", "BAD|2023")
+    assert not result.success
+    assert bench.materialized("bars_1d") == set()
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 0
+    check = evaluations(bench.instance, result.run_id)["BAD|2023"]
+    assert (check.passed, check.blocking, check.partition) == (False, True, "BAD|2023")
+    assert "low_is_lowest" in str(check.metadata["reason"].value)
+    with bench.installation.database.connection() as connection:
+        (entry,) = quarantine.list_entries(connection)
+    assert (entry.symbol, entry.window_key, entry.kind, entry.row_count) == ("BAD", "2023", "batch", 250)
+    assert f"entry {entry.quarantine_id}" in failure_text(result)
+
+
+def test_a_few_bad_rows_are_set_aside_and_the_rest_is_published(bench: Workbench) -> None:
+    folder = bench.installation.settings.config.parent
+    write_file(folder, "BAD", Timeframe.D1, rejected(simulate(["BAD"], Timeframe.D1, "2023-01-01", "2024-01-01"), 2))
+    result = bench.materialize("bars_1d", "BAD|2023")
+    assert result.success
+    (event,) = result.asset_materializations_for_node("bars_1d")
+    assert (event.metadata["inserted"].value, event.metadata["quarantined"].value) == (248, 2)
+    check = evaluations(bench.instance, result.run_id)["BAD|2023"]
+    assert check.passed
+    assert len(check.metadata["rejected"].value) == 2
+
+
+def test_a_symbol_its_provider_does_not_have_fails_and_says_so(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", "GONE|2023")
+    assert not result.success
+    assert bench.materialized("bars_1d") == set()
+    assert "GONE: 2023 was not delivered" in failure_text(result)
+    check = evaluations(bench.instance, result.run_id)["GONE|2023"]
+    assert not check.passed
+    assert "no file for GONE" in str(check.metadata["error"].value)
+
+
+def test_a_window_before_the_listing_is_published_empty(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", "META|2011")
+    assert result.success
+    assert bench.materialized("bars_1d") == {"META|2011"}
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 0
+
+
+def test_a_listed_symbol_without_any_bar_is_rejected(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", "AAPL|2020")  # the sample ends in 2013
+    assert not result.success
+    assert "not_empty" in failure_text(result)
+    assert bench.materialized("bars_1d") == set()
+
+
+def test_the_window_under_way_is_asked_for_until_now(bench: Workbench) -> None:
+    year = f"{datetime.now(UTC):%Y}"
+    result = bench.materialize("bars_1d", f"SIM|{year}")
+    assert result.success
+    assert bench.scalar("SELECT max(ts) < now() AND max(ts) > now() - interval '6 days' FROM market.bars_1d")
+
+
+def test_a_window_of_the_future_is_refused_before_anything_runs(bench: Workbench) -> None:
+    with pytest.raises(dg.DagsterInvalidSubsetError if False else Exception, match="2099"):
+        bench.materialize("bars_1d", "AAPL|2099")
+    assert bench.scalar("SELECT count(*) FROM ops.publication") == 0
+
+
+# --- many partitions
+
+
+def test_a_rectangle_is_one_run(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", tags=range_tags("AAPL", "IBM", "2009", "2010"))
+    assert result.success
+    expected = {f"{symbol}|{year}" for symbol in ("AAPL", "GOOG", "IBM") for year in (2009, 2010)}
+    assert bench.materialized("bars_1d") == expected
+    assert set(evaluations(bench.instance, result.run_id)) == expected
+    assert bench.heard.partitions == 6
+    assert len(bench.instance.get_runs()) == 1
+    pictures = [e.partition for e in result.asset_materializations_for_node("bars_1d") if "candles" in e.metadata]
+    assert pictures == ["AAPL|2010", "GOOG|2010", "IBM|2010"]
+
+
+def test_a_rectangle_takes_the_neighbours_of_a_bad_symbol(bench: Workbench) -> None:
+    folder = bench.installation.settings.config.parent
+    for symbol, spoiled in (("BAD", 10), ("GOOD", 0)):
+        bars = simulate([symbol], Timeframe.D1, "2023-01-01", "2024-01-01")
+        write_file(folder, symbol, Timeframe.D1, rejected(bars, spoiled))
+    result = bench.materialize("bars_1d", tags=range_tags("BAD", "GONE", "2023", "2023"))
+    assert not result.success
+    assert bench.materialized("bars_1d") == {"GOOD|2023"}
+    passed = {partition: found.passed for partition, found in evaluations(bench.instance, result.run_id).items()}
+    assert passed == {"BAD|2023": False, "GOOD|2023": True, "GONE|2023": False}
+    text = failure_text(result)
+    assert "BAD: " in text
+    assert "GONE: " in text
+    assert "GOOD" not in text
+
+
+def test_the_provider_can_be_overridden_for_a_run(bench: Workbench) -> None:
+    assert bench.materialize("bars_1d", "AAPL|2020", config={"provider": "simulated", "options": {"seed": 3}}).success
+    with bench.installation.database.connection() as connection:
+        sources = connection.execute(
+            "SELECT DISTINCT name FROM market.bars_1d JOIN market.source USING (source_id)"
+        ).fetchall()
+    assert sources == [("simulated",)]
+    got = bench.scalar("SELECT close FROM market.bars_1d ORDER BY ts LIMIT 1")
+    assert got == simulate(["AAPL"], Timeframe.D1, "2020-01-01", "2021-01-01", seed=3)["close"][0].as_py()
+
+
+def test_a_range_narrows_what_a_partition_asks_for(bench: Workbench) -> None:
+    narrowed = {"ranges": {"AAPL": ["2011-03-01", "2011-04-01T00:00:00Z"]}}
+    assert bench.materialize("bars_1d", "AAPL|2011", config=narrowed).success
+    with bench.installation.database.connection() as connection:
+        row = connection.execute("SELECT min(ts), max(ts), count(*) FROM market.bars_1d").fetchone()
+    assert row == (utc("2011-03-01"), utc("2011-03-31"), 23)
+
+
+def test_the_limit_of_rejected_rows_can_be_overridden_for_a_run(bench: Workbench) -> None:
+    folder = bench.installation.settings.config.parent
+    write_file(folder, "BAD", Timeframe.D1, rejected(simulate(["BAD"], Timeframe.D1, "2023-01-01", "2024-01-01"), 10))
+    assert bench.materialize("bars_1d", "BAD|2023", config={"max_rejected_share": 0.05}).success
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 240
+
+
+def test_a_provider_nobody_configured_fails_the_run_and_says_which_there_are(bench: Workbench) -> None:
+    result = bench.materialize("bars_1d", "AAPL|2011", config={"provider": "nobody"})
+    assert not result.success
+    assert "'nobody' is not configured" in failure_text(result)
+
+
+# --- derived bars
+
+
+def test_the_sensor_asks_for_what_a_publication_made_stale_and_the_job_clears_it(bench: Workbench) -> None:
+    bench.materialize("bars_1d", tags=range_tags("AAPL", "GOOG", "2009", "2011"))
+    bench.materialize("bars_1d", "MSFT|2010")
+    asked = requests(follow(bench))
+    assert sorted(map(corners, asked)) == [
+        ("derive_from_1d", "AAPL|2009", "GOOG|2011"),
+        ("derive_from_1d", "MSFT|2010", "MSFT|2010"),
+    ]
+    for request in asked:
+        assert bench.run(request).success
+    with bench.installation.database.connection() as connection:
+        assert count_stale(connection) == {}
+    expected = {f"{s}|{y}" for s in ("AAPL", "GOOG") for y in (2009, 2010, 2011)} | {"MSFT|2010"}
+    assert bench.materialized("bars_1w") == bench.materialized("bars_1mo") == expected
+    assert bench.scalar("SELECT count(*) FROM market.bars_1mo") == 12 * 7
+    tick = follow(bench)
+    assert (requests(tick), tick.skip_message) == ([], "nothing is stale, or it is being derived")
+
+
+def test_with_nothing_stored_the_sensor_skips(bench: Workbench) -> None:
+    tick = follow(bench)
+    assert (requests(tick), tick.skip_message) == ([], "nothing is stale, or it is being derived")
+
+
+def test_the_same_staleness_is_asked_for_under_the_same_key(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2010")
+    first, second = requests(follow(bench)), requests(follow(bench))
+    assert [request.run_key for request in first] == [request.run_key for request in second]
+    bench.materialize("bars_1d", "AAPL|2011")
+    assert requests(follow(bench))[0].run_key != first[0].run_key
+
+
+def test_while_a_run_derives_the_sensor_waits(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2010")
+    running = bench.instance.create_run_for_job(bench.defs.resolve_job_def("derive_from_1d"))
+    bench.instance.report_run_canceling  # noqa: B018
+    assert requests(follow(bench)) == []
+    bench.instance.delete_run(running.run_id)
+    assert len(requests(follow(bench))) == 1
+
+
+def test_a_correction_of_an_old_month_leads_to_a_run_on_exactly_that_window(bench: Workbench) -> None:
+    folder = bench.installation.settings.config.parent
+    good = simulate(["GOOD"], Timeframe.M1, "2023-01-01", "2023-04-01")
+    write_file(folder, "GOOD", Timeframe.M1, good)
+    assert bench.materialize("bars_1m", tags=range_tags("GOOD", "GOOD", "2023-01", "2023-03")).success
+    (request,) = requests(follow(bench))
+    assert bench.run(request).success
+    before = bench.scalar("SELECT count(*) FROM market.bars_revision")
+
+    volumes = good["volume"].to_pylist()
+    at = good["ts"].to_pylist().index(utc("2023-02-03 15:00"))
+    volumes[at] += 1000
+    position = good.schema.get_field_index("volume")
+    corrected = good.set_column(position, good.schema.field("volume"), pa.array(volumes, pa.float64()))
+    write_file(folder, "GOOD", Timeframe.M1, corrected)
+    result = bench.materialize("bars_1m", tags=range_tags("GOOD", "GOOD", "2023-01", "2023-03"))
+    revised = {e.partition: e.metadata["revised"].value for e in result.asset_materializations_for_node("bars_1m")}
+    assert revised == {"GOOD|2023-01": 0, "GOOD|2023-02": 1, "GOOD|2023-03": 0}
+
+    (request,) = requests(follow(bench))
+    assert corners(request) == ("derive_from_1m", "GOOD|2023-02", "GOOD|2023-02")
+    result = bench.run(request)
+    for timeframe in ("5m", "15m", "30m", "1h", "4h"):
+        (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(f"bars_{timeframe}")]
+        shown = event.materialization.metadata
+        assert (event.partition, shown["inserted"].value, shown["revised"].value) == ("GOOD|2023-02", 0, 1)
+    assert bench.scalar("SELECT count(*) FROM market.bars_revision") == before + 6
+    assert requests(follow(bench)) == []
+
+
+def test_a_run_over_derived_bars_with_nothing_stale_changes_nothing(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2010")
+    (request,) = requests(follow(bench))
+    bench.run(request)
+    published = bench.scalar("SELECT count(*) FROM ops.publication")
+    assert bench.run(request).success
+    assert bench.scalar("SELECT count(*) FROM ops.publication") == published
+
+
+# --- instruments and coverage
+
+
+def test_instruments_follow_the_configuration(bench: Workbench) -> None:
+    bench.instance.delete_dynamic_partition("symbol", "META")
+    result = bench.materialize("instruments")
+    assert result.success
+    (event,) = result.asset_materializations_for_node("instruments")
+    assert event.metadata["instruments"].value == len(UNIVERSE)
+    assert event.metadata["added"].value == "-"
+    known = bench.instance.get_dynamic_partitions("symbol")
+    assert sorted(known) == sorted(str(instrument["symbol"]) for instrument in UNIVERSE)
+    assert known[-1] == "META"  # those there keep their place
+
+
+@pytest.mark.parametrize("asset", ["coverage_1m", "coverage_1d"])
+def test_coverage_can_be_materialized_empty_and_full(bench: Workbench, asset: str) -> None:
+    assert bench.materialize(asset).success
+    bench.materialize("bars_1d", "AAPL|2011")
+    bench.materialize("bars_1m", "SIM|2023-01")
+    assert bench.materialize(asset).success
+
+
+def test_automation_asks_for_coverage_after_bars_and_only_then(bench: Workbench) -> None:
+    def asked(cursor: object = None) -> tuple[set[str], object]:
+        result = dg.evaluate_automation_conditions(
+            defs=bench.defs, instance=bench.instance, cursor=cursor, evaluation_time=None
+        )
+        return {
+            key for key in ("coverage_1d", "coverage_1m") if result.get_num_requested(dg.AssetKey(key))
+        }, result.cursor
+
+    bench.materialize("coverage_1d")
+    bench.materialize("coverage_1m")
+    _, cursor = asked()
+    again, cursor = asked(cursor)
+    assert again == set()
+    bench.materialize("bars_1d", "AAPL|2011")
+    after, cursor = asked(cursor)
+    assert after == {"coverage_1d"}
+    again, cursor = asked(cursor)
+    assert again == set()
+
+
+# --- through the orchestrator
+
+
+@pytest.fixture
+def many(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    """An installation of 200 symbols in files, of which three are spoiled and one is absent."""
+    symbols = [f"S{number:03d}" for number in range(200)]
+    installation = install(tmp_path, database_url, monkeypatch, [equity(symbol, "files") for symbol in symbols])
+    bars = simulate(symbols, Timeframe.D1, "2023-01-01", "2024-01-01")
+    for index, symbol in enumerate(symbols):
+        if symbol != "S150":
+            mine = bars.slice(index * 250, 250)
+            assert mine["symbol"].unique().to_pylist() == [symbol]
+            write_file(tmp_path, symbol, Timeframe.D1, rejected(mine, 25 if symbol in SPOILED else 0))
+    yield installation
+    installation.database.close()
+
+
+SPOILED = {"S007", "S080", "S199"}
+
+
+def test_200_symbols_of_which_four_fail_publish_the_other_196(many: Installation) -> None:
+    with open_instance(many.settings) as instance:
+        bench = Workbench(many, instance)
+        symbols = [instrument["symbol"] for instrument in ({"symbol": f"S{n:03d}"} for n in range(200))]
+        order = bench.order("1d", symbols, "2023-01-01", "2024-01-01")
+        heard = Heard()
+        records = DagsterOrchestrator(many).ingest(order, heard)
+
+        good = {f"{symbol}|2023" for symbol in symbols} - {f"{symbol}|2023" for symbol in SPOILED | {"S150"}}
+        assert len(good) == 196
+        assert bench.materialized("bars_1d") == good
+        assert bench.scalar("SELECT count(DISTINCT instrument_id) FROM market.bars_1d") == 196
+        assert (heard.partitions, heard.total("inserted")) == (200, 196 * 250)
+
+        first, *derived = records
+        assert not first.succeeded
+        assert instance.get_run_by_id(first.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+        assert first.error is not None
+        assert {line.split(":")[0] for line in first.error.splitlines()[1:]} == SPOILED | {"S150"}
+        found = evaluations(instance, first.run_id)
+        assert {partition for partition, check in found.items() if check.passed} == good
+        for symbol in SPOILED:
+            check = found[f"{symbol}|2023"]
+            assert not check.passed
+            rows = check.metadata["rejected"].value
+            assert {record.data["symbol"] for record in rows} == {symbol}  # type: ignore[union-attr]
+            assert "low_is_lowest" in str(rows[0].data["reasons"])  # type: ignore[index]
+        assert "no file for S150" in str(found["S150|2023"].metadata["error"].value)
+
+        assert all(record.succeeded for record in derived)
+        assert bench.materialized("bars_1mo") == good
+        assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0
+
+        again = Heard()
+        records = DagsterOrchestrator(many).ingest(order, again)
+        assert [record.succeeded for record in records] == [False]
+        assert [again.total(name) for name in ("inserted", "revised", "unchanged")] == [0, 0, 196 * 250]
+        assert again.steps == []
+        with many.database.connection() as connection:
+            assert {entry.symbol for entry in quarantine.list_entries(connection)} == SPOILED
+            assert len(quarantine.list_entries(connection)) == 3
+        assert bench.materialized("bars_1d") == good
+
+
+def test_the_orchestrator_leaves_nothing_stale_and_the_second_time_nothing_to_do(bench: Workbench) -> None:
+    orchestrator = DagsterOrchestrator(bench.installation)
+    orchestrator.prepare()
+    order = bench.order("1d", ["AAPL", "MSFT"], "2011-01-01", "2012-03-01")
+    first, second = Heard(), Heard()
+    records = orchestrator.ingest(order, first)
+    assert [record.succeeded for record in records] == [True] * 4  # AAPL and MSFT are no neighbours: two and two
+    assert first.total("inserted") == 2 * (252 + 40)
+    assert {step.timeframe for step in first.steps} == {Timeframe.W1, Timeframe.MO1}
+    assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0
+    records = orchestrator.ingest(order, second)
+    assert [record.succeeded for record in records] == [True, True]
+    assert (second.total("inserted"), second.total("unchanged"), second.steps) == (0, 2 * (252 + 40), [])
+    with open_instance(bench.installation.settings) as instance:
+        runs = {run.run_id for run in instance.get_runs()}
+    assert {record.run_id for record in records} <= runs
+
+
+def test_an_error_that_stops_a_run_is_told_in_its_record(bench: Workbench) -> None:
+    order = bench.order("1d", ["AAPL"], "2011-01-01", "2012-01-01", provider="nobody")
+    (record,) = DagsterOrchestrator(bench.installation).ingest(order, Heard())
+    assert not record.succeeded
+    assert record.error is not None
+    assert "'nobody' is not configured" in record.error
+
+
+KILLED = """
+import sys
+from chandlery.installation import Installation
+from pipelines.orchestrator import DagsterOrchestrator
+from tests.pipeline import Heard, Workbench
+installation = Installation.open()
+bench = Workbench(installation, None)
+DagsterOrchestrator(installation).ingest(bench.order("1m", ["SIM"], "2022-01-01", "2025-01-01"), Heard())
+"""
+
+
+def test_a_run_that_is_killed_keeps_its_finished_batches_and_the_next_completes(bench: Workbench) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, env=os.environ, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not bench.scalar("SELECT count(*) FROM ops.publication"):
+            assert process.poll() is None, "it ended before it published anything"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    kept = bench.scalar("SELECT count(*) FROM market.bars_1m")
+    whole = simulate(["SIM"], Timeframe.M1, "2022-01-01", "2025-01-01").num_rows
+    assert 0 < kept < whole
+    heard = Heard()
+    order = bench.order("1m", ["SIM"], "2022-01-01", "2025-01-01")
+    records = DagsterOrchestrator(bench.installation).ingest(order, heard)
+    assert all(record.succeeded for record in records)
+    assert (heard.total("unchanged"), heard.total("inserted")) == (kept, whole - kept)
+    assert bench.scalar("SELECT count(*) FROM market.bars_1m") == whole
+    assert bench.scalar("SELECT sum(volume) FROM market.bars_1m") == bench.scalar("SELECT sum(volume) FROM market.bars_4h")
+    assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0
