@@ -26,7 +26,9 @@ _RESULTS = Path(__file__).parent / "results"
 
 def main(
     only: Annotated[list[str] | None, typer.Option(help=f"One of {' '.join(_NAMES)}; may be repeated.")] = None,
-    rows: Annotated[int, typer.Option(min=1000, help="About how many minute bars the larger benchmarks use.")] = 500_000,
+    rows: Annotated[
+        int, typer.Option(min=1000, help="About how many minute bars the larger benchmarks use.")
+    ] = 500_000,
     repeat: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
 ) -> None:
     """Measure on a PostgreSQL of its own and on invented bars. Only ratios within one run mean anything."""

@@ -119,10 +119,14 @@ class Section:
 
     def show(self) -> None:
         """Print everything as tables."""
-        table = Table("what", "median", "min..max", "rate", "", title=self.title, title_justify="left", title_style="bold")
+        table = Table(
+            "what", "median", "min..max", "rate", "", title=self.title, title_justify="left", title_style="bold"
+        )
         for m in self.measures:
             rate = f"{median(m.rates):,.0f} {m.unit}/s" if m.unit else ""
-            table.add_row(m.name, _time(median(m.seconds)), f"{_time(min(m.seconds))}..{_time(max(m.seconds))}", rate, m.note)
+            table.add_row(
+                m.name, _time(median(m.seconds)), f"{_time(min(m.seconds))}..{_time(max(m.seconds))}", rate, m.note
+            )
         console.print(table)
         if self.comparisons:
             table = Table("ratio of rates", "against", "median", "min..max", "aim", "")

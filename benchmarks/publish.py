@@ -75,7 +75,9 @@ def _batches(database: Database, table: pa.Table, repeat: int) -> Section:
                 "raw COPY, same table": lambda: alone(lambda: _raw_copy(connection, "market.bars_1m", wire)),
                 "first publish": lambda: alone(lambda: _put(database, connection, table, table.num_rows, 0)),
                 "publish again, identical": again,
-                "publish again, 1 % revised": lambda: stopwatch(lambda: _put(database, connection, revised, 0, changed)),
+                "publish again, 1 % revised": lambda: stopwatch(
+                    lambda: _put(database, connection, revised, 0, changed)
+                ),
                 "execute_values upsert": lambda: alone(lambda: _execute_values(database, frame[:_SAMPLE_UPSERT])),
                 "DataFrame.to_sql": lambda: alone(lambda: _to_sql(database, frame[:_SAMPLE_TO_SQL])),
             },
@@ -84,7 +86,10 @@ def _batches(database: Database, table: pa.Table, repeat: int) -> Section:
         reset(connection)
     if any(rewritten):
         raise AssertionError("publishing identical bars again rewrote rows")
-    counts = {"execute_values upsert": min(_SAMPLE_UPSERT, len(frame)), "DataFrame.to_sql": min(_SAMPLE_TO_SQL, len(frame))}
+    counts = {
+        "execute_values upsert": min(_SAMPLE_UPSERT, len(frame)),
+        "DataFrame.to_sql": min(_SAMPLE_TO_SQL, len(frame)),
+    }
     of = {
         name: Measure(name, taken, counts.get(name, len(frame)), "rows", _note(counts.get(name)))
         for name, taken in seconds.items()
@@ -178,7 +183,9 @@ class _Live:
     def _publish(self, table: pa.Table, *, inserted: int | None = None, revised: int = 0) -> None:
         report = publish(self._connection, self._database.edition, Timeframe.M1, table)
         if inserted is not None and (report.inserted, report.revised) != (inserted, revised):
-            raise AssertionError(f"inserted {report.inserted} and revised {report.revised}, not {inserted} and {revised}")
+            raise AssertionError(
+                f"inserted {report.inserted} and revised {report.revised}, not {inserted} and {revised}"
+            )
 
     def _upsert(self, table: pa.Table, ids: dict[str, int]) -> None:
         now = datetime.now(UTC)
@@ -187,7 +194,9 @@ class _Live:
             execute_values(cursor, _UPSERT, rows)
 
 
-def _put(database: Database, connection: psycopg.Connection, table: pa.Table, inserted: int, revised: int) -> PublishReport:
+def _put(
+    database: Database, connection: psycopg.Connection, table: pa.Table, inserted: int, revised: int
+) -> PublishReport:
     report = publish(connection, database.edition, Timeframe.M1, table)
     if (report.inserted, report.revised) != (inserted, revised):
         raise AssertionError(f"inserted {report.inserted} and revised {report.revised}, not {inserted} and {revised}")
@@ -234,7 +243,11 @@ def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:  # noqa: ANN
 
 
 def _numpy(series: Any) -> Column:  # noqa: ANN401 - pandas
-    values = series.to_numpy() if series.dtype.kind != "M" else series.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    values = (
+        series.to_numpy()
+        if series.dtype.kind != "M"
+        else series.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    )
     return Column(values)
 
 

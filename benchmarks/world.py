@@ -66,7 +66,9 @@ class World:
         database = Database(dsn)
         with database.connection() as connection:
             migrate(connection)
-            sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in symbols])
+            sync_instruments(
+                connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in symbols]
+            )
         yield database
         database.close()
         with psycopg.connect(conninfo.make_conninfo(self._dsn, dbname="postgres"), autocommit=True) as admin:
@@ -117,7 +119,9 @@ def revise(table: pa.Table, share: float, *, by: float = 0.01) -> pa.Table:
     changed = np.zeros(table.num_rows, np.bool_)
     changed[:: max(round(1 / share), 1)] = True
     volume = np.where(changed, table["volume"].to_numpy() + 1, table["volume"].to_numpy())
-    close = np.where(changed, np.minimum(table["close"].to_numpy() + by, table["high"].to_numpy()), table["close"].to_numpy())
+    close = np.where(
+        changed, np.minimum(table["close"].to_numpy() + by, table["high"].to_numpy()), table["close"].to_numpy()
+    )
     for name, values in (("volume", volume), ("close", close)):
         table = table.set_column(table.column_names.index(name), name, pa.array(values))
     return table

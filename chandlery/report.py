@@ -140,15 +140,15 @@ def _provenance(series: Sequence[_Series]) -> str:
     parts = []
     if sample:
         parts.append(
-            f'<p><span class="tag real">real</span> {_list(sample)}: daily bars as they traded, a public-domain sample that'
-            " comes with the package <code>bokeh_sampledata</code>.</p>"
+            f'<p><span class="tag real">real</span> {_list(sample)}: daily bars as they traded, a public-domain sample'
+            " that comes with the package <code>bokeh_sampledata</code>.</p>"
         )
     if others:
         parts.append(f'<p><span class="tag real">yours</span> {_list(others)}: from the sources named below.</p>')
     if simulated:
         parts.append(
-            f'<p><span class="tag made">simulated</span> {_list(simulated)}: invented by a random generator so that there'
-            " are minutes to look at. Nothing of it ever happened.</p>"
+            f'<p><span class="tag made">simulated</span> {_list(simulated)}: invented by a random generator so that'
+            " there are minutes to look at. Nothing of it ever happened.</p>"
         )
     return f'<div class="note">{"".join(parts)}</div>' if parts else ""
 
@@ -170,7 +170,7 @@ def _stored(series: Sequence[_Series], summaries: Sequence[Summary]) -> str:
                 f"{one.rows:,}",
                 f"{one.first_ts:%Y-%m-%d}<small>{one.last_ts:%Y-%m-%d}</small>",
                 f"{one.present or 0:,}<small>of {one.expected or 0:,}</small>",
-                escape("\n".join(derived[one.symbol, one.timeframe])).replace("\n", " · "),
+                " · ".join(escape(text).replace(" ", "&nbsp;") for text in derived[one.symbol, one.timeframe]),
             ]
         )
     names = ["instrument", "source", "timeframe", "bars", "first, last", "sessions", "rolled up into"]
@@ -277,7 +277,8 @@ def _heat_map(table: pa.Table) -> str:
     marks = [place for place in range(count) if count < 36 or str(first + place).endswith("-01")]
     for place in marks[:: every if count < 36 else max(1, -(-len(marks) // 14))]:
         text = str(first + place) if count < 36 else str(first + place)[:4]
-        parts.append(f'<text x="{margin + cell * place:.1f}" y="{height - 6}">{text}</text>')
+        if margin + cell * place < width - 30:  # a later one would be cut off
+            parts.append(f'<text x="{margin + cell * place:.1f}" y="{height - 6}">{text}</text>')
     return "".join([*parts, "</svg>"])
 
 

@@ -61,6 +61,7 @@ th:last-child, td:last-child { padding-right: 0; } td.l:last-child { white-space
 .real { color: var(--accent); } .made { color: var(--warm); }
 td small { display: block; color: var(--soft); font-size: 12.5px; line-height: 1.35; }
 .chart { height: 430px; margin: 4px 0 8px; }
+.rangeslider-slidebox { fill-opacity: 0 !important; }
 .rangeslider-mask-min, .rangeslider-mask-max { fill: var(--paper) !important; fill-opacity: .72 !important; }
 .note {
   background: var(--raised); border: 1px solid var(--rule); border-radius: 8px; padding: 18px 22px; margin: 32px 0 0;

@@ -15,7 +15,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from chandlery.api import DataAPI
-from chandlery.cli.ingest import FAILED, judge
+from chandlery.cli.ingest import DONE, FAILED, judge
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import Tally, show_progress
 from chandlery.coverage import Summary, summarize
@@ -58,10 +58,22 @@ def _run(make_orchestrator: Callable[[Installation], Orchestrator] | None) -> in
     progress = err()
     progress.print("Setting up the database and the orchestrator ...", style="dim")
     installation, _ = Installation.create()
-    orchestrator = (make_orchestrator or _dagster)(installation)
+    try:
+        return _show_off(installation, make_orchestrator or _dagster, progress, begun)
+    finally:
+        installation.database.close()
+
+
+def _show_off(
+    installation: Installation,
+    make_orchestrator: Callable[[Installation], Orchestrator],
+    progress: Console,
+    begun: float,
+) -> int:
+    orchestrator = make_orchestrator(installation)
     orchestrator.prepare()
     tally, code = _load(installation, orchestrator, progress)
-    if code != 0:
+    if code != DONE:
         return code
     answer = _ask(installation)
     symbols = installation.universe.preset("demo")
@@ -77,7 +89,7 @@ def _run(make_orchestrator: Callable[[Installation], Orchestrator] | None) -> in
     say(f"Report      {report}")
     say(f"Total time  {time.monotonic() - begun:.1f} s")
     say(_NEXT.format(query=_QUERY).rstrip())
-    return 0
+    return DONE
 
 
 def _dagster(installation: Installation) -> Orchestrator:
@@ -91,14 +103,14 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     universe = installation.universe
     days = Wish(Timeframe.D1, universe.preset("demo-daily"))
     minutes = Wish(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
-    tally, worst = Tally(), 0
+    tally, codes = Tally(), [DONE]
     for what, plan in _plans(installation, {"real days": days, "simulated minutes": minutes}):
         progress.print(f"Ingesting {what} of {len(plan.order.ranges)} instruments ...", style="dim")
         with show_progress(progress) as listener:
             records = orchestrator.ingest(plan.order, listener)
-        worst = worst or judge(listener.tally, records)
+        codes.append(judge(listener.tally, records))
         tally.add(listener.tally)
-    return tally, worst
+    return tally, FAILED if FAILED in codes else max(codes)
 
 
 def _plans(installation: Installation, wishes: dict[str, Wish]) -> list[tuple[str, Plan]]:

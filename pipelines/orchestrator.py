@@ -5,6 +5,7 @@ Not here: what a run does (``assets``), and runs that the daemon launches (``sch
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -113,5 +114,9 @@ def _error(result: dg.ExecuteInProcessResult) -> str:
             data = event.step_failure_data
             if data.user_failure_data is not None:
                 return str(data.user_failure_data.description)
-            return str(data.error.message if data.error else event.message)
+            error = data.error
+            while error is not None and error.cause is not None:  # Dagster wraps what the step raised
+                error = error.cause
+            text = error.message.strip() if error else str(event.message)
+            return re.sub(r"^chandlery\.errors\.\w+: ", "", text)
     return "the run failed before its first step"

@@ -6,7 +6,7 @@ Not here: fixtures (``conftest``), and bars written by hand (``support``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -52,6 +52,11 @@ class Heard:
 
     def derived(self, derived: Derived) -> None:
         self.steps.append(derived)
+
+    def forget(self) -> None:
+        self.partitions = 0
+        self.outcomes.clear()
+        self.steps.clear()
 
     def total(self, name: str) -> int:
         """Return the sum of an attribute of all outcomes."""
@@ -103,6 +108,11 @@ class Workbench:
         assert request.job_name is not None
         job = self.defs.resolve_job_def(request.job_name)
         return job.execute_in_process(instance=self.instance, tags=dict(request.tags), raise_on_error=False)
+
+    def register(self) -> None:
+        """Make the registered instruments partitions."""
+        with self.installation.database.connection() as connection:
+            register_symbols(self.instance, [instrument.symbol for instrument in list_instruments(connection)])
 
     def materialized(self, asset: str) -> set[str]:
         return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
@@ -162,12 +172,12 @@ def new_database(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def open_workbench(installation: Installation) -> Iterator[Workbench]:
-    """Open a workbench whose Dagster keeps its records in a temporary folder."""
-    with dg.instance_for_test() as instance:
-        with installation.database.connection() as connection:
-            register_symbols(instance, [instrument.symbol for instrument in list_instruments(connection)])
-        yield Workbench(installation, instance)
+def open_workbench(installation: Installation, instance: dg.DagsterInstance | None = None) -> Iterator[Workbench]:
+    """Open a workbench; Dagster keeps its records in a temporary folder, unless ``instance`` is given."""
+    with nullcontext(instance) if instance else dg.instance_for_test() as opened:
+        bench = Workbench(installation, opened)
+        bench.register()
+        yield bench
     installation.database.close()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
+from chandlery.store.arrays import array_text
 from chandlery.timeframe import Timeframe
 
 Days = npt.NDArray[np.datetime64]
@@ -32,7 +33,7 @@ def note_stale(
         "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
         " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
         " ON CONFLICT (timeframe, instrument_id, day) DO UPDATE SET noted_at = excluded.noted_at",
-        (base.value, now, (keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist()),
+        (base.value, now, array_text(keys >> 32), array_text(keys & 0xFFFFFFFF)),
     )
 
 

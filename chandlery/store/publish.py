@@ -20,6 +20,7 @@ from psycopg import sql
 
 from chandlery.errors import StoreError, UnknownSymbolError, UsageError
 from chandlery.schema import PRICES, VALUES, conform
+from chandlery.store.arrays import array_text
 from chandlery.store.copy import Column, encode
 from chandlery.store.editions.base import Edition
 from chandlery.store.locks import lock_instruments
@@ -127,7 +128,9 @@ def publish(
         changes = _write(connection, timeframe, rows, known_at)
         report = _report(changes, len(batch), known_at, ids)
         if len(changes):
-            record_sessions(connection, timeframe, changes.instrument_id[~changes.revised], changes.ts[~changes.revised])
+            record_sessions(
+                connection, timeframe, changes.instrument_id[~changes.revised], changes.ts[~changes.revised]
+            )
             note_stale(connection, timeframe, changes.instrument_id, changes.ts, known_at)
             _log(connection, timeframe, rows, report, origin)
     return report
@@ -186,7 +189,9 @@ class _Rows:
             ids, ts = _key(columns)
             same = (ids[1:] == ids[:-1]) & (ts[1:] == ts[:-1])
             if same.any():
-                raise UsageError(f"{int(same.sum())} bars occur twice, the first at {ts[1:][same][0]}Z; keys are unique")
+                raise UsageError(
+                    f"{int(same.sum())} bars occur twice, the first at {ts[1:][same][0]}Z; keys are unique"
+                )
         return cls(columns)
 
     def __len__(self) -> int:
@@ -214,8 +219,13 @@ class _Rows:
 
 def _write(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, known_at: datetime) -> Changes:
     """Copy rows of instruments whose range is empty straight in; compare the others with what is there."""
+    if len(rows) <= _FEW_ROWS:
+        return _merge_few(connection, timeframe, rows, known_at)
     occupied = np.isin(rows.ids, _occupied(connection, timeframe, rows))
-    fresh, known = rows.where(~occupied) if not occupied.all() else None, rows.where(occupied) if occupied.any() else None
+    fresh, known = (
+        rows.where(~occupied) if not occupied.all() else None,
+        rows.where(occupied) if occupied.any() else None,
+    )
     changes = Changes.none()
     if known is not None:
         changes = _merge(connection, timeframe, known, known_at)
@@ -238,41 +248,52 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows)
         query("occupied_instruments").format(
             bars=sql.Identifier("market", timeframe.table), first=sql.Literal(rows.first), last=sql.Literal(rows.last)
         ),
-        (
-            rows.ids[starts].tolist(),
-            [_moment(ts) for ts in rows.ts[starts]],
-            [_moment(ts) for ts in rows.ts[ends]],
-        ),
+        (array_text(rows.ids[starts]), array_text(rows.ts[starts]), array_text(rows.ts[ends])),
     )
     return [row[0] for row in found]
 
 
+def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, known_at: datetime) -> Changes:
+    """Compare rows that travel as arrays. The statement is always the same, so that it is parsed but once."""
+    arrays = sql.SQL(", ").join(
+        sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in _INCOMING.items()
+    )
+    names = sql.SQL(", ").join(map(sql.Identifier, _INCOMING))
+    merge = query("merge_bars").format(
+        bars=sql.Identifier("market", timeframe.table),
+        incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
+        timeframe=sql.Placeholder("timeframe"),
+        known_at=sql.SQL("%(known_at)s::timestamptz"),
+        first=sql.Placeholder("first"),
+        last=sql.Placeholder("last"),
+    )
+    values = {name: array_text(column.values, column.valid) for name, column in rows.columns.items()}
+    values |= {"timeframe": timeframe.value, "known_at": known_at, "first": rows.first, "last": rows.last}
+    found = connection.execute(merge, values, binary=True).fetchall()
+    ids, ts, revised = zip(*found, strict=True) if found else ((), (), ())
+    return Changes(
+        np.array(ids, np.int32),
+        np.array([moment.replace(tzinfo=None) for moment in ts], "datetime64[us]"),
+        np.array(revised, np.bool_),
+    )
+
+
 def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, known_at: datetime) -> Changes:
-    parts = {
-        "bars": sql.Identifier("market", timeframe.table),
-        "timeframe": sql.Literal(timeframe.value),
-        "known_at": sql.SQL("{}::timestamptz").format(sql.Literal(known_at)),
-        "first": sql.Literal(rows.first),
-        "last": sql.Literal(rows.last),
-    }
-    if len(rows) <= _FEW_ROWS:
-        arrays = sql.SQL(", ").join(sql.SQL(f"%s::{kind}[]") for kind in _INCOMING.values())
-        names = sql.SQL(", ").join(map(sql.Identifier, _INCOMING))
-        incoming = sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names)
-        merge = query("merge_bars").format(incoming=incoming, **parts)
-        found = connection.execute(merge, [_values(column) for column in rows.columns.values()], binary=True).fetchall()
-        ids, ts, revised = zip(*found, strict=True) if found else ((), (), ())
-        return Changes(
-            np.array(ids, np.int32),
-            np.array([moment.replace(tzinfo=None) for moment in ts], "datetime64[us]"),
-            np.array(revised, np.bool_),
-        )
-    staged = sql.SQL(", ").join(sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in _INCOMING.items())
+    staged = sql.SQL(", ").join(
+        sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in _INCOMING.items()
+    )
     connection.execute(sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP").format(staged))
     _copy(connection, sql.Identifier("incoming"), rows.columns)
     # Both sides come sorted by the key: the planner, which knows nothing of a new table, would rather hash them.
     connection.execute("SET LOCAL enable_hashjoin = off")
-    merge = query("merge_bars").format(incoming=sql.SQL("incoming"), **parts)
+    merge = query("merge_bars").format(
+        bars=sql.Identifier("market", timeframe.table),
+        incoming=sql.SQL("incoming"),
+        timeframe=sql.Literal(timeframe.value),
+        known_at=sql.SQL("{}::timestamptz").format(sql.Literal(known_at)),
+        first=sql.Literal(rows.first),
+        last=sql.Literal(rows.last),
+    )
     changes = _read_changes(connection, merge)
     connection.execute("SET LOCAL enable_hashjoin = on")
     connection.execute("DROP TABLE incoming")
@@ -281,8 +302,13 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, kn
 
 def _read_changes(connection: psycopg.Connection, merge: sql.Composed) -> Changes:
     """Run ``merge`` and decode the (int4, timestamptz, bool) rows it returns, of 31 bytes each on the wire."""
-    wire = np.dtype([("_", ">i2"), ("_0", ">i4"), ("id", ">i4"), ("_1", ">i4"), ("ts", ">i8"), ("_2", ">i4"), ("r", "u1")])
-    with connection.cursor() as cursor, cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(merge)) as out:
+    wire = np.dtype(
+        [("_", ">i2"), ("_0", ">i4"), ("id", ">i4"), ("_1", ">i4"), ("ts", ">i8"), ("_2", ">i4"), ("r", "u1")]
+    )
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(merge)) as out,
+    ):
         stream = b"".join(bytes(block) for block in out)
     rows = np.frombuffer(stream, wire, offset=19, count=(len(stream) - 21) // wire.itemsize)
     ts = rows["ts"].astype(np.int64).view("timedelta64[us]") + np.datetime64("2000-01-01", "us")
@@ -311,9 +337,7 @@ def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, i
     )
 
 
-def _log(
-    connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, report: PublishReport, origin: str
-) -> None:
+def _log(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, report: PublishReport, origin: str) -> None:
     connection.execute(
         "INSERT INTO ops.publication"
         " (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin)"
@@ -380,15 +404,6 @@ def _pick(columns: dict[str, Column], index: npt.NDArray[np.intp]) -> dict[str, 
         name: Column(column.values[index], None if column.valid is None else column.valid[index])
         for name, column in columns.items()
     }
-
-
-def _values(column: Column) -> list[object]:
-    if column.values.dtype.kind == "M":
-        return [_moment(ts) for ts in column.values]
-    values: list[object] = column.values.tolist()
-    if column.valid is None:
-        return values
-    return [value if valid else None for value, valid in zip(values, column.valid, strict=True)]
 
 
 def _moment(ts: np.datetime64) -> datetime:

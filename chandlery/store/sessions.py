@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from chandlery.calendars import get_calendar
+from chandlery.calendars import Calendar, Int64s, get_calendar
+from chandlery.store.arrays import array_text
 from chandlery.timeframe import Timeframe
 
 
@@ -26,38 +27,37 @@ def record_sessions(
     """
     if timeframe is not Timeframe.M1 or not len(ts):
         return
-    rows = connection.execute(
-        "SELECT instrument_id, calendar FROM market.instrument WHERE instrument_id = ANY(%s)",
-        (np.unique(instrument_id).tolist(),),
+    ids, micros = _sorted(instrument_id, ts.astype(np.int64))
+    calendars = connection.execute(
+        "SELECT calendar, array_agg(instrument_id) FROM market.instrument WHERE instrument_id = ANY(%s::int4[])"
+        " GROUP BY calendar",
+        (array_text(np.unique(ids)),),
     ).fetchall()
-    order = np.argsort(instrument_id, kind="stable")
-    ids, micros = instrument_id[order], ts[order].astype(np.int64)
-    columns: list[list[object]] = [[], [], [], [], [], []]
-    for one, name in rows:
-        first, last = np.searchsorted(ids, [one, one + 1])
-        for row in _count(name, np.sort(micros[first:last])):
-            for column, value in zip(columns, (one, *row), strict=True):
-                column.append(value)
-    connection.execute(_ADD, [timeframe.value, *columns])
+    for name, members in calendars:
+        mine = slice(None) if len(calendars) == 1 else np.isin(ids, members)
+        counts = _count(get_calendar(name), ids[mine], micros[mine])
+        connection.execute(_ADD, [timeframe.value, *map(array_text, counts)])
 
 
-def _count(calendar_name: str, ts: npt.NDArray[np.int64]) -> list[tuple[int, int, int, int, int]]:
-    """Return (session, present, outside, first, last) for each session that ``ts`` (sorted, µs) touches."""
-    calendar = get_calendar(calendar_name)
+def _sorted(ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.int32], Int64s]:
+    later = (ids[1:] > ids[:-1]) | ((ids[1:] == ids[:-1]) & (ts[1:] > ts[:-1]))
+    if later.all():
+        return ids, ts
+    order = np.lexsort((ts, ids))
+    return ids[order], ts[order]
+
+
+def _count(calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.generic], ...]:
+    """Return what there is of each session of each instrument, of bars sorted by instrument and time (µs).
+
+    Returns:
+        Parallel arrays: instrument id, session, bars inside, bars outside, first bar, last bar.
+    """
     session, inside = calendar.session_of(ts)
-    starts = np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+    starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
     ends = np.r_[starts[1:], len(ts)]
     present = np.add.reduceat(inside.astype(np.int64), starts)
-    return list(
-        zip(
-            calendar.sessions[session[starts]].tolist(),
-            present.tolist(),
-            (ends - starts - present).tolist(),
-            ts[starts].tolist(),
-            ts[ends - 1].tolist(),
-            strict=True,
-        )
-    )
+    return ids[starts], calendar.sessions[session[starts]], present, ends - starts - present, ts[starts], ts[ends - 1]
 
 
 _ADD = """

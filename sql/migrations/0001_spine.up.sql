@@ -58,6 +58,8 @@ CREATE TABLE IF NOT EXISTS market.source (
     name      text NOT NULL UNIQUE
 );
 COMMENT ON COLUMN market.source.name IS 'provider and feed of a bar, as in alpaca:sip';
+-- There from the start: two roll-ups that register it at once, each holding a table the other wants, would wait for ever.
+INSERT INTO market.source (name) VALUES ('mixed') ON CONFLICT DO NOTHING;
 
 -- Bars ---------------------------------------------------------------------------------------------------------------
 -- One table per timeframe, all alike; eight-byte columns first, which saves 8 bytes a row. Partitions by ts are made by

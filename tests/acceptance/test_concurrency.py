@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import psycopg
 import pytest
 
 from chandlery.derive import catch_up, count_stale
 from chandlery.instruments import list_instruments
-from chandlery.rollup import roll_up
+from chandlery.rollup import MIXED, roll_up
 from chandlery.store.connect import Database
+from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe, derived_from
 from tests.acceptance.workers import SYMBOLS, Published, contend, context, keep_up
-from tests.support import EVER, coverage, get, recount_coverage, register, rows
+from tests.support import EVER, Bar, coverage, get, put, recount_coverage, register, rows, table, utc
 
 ROUNDS = 10
 BROKEN_CHAINS = """
@@ -84,3 +87,20 @@ def check_roll_ups(database: Database, ids: dict[str, int]) -> None:
         expected = rows(roll_up(base, timeframe, dict.fromkeys(SYMBOLS, "XNYS")))
         # The source is the one of the values' own time: a publication that repeats values does not change it.
         assert [bar[:-1] for bar in rows(get(database, timeframe, ids))] == [bar[:-1] for bar in expected]
+
+
+def test_roll_ups_that_are_the_first_to_mix_sources_do_not_wait_in_a_circle(database: Database) -> None:
+    ids = register(database, {"AAA": "XNYS", "BBB": "XNYS"})
+    noon = utc("2024-06-03T16:00")
+    narrow, wide = Timeframe.M5, Timeframe.M15
+    put(database, Timeframe.M1, [Bar("AAA", noon)])
+    with psycopg.connect(database.dsn) as one, ThreadPoolExecutor(1) as other:
+        one.execute("SELECT 1")  # from here on, all that is published is one transaction
+        publish(one, database.edition, narrow, table([Bar("AAA", noon)]))  # makes a partition
+        mixed = other.submit(put, database, narrow, [Bar("BBB", noon, source=MIXED)])  # waits for that partition
+        with pytest.raises(TimeoutError):
+            mixed.result(0.5)
+        publish(one, database.edition, wide, table([Bar("AAA", noon, source=MIXED)]))
+        one.commit()
+        assert mixed.result(10).inserted == 1
+    assert len(rows(get(database, narrow, ids))) == 2

@@ -116,7 +116,7 @@ class TestDays:
 
     def test_days_of_another_market_are_no_sessions(self, library: Library, permissive_gate: BarGate) -> None:
         file = library.put("bars_1d/AAPL.csv.gz", "AAPL", D1)
-        outcomes = library.load(D1, {"AAPL": "XLON"}, permissive_gate)
+        library.load(D1, {"AAPL": "XLON"}, permissive_gate)
         london = session_dates("XLON")
         days = [date.fromisoformat(row["ts"]) for row in read_rows(file)]
         foreign = {day for day in days if day not in london}

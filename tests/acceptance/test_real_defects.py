@@ -23,7 +23,6 @@ from tests.acceptance.library import (
     Library,
     assert_same_bits,
     content,
-    dates,
     failed_checks,
     number,
     read_rows,

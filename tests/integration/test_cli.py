@@ -29,9 +29,10 @@ from chandlery.providers.registry import build_provider
 from chandlery.report import write_report
 from chandlery.settings import Settings
 from chandlery.status import describe_server
-from chandlery.store.connect import Database, server_dsn
+from chandlery.store.connect import Database, market_dsn
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
+from pipelines import demo
 
 Run = Callable[..., Result]
 
@@ -469,5 +470,21 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
 def test_a_password_is_never_shown() -> None:
     url = "postgresql://ann:s3cret@db.example:5433/bars"
     settings = Settings(database_url=SecretStr(url))
-    text = describe_server(Installation(settings, Database(server_dsn(settings, "unused"))))
+    text = describe_server(Installation(settings, Database(market_dsn(settings))))
     assert text == "postgresql://ann@db.example:5433/bars"
+
+
+def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
+    ready: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo.main(DirectOrchestrator) == 0
+    first = capsys.readouterr().out
+    assert re.search(r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0$", first, re.MULTILINE)
+    assert "10 rows in" in first
+    assert (tmp_path / "home" / "reports" / "demo.html").is_file()
+    days = json.loads(ready("coverage", "-t", "1d", "--format", "json").stdout)
+    assert sum(row["rows"] for row in days) == 12_154
+    assert demo.main(DirectOrchestrator) == 0
+    second = capsys.readouterr().out
+    assert "total  inserted=0 revised=0 unchanged=36107 quarantined=0" in second
+    assert "Nothing changed" in second
