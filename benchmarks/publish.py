@@ -254,7 +254,8 @@ def _numpy(series: Any) -> Column:  # noqa: ANN401 - pandas
 def _versions(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
     """Return what changes when any row version is written."""
     return connection.execute(
-        "SELECT count(*), sum(hashtextextended(tableoid::text || ctid::text || xmin::text, 0)::numeric) FROM market.bars_1m"
+        "SELECT count(*), sum(hashtextextended(tableoid::text || ctid::text || xmin::text, 0)::numeric)"
+        " FROM market.bars_1m"
     ).fetchall()
 
 

@@ -48,7 +48,7 @@ class World:
     def __init__(self, rows: int, repeat: int) -> None:
         self.rows = rows
         self.repeat = repeat
-        # A short path, because a unix socket may lie in it; removed after the server stopped, which is registered later.
+        # A short path, because a unix socket may lie in it. Removed after the server stopped: that is registered later.
         self.folder = Path(tempfile.mkdtemp(prefix="chandlery-bench-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         for name in [name for name in os.environ if name.startswith("CHANDLERY_")]:
@@ -103,7 +103,7 @@ def months(count: int, *, first: datetime = datetime(2023, 1, 1, tzinfo=UTC)) ->
 
 
 def minutes(rows: int) -> tuple[list[str], datetime, datetime]:
-    """Return symbols and a range of whole months that hold about ``rows`` minutes, but at least a month of two symbols."""
+    """Return symbols and whole months that hold about ``rows`` minutes; at least two symbols and a month."""
     names = symbols(min(max(rows // (3 * BARS_PER_MONTH), 2), 50))
     return names, *months(max(round(rows / len(names) / BARS_PER_MONTH), 1))
 

@@ -41,11 +41,19 @@ class IngestOrder:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run, as the orchestrator knows it."""
+    """One run, as the orchestrator knows it.
+
+    Attributes:
+        run_id: its id in the user interface.
+        succeeded: whether all of it did.
+        error: what went wrong, or None.
+        told: whether all that went wrong was told to the listener, partition by partition.
+    """
 
     run_id: str
     succeeded: bool
     error: str | None
+    told: bool = False
 
 
 class Listener(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.reference import SYMBOLS, register_symbols
 from chandlery.installation import Installation
@@ -105,18 +106,19 @@ def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> RunRecord:
     result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=config, raise_on_error=False)
-    return RunRecord(result.run_id, result.success, None if result.success else _error(result))
-
-
-def _error(result: dg.ExecuteInProcessResult) -> str:
+    if result.success:
+        return RunRecord(result.run_id, succeeded=True, error=None)
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            if data.user_failure_data is not None:
-                return str(data.user_failure_data.description)
-            error = data.error
-            while error is not None and error.cause is not None:  # Dagster wraps what the step raised
-                error = error.cause
-            text = error.message.strip() if error else str(event.message)
-            return re.sub(r"^chandlery\.errors\.\w+: ", "", text)
-    return "the run failed before its first step"
+            if data.user_failure_data is not None:  # raised by the asset, after all outcomes were told
+                return RunRecord(result.run_id, succeeded=False, error=data.user_failure_data.description, told=True)
+            return RunRecord(result.run_id, succeeded=False, error=_cause(data.error) or event.message)
+    return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
+
+
+def _cause(error: SerializableErrorInfo | None) -> str | None:
+    """Return what was raised first: Dagster wraps it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return re.sub(r"^chandlery\.errors\.\w+: ", "", error.message.strip()) if error else None

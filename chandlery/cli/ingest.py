@@ -151,12 +151,10 @@ def judge(tally: Tally, records: Sequence[RunRecord]) -> int:
             say_error(text)
         if len(texts) > _NAMED:
             say_error(f"{symbol}: and {len(texts) - _NAMED} more")
-    # A run that is red only for what was told above needs no further word.
-    unheard = tally.planned - len(tally.outcomes)
-    broken = [record for record in records if not record.succeeded]
-    if broken and (unheard > 0 or not (tally.failed or tally.rejected)):
-        for record in broken:
-            say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")
+    broken = [record for record in records if not record.succeeded and not record.told]
+    for record in broken:
+        say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")
+    if broken:
         return FAILED
     if tally.failed:
         note("What failed can be asked for again with the same command; what is there already stays as it is.")

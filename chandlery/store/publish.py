@@ -109,7 +109,8 @@ def publish(
         bars: table of schema ``schema.BARS`` in any order; every symbol is a registered instrument, every
             ``(symbol, ts)`` occurs once, prices are finite.
         origin: what publishes, for ``ops.publication``.
-        now: the time to record as ``known_at``, UTC; the server's clock by default.
+        now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
+            that was committed before, even where the clock went back.
 
     Raises:
         UsageError: a duplicate key, or a price that is null or not finite. Nothing was written.
@@ -124,7 +125,7 @@ def publish(
         edition.prepare(connection, timeframe, rows.first, rows.last)
         lock_instruments(connection, timeframe, list(ids.values()))
         # After the lock, so that whoever waited for it is later than whoever held it.
-        known_at = now or _clock(connection)
+        known_at = _learn(connection, timeframe, now)
         changes = _write(connection, timeframe, rows, known_at)
         report = _report(changes, len(batch), known_at, ids)
         if len(changes):
@@ -151,9 +152,9 @@ class _Batch:
         self._names = symbol.dictionary.to_pylist()
         self.symbols = [self._names[code] for code in self._used]
         self.sources: list[str] = source.dictionary.to_pylist()
-        for name in PRICES:
+        for name in (*PRICES, "volume", "vwap"):
             values = bars[name]
-            if values.null_count or not np.isfinite(values.to_numpy()).all():
+            if (values.null_count and name in PRICES) or not np.isfinite(values.drop_null().to_numpy()).all():
                 raise UsageError(f"{name} has a value that is null or not finite; such a bar cannot be stored")
 
     def __len__(self) -> int:
@@ -254,7 +255,7 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows)
 
 
 def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows, known_at: datetime) -> Changes:
-    """Compare rows that travel as arrays. The statement is always the same, so that it is parsed but once."""
+    """Compare rows that travel as arrays, in one statement."""
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in _INCOMING.items()
     )
@@ -267,9 +268,15 @@ def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: _Rows
         first=sql.Placeholder("first"),
         last=sql.Placeholder("last"),
     )
-    values = {name: array_text(column.values, column.valid) for name, column in rows.columns.items()}
-    values |= {"timeframe": timeframe.value, "known_at": known_at, "first": rows.first, "last": rows.last}
-    found = connection.execute(merge, values, binary=True).fetchall()
+    values: dict[str, object] = {
+        "timeframe": timeframe.value,
+        "known_at": known_at,
+        "first": rows.first,
+        "last": rows.last,
+    }
+    values |= {name: array_text(column.values, column.valid) for name, column in rows.columns.items()}
+    # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
+    found = connection.execute(merge, values, prepare=False, binary=True).fetchall()
     ids, ts, revised = zip(*found, strict=True) if found else ((), (), ())
     return Changes(
         np.array(ids, np.int32),
@@ -379,8 +386,13 @@ def _source_ids(connection: psycopg.Connection, names: Sequence[str]) -> list[in
     return [found[name] for name in names]
 
 
-def _clock(connection: psycopg.Connection) -> datetime:
-    row = connection.execute("SELECT clock_timestamp()").fetchone()
+def _learn(connection: psycopg.Connection, timeframe: Timeframe, now: datetime | None) -> datetime:
+    """Return the time to record: the present, but later than any recorded before, even where a clock went back."""
+    row = connection.execute(
+        "SELECT greatest(coalesce(%s, clock_timestamp()), max(known_at) + interval '1 microsecond')"
+        " FROM ops.publication WHERE timeframe = %s",
+        (now, timeframe.value),
+    ).fetchone()
     if row is None:
         raise StoreError("the server did not tell the time")
     moment: datetime = row[0]

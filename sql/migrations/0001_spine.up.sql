@@ -158,6 +158,7 @@ CREATE TABLE IF NOT EXISTS ops.publication (
     instruments    int         NOT NULL,
     origin         text        NOT NULL
 );
+CREATE INDEX IF NOT EXISTS publication_known_at ON ops.publication (timeframe, known_at);
 COMMENT ON TABLE ops.publication IS 'every publishing transaction that changed something';
 COMMENT ON COLUMN ops.publication.origin IS 'what published: ingest, roll-up, or the release of a quarantined batch';
 

@@ -5,8 +5,7 @@
 -- known_at, first, last: timestamps; the range prunes partitions
 
 WITH delta AS MATERIALIZED (
-    SELECT n.*, b.known_at AS believed_from,
-           greatest({known_at}, b.known_at + interval '1 microsecond') AS learned_at
+    SELECT n.*, b.known_at AS believed_from
     FROM {incoming} AS n
     LEFT JOIN {bars} AS b
         ON b.instrument_id = n.instrument_id AND b.ts = n.ts AND b.ts BETWEEN {first} AND {last}
@@ -20,7 +19,7 @@ moved AS (
     INSERT INTO market.bars_revision (timeframe, instrument_id, ts, open, high, low, close, volume, vwap, trades,
                                       source, known_at, superseded_at)
     SELECT {timeframe}, b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades,
-           b.source, b.known_at, d.learned_at
+           b.source, b.known_at, {known_at}
     FROM delta AS d
     JOIN {bars} AS b ON b.instrument_id = d.instrument_id AND b.ts = d.ts AND b.ts BETWEEN {first} AND {last}
     WHERE d.believed_from IS NOT NULL
@@ -28,7 +27,7 @@ moved AS (
 restated AS (
     UPDATE {bars} AS b
     SET open = d.open, high = d.high, low = d.low, close = d.close, volume = d.volume, vwap = d.vwap,
-        trades = d.trades, source = d.source, known_at = d.learned_at
+        trades = d.trades, source = d.source, known_at = {known_at}
     FROM delta AS d
     WHERE b.instrument_id = d.instrument_id AND b.ts = d.ts AND b.ts BETWEEN {first} AND {last}
         AND d.believed_from IS NOT NULL

@@ -572,6 +572,8 @@ ALTER TABLE ONLY ops.quarantine
 ALTER TABLE ONLY ops.rollup_pending
     ADD CONSTRAINT rollup_pending_pkey PRIMARY KEY (timeframe, instrument_id, day);
 
+CREATE INDEX publication_known_at ON ops.publication USING btree (timeframe, known_at);
+
 ALTER TABLE ONLY market.corporate_action
     ADD CONSTRAINT corporate_action_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 

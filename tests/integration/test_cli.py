@@ -73,7 +73,7 @@ class DirectOrchestrator:
         everything = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
         for derived in catch_up(self.installation.database, order.timeframe, list(order.ranges), *everything):
             listener.derived(derived)
-        return [RunRecord("1", good, None if good else "a partition was not published")]
+        return [RunRecord("1", good, None if good else "a partition was not published", told=True)]
 
 
 class BrokenOrchestrator(DirectOrchestrator):

@@ -159,12 +159,18 @@ def test_a_clock_that_stands_still_or_goes_back_leaves_one_unbroken_chain_per_ba
     start_afresh(database)
     model = Model()
     now = datetime(2025, 1, 1, tzinfo=UTC)
+    believed = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chandlery.store.publish._FEW_ROWS", few)
         for batch, microseconds in steps:
             now += timedelta(microseconds=0 if standing else microseconds)
-            assert counts(put(database, TIMEFRAME, batch.values(), now=now)) == model.apply(batch)
+            report = put(database, TIMEFRAME, batch.values(), now=now)
+            assert counts(report) == model.apply(batch)
+            if report.changes:  # what changes nothing leaves no time behind
+                believed.append((report.known_at, model.bars()))
     assert rows(get(database, TIMEFRAME, ids)) == model.bars()
+    for as_of, bars in believed:
+        assert rows(get(database, TIMEFRAME, ids, as_of=as_of)) == bars
     for (symbol, ts), values in model.history.items():
         assert [value[:4] for value in chain(database, ids[symbol], ts)] == [value[2:6] for value in values]
 

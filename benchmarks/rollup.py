@@ -1,0 +1,149 @@
+"""Rolling a month up, in full and for one changed day; against plain SQL, and its arithmetic against Polars.
+
+Not here: who notices that days are stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
+from benchmarks.world import BARS_PER_MONTH, World, bars, months, reset, revise, symbols
+from chandlery.derive import catch_up
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.rollup import roll_up
+from chandlery.store.connect import Database
+from chandlery.store.publish import publish
+from chandlery.timeframe import Timeframe, derived_from
+
+_MONTH = months(1)
+_CHANGED = datetime(2023, 1, 18, tzinfo=UTC)
+_WIDTHS = derived_from(Timeframe.M1)
+_SQL = sql.SQL(Path(__file__).with_name("rollup.sql").read_text(encoding="utf-8"))  # type: ignore[arg-type]
+
+
+def run(world: World) -> Iterator[Section]:
+    """Yield the results: through the store, then the arithmetic alone."""
+    names = symbols(min(max(world.rows // BARS_PER_MONTH, 2), 60) * 100 // 60)
+    table = bars(names, Timeframe.M1, *_MONTH)
+    say(f"{table.num_rows:,} minute bars of {len(names)} symbols")
+    with world.database("rollup", names) as database:
+        yield _store(database, table, world.repeat)
+    yield _arithmetic(table, names, world.repeat)
+
+
+def _store(database: Database, table: pa.Table, repeat: int) -> Section:
+    section = Section(f"roll-up: a month of minutes ({table.num_rows:,} bars) into {' '.join(_WIDTHS)}")
+    changed = table.filter(pc.equal(pc.floor_temporal(table["ts"], unit="day"), pa.scalar(_CHANGED, table["ts"].type)))
+    with database.connection() as connection:
+        stocks = list_instruments(connection)
+        store = _Store(database, connection, stocks)
+        publish(connection, database.edition, Timeframe.M1, table)
+        store.catch_up()  # makes the partitions
+
+        def full() -> float:
+            reset(connection)
+            publish(connection, database.edition, Timeframe.M1, table)
+            return stopwatch(store.catch_up)
+
+        def one_day() -> float:
+            store.version += 1
+            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=0.01 * store.version))
+            return stopwatch(store.catch_up)
+
+        ours = store.digest()
+        by_hand = {
+            "full, SQL": lambda: store.empty_derived() or stopwatch(lambda: store.upsert(*_MONTH)),
+            "one day, SQL": lambda: stopwatch(lambda: store.upsert(_CHANGED, _CHANGED + timedelta(days=1))),
+        }
+        by_hand["full, SQL"]()
+        if store.digest() != ours:
+            raise AssertionError("the SQL alternative computes other bars")
+        seconds = take_turns({"full, catch_up": full, "one day, catch_up": one_day, **by_hand}, repeat)
+    counts = {name: changed.num_rows if name.startswith("one day") else table.num_rows for name in seconds}
+    of = {name: Measure(name, taken, counts[name], "minutes") for name, taken in seconds.items()}
+    section.add(of)
+    section.compare(of["full, catch_up"], of["full, SQL"], aim=1.0)
+    section.compare(of["one day, catch_up"], of["one day, SQL"])
+    section.facts["the SQL"] = "upserts in place: keeps no revisions, skips nothing, and is told which day changed"
+    return section
+
+
+class _Store:
+    """The bars of the benchmark, and both ways to derive them."""
+
+    def __init__(self, database: Database, connection: psycopg.Connection, stocks: list[Instrument]) -> None:
+        self._database = database
+        self._connection = connection
+        self._stocks = stocks
+        self.version = 0
+
+    def catch_up(self) -> None:
+        if not list(catch_up(self._database, Timeframe.M1, self._stocks, *_MONTH)):
+            raise AssertionError("nothing was stale")
+
+    def upsert(self, start: datetime, end: datetime) -> None:
+        """Derive each width from the one before, in plain SQL."""
+        with self._connection.transaction():
+            for base, derived in zip((Timeframe.M1, *_WIDTHS), _WIDTHS, strict=False):
+                statement = _SQL.format(
+                    derived=sql.Identifier("market", derived.table),
+                    base=sql.Identifier("market", base.table),
+                    width=sql.Literal(timedelta(microseconds=derived.microseconds)),
+                    start=sql.Literal(start),
+                    end=sql.Literal(end),
+                )
+                self._connection.execute(statement)
+
+    def empty_derived(self) -> None:
+        self._connection.execute(f"TRUNCATE {', '.join(f'market.{width.table}' for width in _WIDTHS)}")  # type: ignore[arg-type]
+        self._connection.execute("CHECKPOINT")
+
+    def digest(self) -> list[tuple[object, ...]]:
+        """Return what both ways must agree on; sums only to what a double keeps in any order."""
+        parts = [
+            f"SELECT {width.rank}, count(*), sum(open::numeric), sum(high::numeric), sum(low::numeric),"
+            f" sum(close::numeric), sum(volume::numeric), sum(trades), round(sum(vwap::numeric), 2) FROM market.{width.table}"
+            for width in _WIDTHS
+        ]
+        return self._connection.execute(" UNION ALL ".join(parts) + " ORDER BY 1").fetchall()  # type: ignore[arg-type]
+
+
+def _arithmetic(table: pa.Table, names: list[str], repeat: int) -> Section:
+    calendars = dict.fromkeys(names, "XNYS")
+    frame = pl.from_arrow(table)
+    seconds = take_turns(
+        {
+            "roll_up": lambda: stopwatch(lambda: [roll_up(table, width, calendars) for width in _WIDTHS]),
+            "Polars": lambda: stopwatch(lambda: [_polars(frame, width) for width in _WIDTHS]),  # type: ignore[arg-type]
+        },
+        repeat,
+    )
+    of = {name: Measure(name, taken, table.num_rows, "minutes") for name, taken in seconds.items()}
+    section = Section(f"roll-up, arithmetic alone: {table.num_rows:,} minute bars into {' '.join(_WIDTHS)}")
+    section.add(of)
+    section.compare(of["roll_up"], of["Polars"])
+    section.facts["roll_up"] = "sums are correctly rounded, whatever the order; those of Polars are not"
+    return section
+
+
+def _polars(frame: pl.DataFrame, width: Timeframe) -> pl.DataFrame:
+    weight = pl.col("volume").sum()
+    return frame.group_by("symbol", pl.col("ts").dt.truncate(width.value), maintain_order=True).agg(
+        pl.col("open").first(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("close").last(),
+        weight,
+        ((pl.col("vwap") * pl.col("volume")).sum() / weight).alias("vwap"),
+        pl.col("trades").sum(),
+        pl.col("source").first(),
+    )

@@ -1,0 +1,276 @@
+"""The web UI as a person uses it: started by ``chandlery ui``, looked at in a headless browser, and stopped again.
+
+Screenshots go to the folder that ``CHANDLERY_TEST_SCREENSHOTS`` names, if set.
+Not here: what the pages' figures mean (``tests/integration/test_assets.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.slow, pytest.mark.ui]
+
+CLI = [sys.executable, "-c", "from chandlery.cli import main; main()"]
+CONFIG = Path(__file__).parent.parent.parent / "config"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+RECTANGLE = {f"{symbol}|{year}" for symbol in ("AAPL", "MSFT", "IBM") for year in (2009, 2010)}
+#: The pages fetch their parts one after the other, and this may be a small machine.
+PAGE_MS = 60_000
+BACKFILL_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Ui:
+    """A running web UI.
+
+    Attributes:
+        address: of its pages.
+        backfill: number of the backfill that was launched as soon as it answered.
+        launched: when, on the monotonic clock.
+    """
+
+    address: str
+    backfill: str
+    launched: float
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser: looked on the PATH for {', '.join(BROWSERS)}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def ui(chromium: str) -> Iterator[Ui]:
+    """The web UI of an installation of its own, with a little data; afterwards, nothing of it is running."""
+    # Not in pytest's own folder: as root, another run of pytest would bar the database's user from that.
+    home = Path(tempfile.mkdtemp(prefix="chandlery-ui-"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))}
+    environment |= {"CHANDLERY_HOME": str(home), "CHANDLERY_CONFIG": str(CONFIG)}
+    try:
+        for command in (["init"], ["ingest", "AAPL", "MSFT", "--start", "2011-01-01", "--end", "2013-01-01"]):
+            done = subprocess.run([*CLI, *command], env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        yield from serving(home, environment)
+    finally:
+        left = [process for process in alive(home) if not gone(process, 10)]
+        for process in left:
+            process.kill()
+        shutil.rmtree(home, ignore_errors=True)
+    assert left == [], "still running after the end"
+
+
+def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
+    port = free_port()
+    with (home / "ui.log").open("w") as log:
+        process = subprocess.Popen(
+            [*CLI, "ui", "--port", str(port)], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: process.poll() is None and is_loaded(address), 90, "the web UI to answer")
+        yield Ui(address, launch_backfill(address), time.monotonic())
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            code = process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        print((home / "ui.log").read_text()[-3000:])  # shown by pytest where something failed
+    assert code == 0
+
+
+def alive(home: Path) -> list[psutil.Process]:
+    """Return the processes that belong to the installation in ``home``, the database's server among them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("CHANDLERY_HOME") == str(home) or str(home) in " ".join(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if mine and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def gone(process: psutil.Process, seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.5)
+
+
+def ask(address: str, query: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def is_loaded(address: str) -> bool:
+    try:
+        data = ask(
+            address,
+            "{workspaceOrError {... on Workspace {locationEntries {loadStatus locationOrLoadError {__typename}}}}}",
+        )
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+    return data["workspaceOrError"]["locationEntries"] == [
+        {"loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    ]
+
+
+def launch_backfill(address: str) -> str:
+    found = ask(
+        address,
+        "mutation ($p: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $p)"
+        " {__typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
+        p={"assetSelection": [{"path": ["bars_1d"]}], "partitionNames": sorted(RECTANGLE), "title": "two years of three"},
+    )["launchPartitionBackfill"]
+    assert found["__typename"] == "LaunchBackfillSuccess", found
+    return str(found["backfillId"])
+
+
+def backfill_status(ui: Ui) -> str:
+    query = "query ($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+    return str(ask(ui.address, query, id=ui.backfill)["partitionBackfillOrError"]["status"])
+
+
+def materialized(ui: Ui, asset: str) -> set[str]:
+    """Return the partitions of ``asset`` that are materialized."""
+    ranges = ask(
+        ui.address,
+        "query ($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {... on AssetNode {assetPartitionStatuses"
+        " {... on MultiPartitionStatuses {ranges {primaryDimStartKey primaryDimEndKey"
+        " secondaryDim {... on DefaultPartitionStatuses {materializedPartitions}}}}}}}}",
+        key={"path": [asset]},
+    )["assetNodeOrError"]["assetPartitionStatuses"]["ranges"]
+    return {
+        f"{symbol}|{year}"
+        for span in ranges
+        for year in range(int(span["primaryDimStartKey"]), int(span["primaryDimEndKey"]) + 1)
+        for symbol in span["secondaryDim"]["materializedPartitions"]
+    }
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """A page, of which a picture is taken at the end."""
+    page = browser.new_page(viewport={"width": 1500, "height": 950})
+    page.set_default_timeout(PAGE_MS)
+    yield page
+    folder = Path(os.environ.get("CHANDLERY_TEST_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{request.node.name}.png")
+    page.close()
+
+
+def shows(page: Page, *texts: str) -> None:
+    """Wait until each text can be seen."""
+    for text in texts:
+        page.get_by_text(text, exact=True).first.wait_for(state="visible")
+
+
+def test_the_asset_graph_shows_the_groups(ui: Ui, page: Page) -> None:
+    page.goto(f"{ui.address}/asset-groups")
+    shows(page, "Global asset lineage", "reference", "providers", "bars", "rollups", "quality")
+
+
+def test_lineage_leads_from_providers_over_bars_to_what_derives(ui: Ui, page: Page) -> None:
+    page.goto(f"{ui.address}/locations/chandlery/asset-groups/bars/lineage")
+    shows(page, "sample", "simulated", "files", "bars_1d", "bars_1m", "bars_1w", "bars_4h", "coverage_1d")
+
+
+def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page) -> None:
+    page.goto(f"{ui.address}/assets/bars_1d?view=partitions&partition=AAPL%7C2012")
+    shows(page, "AAPL|2012", "Materialized", "inserted", "quarantined", "sample:bokeh")
+    shows(page, "250 of 250 closed sessions have bars", "candles", "low_is_lowest")
+    page.get_by_text("Show Markdown").first.click()
+    picture = page.locator('img[src^="data:image/png;base64,"]').first
+    picture.wait_for(state="visible")
+    assert picture.evaluate("image => image.complete && image.naturalWidth") == 720
+    assert picture.get_attribute("alt") == "AAPL 1d 2012"
+
+
+def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
+    page.goto(f"{ui.address}/assets/bars_1d?view=checks")
+    shows(page, "Checks (1)", "gate", "Latest execution", "Passed", "prices_not_null")
+
+
+def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:
+    page.goto(f"{ui.address}/automation")
+    shows(page, "xnys_1d_after_close", "xnys_1m_after_close", "always_open_1m_after_close", "maintain_daily")
+    shows(page, "derived_bars_follow", "automation")
+    page.get_by_text("only on Monday, Tuesday, Wednesday, Thursday, and Friday").first.wait_for()
+    states = ask(
+        ui.address,
+        "{sensorsOrError(repositorySelector: {repositoryName: \"__repository__\", repositoryLocationName: \"chandlery\"})"
+        " {... on Sensors {results {name sensorState {status}}}}}",
+    )["sensorsOrError"]["results"]
+    assert {state["name"]: state["sensorState"]["status"] for state in states} == {
+        "derived_bars_follow": "RUNNING",
+        "automation": "RUNNING",
+    }
+
+
+def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui, page: Page) -> None:
+    wait_until(lambda: RECTANGLE <= materialized(ui, "bars_1d"), BACKFILL_SECONDS, "the backfill's partitions")
+    print(f"its partitions were there {time.monotonic() - ui.launched:.0f} s after the backfill was launched")
+    wait_until(lambda: backfill_status(ui) == "COMPLETED_SUCCESS", 90, "the backfill to end")
+    print(f"it ended {time.monotonic() - ui.launched:.0f} s after it was launched")
+    assert materialized(ui, "bars_1d") == RECTANGLE | {"AAPL|2011", "AAPL|2012", "MSFT|2011", "MSFT|2012"}
+    wait_until(lambda: RECTANGLE <= materialized(ui, "bars_1mo"), 120, "the derived bars")
+    print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
+    page.goto(f"{ui.address}/runs")
+    shows(page, ui.backfill, "6 partitions", "derived_bars_follow", "Success")
