@@ -1,7 +1,7 @@
 """How things are measured: contestants in turn, medians with their spread, and ratios between them.
 
-A machine is never quiet, so contestants take turns (A B A B ...) and are compared round by round; only ratios within one
-run mean anything. Not here: what is measured.
+A machine is never quiet, so contestants take turns (A B A B ...) and are compared round by round; only ratios within
+one run mean anything. Not here: what is measured.
 """
 
 from __future__ import annotations

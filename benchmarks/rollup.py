@@ -56,7 +56,7 @@ def _store(database: Database, table: pa.Table, repeat: int) -> Section:
 
         def one_day() -> float:
             store.version += 1
-            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=0.01 * store.version))
+            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=store.version))
             return stopwatch(store.catch_up)
 
         ours = store.digest()
@@ -111,7 +111,8 @@ class _Store:
         """Return what both ways must agree on; sums only to what a double keeps in any order."""
         parts = [
             f"SELECT {width.rank}, count(*), sum(open::numeric), sum(high::numeric), sum(low::numeric),"
-            f" sum(close::numeric), sum(volume::numeric), sum(trades), round(sum(vwap::numeric), 2) FROM market.{width.table}"
+            " sum(close::numeric), sum(volume::numeric), sum(trades), round(sum(vwap::numeric), 2)"
+            f" FROM market.{width.table}"
             for width in _WIDTHS
         ]
         return self._connection.execute(" UNION ALL ".join(parts) + " ORDER BY 1").fetchall()  # type: ignore[arg-type]

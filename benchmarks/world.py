@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -114,17 +113,11 @@ def partitions(names: Sequence[str], timeframe: Timeframe, start: datetime, end:
     return [Partition(name, "XNYS", timeframe, w, w.start, w.end) for name in names for w in windows]
 
 
-def revise(table: pa.Table, share: float, *, by: float = 0.01) -> pa.Table:
-    """Return ``table`` with another volume and close in ``share`` of its rows, spread evenly; prices stay possible."""
-    changed = np.zeros(table.num_rows, np.bool_)
-    changed[:: max(round(1 / share), 1)] = True
-    volume = np.where(changed, table["volume"].to_numpy() + 1, table["volume"].to_numpy())
-    close = np.where(
-        changed, np.minimum(table["close"].to_numpy() + by, table["high"].to_numpy()), table["close"].to_numpy()
-    )
-    for name, values in (("volume", volume), ("close", close)):
-        table = table.set_column(table.column_names.index(name), name, pa.array(values))
-    return table
+def revise(table: pa.Table, share: float, *, by: int = 1) -> pa.Table:
+    """Return ``table`` with a volume that is larger by ``by`` in ``share`` of its rows, spread evenly."""
+    volume = table["volume"].to_numpy().copy()
+    volume[:: max(round(1 / share), 1)] += by
+    return table.set_column(table.column_names.index("volume"), "volume", pa.array(volume))
 
 
 def reset(connection: psycopg.Connection) -> None:

@@ -15,8 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 import yaml
+
+from chandlery.errors import UsageError
 
 _LOCATION = "chandlery"
 _PATIENCE = 60.0
@@ -30,35 +33,53 @@ def serve(home: Path, host: str, port: int) -> int:
         home: Dagster's home, prepared.
         host: address to listen on; the UI has no authentication.
         port: of the web server.
+
+    Raises:
+        UsageError: the address cannot be listened on.
     """
+    _refuse_taken(host, port)
     code_port = _free_port()
-    workspace = home / "workspace.yaml"
+    workspace, log = home / "workspace.yaml", home / "ui.log"
     server = {"host": "127.0.0.1", "port": code_port, "location_name": _LOCATION}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     stop = threading.Event()
-    with _until_interrupted(stop), _stopping() as processes:
+    with log.open("wb") as output, _until_interrupted(stop), _stopping() as processes:
+
+        def start(*command: str) -> subprocess.Popen[bytes]:
+            processes.append(_start(command, output))
+            return processes[-1]
+
         # One code server for both, so that a reload in the UI reaches the daemon too.
-        code = _start(
+        code = start(
             "dagster", "code-server", "start", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(code_port)
         )
-        processes.append(code)
         _await_port("127.0.0.1", code_port, code, stop)
-        web = _start("dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace))
-        processes.append(web)
-        processes.append(_start("dagster._daemon", "run", "-w", str(workspace)))
+        web = start("dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace))
+        start("dagster._daemon", "run", "-w", str(workspace))
         _await_port(host, port, web, stop)
-        if not stop.is_set():
-            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it)", flush=True)
+        if not stop.is_set() and all(process.poll() is None for process in processes):
+            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it; its log is {log})", flush=True)
         while not stop.wait(0.5):
             if any(process.poll() is not None for process in processes):
+                print(f"a part of the user interface ended by itself; {log} says why", file=sys.stderr)
                 return 1
     return 0
 
 
-def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+def _refuse_taken(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As the web server does; otherwise a port that was in use a moment ago would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; try another --port") from None
+
+
+def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
-    command = [sys.executable, "-m", module, *arguments, "--log-level", "warning"]
-    return subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    line = [sys.executable, "-m", *command, "--log-level", "warning"]
+    return subprocess.Popen(line, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
 
 
 @contextmanager

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 from psycopg import conninfo
 
 from assets.reference import register_symbols
@@ -117,7 +119,7 @@ class Workbench:
     def materialized(self, asset: str) -> set[str]:
         return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
 
-    def scalar(self, statement: str) -> Any:
+    def scalar(self, statement: str) -> Any:  # noqa: ANN401 - whatever it is
         """Return the one value that ``statement`` selects."""
         with self.installation.database.connection() as connection:
             row = connection.execute(statement).fetchone()  # type: ignore[call-overload]
@@ -127,12 +129,14 @@ class Workbench:
         with self.installation.database.connection() as connection:
             return next(found for found in list_instruments(connection) if found.symbol == symbol)
 
-    def order(self, timeframe: str, symbols: Iterable[str], start: str, end: str, **more: Any) -> IngestOrder:
+    def order(
+        self, timeframe: str, symbols: Iterable[str], start: str, end: str, *, provider: str | None = None
+    ) -> IngestOrder:
         wanted = {self.instrument(symbol): (utc(start), utc(end)) for symbol in symbols}
-        return IngestOrder(Timeframe(timeframe), wanted, **more)
+        return IngestOrder(Timeframe(timeframe), wanted, provider)
 
 
-def configure(folder: Path, instruments: Sequence[Mapping[str, Any]], **more: Any) -> Path:
+def configure(folder: Path, instruments: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``universe.yaml`` and ``providers.yaml`` into ``folder/config`` and return that folder.
 
     The provider ``files`` reads ``folder/data``.
@@ -142,7 +146,7 @@ def configure(folder: Path, instruments: Sequence[Mapping[str, Any]], **more: An
     kinds: dict[str, Any] = {name: {"kind": name} for name in ("sample", "simulated")}
     kinds["files"] = {"kind": "files", "options": {"path": "data"}}
     (config / "providers.yaml").write_text(yaml.safe_dump({"providers": kinds}))
-    universe = {"history": {"1m": "2022-01-01", "1d": "2000-01-01"}, "instruments": list(instruments), **more}
+    universe = {"history": {"1m": "2022-01-01", "1d": "2000-01-01"}, "instruments": list(instruments)}
     (config / "universe.yaml").write_text(yaml.safe_dump(universe))
     return config
 
@@ -203,7 +207,7 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
     raise AssertionError("no step failed")
 
 
-def requests(tick: Any) -> list[dg.RunRequest]:
+def requests(tick: ScheduleExecutionData | SensorExecutionData) -> list[dg.RunRequest]:
     return list(tick.run_requests or [])
 
 

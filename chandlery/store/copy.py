@@ -49,19 +49,20 @@ def _by_nulls(
     columns: Mapping[str, Column], count: int
 ) -> Iterator[tuple[frozenset[str], npt.NDArray[np.intp] | slice]]:
     """Group the rows by which of their columns are NULL: within a group all rows are alike on the wire."""
-    sometimes, always = [], set()
+    sometimes: dict[str, npt.NDArray[np.bool_]] = {}
+    always: set[str] = set()
     for name, column in columns.items():
         if column.valid is not None and not column.valid.all():
             if column.valid.any():
-                sometimes.append(name)
+                sometimes[name] = column.valid
             else:
                 always.add(name)
     if not sometimes:
         yield frozenset(always), slice(0, count)
         return
     pattern = np.zeros(count, np.uint8)
-    for bit, name in enumerate(sometimes):
-        pattern |= np.where(columns[name].valid, 0, 1 << bit).astype(np.uint8)
+    for bit, valid in enumerate(sometimes.values()):
+        pattern |= np.where(valid, 0, 1 << bit).astype(np.uint8)
     for value in np.unique(pattern):
         nulls = always | {name for bit, name in enumerate(sometimes) if value >> bit & 1}
         yield frozenset(nulls), np.flatnonzero(pattern == value)

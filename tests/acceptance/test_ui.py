@@ -33,7 +33,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.ui]
 CLI = [sys.executable, "-c", "from chandlery.cli import main; main()"]
 CONFIG = Path(__file__).parent.parent.parent / "config"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
+_FLAGS = "no-sandbox disable-gpu disable-background-networking disable-component-update no-first-run"
+QUIET = [f"--{flag}" for flag in _FLAGS.split()]
 RECTANGLE = {f"{symbol}|{year}" for symbol in ("AAPL", "MSFT", "IBM") for year in (2009, 2010)}
 #: The pages fetch their parts one after the other, and this may be a small machine.
 PAGE_MS = 60_000
@@ -166,7 +167,11 @@ def launch_backfill(address: str) -> str:
         address,
         "mutation ($p: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $p)"
         " {__typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
-        p={"assetSelection": [{"path": ["bars_1d"]}], "partitionNames": sorted(RECTANGLE), "title": "two years of three"},
+        p={
+            "assetSelection": [{"path": ["bars_1d"]}],
+            "partitionNames": sorted(RECTANGLE),
+            "title": "two years of three",
+        },
     )["launchPartitionBackfill"]
     assert found["__typename"] == "LaunchBackfillSuccess", found
     return str(found["backfillId"])
@@ -255,8 +260,9 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
     page.get_by_text("only on Monday, Tuesday, Wednesday, Thursday, and Friday").first.wait_for()
     states = ask(
         ui.address,
-        "{sensorsOrError(repositorySelector: {repositoryName: \"__repository__\", repositoryLocationName: \"chandlery\"})"
+        "query ($of: RepositorySelector!) {sensorsOrError(repositorySelector: $of)"
         " {... on Sensors {results {name sensorState {status}}}}}",
+        of={"repositoryName": "__repository__", "repositoryLocationName": "chandlery"},
     )["sensorsOrError"]["results"]
     assert {state["name"]: state["sensorState"]["status"] for state in states} == {
         "derived_bars_follow": "RUNNING",
@@ -265,12 +271,12 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
 
 
 def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui, page: Page) -> None:
-    wait_until(lambda: RECTANGLE <= materialized(ui, "bars_1d"), BACKFILL_SECONDS, "the backfill's partitions")
+    wait_until(lambda: materialized(ui, "bars_1d").issuperset(RECTANGLE), BACKFILL_SECONDS, "the backfill's partitions")
     print(f"its partitions were there {time.monotonic() - ui.launched:.0f} s after the backfill was launched")
     wait_until(lambda: backfill_status(ui) == "COMPLETED_SUCCESS", 90, "the backfill to end")
     print(f"it ended {time.monotonic() - ui.launched:.0f} s after it was launched")
     assert materialized(ui, "bars_1d") == RECTANGLE | {"AAPL|2011", "AAPL|2012", "MSFT|2011", "MSFT|2012"}
-    wait_until(lambda: RECTANGLE <= materialized(ui, "bars_1mo"), 120, "the derived bars")
+    wait_until(lambda: materialized(ui, "bars_1mo").issuperset(RECTANGLE), 120, "the derived bars")
     print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
     page.goto(f"{ui.address}/runs")
     shows(page, ui.backfill, "6 partitions", "derived_bars_follow", "Success")

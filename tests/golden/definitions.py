@@ -28,7 +28,7 @@ def describe(defs: dg.Definitions) -> str:
     """Return assets, jobs, schedules and sensors as JSON, sorted by name."""
     repository = defs.get_repository_def()
     description = {
-        "assets": _assets(repository.asset_graph),
+        "assets": _assets(repository),
         "jobs": _jobs(repository),
         "schedules": {
             schedule.name: {
@@ -52,7 +52,8 @@ def describe(defs: dg.Definitions) -> str:
     return json.dumps(description, indent=2, sort_keys=True) + "\n"
 
 
-def _assets(graph: Any) -> dict[str, Any]:
+def _assets(repository: dg.RepositoryDefinition) -> dict[str, Any]:
+    graph = repository.asset_graph
     checks = [(check.asset_key, check.name) for check in graph.asset_check_keys]
     return {
         key.to_user_string(): {
@@ -68,8 +69,9 @@ def _assets(graph: Any) -> dict[str, Any]:
     }
 
 
-def _partitions(partitions: Any) -> Any:
-    if partitions is None:
+def _partitions(partitions: dg.PartitionsDefinition[str] | None) -> dict[str, str] | None:
+    if not isinstance(partitions, dg.MultiPartitionsDefinition):
+        assert partitions is None
         return None
     return {
         dimension.name: (

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from assets.bars import CHECK
 from chandlery import quarantine
@@ -76,7 +78,7 @@ def bench(shared: Workbench) -> Iterator[Workbench]:
         yield shared
 
 
-def follow(bench: Workbench) -> dg.SensorExecutionData:
+def follow(bench: Workbench) -> SensorExecutionData:
     """Let the sensor look."""
     context = dg.build_sensor_context(
         instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
@@ -316,7 +318,6 @@ def test_a_correction_of_an_old_month_leads_to_a_run_on_exactly_that_window(benc
     (request,) = requests(follow(bench))
     assert bench.run(request).success
     before = bench.scalar("SELECT count(*) FROM market.bars_revision")
-
     volumes = good["volume"].to_pylist()
     at = good["ts"].to_pylist().index(utc("2023-02-03 15:00"))
     volumes[at] += 1000
@@ -331,7 +332,9 @@ def test_a_correction_of_an_old_month_leads_to_a_run_on_exactly_that_window(benc
     assert corners(request) == ("derive_from_1m", "GOOD|2023-02", "GOOD|2023-02")
     result = bench.run(request)
     for timeframe in ("5m", "15m", "30m", "1h", "4h"):
-        (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(f"bars_{timeframe}")]
+        (event,) = [
+            e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(f"bars_{timeframe}")
+        ]
         shown = event.materialization.metadata
         assert (event.partition, shown["inserted"].value, shown["revised"].value) == ("GOOD|2023-02", 0, 1)
     assert bench.scalar("SELECT count(*) FROM market.bars_revision") == before + 6
@@ -372,13 +375,10 @@ def test_coverage_can_be_materialized_empty_and_full(bench: Workbench, asset: st
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of the function that evaluates conditions
 def test_automation_asks_for_coverage_after_bars_and_only_then(bench: Workbench) -> None:
-    def asked(cursor: object = None) -> tuple[set[str], object]:
-        result = dg.evaluate_automation_conditions(
-            defs=bench.defs, instance=bench.instance, cursor=cursor, evaluation_time=None
-        )
-        return {
-            key for key in ("coverage_1d", "coverage_1m") if result.get_num_requested(dg.AssetKey(key))
-        }, result.cursor
+    def asked(cursor: AssetDaemonCursor | None = None) -> tuple[set[str], AssetDaemonCursor]:
+        result = dg.evaluate_automation_conditions(defs=bench.defs, instance=bench.instance, cursor=cursor)
+        names = {name for name in ("coverage_1d", "coverage_1m") if result.get_num_requested(dg.AssetKey(name))}
+        return names, result.cursor
 
     bench.materialize("coverage_1d")
     bench.materialize("coverage_1m")
@@ -413,10 +413,11 @@ def many(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 SPOILED = {"S007", "S080", "S199"}
 
 
+@pytest.mark.slow
 def test_200_symbols_of_which_four_fail_publish_the_other_196(many: Installation) -> None:
     with open_instance(many.settings) as instance:
         bench = Workbench(many, instance)
-        symbols = [instrument["symbol"] for instrument in ({"symbol": f"S{n:03d}"} for n in range(200))]
+        symbols = [f"S{number:03d}" for number in range(200)]
         order = bench.order("1d", symbols, "2023-01-01", "2024-01-01")
         heard = Heard()
         records = DagsterOrchestrator(many).ingest(order, heard)
@@ -494,6 +495,7 @@ DagsterOrchestrator(installation).ingest(bench.order("1m", ["SIM"], "2022-01-01"
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_keeps_its_finished_batches_and_the_next_completes(bench: Workbench) -> None:
     process = subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, env=os.environ, start_new_session=True)
     try:
@@ -514,5 +516,7 @@ def test_a_run_that_is_killed_keeps_its_finished_batches_and_the_next_completes(
     assert all(record.succeeded for record in records)
     assert (heard.total("unchanged"), heard.total("inserted")) == (kept, whole - kept)
     assert bench.scalar("SELECT count(*) FROM market.bars_1m") == whole
-    assert bench.scalar("SELECT sum(volume) FROM market.bars_1m") == bench.scalar("SELECT sum(volume) FROM market.bars_4h")
+    assert bench.scalar("SELECT sum(volume) FROM market.bars_1m") == bench.scalar(
+        "SELECT sum(volume) FROM market.bars_4h"
+    )
     assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0

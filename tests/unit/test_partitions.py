@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assets.plan import plan_partitions, split_keys
 from assets.reference import SYMBOLS
@@ -15,9 +17,9 @@ from chandlery.config import HistoryConfig
 from chandlery.errors import UnknownSymbolError
 from chandlery.instruments import Instrument
 from chandlery.orchestrator import IngestOrder
-from chandlery.timeframe import Timeframe
+from chandlery.timeframe import Timeframe, Window
 from pipelines.orchestrator import plan_runs
-from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, neighbours, range_tags
+from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, cover, neighbours, range_tags
 from tests.support import utc
 
 NOW = utc("2024-03-15 12:00")
@@ -58,7 +60,9 @@ def test_a_groups_range_in_dagster_holds_the_group_and_nobody_else() -> None:
                 tags = range_tags(group[0], group[-1], "2024-01", "2024-02")
                 span = dg.PartitionKeyRange(tags[RANGE_START], tags[RANGE_END])
                 taken += partitions.get_partition_keys_in_range(span, dynamic_partitions_store=instance)
-            assert sorted(taken) == sorted(f"{symbol}|{window}" for symbol in wanted for window in ("2024-01", "2024-02"))
+            assert sorted(taken) == sorted(
+                f"{symbol}|{window}" for symbol in wanted for window in ("2024-01", "2024-02")
+            )
 
 
 def test_a_rectangle_is_named_by_two_corners() -> None:
@@ -66,6 +70,43 @@ def test_a_rectangle_is_named_by_two_corners() -> None:
         "dagster/asset_partition_range_start": "AAPL|2009",
         "dagster/asset_partition_range_end": "IBM|2010",
     }
+
+
+def month(key: str) -> Window:
+    return Timeframe.M1.window(key)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([], []),
+        ([("B", "2024-01")], [("B", "B", "2024-01", "2024-01")]),
+        ([(s, m) for s in "BA" for m in ("2023-12", "2024-01")], [("A", "B", "2023-12", "2024-01")]),
+        # An old month that was corrected does not take all months since along.
+        ([("A", "2010-01"), ("A", "2024-01")], [("A", "A", "2010-01", "2010-01"), ("A", "A", "2024-01", "2024-01")]),
+        ([("A", "2024-01"), ("C", "2024-01")], [("A", "A", "2024-01", "2024-01"), ("C", "C", "2024-01", "2024-01")]),
+    ],
+)
+def test_what_is_stale_is_covered_by_few_rectangles(
+    cells: list[tuple[str, str]], expected: list[tuple[str, str, str, str]]
+) -> None:
+    found = cover([(symbol, month(key)) for symbol, key in cells], list("ABCDE"))
+    assert [(r.symbols[0], r.symbols[-1], r.first, r.last) for r in found] == expected
+
+
+@given(st.sets(st.tuples(st.sampled_from("ABCDE"), st.integers(2015, 2030)), max_size=40))
+def test_rectangles_hold_every_stale_partition_and_are_never_mostly_empty(cells: set[tuple[str, int]]) -> None:
+    order = ["E", "B", "A", "D", "C"]
+    wanted = {(symbol, str(year)) for symbol, year in cells}
+    found = cover([(symbol, Timeframe.D1.window(key)) for symbol, key in wanted], order)
+    taken = [
+        (symbol, str(year)) for r in found for symbol in r.symbols for year in range(int(r.first), int(r.last) + 1)
+    ]
+    assert wanted <= set(taken)
+    assert len(taken) <= 2 * len(wanted)
+    for rectangle in found:
+        assert neighbours(rectangle.symbols, order) == [list(rectangle.symbols)]
+        assert any(rectangle.holds(*cell) for cell in wanted)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +169,7 @@ def test_a_symbol_that_is_not_registered_is_an_error_that_says_what_to_do() -> N
 
 
 def plan(symbols: Sequence[str], ranges: dict[str, tuple[str, str]]) -> list[tuple[str, str, list[str]]]:
-    order = IngestOrder(
-        Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()}
-    )
+    order = IngestOrder(Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()})
     runs = []
     for tags, taken in plan_runs(order, symbols):
         for symbol, span in ((i.symbol, span) for i, span in taken.items()):

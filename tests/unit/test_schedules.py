@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 
 from assets.reference import SYMBOLS
 from chandlery.calendars import get_calendar
@@ -31,12 +31,15 @@ UNIVERSE = [
 @pytest.fixture(scope="module")
 def bench(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     folder = tmp_path_factory.mktemp("schedules")
-    with pytest.MonkeyPatch.context() as patch, new_database(server) as url:
-        with open_workbench(install(folder, url, patch, UNIVERSE)) as bench:
-            yield bench
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        new_database(server) as url,
+        open_workbench(install(folder, url, patch, UNIVERSE)) as bench,
+    ):
+        yield bench
 
 
-def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Any:
+def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> ScheduleExecutionData:
     """Let a schedule tick at a wall-clock time."""
     context = dg.build_schedule_context(
         instance=bench.instance,
@@ -48,7 +51,7 @@ def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Any:
         return bench.repository.get_schedule_def(schedule).evaluate_tick(context)
 
 
-def ranges(found: Any) -> list[tuple[str, str]]:
+def ranges(found: ScheduleExecutionData) -> list[tuple[str, str]]:
     return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests(found)]
 
 

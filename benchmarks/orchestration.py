@@ -1,0 +1,258 @@
+"""Dagster at size: 500 symbols over ten years, on PostgreSQL, with a full history of materializations.
+
+Not here: what a run does with the bars (``pipeline``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import psycopg
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster_graphql.cli import execute_query
+
+from assets.reference import SYMBOLS
+from assets.rollups import ONLY_STALE
+from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
+from benchmarks.world import World, months, partitions, reset, symbols
+from chandlery.derive import catch_up
+from chandlery.ingest import ingest
+from chandlery.installation import Installation
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.orchestrator import IngestOrder, SilentListener
+from chandlery.providers.simulated import SimulatedProvider
+from chandlery.store.connect import dagster_dsn
+from chandlery.store.pending import note_stale
+from chandlery.timeframe import Timeframe
+from expectations.gate import BarGate
+from pipelines.definitions import build_defs
+from pipelines.instance import open_instance
+from pipelines.jobs import derive_job_name
+from pipelines.orchestrator import DagsterOrchestrator
+from pipelines.partitions import range_tags
+
+_SYMBOLS, _YEARS, _LOADED, _STALE_DAYS = 500, 10, 50, 20
+_SOON = 10.0  # seconds within which a person or the daemon waits without noticing
+_PAGE = """
+query Partitions($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) { ... on AssetNode {
+    id
+    partitionKeysByDimension { name partitionKeys }
+    partitionStats { numMaterialized numPartitions numFailed numMaterializing }
+    assetPartitionStatuses { ... on MultiPartitionStatuses {
+      primaryDimensionName
+      ranges { primaryDimStartKey primaryDimEndKey secondaryDim {
+        ... on DefaultPartitionStatuses { materializedPartitions failedPartitions }
+        ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }
+  } }
+}
+"""
+# Clones a real materialization for every partition that has none: only its row is read when statuses are summed up.
+_CLONE = """
+INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
+SELECT e.run_id, e.event, e.dagster_event_type, e.timestamp, e.step_key, e.asset_key, k.key
+FROM unnest(%s::text[]) AS k (key)
+CROSS JOIN (SELECT * FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND asset_key = %s
+            ORDER BY id DESC LIMIT 1) AS e
+WHERE NOT EXISTS (SELECT FROM event_logs AS o WHERE o.dagster_event_type = 'ASSET_MATERIALIZATION'
+                  AND o.asset_key = e.asset_key AND o.partition = k.key)
+"""
+
+
+def run(world: World) -> Iterator[Section]:
+    """Yield the results: loading through Dagster, then what grows with the number of partitions."""
+    year = datetime.now(UTC).year - _YEARS + 1
+    world.configure(symbols(_SYMBOLS), f"{year}-01", str(year))
+    installation, _ = Installation.create(world.settings)
+    try:
+        say(f"registering {_SYMBOLS} symbols took {stopwatch(DagsterOrchestrator(installation).prepare):.2f} s")
+        yield _loading(world, installation)
+        yield _size(world, installation)
+    finally:
+        installation.database.close()
+
+
+def _loading(world: World, installation: Installation) -> Section:
+    """Compare loading through Dagster with the library alone, roll-ups included."""
+    start, end = months(max(world.rows // 250_000, 1))
+    database, orchestrator = installation.database, DagsterOrchestrator(installation)
+    with database.connection() as connection:
+        known = list_instruments(connection)
+    gate = BarGate()
+
+    def library(chosen: list[Instrument], end: datetime) -> None:
+        planned = partitions([stock.symbol for stock in chosen], Timeframe.M1, start, end)
+        for _ in ingest(database, SimulatedProvider(), gate, planned):
+            pass
+        for _ in catch_up(database, Timeframe.M1, chosen, start, end):
+            pass
+
+    def dagster(chosen: list[Instrument], end: datetime) -> None:
+        records = orchestrator.ingest(_order(chosen, Timeframe.M1, start, end), SilentListener())
+        if not all(record.succeeded for record in records):
+            raise AssertionError(f"a run failed: {[record.error for record in records]}")
+
+    def emptied(work: Callable[[list[Instrument], datetime], None], chosen: list[Instrument], end: datetime) -> float:
+        with database.connection() as connection:
+            reset(connection)
+        return stopwatch(lambda: work(chosen, end))
+
+    one, many = (known[:1], months(1)[1]), (known[:_LOADED], end)
+    for work in (library, dagster):
+        emptied(work, *one)  # imports, and makes the partitions of the tables
+    count = _LOADED * len(list(Timeframe.M1.windows(start, end)))
+    seconds = take_turns(
+        {
+            "library, 1": lambda: emptied(library, *one),
+            "Dagster, 1": lambda: emptied(dagster, *one),
+            f"library, {count}": lambda: emptied(library, *many),
+            f"Dagster, {count}": lambda: emptied(dagster, *many),
+        },
+        min(world.repeat, 3),
+    )
+    of = {name: Measure(name, taken, int(name.split()[1]), "partitions") for name, taken in seconds.items()}
+    section = Section(f"orchestration: loading 1 and {count} partitions of minutes and deriving from them")
+    section.add(of)
+    section.compare(of[f"Dagster, {count}"], of[f"library, {count}"])
+    fixed = np.subtract(seconds["Dagster, 1"], seconds["library, 1"])
+    extra = np.subtract(seconds[f"Dagster, {count}"], seconds[f"library, {count}"])
+    section.facts["Dagster's own time per load"] = f"{np.median(fixed):.1f} s"
+    each = np.median(extra - fixed) / (count - 1) * 1000
+    section.facts["Dagster's own time per further partition"] = f"{each:.0f} ms (one ingested and five derived)"
+    section.facts["Dagster's share of the larger load"] = f"{np.median(extra / seconds[f'Dagster, {count}']):.0%}"
+    section.facts["runs by partitions"] = _count_runs(orchestrator, known)
+    return section
+
+
+def _count_runs(orchestrator: DagsterOrchestrator, known: list[Instrument]) -> dict[str, int]:
+    """Return how many runs loads of different sizes take, ingestion and derivation together."""
+    start, end = datetime(2022, 1, 1, tzinfo=UTC), datetime(2023, 1, 1, tzinfo=UTC)
+    counts = {}
+    for chosen in (known[:1], known):
+        records = orchestrator.ingest(_order(chosen, Timeframe.D1, start, end), SilentListener())
+        counts[f"{len(chosen)} of days"] = len(records)
+    if len(set(counts.values())) > 1:
+        raise AssertionError(f"the number of runs grows with the partitions: {counts}")
+    return counts
+
+
+def _size(world: World, installation: Installation) -> Section:
+    """Measure what the UI and the daemon ask over and over."""
+    defs = build_defs(installation.universe, installation.providers)
+    repository = defs.get_repository_def()
+    section = Section(f"orchestration at size: {_SYMBOLS} symbols x {_YEARS} years")
+    with open_instance(world.settings) as instance:
+        for base in (Timeframe.M1, Timeframe.D1):
+            keys = _materialize_all(world, repository, instance, base)
+            section.facts[f"partitions of {base.table}"] = f"{keys:,}, all materialized"
+        section.measures += _page(instance)
+        section.measures += _ticks(installation, defs, repository, instance)
+        section.measures.append(_start_up(installation, repository, instance))
+    for measure in section.measures:
+        section.limit(measure, _SOON)
+    return section
+
+
+def _materialize_all(
+    world: World, repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, base: Timeframe
+) -> int:
+    definition = repository.asset_graph.get(dg.AssetKey(base.table)).partitions_def
+    if definition is None:
+        raise AssertionError(f"{base.table} has no partitions")
+    keys = definition.get_partition_keys(dynamic_partitions_store=instance)
+    with psycopg.connect(dagster_dsn(world.settings), autocommit=True) as connection:
+        connection.execute(_CLONE, (list(keys), dg.AssetKey(base.table).to_string()))
+        connection.execute("ANALYZE")
+    say(f"{len(keys):,} partitions of {base.table}")
+    return len(keys)
+
+
+def _page(instance: dg.DagsterInstance) -> list[Measure]:
+    """Ask what the UI asks to show an asset's partitions: first, and again."""
+    target = ModuleTarget("pipelines.definitions", None, None, "chandlery")
+    found = []
+    with WorkspaceProcessContext(instance, target, code_server_log_level="WARNING") as workspace:
+        for base in (Timeframe.M1, Timeframe.D1):
+
+            def ask(table: str = base.table) -> None:
+                answer = execute_query(workspace, _PAGE, {"key": {"path": [table]}})
+                stats = answer["data"]["assetNodeOrError"]["partitionStats"]
+                if stats["numMaterialized"] != stats["numPartitions"]:
+                    raise AssertionError(f"{table}: {stats}")
+
+            first = stopwatch(ask)
+            again = [stopwatch(ask) for _ in range(3)]
+            found.append(Measure(f"UI: partitions of {base.table}, first", [first]))
+            found.append(Measure(f"UI: partitions of {base.table}, again", again))
+    return found
+
+
+def _ticks(
+    installation: Installation, defs: dg.Definitions, repository: dg.RepositoryDefinition, instance: dg.DagsterInstance
+) -> list[Measure]:
+    with installation.database.connection() as connection:
+        reset(connection)
+        ids = np.array([stock.instrument_id for stock in list_instruments(connection)], np.int32)
+        # Scattered, as corrections are: every symbol has its own days.
+        days = np.random.default_rng(7).integers(0, 3000, len(ids) * _STALE_DAYS).astype("timedelta64[D]")
+        first = np.datetime64(f"{datetime.now(UTC).year - _YEARS + 1}-01-01", "us")
+        note_stale(connection, Timeframe.M1, np.repeat(ids, _STALE_DAYS), first + days, datetime.now(UTC))
+    resources: dict[str, Any] = {"store": repository.get_top_level_resources()["store"]}
+    asked: list[int] = []
+
+    def sensor() -> None:
+        context = dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources)
+        with context:
+            tick = repository.get_sensor_def("derived_bars_follow").evaluate_tick(context)
+        asked.append(len(tick.run_requests or ()))
+
+    def schedule() -> None:
+        context = dg.build_schedule_context(
+            instance=instance,
+            repository_def=repository,
+            resources=resources,
+            scheduled_execution_time=datetime(2024, 6, 5, 20, 30, tzinfo=UTC),
+        )
+        with context:
+            tick = repository.get_schedule_def("xnys_1m_after_close").evaluate_tick(context)
+        if len(tick.run_requests or ()) != 1:
+            raise AssertionError(f"the schedule asked for {len(tick.run_requests or ())} runs")
+
+    def automation() -> None:
+        dg.evaluate_automation_conditions(defs, instance, asset_selection=dg.AssetSelection.groups("quality"))
+
+    stale = f"{len(ids) * _STALE_DAYS:,} stale days"
+    measures = [
+        Measure("schedule tick, all symbols", [stopwatch(schedule) for _ in range(3)]),
+        Measure("automation tick", [stopwatch(automation) for _ in range(3)]),
+        Measure(f"sensor derived_bars_follow, {stale}", [stopwatch(sensor) for _ in range(3)]),
+    ]
+    say(f"the sensor asked for {asked[0]} runs for {stale}")
+    return measures
+
+
+def _start_up(installation: Installation, repository: dg.RepositoryDefinition, instance: dg.DagsterInstance) -> Measure:
+    """Run a derivation over all partitions while nothing is stale: what is left is what any such run costs."""
+    with installation.database.connection() as connection:
+        reset(connection)
+    definition = repository.asset_graph.get(dg.AssetKey(Timeframe.M1.table)).partitions_def
+    windows = definition.get_partitions_def_for_dimension("window")  # type: ignore[union-attr]
+    names, keys = instance.get_dynamic_partitions(SYMBOLS), windows.get_partition_keys()
+    tags = {**range_tags(names[0], names[-1], keys[0], keys[-1]), ONLY_STALE: "true"}
+    job = repository.get_job(derive_job_name(Timeframe.M1))
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+    def start() -> None:
+        job.execute_in_process(instance=instance, tags=tags, run_config=quiet)
+
+    count = len(names) * len(keys)
+    return Measure(f"a run over {count:,} partitions of which none is stale", [stopwatch(start) for _ in range(2)])
+
+
+def _order(chosen: list[Instrument], timeframe: Timeframe, start: datetime, end: datetime) -> IngestOrder:
+    return IngestOrder(timeframe, dict.fromkeys(chosen, (start, end)))
