@@ -84,6 +84,10 @@ def build_bars(
         gate: GateResource,
         listener: dg.ResourceParam[Listener],
     ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+        if key not in context.selected_asset_keys:
+            raise dg.Failure(
+                "the gate judges bars on their way in; materialize a partition instead", allow_retries=False
+            )
         with store.database.connection() as connection:
             instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
         ranges = {symbol: _range(pair) for symbol, pair in config.ranges.items()}

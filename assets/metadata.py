@@ -18,10 +18,10 @@ from expectations.records import checks_as_records, rejected_as_records
 _GATE_TABLE = dg.TableSchema(
     columns=[
         dg.TableColumn("rule", "string"),
-        dg.TableColumn("severity", "string"),
         dg.TableColumn("passed", "bool"),
-        dg.TableColumn("failed_rows", "int"),
         dg.TableColumn("detail", "string"),
+        dg.TableColumn("failed_rows", "int"),
+        dg.TableColumn("severity", "string"),
     ]
 )
 

@@ -31,8 +31,9 @@ _OUTPUTS = ("pandas", "arrow", "polars")
 class DataAPI:
     """Reads bars. Safe to share between threads.
 
-    Every range is half-open, ``[start, end)``, in UTC: by the bar's start intraday, by the session's date (as 00:00 UTC)
-    for bars of a day and wider. A moment is an aware ``datetime``, a ``date`` (midnight UTC), or either as ISO 8601 text.
+    Every range is half-open, ``[start, end)``, in UTC: by the bar's start intraday, by the session's date (as 00:00
+    UTC) for bars of a day and wider. A moment is an aware ``datetime``, a ``date`` (midnight UTC), or either as ISO
+    8601 text.
 
     Args:
         database: where to read; the installation's own by default (see ``Settings``).
@@ -103,7 +104,7 @@ class DataAPI:
             UnknownSymbolError: no instrument goes by that name in the range.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        table, _ = self._read([symbol], start, end, timeframe, as_of, columns, output)
+        table, _ = self._read([symbol], start, end, timeframe, as_of=as_of, columns=columns, output=output)
         return _convert(table.drop_columns("symbol"), output, index="ts")
 
     def get_multi_symbol(
@@ -120,12 +121,12 @@ class DataAPI:
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
 
         Arguments and errors as in ``get_ohlc``. The result is sorted by symbol, in the order asked for, and time; with
-        ``pandas`` it is indexed by ``(symbol, ts)``, otherwise these are the first columns. Each row bears the symbol it
-        was asked for by.
+        ``pandas`` it is indexed by ``(symbol, ts)``, otherwise these are the first columns. Each row bears the symbol
+        it was asked for by.
         """
         if isinstance(symbols, str):
             raise UsageError(f"symbols={symbols!r} is a single text; write [{symbols!r}]")
-        table, instruments = self._read(symbols, start, end, timeframe, as_of, columns, output)
+        table, instruments = self._read(symbols, start, end, timeframe, as_of=as_of, columns=columns, output=output)
         if [i.instrument_id for i in instruments] != sorted(i.instrument_id for i in instruments):
             table = _in_order(table, symbols)
         return _convert(table, output, index=["symbol", "ts"])
@@ -136,6 +137,7 @@ class DataAPI:
         start: Moment,
         end: Moment,
         timeframe: str,
+        *,
         as_of: Moment | None,
         columns: Sequence[str],
         output: str,

@@ -109,9 +109,7 @@ def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: d
         AmbiguousSymbolError: it passed from one instrument to another within the range.
     """
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:
-        canonical = cursor.execute(
-            "SELECT * FROM market.instrument WHERE symbol = %s", (symbol,)
-        ).fetchone()
+        canonical = cursor.execute("SELECT * FROM market.instrument WHERE symbol = %s", (symbol,)).fetchone()
         if canonical is not None:
             return canonical
         found = cursor.execute(

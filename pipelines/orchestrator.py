@@ -5,12 +5,15 @@ Not here: what a run does (``assets``), and runs that the daemon launches (``sch
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
+import psutil
 from dagster_shared.error import SerializableErrorInfo
 
 from assets.reference import SYMBOLS, register_symbols
@@ -24,6 +27,9 @@ from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
 from pipelines.sensors import stale_runs
 
+#: Tag of a run in this process: host and process id.
+_PROCESS = "chandlery/process"
+_INTERRUPTIONS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 _INSTANT = timedelta(microseconds=1)
 
@@ -68,6 +74,7 @@ class DagsterOrchestrator:
         return serve.serve(prepare_home(self._installation.settings), host, port)
 
     def _register(self, instance: dg.DagsterInstance) -> None:
+        close_dead_runs(instance)
         with self._installation.database.connection() as connection:
             known = list_instruments(connection)
         # Symbols of one calendar side by side, so that a scheduled run of all of them is one rectangle.
@@ -105,7 +112,8 @@ def _config(order: IngestOrder, ranges: Mapping[Instrument, tuple[datetime, date
 def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> RunRecord:
-    result = job.execute_in_process(instance=instance, tags=dict(tags), run_config=config, raise_on_error=False)
+    tags = {**tags, _PROCESS: f"{socket.gethostname()}/{os.getpid()}"}
+    result = job.execute_in_process(instance=instance, tags=tags, run_config=config, raise_on_error=False)
     if result.success:
         return RunRecord(result.run_id, succeeded=True, error=None)
     for event in result.all_events:
@@ -113,12 +121,27 @@ def _run(
             data = event.step_failure_data
             if data.user_failure_data is not None:  # raised by the asset, after all outcomes were told
                 return RunRecord(result.run_id, succeeded=False, error=data.user_failure_data.description, told=True)
-            return RunRecord(result.run_id, succeeded=False, error=_cause(data.error) or event.message)
+            cause = _cause(data.error)
+            if cause is not None and cause.cls_name in _INTERRUPTIONS:  # Dagster swallows Ctrl-C and reports a failure
+                raise KeyboardInterrupt
+            text = re.sub(r"^chandlery\.errors\.\w+: ", "", cause.message.strip()) if cause else event.message
+            return RunRecord(result.run_id, succeeded=False, error=text)
     return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
 
 
-def _cause(error: SerializableErrorInfo | None) -> str | None:
+def _cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
     """Return what was raised first: Dagster wraps it."""
     while error is not None and error.cause is not None:
         error = error.cause
-    return re.sub(r"^chandlery\.errors\.\w+: ", "", error.message.strip()) if error else None
+    return error
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs of the command line whose process was killed as failed: nobody else watches over them."""
+    host = socket.gethostname()
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        where, _, pid = run.tags.get(_PROCESS, "").partition("/")
+        if where == host and not psutil.pid_exists(int(pid)):
+            instance.report_run_failed(
+                run, "its process was killed; what it had published stays, and running again completes it"
+            )

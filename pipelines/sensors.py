@@ -5,7 +5,7 @@ stale; the sensor only launches the runs. Not here: what a run does (``assets``)
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import psycopg
@@ -71,7 +71,8 @@ def stale_runs(connection: psycopg.Connection, base: Timeframe, order: Sequence[
     """
     rows = connection.execute(
         "SELECT i.symbol, date_trunc(%s, p.day::timestamp)::date, max(p.noted_at), count(*)"
-        " FROM ops.rollup_pending AS p JOIN market.instrument AS i USING (instrument_id) WHERE p.timeframe = %s AND i.symbol = ANY(%s) GROUP BY 1, 2",
+        " FROM ops.rollup_pending AS p JOIN market.instrument AS i USING (instrument_id)"
+        " WHERE p.timeframe = %s AND i.symbol = ANY(%s) GROUP BY 1, 2",
         (base.window_kind, base.value, list(order)),
     ).fetchall()
     state = {(symbol, base.window_of(start).key): (noted_at, days) for symbol, start, noted_at, days in rows}

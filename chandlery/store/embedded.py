@@ -6,10 +6,10 @@ The server listens on a unix socket only and runs while any process of ours hold
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from pathlib import Path
 
+import psutil
 import psycopg
 
 #: Set once, on a new server: bulk loads should not wait for checkpoints, and planners should know about memory.
@@ -56,16 +56,6 @@ def _forget_dead_holders(data: Path) -> None:
         holders = json.loads(listed.read_text())
     except (FileNotFoundError, PermissionError, ValueError):
         return
-    living = [pid for pid in holders if _is_alive(pid)]
+    living = [pid for pid in holders if psutil.pid_exists(pid)]
     if living != holders:
         listed.write_text(json.dumps(living))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

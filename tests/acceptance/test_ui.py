@@ -93,7 +93,8 @@ def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: process.poll() is None and is_loaded(address), 90, "the web UI to answer")
+        wait_until(lambda: process.poll() is not None or is_loaded(address), 90, "the web UI to answer")
+        assert process.poll() is None, "the web UI ended by itself"
         yield Ui(address, launch_backfill(address), time.monotonic())
     finally:
         process.send_signal(signal.SIGINT)
@@ -102,7 +103,8 @@ def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-        print((home / "ui.log").read_text()[-3000:])  # shown by pytest where something failed
+        for written in home.rglob("ui.log"):
+            print(written.read_text()[-3000:])  # shown by pytest where something failed
     assert code == 0
 
 
