@@ -21,10 +21,11 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(RUNTIME) ## load the demo's bars, gate, store, roll up, archive and read them: no key, no network, no server
+demo: $(RUNTIME) ## load real history through the whole pipeline and show what is there: no key, no network
 	$(BIN)/python -m pipelines.demo
 
-ui: $(RUNTIME) ## start the web UI
+ui: $(RUNTIME) ## serve the web UI on http://127.0.0.1:3000
+	$(BIN)/chandlery init
 	$(BIN)/chandlery ui
 
 test: $(DEV) ## run every test (narrow it with PYTEST_ARGS="-k word")
