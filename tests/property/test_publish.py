@@ -111,7 +111,7 @@ def test_any_sequence_of_batches_equals_the_model_now_and_as_of_each_step(
     stale = set()
     with pytest.MonkeyPatch.context() as patch:
         # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
-        patch.setattr("chandlery.store.publish._FEW_ROWS", few)
+        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
         for step, batch in enumerate(steps):
             now = None if seconds is None else datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=step * seconds)
             before = dict(model.present)
@@ -136,7 +136,7 @@ def test_publishing_the_same_table_again_changes_nothing_at_all(
 ) -> None:
     start_afresh(database)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.store.publish._FEW_ROWS", few)
+        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
         for batch in steps:
             put(database, TIMEFRAME, batch.values())
             with database.connection() as connection:
@@ -161,7 +161,7 @@ def test_a_clock_that_stands_still_or_goes_back_leaves_one_unbroken_chain_per_ba
     now = datetime(2025, 1, 1, tzinfo=UTC)
     believed = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.store.publish._FEW_ROWS", few)
+        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
         for batch, microseconds in steps:
             now += timedelta(microseconds=0 if standing else microseconds)
             report = put(database, TIMEFRAME, batch.values(), now=now)
