@@ -1,26 +1,29 @@
 """The derived bars: ``bars_5m`` .. ``bars_4h`` from ``bars_1m``, ``bars_1w`` and ``bars_1mo`` from ``bars_1d``.
 
-All that derive from one base are computed together, from one read of it. A run computes what is stale in its partitions
-and nothing else. Not here: the arithmetic (``chandlery.rollup``), and what notices staleness (``pipelines.sensors``).
+All that derive from one base are computed together, from one read of it. A run computes what is stale and nothing
+else. Not here: the arithmetic (``chandlery.rollup``), and what notices staleness (``pipelines.sensors``).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TypeAlias
 
 import dagster as dg
-import numpy as np
 
 from assets.metadata import derived_metadata
 from assets.plan import split_keys
-from chandlery.derive import Derived, catch_up
+from chandlery.derive import catch_up
 from chandlery.instruments import list_instruments
 from chandlery.orchestrator import Listener
+from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe, derived_from
 from resources.store import StoreResource
 
-#: Tag of a run that follows what is stale: its partitions are a convenient rectangle, not a person's choice, and only
-#: those that changed count as materialized.
-ONLY_STALE = "chandlery/only_stale"
+#: What changed, by timeframe and partition key: how many bars were ``inserted``, and how many ``revised``.
+Changes: TypeAlias = defaultdict[tuple[Timeframe, str], Counter[str]]
+
+_ALWAYS = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -46,32 +49,52 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
     ) -> Iterator[dg.AssetMaterialization]:
         wanted = split_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in wanted}
-        with store.database.connection() as connection:
-            instruments = [found for found in list_instruments(connection) if found.symbol in symbols]
         start, end = min(window.start for _, window in wanted), max(window.end for _, window in wanted)
-        counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for derived in catch_up(store.database, base, instruments, start, end):
-            listener.derived(derived)
-            _tally(derived, counts)
+        changes = _derive(store.database, base, listener, start, end, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
-                changed = counts[timeframe.value, key]
-                if not changed and ONLY_STALE in context.run.tags:
-                    continue
-                metadata = derived_metadata(changed)
-                yield dg.AssetMaterialization(timeframe.table, partition=key, metadata=metadata)
+                yield _materialization(timeframe, key, changes[timeframe, key])
 
     return rollups
 
 
-def _tally(derived: Derived, counts: dict[tuple[str, str], Counter[str]]) -> None:
-    """Add a step's changes to the counts of each (timeframe, partition key)."""
-    changes = derived.report.changes
-    unit = "M" if derived.timeframe.window_kind == "month" else "Y"
-    windows = changes.ts.astype(f"datetime64[{unit}]")
-    for revised, kind in ((False, "inserted"), (True, "revised")):
-        mine = changes.revised == revised
-        keys = changes.instrument_id[mine].astype(np.int64) << 32 | windows[mine].astype(np.int64)
-        for key, number in zip(*np.unique(keys, return_counts=True), strict=True):
-            window = np.array(int(key) & 0xFFFFFFFF).astype(windows.dtype)
-            counts[derived.timeframe.value, f"{derived.names[int(key) >> 32]}|{window}"][kind] += int(number)
+def build_follow(base: Timeframe) -> dg.OpDefinition:
+    """Return the op that derives whatever is stale of ``base``, and records the partitions that changed.
+
+    It is no asset's step: Dagster writes an event for each partition of such a step before it starts, which for a
+    history of thousands of symbols and months takes longer than deriving it.
+    """
+
+    @dg.op(name=f"derive_what_is_stale_of_{base.value}", out={}, tags={"kind": "postgres"})
+    def follow(store: StoreResource, listener: dg.ResourceParam[Listener]) -> Iterator[dg.AssetMaterialization]:
+        changes = _derive(store.database, base, listener, *_ALWAYS)
+        for (timeframe, key), counts in changes.items():
+            yield _materialization(timeframe, key, counts)
+
+    return follow
+
+
+def _derive(
+    database: Database,
+    base: Timeframe,
+    listener: Listener,
+    start: datetime,
+    end: datetime,
+    *,
+    symbols: Collection[str] | None = None,
+) -> Changes:
+    """Derive what is stale in ``[start, end)``, of these symbols or of all; return what changed."""
+    with database.connection() as connection:
+        instruments = [found for found in list_instruments(connection) if symbols is None or found.symbol in symbols]
+    changes: Changes = defaultdict(Counter)
+    for derived in catch_up(database, base, instruments, start, end):
+        listener.derived(derived)
+        for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
+            changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"].update(
+                inserted=inserted, revised=revised
+            )
+    return changes
+
+
+def _materialization(timeframe: Timeframe, key: str, counts: Mapping[str, int]) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(timeframe.table, partition=key, metadata=derived_metadata(counts))

@@ -21,6 +21,7 @@ from chandlery.store.locks import lock_instruments
 from chandlery.store.pending import Days, Ids, period_end, period_of, take_stale
 from chandlery.store.publish import PublishReport, publish
 from chandlery.store.read import Span, read_bars
+from chandlery.store.rows import pair_keys
 from chandlery.timeframe import Timeframe, derived_from
 
 #: Stale days rolled up in one transaction: about a million minute bars of a stock, or sixty years of days.
@@ -159,12 +160,8 @@ def _stale_only(bars: pa.Table, timeframe: Timeframe, ids: Ids, days: Days, name
     symbol = bars["symbol"].combine_chunks()
     owner = np.array([id_of[name] for name in symbol.dictionary.to_pylist()], np.int64)[symbol.indices.to_numpy()]
     period = period_of(timeframe, bars["ts"].to_numpy().astype("datetime64[D]"))
-    stale = np.unique(_key(ids, period_of(timeframe, days)))
-    return bars.filter(pa.array(np.isin(_key(owner, period), stale)))
-
-
-def _key(ids: Ids, days: Days) -> Ids:
-    return ids << 32 | days.astype(np.int64)
+    stale = np.unique(pair_keys(ids, period_of(timeframe, days)))
+    return bars.filter(pa.array(np.isin(pair_keys(owner, period), stale)))
 
 
 def _midnight(day: np.datetime64) -> datetime:

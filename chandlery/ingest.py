@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Literal, TypeAlias
 
-import numpy as np
 import psycopg
 import pyarrow as pa
 
@@ -22,6 +21,7 @@ from chandlery.errors import ProviderAuthError, ProviderError
 from chandlery.providers.base import BarReply, BarRequest, Provider
 from chandlery.schema import empty_bars
 from chandlery.store.connect import Database
+from chandlery.store.merge import count_windows
 from chandlery.store.publish import PublishReport, publish
 from chandlery.timeframe import Timeframe
 
@@ -152,9 +152,9 @@ def _ingest_batch(
         outcomes, released = _set_aside(connection, report.verdicts, provider.name)
         bars = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
         published = publish(connection, database.edition, first.timeframe, bars, now=now)
-    offered = _count(bars, judged)
+    offered = _count(bars, first.timeframe)
     sources = tuple(reply.bars["source"].unique().to_pylist())
-    changed = _count_changes(published, judged)
+    changed = _count_changes(published, first.timeframe)
     return failed + [_finish(outcome, offered, changed, sources) for outcome in outcomes]
 
 
@@ -193,39 +193,18 @@ def _finish(
     return replace(outcome, inserted=inserted, revised=revised, unchanged=unchanged, sources=sources)
 
 
-def _count(bars: pa.Table, partitions: Sequence[Partition]) -> dict[tuple[str, str], int]:
+def _count(bars: pa.Table, timeframe: Timeframe) -> dict[tuple[str, str], int]:
     """Return the number of bars in each (symbol, window)."""
+    if not bars.num_rows:
+        return {}
     symbol = bars["symbol"].combine_chunks()
-    ts = bars["ts"].to_numpy().astype("datetime64[us]")
-    counts: dict[tuple[str, str], int] = {}
-    windows = _window_keys(ts, partitions[0].timeframe)
-    names = symbol.dictionary.to_pylist() if bars.num_rows else []
-    pairs, numbers = _tally(symbol.indices.to_numpy() if bars.num_rows else np.empty(0, np.int64), windows)
-    for (code, window), number in zip(pairs, numbers, strict=True):
-        counts[names[code], window] = number
-    return counts
+    names = symbol.dictionary.to_pylist()
+    counts = count_windows(symbol.indices.to_numpy(), bars["ts"].to_numpy(), timeframe)
+    return {(names[code], window): count for (code, window), count in counts.items()}
 
 
-def _count_changes(report: PublishReport, partitions: Sequence[Partition]) -> dict[tuple[str, str], tuple[int, int]]:
+def _count_changes(report: PublishReport, timeframe: Timeframe) -> dict[tuple[str, str], tuple[int, int]]:
     """Return (inserted, revised) of each (symbol, window) that changed."""
     names = {instrument_id: symbol for symbol, instrument_id in report.ids.items()}
-    changes = report.changes
-    windows = _window_keys(changes.ts, partitions[0].timeframe)
-    counts: dict[tuple[str, str], tuple[int, int]] = {}
-    for revised in (False, True):
-        mine = changes.revised == revised
-        pairs, numbers = _tally(changes.instrument_id[mine], windows[mine])
-        for (code, window), number in zip(pairs, numbers, strict=True):
-            old = counts.get((names[code], window), (0, 0))
-            counts[names[code], window] = (old[0], number) if revised else (number, old[1])
-    return counts
-
-
-def _window_keys(ts: np.ndarray, timeframe: Timeframe) -> np.ndarray:
-    return ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]")
-
-
-def _tally(codes: np.ndarray, windows: np.ndarray) -> tuple[list[tuple[int, str]], list[int]]:
-    keys, numbers = np.unique(codes.astype(np.int64) << 32 | windows.astype(np.int64) + (1 << 20), return_counts=True)
-    names = ((keys & 0xFFFFFFFF) - (1 << 20)).astype(windows.dtype).astype(str)
-    return list(zip((keys >> 32).tolist(), names.tolist(), strict=True)), numbers.tolist()
+    changes = report.changes.by_window(timeframe)
+    return {(names[instrument_id], window): counts for (instrument_id, window), counts in changes.items()}

@@ -7,7 +7,8 @@ from being derived. Not here: when they run (``schedules``, ``sensors``).
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from chandlery.timeframe import INGESTED, Timeframe, derived_from
+from assets.rollups import build_follow
+from chandlery.timeframe import INGESTED, Timeframe
 from resources.store import StoreResource
 
 
@@ -17,7 +18,7 @@ def ingest_job_name(timeframe: Timeframe) -> str:
 
 
 def derive_job_name(base: Timeframe) -> str:
-    """Return the name of the job that computes all that derives from ``base``."""
+    """Return the name of the job that derives whatever is stale of ``base``."""
     return f"derive_from_{base.value}"
 
 
@@ -26,15 +27,13 @@ def build_ingest_jobs() -> list[UnresolvedAssetJobDefinition]:
     return [dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED]
 
 
-def build_derive_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Return the jobs that derive."""
-    return [
-        dg.define_asset_job(
-            derive_job_name(base),
-            dg.AssetSelection.assets(*(timeframe.table for timeframe in derived_from(base))),
-        )
-        for base in INGESTED
-    ]
+def build_derive_jobs() -> list[dg.JobDefinition]:
+    """Return the jobs that derive whatever is stale."""
+    jobs = []
+    for base in INGESTED:
+        graph = dg.GraphDefinition(name=derive_job_name(base), node_defs=[build_follow(base)])
+        jobs.append(graph.to_job(description=f"Derives whatever is stale because {base.value} bars changed."))
+    return jobs
 
 
 @dg.op

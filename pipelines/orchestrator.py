@@ -20,12 +20,12 @@ from assets.reference import SYMBOLS, register_symbols
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import IngestOrder, Listener, RunRecord
+from chandlery.store.pending import stale_version
 from pipelines import serve
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
-from pipelines.sensors import stale_runs
 
 #: Tag of a run in this process: host and process id.
 _PROCESS = "chandlery/process"
@@ -63,9 +63,10 @@ class DagsterOrchestrator:
                 config = {"ops": {order.timeframe.table: {"config": _config(order, ranges)}}, "loggers": _QUIET}
                 records.append(_run(job, instance, tags, config))
             with self._installation.database.connection() as connection:
-                requests = stale_runs(connection, order.timeframe, symbols)
-            job = defs.resolve_job_def(derive_job_name(order.timeframe))
-            records += [_run(job, instance, request.tags, {"loggers": _QUIET}) for request in requests]
+                stale = stale_version(connection, order.timeframe) is not None
+            if stale:
+                job = defs.resolve_job_def(derive_job_name(order.timeframe))
+                records.append(_run(job, instance, {}, {"loggers": _QUIET}))
         return records
 
     def serve(self, host: str, port: int) -> int:

@@ -16,7 +16,7 @@ from psycopg import sql
 from chandlery.store.arrays import array_text
 from chandlery.store.copy import Column, encode
 from chandlery.store.queries import query
-from chandlery.store.rows import INCOMING, Rows
+from chandlery.store.rows import INCOMING, Rows, pair_keys, split_keys
 from chandlery.timeframe import Timeframe
 
 #: Up to this many rows, arrays in one statement are faster than COPY into a staging table.
@@ -44,6 +44,23 @@ class Changes:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def by_window(self, timeframe: Timeframe) -> dict[tuple[int, str], tuple[int, int]]:
+        """Return how many bars were inserted and revised in each (instrument, window's key) of ``timeframe``."""
+        revised = count_windows(self.instrument_id[self.revised], self.ts[self.revised], timeframe)
+        inserted = count_windows(self.instrument_id[~self.revised], self.ts[~self.revised], timeframe)
+        return {key: (inserted.get(key, 0), revised.get(key, 0)) for key in inserted | revised}
+
+
+def count_windows(
+    owners: npt.NDArray[np.integer], ts: npt.NDArray[np.datetime64], timeframe: Timeframe
+) -> dict[tuple[int, str], int]:
+    """Return how many of the bars that start at ``ts`` fall into each (owner, window's key) of ``timeframe``."""
+    windows = ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]")
+    keys, counts = np.unique(pair_keys(owners, windows), return_counts=True)
+    codes, places = split_keys(keys)
+    names = places.astype(windows.dtype).astype(str)
+    return dict(zip(zip(codes.tolist(), names.tolist(), strict=True), counts.tolist(), strict=True))
 
 
 def write(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:

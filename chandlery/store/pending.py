@@ -15,6 +15,7 @@ import numpy.typing as npt
 import psycopg
 
 from chandlery.store.arrays import array_text
+from chandlery.store.rows import pair_keys, split_keys
 from chandlery.timeframe import Timeframe
 
 Days = npt.NDArray[np.datetime64]
@@ -27,13 +28,12 @@ def note_stale(
     """Note that bars of ``base`` changed. Part of the publishing transaction; nothing derives from a derived bar."""
     if not base.is_ingested:
         return
-    # One number for both halves of the key, because numpy finds distinct numbers much faster than distinct pairs.
-    keys = np.unique(instrument_id.astype(np.int64) << 32 | ts.astype("datetime64[D]").astype(np.int64))
+    ids, days = split_keys(np.unique(pair_keys(instrument_id, ts.astype("datetime64[D]"))))
     connection.execute(
         "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
         " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
         " ON CONFLICT (timeframe, instrument_id, day) DO UPDATE SET noted_at = excluded.noted_at",
-        (base.value, now, array_text(keys >> 32), array_text(keys & 0xFFFFFFFF)),
+        (base.value, now, array_text(ids), array_text(days)),
     )
 
 
@@ -52,6 +52,14 @@ def take_stale(
     ).fetchall()
     table = np.array(sorted(rows), np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1].astype("datetime64[D]")
+
+
+def stale_version(connection: psycopg.Connection, base: Timeframe) -> str | None:
+    """Return a text that changes whenever days of ``base`` become stale, or None where none is."""
+    row = connection.execute(
+        "SELECT max(noted_at), count(*) FROM ops.rollup_pending WHERE timeframe = %s", (base.value,)
+    ).fetchone()
+    return f"{row[0].isoformat()}/{row[1]}" if row and row[1] else None
 
 
 def period_of(timeframe: Timeframe, days: Days) -> Days:

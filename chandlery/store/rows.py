@@ -17,6 +17,8 @@ from chandlery.errors import UsageError
 from chandlery.schema import PRICES, VALUES
 from chandlery.store.copy import Column
 
+#: Makes room for times before 1970.
+_HALF = 1 << 31
 #: Columns of incoming rows, in the order of the wire, and their types.
 INCOMING = {
     "instrument_id": "int4",
@@ -117,6 +119,16 @@ class Rows:
     def where(self, mask: npt.NDArray[np.bool_]) -> Rows:
         """Return the rows where ``mask`` holds."""
         return self if mask.all() else Rows(_pick(self.columns, np.flatnonzero(mask)))
+
+
+def pair_keys(owners: npt.NDArray[np.integer], times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+    """Return one number for each pair, in the pairs' order: numpy finds distinct numbers faster than distinct pairs."""
+    return owners.astype(np.int64) << 32 | times.astype(np.int64) + _HALF
+
+
+def split_keys(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the owners and the times that ``pair_keys`` made ``keys`` of."""
+    return keys >> 32, (keys & 0xFFFFFFFF) - _HALF
 
 
 def _column(values: pa.ChunkedArray) -> Column:
