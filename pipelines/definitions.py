@@ -49,7 +49,6 @@ def build_defs(
         if instrument.provider is not None and providers.provider(instrument.provider).kind not in _STILL
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
-    derive_jobs = build_derive_jobs()
     return dg.Definitions(
         assets=[
             *build_providers(providers.providers),
@@ -58,9 +57,9 @@ def build_defs(
             *(build_rollups(base, partitions[base]) for base in INGESTED),
             *(build_coverage(base) for base in INGESTED),
         ],
-        jobs=[*build_ingest_jobs(), *derive_jobs, maintain],
+        jobs=[*build_ingest_jobs(), *build_derive_jobs(), maintain],
         schedules=build_schedules(calendars, live),
-        sensors=build_sensors(derive_jobs),
+        sensors=build_sensors(),
         executor=dg.in_process_executor,
         resources={
             "store": StoreResource(),

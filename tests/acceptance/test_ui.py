@@ -258,7 +258,7 @@ def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
 def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.address}/automation")
     shows(page, "xnys_1d_after_close", "xnys_1m_after_close", "always_open_1m_after_close", "maintain_daily")
-    shows(page, "derived_bars_follow", "automation")
+    shows(page, "follow_1d", "follow_1m", "automation")
     page.get_by_text("only on Monday, Tuesday, Wednesday, Thursday, and Friday").first.wait_for()
     states = ask(
         ui.address,
@@ -267,7 +267,8 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
         of={"repositoryName": "__repository__", "repositoryLocationName": "chandlery"},
     )["sensorsOrError"]["results"]
     assert {state["name"]: state["sensorState"]["status"] for state in states} == {
-        "derived_bars_follow": "RUNNING",
+        "follow_1d": "RUNNING",
+        "follow_1m": "RUNNING",
         "automation": "RUNNING",
     }
 
@@ -281,4 +282,4 @@ def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui,
     wait_until(lambda: materialized(ui, "bars_1mo").issuperset(RECTANGLE), 120, "the derived bars")
     print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
     page.goto(f"{ui.address}/runs")
-    shows(page, ui.backfill, "6 partitions", "derived_bars_follow", "Success")
+    shows(page, ui.backfill, "6 partitions", "follow_1d", "Success")

@@ -25,7 +25,7 @@ from chandlery.store.read import Span, read_bars
 from chandlery.timeframe import Timeframe
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
-from pipelines.partitions import RANGE_END, RANGE_START, range_tags
+from pipelines.partitions import range_tags
 from tests.pipeline import (
     Heard,
     Workbench,
@@ -40,7 +40,6 @@ from tests.pipeline import (
 from tests.support import utc
 
 ROOT = Path(__file__).parent.parent.parent
-FOLLOW = "derived_bars_follow"
 
 
 def equity(symbol: str, provider: str = "sample", **more: object) -> dict[str, object]:
@@ -78,17 +77,13 @@ def bench(shared: Workbench) -> Iterator[Workbench]:
         yield shared
 
 
-def follow(bench: Workbench) -> SensorExecutionData:
+def follow(bench: Workbench, base: str = "1d") -> SensorExecutionData:
     """Let the sensor look."""
     context = dg.build_sensor_context(
         instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
     )
     with context:
-        return bench.repository.get_sensor_def(FOLLOW).evaluate_tick(context)
-
-
-def corners(request: dg.RunRequest) -> tuple[str | None, str, str]:
-    return request.job_name, request.tags[RANGE_START], request.tags[RANGE_END]
+        return bench.repository.get_sensor_def(f"follow_{base}").evaluate_tick(context)
 
 
 def evaluations(instance: dg.DagsterInstance, run_id: str) -> dict[str | None, dg.AssetCheckEvaluation]:
@@ -264,25 +259,21 @@ def test_a_provider_nobody_configured_fails_the_run_and_says_which_there_are(ben
 def test_the_sensor_asks_for_what_a_publication_made_stale_and_the_job_clears_it(bench: Workbench) -> None:
     bench.materialize("bars_1d", tags=range_tags("AAPL", "GOOG", "2009", "2011"))
     bench.materialize("bars_1d", "MSFT|2010")
-    asked = requests(follow(bench))
-    assert sorted(map(corners, asked)) == [
-        ("derive_from_1d", "AAPL|2009", "GOOG|2011"),
-        ("derive_from_1d", "MSFT|2010", "MSFT|2010"),
-    ]
-    for request in asked:
-        assert bench.run(request).success
+    (request,) = requests(follow(bench))
+    assert request.job_name == "derive_from_1d"
+    assert bench.run(request).success
     with bench.installation.database.connection() as connection:
         assert count_stale(connection) == {}
     expected = {f"{s}|{y}" for s in ("AAPL", "GOOG") for y in (2009, 2010, 2011)} | {"MSFT|2010"}
     assert bench.materialized("bars_1w") == bench.materialized("bars_1mo") == expected
     assert bench.scalar("SELECT count(*) FROM market.bars_1mo") == 12 * 7
     tick = follow(bench)
-    assert (requests(tick), tick.skip_message) == ([], "nothing is stale, or it is being derived")
+    assert (requests(tick), tick.skip_message) == ([], "nothing is stale")
 
 
 def test_with_nothing_stored_the_sensor_skips(bench: Workbench) -> None:
     tick = follow(bench)
-    assert (requests(tick), tick.skip_message) == ([], "nothing is stale, or it is being derived")
+    assert (requests(tick), tick.skip_message) == ([], "nothing is stale")
 
 
 def test_the_same_staleness_is_asked_for_under_the_same_key(bench: Workbench) -> None:
@@ -310,12 +301,12 @@ def test_the_sensor_does_not_wait_for_ever_for_a_run_whose_machine_went_down(
     assert len(requests(follow(bench))) == 1
 
 
-def test_a_correction_of_an_old_month_leads_to_a_run_on_exactly_that_window(bench: Workbench) -> None:
+def test_a_correction_of_an_old_month_leads_to_a_run_that_changes_exactly_that_window(bench: Workbench) -> None:
     folder = bench.installation.settings.config.parent
     good = simulate(["GOOD"], Timeframe.M1, "2023-01-01", "2023-04-01")
     write_file(folder, "GOOD", Timeframe.M1, good)
     assert bench.materialize("bars_1m", tags=range_tags("GOOD", "GOOD", "2023-01", "2023-03")).success
-    (request,) = requests(follow(bench))
+    (request,) = requests(follow(bench, "1m"))
     assert bench.run(request).success
     before = bench.scalar("SELECT count(*) FROM market.bars_revision")
     volumes = good["volume"].to_pylist()
@@ -328,17 +319,17 @@ def test_a_correction_of_an_old_month_leads_to_a_run_on_exactly_that_window(benc
     revised = {e.partition: e.metadata["revised"].value for e in result.asset_materializations_for_node("bars_1m")}
     assert revised == {"GOOD|2023-01": 0, "GOOD|2023-02": 1, "GOOD|2023-03": 0}
 
-    (request,) = requests(follow(bench))
-    assert corners(request) == ("derive_from_1m", "GOOD|2023-02", "GOOD|2023-02")
+    (request,) = requests(follow(bench, "1m"))
     result = bench.run(request)
-    for timeframe in ("5m", "15m", "30m", "1h", "4h"):
-        (event,) = [
-            e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(f"bars_{timeframe}")
-        ]
-        shown = event.materialization.metadata
-        assert (event.partition, shown["inserted"].value, shown["revised"].value) == ("GOOD|2023-02", 0, 1)
+    recorded = [event.materialization for event in result.all_events if event.is_step_materialization]
+    assert {made.asset_key.to_user_string() for made in recorded} == {
+        f"bars_{timeframe}" for timeframe in ("5m", "15m", "30m", "1h", "4h")
+    }
+    for made in recorded:
+        shown = made.metadata
+        assert (made.partition, shown["inserted"].value, shown["revised"].value) == ("GOOD|2023-02", 0, 1)
     assert bench.scalar("SELECT count(*) FROM market.bars_revision") == before + 6
-    assert requests(follow(bench)) == []
+    assert requests(follow(bench, "1m")) == []
 
 
 def test_a_run_over_derived_bars_with_nothing_stale_changes_nothing(bench: Workbench) -> None:

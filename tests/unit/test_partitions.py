@@ -8,8 +8,6 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from assets.plan import plan_partitions, split_keys
 from assets.reference import SYMBOLS
@@ -19,7 +17,7 @@ from chandlery.instruments import Instrument
 from chandlery.orchestrator import IngestOrder
 from chandlery.timeframe import Timeframe, Window
 from pipelines.orchestrator import plan_runs
-from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, cover, neighbours, range_tags
+from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, neighbours, range_tags
 from tests.support import utc
 
 NOW = utc("2024-03-15 12:00")
@@ -74,39 +72,6 @@ def test_a_rectangle_is_named_by_two_corners() -> None:
 
 def month(key: str) -> Window:
     return Timeframe.M1.window(key)
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([], []),
-        ([("B", "2024-01")], [("B", "B", "2024-01", "2024-01")]),
-        ([(s, m) for s in "BA" for m in ("2023-12", "2024-01")], [("A", "B", "2023-12", "2024-01")]),
-        # An old month that was corrected does not take all months since along.
-        ([("A", "2010-01"), ("A", "2024-01")], [("A", "A", "2010-01", "2010-01"), ("A", "A", "2024-01", "2024-01")]),
-        ([("A", "2024-01"), ("C", "2024-01")], [("A", "A", "2024-01", "2024-01"), ("C", "C", "2024-01", "2024-01")]),
-    ],
-)
-def test_what_is_stale_is_covered_by_few_rectangles(
-    cells: list[tuple[str, str]], expected: list[tuple[str, str, str, str]]
-) -> None:
-    found = cover([(symbol, month(key)) for symbol, key in cells], list("ABCDE"))
-    assert [(r.symbols[0], r.symbols[-1], r.first, r.last) for r in found] == expected
-
-
-@given(st.sets(st.tuples(st.sampled_from("ABCDE"), st.integers(2015, 2030)), max_size=40))
-def test_rectangles_hold_every_stale_partition_and_are_never_mostly_empty(cells: set[tuple[str, int]]) -> None:
-    order = ["E", "B", "A", "D", "C"]
-    wanted = {(symbol, str(year)) for symbol, year in cells}
-    found = cover([(symbol, Timeframe.D1.window(key)) for symbol, key in wanted], order)
-    taken = [
-        (symbol, str(year)) for r in found for symbol in r.symbols for year in range(int(r.first), int(r.last) + 1)
-    ]
-    assert wanted <= set(taken)
-    assert len(taken) <= 2 * len(wanted)
-    for rectangle in found:
-        assert neighbours(rectangle.symbols, order) == [list(rectangle.symbols)]
-        assert any(rectangle.holds(*cell) for cell in wanted)
 
 
 @pytest.mark.parametrize(
