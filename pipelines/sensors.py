@@ -61,6 +61,6 @@ def _follow(base: Timeframe) -> dg.SensorDefinition:
         if version is None:
             return dg.SkipReason("nothing is stale")
         # The same staleness is asked for once: a run that failed is tried again when something new arrives.
-        return dg.RunRequest(run_key=version)
+        return dg.RunRequest(run_key=version, job_name=job)
 
     return follow
