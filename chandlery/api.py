@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from chandlery.errors import UsageError
-from chandlery.instruments import Instrument, resolve
+from chandlery.instruments import Instrument, resolve_all
 from chandlery.settings import Settings
 from chandlery.store.connect import Database
 from chandlery.store.read import READ, Span, read_bars
@@ -151,7 +151,7 @@ class DataAPI:
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
         with self._database.connection() as connection:
-            instruments = [resolve(connection, symbol, first, last) for symbol in symbols]
+            instruments = resolve_all(connection, symbols, first, last)
         names: dict[int, str] = {}
         for symbol, instrument in zip(symbols, instruments, strict=True):
             if names.setdefault(instrument.instrument_id, symbol) != symbol:

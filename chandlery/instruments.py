@@ -125,6 +125,16 @@ def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: d
     return found[0]
 
 
+def resolve_all(
+    connection: psycopg.Connection, symbols: Sequence[str], start: datetime, end: datetime
+) -> list[Instrument]:
+    """Return the instrument that each of ``symbols`` names in ``[start, end)``, UTC; see ``resolve``."""
+    with connection.cursor(row_factory=class_row(Instrument)) as cursor:
+        cursor.execute("SELECT * FROM market.instrument WHERE symbol = ANY(%s)", (list(symbols),))
+        canonical = {instrument.symbol: instrument for instrument in cursor}
+    return [canonical.get(symbol) or resolve(connection, symbol, start, end) for symbol in symbols]
+
+
 def _hint(connection: psycopg.Connection, symbol: str) -> str:
     aliases = connection.execute(
         "SELECT i.symbol, nullif(a.valid_from, '-infinity')::text, nullif(a.valid_until, 'infinity')::text"
