@@ -25,14 +25,18 @@ Ids = npt.NDArray[np.int64]
 def note_stale(
     connection: psycopg.Connection, base: Timeframe, instrument_id: npt.NDArray[np.int32], ts: Days, now: datetime
 ) -> None:
-    """Note that bars of ``base`` changed. Part of the publishing transaction; nothing derives from a derived bar."""
+    """Note that bars of ``base`` changed. Part of the publishing transaction; nothing derives from a derived bar.
+
+    A day that is on the list already stays as it is: whoever takes it off waits for this transaction first, because it
+    holds the instrument's lock.
+    """
     if not base.is_ingested:
         return
     ids, days = split_keys(np.unique(pair_keys(instrument_id, ts.astype("datetime64[D]"))))
     connection.execute(
         "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
         " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
-        " ON CONFLICT (timeframe, instrument_id, day) DO UPDATE SET noted_at = excluded.noted_at",
+        " ON CONFLICT (timeframe, instrument_id, day) DO NOTHING",
         (base.value, now, array_text(ids), array_text(days)),
     )
 
@@ -55,11 +59,13 @@ def take_stale(
 
 
 def stale_version(connection: psycopg.Connection, base: Timeframe) -> str | None:
-    """Return a text that changes whenever days of ``base`` become stale, or None where none is."""
+    """Return a text that changes whenever bars of ``base`` are published, or None where no day is stale."""
     row = connection.execute(
-        "SELECT max(noted_at), count(*) FROM ops.rollup_pending WHERE timeframe = %s", (base.value,)
+        "SELECT max(known_at), (SELECT count(*) FROM ops.rollup_pending WHERE timeframe = %(base)s)"
+        " FROM ops.publication WHERE timeframe = %(base)s",
+        {"base": base.value},
     ).fetchone()
-    return f"{row[0].isoformat()}/{row[1]}" if row and row[1] else None
+    return f"{row[0]}/{row[1]}" if row and row[1] else None
 
 
 def period_of(timeframe: Timeframe, days: Days) -> Days:

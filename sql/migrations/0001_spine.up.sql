@@ -169,6 +169,7 @@ CREATE TABLE IF NOT EXISTS ops.rollup_pending (
     noted_at      timestamptz NOT NULL,
     PRIMARY KEY (timeframe, instrument_id, day)
 );
+COMMENT ON COLUMN ops.rollup_pending.noted_at IS 'when the day became stale first';
 COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe changed and what derives from them was not computed since';
 
 CREATE TABLE IF NOT EXISTS ops.quarantine (

@@ -506,6 +506,8 @@ CREATE TABLE ops.rollup_pending (
 
 COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe changed and what derives from them was not computed since';
 
+COMMENT ON COLUMN ops.rollup_pending.noted_at IS 'when the day became stale first';
+
 ALTER TABLE ONLY market.bars_15m
     ADD CONSTRAINT bars_15m_pkey PRIMARY KEY (instrument_id, ts);
 
