@@ -12,7 +12,7 @@ import pytest
 from chandlery.store.connect import Database
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
-from tests.acceptance.library import Library
+from tests.acceptance.real_library import Library
 
 
 @pytest.fixture(scope="session")

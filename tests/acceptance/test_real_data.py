@@ -19,7 +19,7 @@ import pytest
 from chandlery.coverage import summarize
 from chandlery.instruments import list_instruments
 from expectations.gate import BarGate
-from tests.acceptance.library import (
+from tests.acceptance.real_library import (
     D1,
     M1,
     NOW,

@@ -16,7 +16,7 @@ import pytest
 
 from chandlery import quarantine
 from expectations.gate import BarGate
-from tests.acceptance.library import (
+from tests.acceptance.real_library import (
     D1,
     NOW,
     OHLCV,

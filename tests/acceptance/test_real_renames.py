@@ -17,7 +17,7 @@ from chandlery.instruments import resolve, sync_instruments
 from chandlery.providers.sample import SampleProvider
 from chandlery.store.connect import Database
 from expectations.gate import BarGate
-from tests.acceptance.library import D1, NOW, dates, session_dates
+from tests.acceptance.real_library import D1, NOW, dates, session_dates
 from tests.support import utc
 
 PROJECT = Path(__file__).parents[2]
