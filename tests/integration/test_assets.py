@@ -457,9 +457,8 @@ def test_the_orchestrator_leaves_nothing_stale_and_the_second_time_nothing_to_do
     order = bench.order("1d", ["AAPL", "MSFT"], "2011-01-01", "2012-03-01")
     first, second = Heard(), Heard()
     records = orchestrator.ingest(order, first)
-    assert [record.succeeded for record in records] == [
-        True
-    ] * 3  # AAPL and MSFT are no neighbours: two, and one that derives
+    # AAPL and MSFT are no neighbours: a run each, and one that derives.
+    assert [record.succeeded for record in records] == [True] * 3
     assert first.total("inserted") == 2 * (252 + 40)
     assert {step.timeframe for step in first.steps} == {Timeframe.W1, Timeframe.MO1}
     assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0
