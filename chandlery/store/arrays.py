@@ -1,29 +1,87 @@
-"""numpy arrays as parameters of a statement, written as PostgreSQL writes arrays.
+"""Columns of values, and how they travel as parameters of a statement: as PostgreSQL's binary arrays.
 
 The driver turns lists into arrays value by value, which takes longer than the statement does. Not here: batches large
-enough for COPY (``copy``).
+enough for COPY (``copy``). Format: PostgreSQL source, ``array_send``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psycopg
+from psycopg.adapt import Dumper, PyFormat
+from psycopg.pq import Format
+
+#: 2000-01-01, PostgreSQL's epoch, in µs since 1970-01-01.
+PG_EPOCH_US = 946_684_800_000_000
+#: PostgreSQL's numbers of the array and of its element, and a field of it on the wire, by type of the values.
+_TYPES = {
+    np.dtype(values): (array, element, np.dtype([("length", ">i4"), ("value", wire)]))
+    for values, array, element, wire in (
+        (np.int16, 1005, 21, ">i2"),
+        (np.int32, 1007, 23, ">i4"),
+        (np.int64, 1016, 20, ">i8"),
+        (np.float64, 1022, 701, ">f8"),
+        ("datetime64[us]", 1185, 1184, ">i8"),
+    )
+}
 
 
-def array_text(values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None) -> str:
-    """Return ``values`` as the text of an array, exact to the bit; to be cast, as in ``%s::float8[]``.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column for COPY, or an array as a parameter of a statement.
 
-    Args:
-        values: one-dimensional; ``datetime64`` is UTC.
+    Attributes:
+        values: one-dimensional array; ``datetime64[us]`` becomes ``timestamptz``.
         valid: False where the value is NULL; None where none is.
     """
-    texts: Iterable[str]
-    if np.issubdtype(values.dtype, np.datetime64):
-        texts = np.datetime_as_string(values.astype("datetime64[us]", copy=False), timezone="UTC")
-    else:
-        texts = map(str, values.tolist())
-    if valid is not None:
-        texts = (text if known else "NULL" for text, known in zip(texts, valid.tolist(), strict=True))
-    return f"{{{','.join(texts)}}}"
+
+    values: npt.NDArray[np.generic]
+    valid: npt.NDArray[np.bool_] | None = None
+
+
+class ColumnDumper(Dumper):
+    """Writes a one-dimensional ``Column`` as an array of the type of its values."""
+
+    format = Format.BINARY
+
+    def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002, ANN401, ARG002 - psycopg's signature
+        """Tell apart columns of different types."""
+        return (self.cls, obj.values.dtype)
+
+    def upgrade(self, obj: Any, format: PyFormat) -> Dumper:  # noqa: A002, ANN401, ARG002 - psycopg's signature
+        """Return the dumper of columns of the type of ``obj``."""
+        dumper = ColumnDumper(self.cls)
+        dumper.oid = _TYPES[obj.values.dtype][0]
+        return dumper
+
+    def dump(self, obj: Column) -> bytes:
+        """Return the array on the wire."""
+        _, element, field = _TYPES[obj.values.dtype]
+        fields = np.empty(len(obj.values), field)
+        fields["length"] = field.itemsize - 4
+        if obj.values.dtype.kind == "M":
+            fields["value"] = obj.values.astype(np.int64) - PG_EPOCH_US
+        else:
+            fields["value"] = obj.values
+        nulls = obj.valid is not None and not obj.valid.all()
+        if not len(fields):
+            return struct.pack(">iii", 0, 0, element)
+        head = struct.pack(">iiiii", 1, nulls, element, len(fields), 1)
+        return head + (_without_nulls(fields, obj.valid) if nulls and obj.valid is not None else fields.tobytes())
+
+
+def _without_nulls(fields: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> bytes:
+    """Return ``fields`` where a NULL is a length of -1 and nothing after it."""
+    fields["length"][~valid] = -1
+    octets = fields.view(np.uint8).reshape(len(fields), -1)
+    kept = np.ones(octets.shape, np.bool_)
+    kept[~valid, 4:] = False
+    return octets[kept].tobytes()
+
+
+psycopg.adapters.register_dumper(Column, ColumnDumper)

@@ -6,29 +6,15 @@ Not here: which rows to write (``publish``). Format: PostgreSQL documentation, C
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from chandlery.store.arrays import PG_EPOCH_US, Column
+
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _ROWS_PER_BLOCK = 65_536
-#: 2000-01-01, PostgreSQL's epoch, in µs since 1970-01-01.
-_PG_EPOCH_US = 946_684_800_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column to be copied.
-
-    Attributes:
-        values: one-dimensional array; ``datetime64[us]`` becomes ``timestamptz``.
-        valid: False where the value is NULL; None where none is.
-    """
-
-    values: npt.NDArray[np.generic]
-    valid: npt.NDArray[np.bool_] | None = None
 
 
 def encode(columns: Mapping[str, Column]) -> Iterator[memoryview]:
@@ -90,7 +76,7 @@ def _encode_alike(
         filled = block[: stop - start]
         for name, values in picked.items():
             piece = values[start:stop]
-            filled[name] = piece.astype(np.int64) - _PG_EPOCH_US if piece.dtype.kind == "M" else piece
+            filled[name] = piece.astype(np.int64) - PG_EPOCH_US if piece.dtype.kind == "M" else piece
         yield memoryview(filled.tobytes())
 
 

@@ -27,6 +27,14 @@ def lock_instruments(
     connection.execute(lock_statement(timeframe, ids, shared=shared))
 
 
+def lock_symbols(timeframe: Timeframe, symbols: Sequence[str]) -> tuple[str, tuple[object, ...]]:
+    """Return a statement, and its parameters, that locks the instruments of these symbols for whoever publishes.
+
+    Its rows are (symbol, instrument id, calendar, nothing) of those that are registered.
+    """
+    return _LOCK_SYMBOLS, (_NAMESPACE + timeframe.rank, list(symbols))
+
+
 def lock_statement(timeframe: Timeframe, ids: Sequence[int], *, shared: bool = False) -> sql.Composed:
     """Return the statement of ``lock_instruments``."""
     return sql.SQL("SELECT {}({}::int4, id) FROM unnest({}::int4[]) AS id").format(
@@ -34,3 +42,12 @@ def lock_statement(timeframe: Timeframe, ids: Sequence[int], *, shared: bool = F
         sql.Literal(_NAMESPACE + timeframe.rank),
         sql.Literal(sorted(ids)),
     )
+
+
+# Sorted inside, so that the locks are taken in that order.
+_LOCK_SYMBOLS = """
+SELECT symbol, instrument_id, calendar, pg_advisory_xact_lock(%s::int4, instrument_id)
+FROM (
+    SELECT symbol, instrument_id, calendar FROM market.instrument WHERE symbol = ANY(%s) ORDER BY instrument_id
+) AS member
+"""

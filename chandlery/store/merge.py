@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
-from chandlery.store.arrays import array_text
-from chandlery.store.copy import Column, encode
+from chandlery.store.arrays import PG_EPOCH_US, Column
+from chandlery.store.copy import encode
 from chandlery.store.queries import query
 from chandlery.store.rows import INCOMING, Rows, pair_keys, split_keys
 from chandlery.timeframe import Timeframe
@@ -63,9 +64,14 @@ def count_windows(
     return dict(zip(zip(codes.tolist(), names.tolist(), strict=True), counts.tolist(), strict=True))
 
 
+def is_few(count: int) -> bool:
+    """Return whether so many rows travel as arrays, without COPY."""
+    return count <= _FEW_ROWS
+
+
 def write(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
     """Copy rows of instruments whose range is empty straight in; compare the others with what is there."""
-    if len(rows) <= _FEW_ROWS:
+    if is_few(len(rows)):
         return _merge_few(connection, timeframe, rows, known_at)
     occupied = np.isin(rows.ids, _occupied(connection, timeframe, rows))
     fresh, known = (
@@ -94,13 +100,30 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) 
         query("occupied_instruments").format(
             bars=sql.Identifier("market", timeframe.table), first=sql.Literal(rows.first), last=sql.Literal(rows.last)
         ),
-        (array_text(rows.ids[starts]), array_text(rows.ts[starts]), array_text(rows.ts[ends])),
+        (Column(rows.ids[starts]), Column(rows.ts[starts]), Column(rows.ts[ends])),
     )
     return [row[0] for row in found]
 
 
 def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
     """Compare rows that travel as arrays, in one statement."""
+    values = {"timeframe": timeframe.value, "known_at": known_at, "first": rows.first, "last": rows.last}
+    # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
+    with connection.execute(_merge_arrays(timeframe), values | rows.columns, prepare=False, binary=True) as cursor:
+        cursor.fetchone()  # waits for the answer
+        found = cursor.pgresult
+        if found is None or not found.ntuples:
+            return Changes.none()
+        wire = [b"".join([found.get_value(row, column) or b"" for row in range(found.ntuples)]) for column in range(3)]
+    return Changes(
+        np.frombuffer(wire[0], ">i4").astype(np.int32),
+        _times(np.frombuffer(wire[1], ">i8")),
+        np.frombuffer(wire[2], "?"),
+    )
+
+
+@cache
+def _merge_arrays(timeframe: Timeframe) -> bytes:
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
     )
@@ -113,21 +136,7 @@ def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows,
         first=sql.Placeholder("first"),
         last=sql.Placeholder("last"),
     )
-    values: dict[str, object] = {
-        "timeframe": timeframe.value,
-        "known_at": known_at,
-        "first": rows.first,
-        "last": rows.last,
-    }
-    values |= {name: array_text(column.values, column.valid) for name, column in rows.columns.items()}
-    # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    found = connection.execute(merge, values, prepare=False, binary=True).fetchall()
-    ids, ts, revised = zip(*found, strict=True) if found else ((), (), ())
-    return Changes(
-        np.array(ids, np.int32),
-        np.array([moment.replace(tzinfo=None) for moment in ts], "datetime64[us]"),
-        np.array(revised, np.bool_),
-    )
+    return merge.as_bytes()
 
 
 def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
@@ -161,8 +170,11 @@ def _read_changes(connection: psycopg.Connection, merge: sql.Composed) -> Change
     ):
         stream = b"".join(bytes(block) for block in out)
     rows = np.frombuffer(stream, wire, offset=19, count=(len(stream) - 21) // wire.itemsize)
-    ts = rows["ts"].astype(np.int64).view("timedelta64[us]") + np.datetime64("2000-01-01", "us")
-    return Changes(rows["id"].astype(np.int32), ts, rows["r"].astype(np.bool_))
+    return Changes(rows["id"].astype(np.int32), _times(rows["ts"]), rows["r"].astype(np.bool_))
+
+
+def _times(wire: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
+    return (wire.astype(np.int64) + PG_EPOCH_US).view("datetime64[us]")
 
 
 def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[str, Column]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from chandlery.store.arrays import array_text
+from chandlery.store.arrays import Column
 from chandlery.store.rows import pair_keys, split_keys
 from chandlery.timeframe import Timeframe
 
@@ -37,7 +37,7 @@ def note_stale(
         "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
         " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
         " ON CONFLICT (timeframe, instrument_id, day) DO NOTHING",
-        (base.value, now, array_text(ids), array_text(days)),
+        (base.value, now, Column(ids), Column(days)),
     )
 
 

@@ -8,20 +8,22 @@ Not here: whether the bars are acceptable (the gate judges first) and how they a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import psycopg
 import pyarrow as pa
+from psycopg.pq import TransactionStatus
 
 from chandlery.errors import StoreError, UnknownSymbolError
 from chandlery.schema import conform
 from chandlery.store.editions.base import Edition
-from chandlery.store.locks import lock_instruments
-from chandlery.store.merge import Changes, write
+from chandlery.store.locks import lock_symbols
+from chandlery.store.merge import Changes, is_few, write
 from chandlery.store.pending import note_stale
-from chandlery.store.rows import Batch, Rows
+from chandlery.store.rows import Batch
 from chandlery.store.sessions import record_sessions
 from chandlery.timeframe import Timeframe
 
@@ -75,24 +77,50 @@ def publish(
         UnknownSymbolError: a symbol is not a registered instrument. Nothing was written.
     """
     batch = Batch(conform(bars))
-    with connection.transaction():
-        ids = _instrument_ids(connection, batch.symbols)
+    with _transaction(connection, live=is_few(len(batch))):
+        locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
+        sources = connection.execute(_SOURCES)
+        # After the locks, so that whoever waited for them is later than whoever held them.
+        learned = connection.execute(_LEARN, {"now": now, "timeframe": timeframe.value})
+        if len(batch):
+            edition.prepare(connection, timeframe, batch.first, batch.last)
+        instruments = _registered(batch.symbols, locked)
+        ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
+        known_at = _moment(learned)
         if not len(batch):
-            return PublishReport(0, 0, 0, now or datetime.now(UTC), Changes.none(), ids)
-        rows = batch.rows(ids, _source_ids(connection, batch.sources))
-        edition.prepare(connection, timeframe, rows.first, rows.last)
-        lock_instruments(connection, timeframe, list(ids.values()))
-        # After the lock, so that whoever waited for it is later than whoever held it.
-        known_at = _learn(connection, timeframe, now)
+            return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
+        rows = batch.rows(ids, _source_ids(connection, batch.sources, dict(sources.fetchall())))
         changes = write(connection, timeframe, rows, known_at)
         report = _report(changes, len(batch), known_at, ids)
         if len(changes):
-            record_sessions(
-                connection, timeframe, changes.instrument_id[~changes.revised], changes.ts[~changes.revised]
-            )
+            new = ~changes.revised
+            calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
+            record_sessions(connection, timeframe, changes.instrument_id[new], changes.ts[new], calendars)
             note_stale(connection, timeframe, changes.instrument_id, changes.ts, known_at)
-            _log(connection, timeframe, rows, report, origin)
+            _log(connection, timeframe, batch, report, origin)
     return report
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None]:
+    """Run the block in one transaction, or as a part of the caller's.
+
+    The statements of a ``live`` batch go to the server without waiting for each one's answer: they take less time than
+    the way there and back. (COPY cannot be sent so.)
+    """
+    if not live or connection.info.transaction_status != TransactionStatus.IDLE:
+        with connection.transaction():
+            yield
+        return
+    try:
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            yield
+            connection.execute("COMMIT")
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
 
 
 def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, int]) -> PublishReport:
@@ -107,7 +135,9 @@ def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, i
     )
 
 
-def _log(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, report: PublishReport, origin: str) -> None:
+def _log(
+    connection: psycopg.Connection, timeframe: Timeframe, batch: Batch, report: PublishReport, origin: str
+) -> None:
     connection.execute(
         "INSERT INTO ops.publication"
         " (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin)"
@@ -118,45 +148,43 @@ def _log(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, repor
             report.inserted,
             report.revised,
             report.unchanged,
-            rows.first,
-            rows.last,
+            batch.first,
+            batch.last,
             len(report.ids),
             origin,
         ),
     )
 
 
-def _instrument_ids(connection: psycopg.Connection, symbols: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = dict(
-        connection.execute(
-            "SELECT symbol, instrument_id FROM market.instrument WHERE symbol = ANY(%s)", (list(symbols),)
-        ).fetchall()
-    )
-    unknown = sorted(set(symbols) - found.keys())
+def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> list[tuple[str, int, str]]:
+    found: list[tuple[str, int, str]] = [row[:3] for row in locked.fetchall()]
+    unknown = sorted(set(symbols) - {symbol for symbol, _, _ in found})
     if unknown:
         raise UnknownSymbolError(f"{', '.join(unknown)}: not registered; add to config/universe.yaml or register first")
     return found
 
 
-def _source_ids(connection: psycopg.Connection, names: Sequence[str]) -> list[int]:
-    found: dict[str, int] = dict(connection.execute("SELECT name, source_id FROM market.source").fetchall())
-    missing = [name for name in names if name not in found]
+def _source_ids(connection: psycopg.Connection, names: Sequence[str], known: dict[str, int]) -> list[int]:
+    missing = [name for name in names if name not in known]
     if missing:
         connection.execute(
             "INSERT INTO market.source (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (sorted(missing),)
         )
-        found = dict(connection.execute("SELECT name, source_id FROM market.source").fetchall())
-    return [found[name] for name in names]
+        known = dict(connection.execute(_SOURCES).fetchall())
+    return [known[name] for name in names]
 
 
-def _learn(connection: psycopg.Connection, timeframe: Timeframe, now: datetime | None) -> datetime:
-    """Return the time to record: the present, but later than any recorded before, even where a clock went back."""
-    row = connection.execute(
-        "SELECT greatest(coalesce(%s, clock_timestamp()), max(known_at) + interval '1 microsecond')"
-        " FROM ops.publication WHERE timeframe = %s",
-        (now, timeframe.value),
-    ).fetchone()
+def _moment(learned: psycopg.Cursor) -> datetime:
+    row = learned.fetchone()
     if row is None:
         raise StoreError("the server did not tell the time")
     moment: datetime = row[0]
     return moment
+
+
+_SOURCES = "SELECT name, source_id FROM market.source"
+#: The present, but later than any publication of the timeframe before, even where a clock went back.
+_LEARN = """
+SELECT greatest(coalesce(%(now)s, clock_timestamp()), max(known_at) + interval '1 microsecond')
+FROM ops.publication WHERE timeframe = %(timeframe)s
+"""

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from chandlery.errors import UsageError
 from chandlery.schema import PRICES, VALUES
-from chandlery.store.copy import Column
+from chandlery.store.arrays import Column
 
 #: Makes room for times before 1970.
 _HALF = 1 << 31
@@ -57,13 +57,27 @@ class Batch:
     def __len__(self) -> int:
         return int(self._bars.num_rows)
 
+    @property
+    def first(self) -> datetime:
+        """The earliest start of a bar."""
+        return _moment(self._ts.min())
+
+    @property
+    def last(self) -> datetime:
+        """The latest start of a bar."""
+        return _moment(self._ts.max())
+
+    @property
+    def _ts(self) -> npt.NDArray[np.datetime64]:
+        return np.asarray(self._bars["ts"].to_numpy(), "datetime64[us]")
+
     def rows(self, ids: dict[str, int], sources: Sequence[int]) -> Rows:
         """Return the rows with ids for names, sorted by key."""
         table = np.zeros(len(self._names), np.int32)
         table[self._used] = [ids[symbol] for symbol in self.symbols]
         columns = {
             "instrument_id": Column(table[self._symbol_codes]),
-            "ts": Column(self._bars["ts"].to_numpy().astype("datetime64[us]", copy=False)),
+            "ts": Column(self._ts),
             "source": Column(np.asarray(sources, np.int16)[self._source_codes]),
         }
         for name in VALUES:

@@ -5,12 +5,14 @@ Not here: reading the counts (``coverage``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import psycopg
 
 from chandlery.calendars import Calendar, Int64s, get_calendar
-from chandlery.store.arrays import array_text
+from chandlery.store.arrays import Column
 from chandlery.timeframe import Timeframe
 
 
@@ -19,6 +21,7 @@ def record_sessions(
     timeframe: Timeframe,
     instrument_id: npt.NDArray[np.int32],
     ts: npt.NDArray[np.datetime64],
+    calendars: Mapping[int, str],
 ) -> None:
     """Add newly inserted bars to the coverage of their sessions. Part of the publishing transaction.
 
@@ -28,15 +31,11 @@ def record_sessions(
     if timeframe is not Timeframe.M1 or not len(ts):
         return
     ids, micros = _sorted(instrument_id, ts.astype(np.int64))
-    calendars = connection.execute(
-        "SELECT calendar, array_agg(instrument_id) FROM market.instrument WHERE instrument_id = ANY(%s::int4[])"
-        " GROUP BY calendar",
-        (array_text(np.unique(ids)),),
-    ).fetchall()
-    for name, members in calendars:
-        mine = slice(None) if len(calendars) == 1 else np.isin(ids, members)
+    names = np.array([calendars[i] for i in np.unique(ids).tolist()])
+    for name in np.unique(names).tolist():
+        mine = slice(None) if (names == name).all() else np.isin(ids, np.unique(ids)[names == name])
         counts = _count(get_calendar(name), ids[mine], micros[mine])
-        connection.execute(_ADD, [timeframe.value, *map(array_text, counts)])
+        connection.execute(_ADD, [timeframe.value, *map(Column, counts)])
 
 
 def _sorted(ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.int32], Int64s]:

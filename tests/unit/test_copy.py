@@ -9,7 +9,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from chandlery.store.copy import Column, encode
+from chandlery.store.arrays import Column
+from chandlery.store.copy import encode
 
 ROWS = 7
 NAMES = ("id", "ts", "price", "count", "source")
