@@ -19,8 +19,9 @@ from chandlery.audit import Partition
 from chandlery.ingest import Outcome, ingest
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import Listener
+from chandlery.reader import read_bars
 from chandlery.store.connect import Database
-from chandlery.store.read import Span, read_bars
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe, parse_moment
 from resources.gate import GateResource
 from resources.providers import ProvidersResource

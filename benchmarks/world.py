@@ -50,6 +50,7 @@ class World:
         # A short path, because a unix socket may lie in it. Removed after the server stopped: that is registered later.
         self.folder = Path(tempfile.mkdtemp(prefix="chandlery-bench-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.timescale = os.environ.get("CHANDLERY_TEST_TIMESCALE_URL")
         for name in [name for name in os.environ if name.startswith("CHANDLERY_")]:
             del os.environ[name]
         os.environ["CHANDLERY_HOME"] = str(self.folder / "home")
@@ -122,7 +123,12 @@ def revise(table: pa.Table, share: float, *, by: int = 1) -> pa.Table:
 
 def reset(connection: psycopg.Connection) -> None:
     """Empty everything that publishing writes, and let the server finish its homework."""
-    names = [f"market.{name}" for name in _TABLES] + ["ops.coverage", "ops.publication", "ops.rollup_pending"]
+    names = [f"market.{name}" for name in _TABLES] + [
+        "ops.coverage",
+        "ops.publication",
+        "ops.rollup_pending",
+        "ops.bar_window",
+    ]
     connection.execute(f"TRUNCATE {', '.join(names)}")  # type: ignore[arg-type]
     connection.execute("CHECKPOINT")
 

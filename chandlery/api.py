@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from chandlery.errors import UsageError
 from chandlery.instruments import Instrument, resolve_all
+from chandlery.reader import read_bars
 from chandlery.settings import Settings
 from chandlery.store.connect import Database
-from chandlery.store.read import READ, Span, read_bars
+from chandlery.store.read import READ, Span
 from chandlery.timeframe import Timeframe, parse_moment, parse_range
 
 if TYPE_CHECKING:

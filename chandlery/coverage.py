@@ -36,7 +36,8 @@ class Summary:
         rows: number of bars.
         first_ts: start of the first bar, UTC.
         last_ts: start of the last bar, UTC.
-        sources: their sources, sorted; of ``1m`` those of each session's first and last bar.
+        sources: their sources, sorted; of ``1m`` those of each session's first and last bar in the
+            store, and of every bar that left it.
         expected: sessions of the calendar from the first bar's to the last bar's, both inclusive; None where derived.
         present: those of which there is a bar; None where derived.
         slots_expected: minutes in which these sessions are open; None except for ``1m``.

@@ -15,12 +15,13 @@ import psycopg
 import pyarrow as pa
 
 from chandlery.instruments import Instrument
+from chandlery.reader import read_bars
 from chandlery.rollup import roll_up
 from chandlery.store.connect import Database
 from chandlery.store.locks import lock_instruments
 from chandlery.store.pending import Days, Ids, period_end, period_of, take_stale
 from chandlery.store.publish import PublishReport, publish
-from chandlery.store.read import Span, read_bars
+from chandlery.store.read import Span
 from chandlery.store.rows import pair_keys
 from chandlery.timeframe import Timeframe, derived_from
 

@@ -12,7 +12,8 @@ ChandleryError
 │   ├── ProviderTransientError  try again later
 │   └── ProviderBadDataError    the answer cannot be read as bars
 ├── GateError               the gate refused what was offered
-└── StoreError              the database is unreachable, not set up or refused a write
+├── StoreError              the database is unreachable, not set up or refused a write
+└── LakeError               a file of the lake is missing, damaged or cannot be written
 
 Not here: how an error becomes an exit code (``cli``) or a red run (``assets``).
 """
@@ -87,3 +88,7 @@ class GateError(ChandleryError):
 
 class StoreError(ChandleryError):
     """The database cannot be reached, is not set up, or refused a write."""
+
+
+class LakeError(ChandleryError):
+    """A file of the lake is missing, damaged or cannot be written. The text names it."""

@@ -151,7 +151,7 @@ def _ingest_batch(
     with database.connection() as connection:
         outcomes, released = _set_aside(connection, report.verdicts, provider.name)
         bars = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
-        published = publish(connection, database.edition, first.timeframe, bars, now=now)
+        published = publish(connection, database.edition, first.timeframe, bars, now=now, lake=database.lake)
     offered = _count(bars, first.timeframe)
     sources = tuple(reply.bars["source"].unique().to_pylist())
     changed = _count_changes(published, first.timeframe)

@@ -13,8 +13,11 @@ from functools import cached_property
 from chandlery.config import ProvidersConfig, Universe, check_calendars, load_providers, load_universe
 from chandlery.errors import StoreError
 from chandlery.instruments import SyncReport, sync_instruments
+from chandlery.lake.files import Lake
+from chandlery.lifecycle import Lifecycle, load_lifecycle
 from chandlery.settings import Settings
 from chandlery.store.connect import Database, ensure_database, market_dsn
+from chandlery.store.editions.install import install
 from chandlery.store.migrate import REVISION, current_revision, migrate
 from chandlery.timeframe import Timeframe
 
@@ -52,7 +55,7 @@ class Installation:
 
     @classmethod
     def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
-        """Set up the database (create, migrate, make room ahead) and its instruments. Idempotent.
+        """Set up the database (create, migrate, choose its edition, make room ahead) and its instruments. Idempotent.
 
         Raises:
             ConfigurationError: a configuration file is wrong; nothing was touched.
@@ -63,9 +66,10 @@ class Installation:
         check_calendars(universe)
         dsn = market_dsn(settings)
         ensure_database(dsn)
-        installation = cls(settings, Database(dsn))
+        installation = cls(settings, Database(dsn, Lake(settings.lake)))
         with installation.database.connection() as connection:
             migrate(connection)
+            install(connection)
             report = sync_instruments(connection, universe.instruments)
         installation.make_room()
         return installation, report
@@ -79,6 +83,11 @@ class Installation:
     def providers(self) -> ProvidersConfig:
         """What ``providers.yaml`` says."""
         return load_providers(self.settings.config / "providers.yaml")
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """What ``lifecycle.yaml`` says; the defaults where there is none."""
+        return load_lifecycle(self.settings.config / "lifecycle.yaml")
 
     def check_schema(self) -> None:
         """Raise ``StoreError`` unless the database has this version's schema."""

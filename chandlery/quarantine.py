@@ -155,6 +155,7 @@ def release(database: Database, quarantine_id: int, reason: str, *, good_rows_on
             Timeframe(entry.timeframe),
             rows.drop_columns("reasons").cast(BARS),
             origin=f"release of quarantine {quarantine_id}",
+            lake=database.lake,
         )
         connection.execute(
             "UPDATE ops.quarantine SET released_at = clock_timestamp(), release_reason = %s, good_rows_only = %s"

@@ -25,8 +25,9 @@ from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, resolve
 from chandlery.quarantine import list_entries
+from chandlery.reader import read_bars
 from chandlery.report_page import PAGE
-from chandlery.store.read import Span, read_bars
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe, derived_from
 
 #: A browser draws about so many candles without a pause.

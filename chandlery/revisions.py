@@ -10,9 +10,11 @@ from datetime import datetime
 import pyarrow as pa
 from psycopg import sql
 
+from chandlery.reader import read_cold_revisions
 from chandlery.schema import TS, VALUES
 from chandlery.store.connect import Database
 from chandlery.store.queries import query
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe
 
 #: One believed value of a bar. ``superseded_at`` is null for the present one.
@@ -46,4 +48,8 @@ def read_revisions(
     with database.connection() as connection:
         rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(REVISIONS)
-    return pa.table([pa.array(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)], REVISIONS)
+    stored = [pa.array(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)]
+    archived = read_cold_revisions(database, timeframe, Span(instrument_id, start, end)).select(REVISIONS.names)
+    return pa.concat_tables([pa.table(stored, REVISIONS), archived.cast(REVISIONS)]).sort_by(
+        [("ts", "ascending"), ("known_at", "ascending")]
+    )

@@ -21,6 +21,7 @@ class Settings(BaseSettings):
         home: where the embedded database, Dagster's files and reports live; ``.chandlery`` in the project by default.
         database_url: a PostgreSQL 15 or newer (``postgresql://user:password@host/name``); without it the embedded
             server is used.
+        lake: where bars are archived, a folder or ``s3://bucket/prefix``; ``lake`` in the home by default.
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
@@ -30,6 +31,13 @@ class Settings(BaseSettings):
     home_override: Path | None = Field(default=None, alias="CHANDLERY_HOME")
     config_override: Path | None = Field(default=None, alias="CHANDLERY_CONFIG")
     database_url: SecretStr | None = None
+
+    lake_override: str | None = Field(default=None, alias="CHANDLERY_LAKE")
+
+    @cached_property
+    def lake(self) -> str:
+        """Folder or ``s3://bucket/prefix`` of the archived bars."""
+        return self.lake_override or str(self.home / "lake")
 
     @cached_property
     def home(self) -> Path:

@@ -13,8 +13,8 @@ from psycopg.rows import class_row
 
 from chandlery.derive import count_stale
 from chandlery.installation import Installation
+from chandlery.store.editions.base import Edition
 from chandlery.store.migrate import current_revision
-from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
 #: Tables up to this many bytes are counted; a count takes about a second per gigabyte.
@@ -86,7 +86,7 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
             revision=current_revision(connection),
             bytes=_number(connection, sql.SQL("SELECT pg_database_size(current_database())")),
             instruments=_number(connection, sql.SQL("SELECT count(*) FROM market.instrument")),
-            rows=_count_rows(connection),
+            rows=_count_rows(connection, database.edition),
             publications=_last_publications(connection, publications),
             quarantined=_number(connection, sql.SQL("SELECT count(*) FROM ops.quarantine WHERE released_at IS NULL")),
             stale=count_stale(connection),
@@ -107,16 +107,14 @@ def describe_server(installation: Installation) -> str:
     return f"postgresql://{user}{host}{port}{place}"
 
 
-def _count_rows(connection: psycopg.Connection) -> dict[Timeframe, Rows]:
-    by_table = {timeframe.table: timeframe for timeframe in Timeframe}
-    sizes = connection.execute(query("table_sizes"), (list(by_table),)).fetchall()
+def _count_rows(connection: psycopg.Connection, edition: Edition) -> dict[Timeframe, Rows]:
     rows: dict[Timeframe, Rows] = {}
-    for name, size, estimate in sizes:
-        if size <= _COUNTED_BYTES:
-            count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("market", name))
-            rows[by_table[name]] = Rows(_number(connection, count), exact=True)
+    for timeframe, size in edition.sizes(connection).items():
+        if size.bytes <= _COUNTED_BYTES:
+            count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("market", timeframe.table))
+            rows[timeframe] = Rows(_number(connection, count), exact=True)
         else:
-            rows[by_table[name]] = Rows(estimate, exact=False)
+            rows[timeframe] = Rows(size.estimate, exact=False)
     return {timeframe: rows[timeframe] for timeframe in Timeframe if timeframe in rows and rows[timeframe].count}
 
 

@@ -15,6 +15,7 @@ from assets.bars import build_bars
 from assets.coverage import build_coverage
 from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
+from assets.tiers import build_archive, compression, retention
 from chandlery.config import ProvidersConfig, Universe, load_providers, load_universe
 from chandlery.orchestrator import SilentListener
 from chandlery.settings import Settings
@@ -56,6 +57,9 @@ def build_defs(
             *(build_bars(base, partitions[base], sources) for base in INGESTED),
             *(build_rollups(base, partitions[base]) for base in INGESTED),
             *(build_coverage(base) for base in INGESTED),
+            *(build_archive(base, partitions[base]) for base in INGESTED),
+            compression,
+            retention,
         ],
         jobs=[*build_ingest_jobs(), *build_derive_jobs(), maintain],
         schedules=build_schedules(calendars, live),

@@ -1,4 +1,4 @@
-"""The jobs: ingesting a timeframe, deriving from one, and making room for bars to come.
+"""The jobs: ingesting a timeframe, deriving from one, and looking after the store and the lake.
 
 Gated ingestion and derivation are separate jobs, because in one run a single rejected partition would keep everything
 from being derived. Not here: when they run (``schedules``, ``sensors``).
@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.rollups import build_follow
+from assets.tiers import archive_windows, compress_store, delete_retired_files, let_windows_go
 from chandlery.timeframe import INGESTED, Timeframe
 from resources.store import StoreResource
 
@@ -36,14 +37,14 @@ def build_derive_jobs() -> list[dg.JobDefinition]:
     return jobs
 
 
-@dg.op
+@dg.op(out=dg.Out(dg.Nothing))
 def make_room(context: dg.OpExecutionContext, store: StoreResource) -> None:
     """Makes table partitions ahead of need, so that publishing does not have to."""
     timeframes = store.installation.make_room()
     context.log.info(f"there is room ahead for {', '.join(timeframes)}")
 
 
-@dg.job(description="Makes sure that bars of the next weeks have a place to go.")
+@dg.job(description="Makes room ahead, compresses, archives, and lets go of what the lake holds; in this order.")
 def maintain() -> None:
-    """Look after the store."""
-    make_room()
+    """Look after the store and the lake."""
+    delete_retired_files(start=let_windows_go(start=archive_windows(start=compress_store(start=make_room()))))

@@ -1,24 +1,31 @@
-"""Fixtures every kind of test may use: a real PostgreSQL of our own, and the real market data beside the checkout."""
+"""Fixtures every kind of test may use: real servers with databases of our own, and the real market data.
+
+A test marked ``every_edition`` that uses ``database``, ``database_url`` or ``edition_server`` runs once on a server of
+each edition; others run on the embedded PostgreSQL.
+"""
 
 from __future__ import annotations
 
-import atexit
-import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg import conninfo
 
-from chandlery.store import embedded
-from chandlery.store.connect import Database, ensure_database
-from chandlery.store.migrate import migrate
+from chandlery.store.connect import Database
+from tests.apache_server import UnavailableError
+from tests.editions import Server, get_server, list_editions, url
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-_numbers = itertools.count()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``every_edition`` once on each, less those that ``only_on`` leaves out."""
+    if "edition" not in metafunc.fixturenames or not metafunc.definition.get_closest_marker("every_edition"):
+        return
+    only = metafunc.definition.get_closest_marker("only_on")
+    editions = [name for name in list_editions() if only is None or name in only.args]
+    metafunc.parametrize("edition", editions, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -31,32 +38,31 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def server() -> str:
-    """Connection string of a PostgreSQL server of this test run, with a migrated database to copy."""
-    # Not in pytest's own folder: as root, another run of pytest would bar the server's user from that.
-    folder = tempfile.mkdtemp(prefix="chandlery-tests-")
-    atexit.register(
-        shutil.rmtree, folder, ignore_errors=True
-    )  # runs after the server was stopped, which is registered later
-    socket = embedded.start(Path(folder) / "data")
-    dsn = conninfo.make_conninfo(host=socket, user="postgres", dbname="template_of_tests")
-    ensure_database(dsn)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        # Half of the time would go into waiting for the disk, and a test run need not survive a power cut.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-        migrate(connection)
-    return dsn
+    """Connection string of the embedded server of this test run: of a migrated database to copy."""
+    embedded = get_server("postgres")
+    return embedded.dsn(embedded.template)
 
 
 @pytest.fixture
-def database_url(server: str) -> Iterator[str]:
+def edition(request: pytest.FixtureRequest) -> str:
+    """Name of the edition that the test runs on."""
+    return str(getattr(request, "param", "postgres"))
+
+
+@pytest.fixture
+def edition_server(edition: str) -> Server:
+    """A server of the edition that the test runs on."""
+    try:
+        return get_server(edition)
+    except UnavailableError as error:
+        pytest.skip(f"no TimescaleDB server of the {edition} edition: {error}")
+
+
+@pytest.fixture
+def database_url(edition_server: Server) -> Iterator[str]:
     """URL of a fresh database with the schema and nothing in it."""
-    name = f"test_{next(_numbers)}"
-    parts = conninfo.conninfo_to_dict(server)
-    with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests STRATEGY file_copy")
-        yield f"postgresql://{parts['user']}@/{name}?host={parts['host']}"
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with edition_server.new_database() as dsn:
+        yield url(dsn)
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from chandlery.calendars import get_calendar
 from chandlery.instruments import list_instruments
+from chandlery.reader import read_bars
 from chandlery.schema import conform
 from chandlery.store.connect import Database
 from chandlery.store.publish import PublishReport, publish
-from chandlery.store.read import Span, read_bars
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe
 
 EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -75,7 +76,7 @@ def put(
     """Publish ``bars`` in a transaction of their own."""
     batch = bars if isinstance(bars, pa.Table) else table(bars)
     with database.connection() as connection:
-        return publish(connection, database.edition, timeframe, batch, now=now)
+        return publish(connection, database.edition, timeframe, batch, now=now, lake=database.lake)
 
 
 def get(database: Database, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None) -> pa.Table:
@@ -100,7 +101,8 @@ def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:
 def forget_bars(connection: psycopg.Connection) -> None:
     """Empty every table that a publication writes. Deletes, because TRUNCATE is slow for little data."""
     tables = ["bars_revision", *(timeframe.table for timeframe in Timeframe)]
-    for name in [*(f"market.{t}" for t in tables), "ops.coverage", "ops.publication", "ops.rollup_pending"]:
+    ours = ["coverage", "publication", "rollup_pending", "bar_window", "manifest"]
+    for name in [*(f"market.{t}" for t in tables), *(f"ops.{t}" for t in ours)]:
         connection.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
 
 

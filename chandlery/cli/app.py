@@ -12,7 +12,7 @@ import psycopg
 import typer
 from typer.core import TyperGroup
 
-from chandlery.cli import coverage, ingest, quarantine, query, setup
+from chandlery.cli import coverage, ingest, move, quarantine, query, setup, tiers
 from chandlery.cli.output import say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 
@@ -62,7 +62,9 @@ setup.register(app)
 ingest.register(app)
 query.register(app)
 coverage.register(app)
+tiers.register(app)
 app.add_typer(quarantine.app, name="quarantine")
+move.register(app)
 setup.register_last(app)
 
 

@@ -13,6 +13,7 @@ from chandlery.api import DataAPI
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.instruments import Instrument, resolve
+from chandlery.lake.manifest import find_windows
 from chandlery.revisions import read_revisions
 from chandlery.store.connect import Database
 from chandlery.store.queries import query as sql_query
@@ -120,8 +121,11 @@ def _tail_start(
         n=sql.Literal(limit),
     )
     with database.connection() as connection:
-        row = connection.execute(statement).fetchone()
-    return row[0].astimezone(UTC) if row and row[0] else first
+        begin, count = connection.execute(statement).fetchone() or (None, 0)
+        begin = begin.astimezone(UTC) if begin and count == limit else first
+        left = find_windows(connection, width, begin.date(), last.date(), ids=[instrument.instrument_id], cold=True)
+    # Where bars have left the store, it alone does not know which are the last ones.
+    return first if left else begin
 
 
 def _resolve(database: Database, symbol: str, first: datetime, last: datetime) -> Instrument:

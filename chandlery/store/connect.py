@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from psycopg import conninfo, sql
 
 from chandlery.errors import ConfigurationError, StoreError
+from chandlery.lake.files import Lake
 from chandlery.settings import Settings
 from chandlery.store.editions.base import Edition
 from chandlery.store.editions.detect import detect
@@ -32,10 +33,12 @@ class Database:
 
     Args:
         dsn: libpq connection string.
+        lake: where bars go that leave it; without one, none do.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, lake: Lake | None = None) -> None:
         self.dsn = dsn
+        self.lake = lake
         self._idle: list[psycopg.Connection] = []
         self._lock = threading.Lock()
         self._per_thread = threading.local()
@@ -50,7 +53,7 @@ class Database:
             ConfigurationError: ``CHANDLERY_DATABASE_URL`` is not a PostgreSQL URL, or the server is too old.
             StoreError: the server cannot be reached.
         """
-        return cls(market_dsn(settings))
+        return cls(market_dsn(settings), Lake(settings.lake))
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
@@ -73,19 +76,11 @@ class Database:
         with self.connection() as connection:
             return detect(connection)
 
-    def fetch_arrow(self, statement: sql.Composed, *, before: sql.Composed | None = None) -> pa.Table:
-        """Run ``statement`` and return its rows as Arrow.
-
-        Args:
-            statement: a query without placeholders.
-            before: a statement to run first, in the same transaction.
-        """
+    def fetch_arrow(self, statement: sql.Composed) -> pa.Table:
+        """Run ``statement``, a query without placeholders, and return its rows as Arrow."""
         connection = self._arrow_connection()
         try:
             with connection.cursor() as cursor:
-                if before is not None:
-                    cursor.execute(before.as_string())
-                    cursor.fetchall()
                 cursor.execute(statement.as_string())
                 rows = cursor.fetch_arrow_table()
             connection.commit()

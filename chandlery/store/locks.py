@@ -15,6 +15,7 @@ from chandlery.timeframe import Timeframe
 
 #: Keeps our locks apart from those of other applications in the same database.
 _NAMESPACE = 0x6368_0000
+_ARCHIVE = 0x6368_0100
 
 
 def lock_instruments(
@@ -24,7 +25,17 @@ def lock_instruments(
 
     Must be called in a transaction. Holders of a ``shared`` lock do not exclude each other.
     """
-    connection.execute(lock_statement(timeframe, ids, shared=shared))
+    connection.execute(
+        sql.SQL("SELECT {}(%s::int4, id) FROM unnest(%s::int4[]) AS id").format(
+            sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock")
+        ),
+        (_NAMESPACE + timeframe.rank, sorted(ids)),
+    )
+
+
+def lock_archive(connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int) -> None:
+    """Wait until nobody else archives bars of ``timeframe`` of this instrument (0: of all), and keep it so."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s::int4, %s::int4)", (_ARCHIVE + timeframe.rank, instrument_id))
 
 
 def lock_symbols(timeframe: Timeframe, symbols: Sequence[str]) -> tuple[str, tuple[object, ...]]:
@@ -33,15 +44,6 @@ def lock_symbols(timeframe: Timeframe, symbols: Sequence[str]) -> tuple[str, tup
     Its rows are (symbol, instrument id, calendar, nothing) of those that are registered.
     """
     return _LOCK_SYMBOLS, (_NAMESPACE + timeframe.rank, list(symbols))
-
-
-def lock_statement(timeframe: Timeframe, ids: Sequence[int], *, shared: bool = False) -> sql.Composed:
-    """Return the statement of ``lock_instruments``."""
-    return sql.SQL("SELECT {}({}::int4, id) FROM unnest({}::int4[]) AS id").format(
-        sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"),
-        sql.Literal(_NAMESPACE + timeframe.rank),
-        sql.Literal(sorted(ids)),
-    )
 
 
 # Sorted inside, so that the locks are taken in that order.

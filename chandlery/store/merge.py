@@ -22,6 +22,8 @@ from chandlery.timeframe import Timeframe
 
 #: Up to this many rows, arrays in one statement are faster than COPY into a staging table.
 _FEW_ROWS = 1000
+#: Bars of one instrument that are no further apart than so many of their widths are looked up together.
+_SPAN_GAP = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,10 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) 
 
 def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
     """Compare rows that travel as arrays, in one statement."""
-    values = {"timeframe": timeframe.value, "known_at": known_at, "first": rows.first, "last": rows.last}
+    values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at}
+    values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    with connection.execute(_merge_arrays(timeframe), values | rows.columns, prepare=False, binary=True) as cursor:
+    with connection.execute(_merge_arrays(timeframe), values, prepare=False, binary=True) as cursor:
         cursor.fetchone()  # waits for the answer
         found = cursor.pgresult
         if found is None or not found.ntuples:
@@ -122,19 +125,32 @@ def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows,
     )
 
 
+def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
+    """Return the spans of ``rows`` for ``present_of_few``: runs of bars of one instrument that are near each other."""
+    near = np.timedelta64(_SPAN_GAP * timeframe.microseconds, "us")
+    starts = np.flatnonzero(np.r_[True, (rows.ids[1:] != rows.ids[:-1]) | (np.diff(rows.ts) > near)])
+    ends = np.r_[starts[1:], len(rows)] - 1
+    return {
+        "span_ids": Column(rows.ids[starts]),
+        "span_firsts": Column(rows.ts[starts]),
+        "span_lasts": Column(rows.ts[ends]),
+    }
+
+
 @cache
 def _merge_arrays(timeframe: Timeframe) -> bytes:
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
     )
     names = sql.SQL(", ").join(map(sql.Identifier, INCOMING))
+    bars = sql.Identifier("market", timeframe.table)
+    spans = ("span_ids", "span_firsts", "span_lasts", "first", "last")
     merge = query("merge_bars").format(
-        bars=sql.Identifier("market", timeframe.table),
+        bars=bars,
         incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
+        present=query("present_of_few").format(bars=bars, **{name: sql.Placeholder(name) for name in spans}),
         timeframe=sql.Placeholder("timeframe"),
         known_at=sql.SQL("%(known_at)s::timestamptz"),
-        first=sql.Placeholder("first"),
-        last=sql.Placeholder("last"),
     )
     return merge.as_bytes()
 
@@ -145,13 +161,19 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
     _copy(connection, sql.Identifier("incoming"), rows.columns)
     # Both sides come sorted by the key: the planner, which knows nothing of a new table, would rather hash them.
     connection.execute("SET LOCAL enable_hashjoin = off")
+    bars = sql.Identifier("market", timeframe.table)
     merge = query("merge_bars").format(
-        bars=sql.Identifier("market", timeframe.table),
+        bars=bars,
         incoming=sql.SQL("incoming"),
+        present=query("present_of_many").format(
+            bars=bars,
+            lowest=sql.Literal(int(rows.ids[0])),
+            highest=sql.Literal(int(rows.ids[-1])),
+            first=sql.Literal(rows.first),
+            last=sql.Literal(rows.last),
+        ),
         timeframe=sql.Literal(timeframe.value),
         known_at=sql.SQL("{}::timestamptz").format(sql.Literal(known_at)),
-        first=sql.Literal(rows.first),
-        last=sql.Literal(rows.last),
     )
     changes = _read_changes(connection, merge)
     connection.execute("SET LOCAL enable_hashjoin = on")

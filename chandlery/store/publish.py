@@ -18,6 +18,8 @@ import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
 from chandlery.errors import StoreError, UnknownSymbolError
+from chandlery.lake.files import Lake
+from chandlery.lake.recall import recall
 from chandlery.schema import conform
 from chandlery.store.editions.base import Edition
 from chandlery.store.locks import lock_symbols
@@ -25,6 +27,7 @@ from chandlery.store.merge import Changes, is_few, write
 from chandlery.store.pending import note_stale
 from chandlery.store.rows import Batch
 from chandlery.store.sessions import record_sessions
+from chandlery.store.windows import find_cold, note_windows
 from chandlery.timeframe import Timeframe
 
 
@@ -57,6 +60,7 @@ def publish(
     *,
     origin: str = "ingest",
     now: datetime | None = None,
+    lake: Lake | None = None,
 ) -> PublishReport:
     """Make ``bars`` the present truth of ``timeframe``, in one transaction.
 
@@ -71,10 +75,12 @@ def publish(
         origin: what publishes, for ``ops.publication``.
         now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
             that was committed before, even where the clock went back.
+        lake: where the windows are that left the store; one that ``bars`` changes is brought back first.
 
     Raises:
         UsageError: a duplicate key, or a price that is null or not finite. Nothing was written.
         UnknownSymbolError: a symbol is not a registered instrument. Nothing was written.
+        LakeError: a window that left the store cannot be read. Nothing was written.
     """
     batch = Batch(conform(bars))
     with _transaction(connection, live=is_few(len(batch))):
@@ -82,7 +88,10 @@ def publish(
         sources = connection.execute(_SOURCES)
         # After the locks, so that whoever waited for them is later than whoever held them.
         learned = connection.execute(_LEARN, {"now": now, "timeframe": timeframe.value})
+        left = None
         if len(batch):
+            if timeframe.is_ingested:
+                left = find_cold(connection, timeframe, batch.symbols, batch.first, batch.last)
             edition.prepare(connection, timeframe, batch.first, batch.last)
         instruments = _registered(batch.symbols, locked)
         ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
@@ -90,13 +99,17 @@ def publish(
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
         rows = batch.rows(ids, _source_ids(connection, batch.sources, dict(sources.fetchall())))
-        changes = write(connection, timeframe, rows, known_at)
+        cold = left.fetchall() if left else []
+        if cold:
+            rows = recall(connection, edition, lake, rows, timeframe=timeframe, cold=cold)
+        changes = write(connection, timeframe, rows, known_at) if len(rows) else Changes.none()
         report = _report(changes, len(batch), known_at, ids)
         if len(changes):
             new = ~changes.revised
             calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
             record_sessions(connection, timeframe, changes.instrument_id[new], changes.ts[new], calendars)
             note_stale(connection, timeframe, changes.instrument_id, changes.ts, known_at)
+            note_windows(connection, timeframe, changes, known_at)
             _log(connection, timeframe, batch, report, origin)
     return report
 

@@ -1,12 +1,12 @@
-"""Reading bars: from the store to Arrow, as they are now or as they were believed at any time.
+"""Reading bars from the store to Arrow, as they are now or as they were believed at any time.
 
-ADBC carries the rows, because it sits on the wire's own speed limit. Not here: symbols, defaults and output formats
-(``api``).
+ADBC carries the rows, because it sits on the wire's own speed limit. Not here: bars that left the store for the lake
+(``chandlery.reader`` unites both).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,12 +16,13 @@ from psycopg import sql
 
 from chandlery.schema import BARS, TS, VALUES
 from chandlery.store.connect import Database
-from chandlery.store.locks import lock_statement
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
 #: What a read returns; ``schema.BARS`` and when each row's values were learned.
 READ = BARS.append(pa.field("known_at", TS))
+#: An earlier value of a bar, believed from ``known_at`` until ``superseded_at``.
+SUPERSEDED = READ.append(pa.field("superseded_at", TS, nullable=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,15 @@ class Span:
     end: datetime
 
 
-def read_bars(
+def read_stored(
     database: Database,
     timeframe: Timeframe,
     spans: Sequence[Span],
-    names: dict[int, str],
+    names: Mapping[int, str],
     *,
     as_of: datetime | None = None,
 ) -> pa.Table:
-    """Return the bars of ``spans``, sorted by (instrument_id, ts).
+    """Return the bars of ``spans`` that are in the store, sorted by (instrument_id, ts).
 
     Args:
         database: where they are.
@@ -49,7 +50,6 @@ def read_bars(
         spans: disjoint where they are of the same instrument.
         names: the symbol to show for each instrument.
         as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
-            The read waits for publications that began before, so that it gives the same answer ever after.
 
     Returns:
         Table of schema ``READ``.
@@ -68,8 +68,28 @@ def read_bars(
         return _named(database, database.fetch_arrow(statement), names)
     parts |= {"as_of": sql.Literal(as_of), "timeframe": sql.Literal(timeframe.value)}
     statement = query("read_bars_as_of").format(**parts)
-    lock = lock_statement(timeframe, [span.instrument_id for span in spans], shared=True)
-    return _named(database, database.fetch_arrow(statement, before=lock), names)
+    return _named(database, database.fetch_arrow(statement), names)
+
+
+def read_stored_revisions(
+    database: Database, timeframe: Timeframe, spans: Sequence[Span], names: Mapping[int, str]
+) -> pa.Table:
+    """Return the earlier values of restated bars of ``spans`` that are in the store, sorted by key.
+
+    Returns:
+        Table of schema ``SUPERSEDED``.
+    """
+    if not spans:
+        return SUPERSEDED.empty_table()
+    statement = query("read_superseded").format(
+        first=sql.Literal(min(span.start for span in spans)),
+        last=sql.Literal(max(span.end for span in spans)),
+        wanted=_wanted(spans),
+        timeframe=sql.Literal(timeframe.value),
+    )
+    rows = database.fetch_arrow(statement)
+    named = _named(database, rows, names)
+    return named.append_column(SUPERSEDED.field("superseded_at"), rows["superseded_at"].cast(TS))
 
 
 def _wanted(spans: Sequence[Span]) -> sql.Composable:
@@ -90,7 +110,7 @@ def _wanted(spans: Sequence[Span]) -> sql.Composable:
     )
 
 
-def _named(database: Database, rows: pa.Table, names: dict[int, str]) -> pa.Table:
+def _named(database: Database, rows: pa.Table, names: Mapping[int, str]) -> pa.Table:
     """Replace ids by names."""
     sources = database.source_names(rows["source"])
     columns = {
@@ -103,7 +123,7 @@ def _named(database: Database, rows: pa.Table, names: dict[int, str]) -> pa.Tabl
     return pa.table([columns[name] for name in READ.names], schema=READ)
 
 
-def _decode(ids: pa.ChunkedArray, names: dict[int, str]) -> pa.DictionaryArray:
+def _decode(ids: pa.ChunkedArray, names: Mapping[int, str]) -> pa.DictionaryArray:
     known = np.array(sorted(names), np.int64)
     codes = np.searchsorted(known, ids.to_numpy())
     return pa.DictionaryArray.from_arrays(

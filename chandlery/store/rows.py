@@ -81,7 +81,7 @@ class Batch:
             "source": Column(np.asarray(sources, np.int16)[self._source_codes]),
         }
         for name in VALUES:
-            columns[name] = _column(self._bars[name])
+            columns[name] = column_of(self._bars[name])
         return Rows.sorted({name: columns[name] for name in INCOMING})
 
 
@@ -130,6 +130,10 @@ class Rows:
         """The latest start."""
         return _moment(self.ts.max())
 
+    def none(self) -> Rows:
+        """Return no rows."""
+        return Rows(_pick(self.columns, np.empty(0, np.intp)))
+
     def where(self, mask: npt.NDArray[np.bool_]) -> Rows:
         """Return the rows where ``mask`` holds."""
         return self if mask.all() else Rows(_pick(self.columns, np.flatnonzero(mask)))
@@ -145,8 +149,11 @@ def split_keys(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.
     return keys >> 32, (keys & 0xFFFFFFFF) - _HALF
 
 
-def _column(values: pa.ChunkedArray) -> Column:
+def column_of(values: pa.ChunkedArray) -> Column:
+    """Return an Arrow column of numbers or times as one for the wire."""
     array = values.combine_chunks()
+    if pa.types.is_timestamp(array.type):
+        return Column(np.asarray(array.to_numpy(zero_copy_only=False), "datetime64[us]"))
     if array.null_count == 0:
         return Column(array.to_numpy(zero_copy_only=False))
     return Column(array.fill_null(0).to_numpy(zero_copy_only=False), array.is_valid().to_numpy(zero_copy_only=False))

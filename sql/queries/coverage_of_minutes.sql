@@ -1,5 +1,5 @@
 -- Coverage of minute bars, per instrument, from the counts kept by session: the bars themselves are not scanned. Sources are
--- those of each session's first and last bar.
+-- those of each session's first and last bar, and of every bar that left the store.
 --
 -- ids: int4[]; a slot is a minute in which the session is open
 SELECT i.instrument_id, c.rows, c.first_ts, c.last_ts, n.sources,
@@ -17,10 +17,17 @@ JOIN LATERAL (
 ) AS c ON c.rows > 0
 CROSS JOIN LATERAL (
     SELECT array_agg(DISTINCT m.name) AS sources
-    FROM ops.coverage AS o
-    JOIN market.bars_1m AS b ON b.instrument_id = o.instrument_id AND b.ts IN (o.first_ts, o.last_ts)
-    JOIN market.source AS m ON m.source_id = b.source
-    WHERE o.instrument_id = i.instrument_id AND o.timeframe = '1m'
+    FROM (
+        SELECT b.source
+        FROM ops.coverage AS o
+        JOIN market.bars_1m AS b ON b.instrument_id = o.instrument_id AND b.ts IN (o.first_ts, o.last_ts)
+        WHERE o.instrument_id = i.instrument_id AND o.timeframe = '1m'
+        UNION
+        SELECT unnest(w.sources)
+        FROM ops.bar_window AS w
+        WHERE w.timeframe = '1m' AND w.cold AND w.instrument_id = i.instrument_id
+    ) AS u
+    JOIN market.source AS m ON m.source_id = u.source
 ) AS n
 LEFT JOIN market.session AS s
     ON s.calendar = i.calendar AND s.session BETWEEN c.first_session AND c.last_session

@@ -1,14 +1,16 @@
--- Brings staged bars into the table of their timeframe: skips what is identical, moves the old values of what changed to the revisions,
+-- Brings incoming bars into the table of their timeframe: skips what is identical, copies the old values of what changed to the revisions,
 -- inserts what is new. Returns one row for each bar that changed: (instrument_id, ts, revised).
 --
 -- incoming: rows (instrument_id, ts, open, high, low, close, volume, vwap, trades, source), unique by their key
--- known_at, first, last: timestamps; the range prunes partitions
+-- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many)
+-- known_at: timestamp
 
 WITH delta AS MATERIALIZED (
-    SELECT n.*, b.known_at AS believed_from
+    SELECT n.*, b.known_at AS believed_from, b.open AS old_open, b.high AS old_high, b.low AS old_low,
+           b.close AS old_close, b.volume AS old_volume, b.vwap AS old_vwap, b.trades AS old_trades,
+           b.source AS old_source
     FROM {incoming} AS n
-    LEFT JOIN {bars} AS b
-        ON b.instrument_id = n.instrument_id AND b.ts = n.ts AND b.ts BETWEEN {first} AND {last}
+    LEFT JOIN {present} AS b ON b.instrument_id = n.instrument_id AND b.ts = n.ts
     WHERE b.ts IS NULL
         OR b.open <> n.open OR b.high <> n.high OR b.low <> n.low OR b.close <> n.close
         OR b.volume IS DISTINCT FROM n.volume
@@ -18,24 +20,27 @@ WITH delta AS MATERIALIZED (
 moved AS (
     INSERT INTO market.bars_revision (timeframe, instrument_id, ts, open, high, low, close, volume, vwap, trades,
                                       source, known_at, superseded_at)
-    SELECT {timeframe}, b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades,
-           b.source, b.known_at, {known_at}
-    FROM delta AS d
-    JOIN {bars} AS b ON b.instrument_id = d.instrument_id AND b.ts = d.ts AND b.ts BETWEEN {first} AND {last}
-    WHERE d.believed_from IS NOT NULL
+    SELECT {timeframe}, instrument_id, ts, old_open, old_high, old_low, old_close, old_volume, old_vwap, old_trades,
+           old_source, believed_from, {known_at}
+    FROM delta
+    WHERE believed_from IS NOT NULL
 ),
+-- Always a conflict, and so an update of exactly these rows: where chunks are compressed, an UPDATE with a join would unpack
+-- everything in the range, and this unpacks what holds one of the rows.
 restated AS (
-    UPDATE {bars} AS b
-    SET open = d.open, high = d.high, low = d.low, close = d.close, volume = d.volume, vwap = d.vwap,
-        trades = d.trades, source = d.source, known_at = {known_at}
-    FROM delta AS d
-    WHERE b.instrument_id = d.instrument_id AND b.ts = d.ts AND b.ts BETWEEN {first} AND {last}
-        AND d.believed_from IS NOT NULL
+    INSERT INTO {bars} (instrument_id, ts, open, high, low, close, volume, vwap, trades, source, known_at)
+    SELECT instrument_id, ts, open, high, low, close, volume, vwap, trades, source, {known_at}
+    FROM delta
+    WHERE believed_from IS NOT NULL
+    ON CONFLICT (instrument_id, ts) DO UPDATE
+    SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+        volume = excluded.volume, vwap = excluded.vwap, trades = excluded.trades, source = excluded.source,
+        known_at = excluded.known_at
 ),
 added AS (
     INSERT INTO {bars} (instrument_id, ts, open, high, low, close, volume, vwap, trades, source, known_at)
-    SELECT d.instrument_id, d.ts, d.open, d.high, d.low, d.close, d.volume, d.vwap, d.trades, d.source, {known_at}
-    FROM delta AS d
-    WHERE d.believed_from IS NULL
+    SELECT instrument_id, ts, open, high, low, close, volume, vwap, trades, source, {known_at}
+    FROM delta
+    WHERE believed_from IS NULL
 )
 SELECT instrument_id, ts, believed_from IS NOT NULL AS revised FROM delta

@@ -1,5 +1,5 @@
--- Start of the n-th last bar of an instrument in [first, last), or of the first where there are fewer.
-SELECT min(ts)
+-- Start of the n-th last bar of an instrument in [first, last), or of the first where there are fewer, and how many there are up to n.
+SELECT min(ts), count(*)
 FROM (
     SELECT b.ts
     FROM {bars} AS b

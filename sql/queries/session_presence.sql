@@ -5,7 +5,7 @@ WITH held AS (
     SELECT b.instrument_id, b.ts::date AS session
     FROM market.bars_1d AS b
     WHERE {timeframe} = '1d' AND b.instrument_id = ANY({ids})
-    UNION ALL
+    UNION
     SELECT o.instrument_id, o.session
     FROM ops.coverage AS o
     WHERE o.timeframe = {timeframe} AND o.present > 0 AND o.instrument_id = ANY({ids})

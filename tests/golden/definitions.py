@@ -69,19 +69,20 @@ def _assets(repository: dg.RepositoryDefinition) -> dict[str, Any]:
     }
 
 
-def _partitions(partitions: dg.PartitionsDefinition[str] | None) -> dict[str, str] | None:
-    if not isinstance(partitions, dg.MultiPartitionsDefinition):
-        assert partitions is None
-        return None
-    return {
-        dimension.name: (
-            f"dynamic {dimension.partitions_def.name}"
-            if isinstance(dimension.partitions_def, dg.DynamicPartitionsDefinition)
-            else f"{dimension.partitions_def.cron_schedule} from {dimension.partitions_def.start:%Y-%m-%d},"
-            f" as {dimension.partitions_def.fmt}, with {dimension.partitions_def.end_offset} under way"
-        )
-        for dimension in partitions.partitions_defs
-    }
+def _partitions(partitions: dg.PartitionsDefinition[str] | None) -> dict[str, str] | str | None:
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        return {dimension.name: _dimension(dimension.partitions_def) for dimension in partitions.partitions_defs}
+    return None if partitions is None else _dimension(partitions)
+
+
+def _dimension(partitions: dg.PartitionsDefinition[str]) -> str:
+    if isinstance(partitions, dg.DynamicPartitionsDefinition):
+        return f"dynamic {partitions.name}"
+    assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+    return (
+        f"{partitions.cron_schedule} from {partitions.start:%Y-%m-%d},"
+        f" as {partitions.fmt}, with {partitions.end_offset} under way"
+    )
 
 
 def _jobs(repository: dg.RepositoryDefinition) -> dict[str, Any]:

@@ -418,6 +418,33 @@ CREATE TABLE market.symbol_alias (
 
 COMMENT ON COLUMN market.symbol_alias.valid_until IS 'first day on which the ticker no longer named the instrument';
 
+CREATE TABLE ops.bar_window (
+    timeframe text NOT NULL,
+    instrument_id integer NOT NULL,
+    start date NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    archived_change timestamp with time zone,
+    manifest_id bigint,
+    cold boolean DEFAULT false NOT NULL,
+    keep_until timestamp with time zone,
+    sources smallint[],
+    CONSTRAINT bar_window_check CHECK (((manifest_id IS NULL) = (archived_change IS NULL))),
+    CONSTRAINT bar_window_check1 CHECK ((cold = (sources IS NOT NULL))),
+    CONSTRAINT bar_window_check2 CHECK (((NOT cold) OR ((manifest_id IS NOT NULL) AND (archived_change = changed_at))))
+);
+
+COMMENT ON TABLE ops.bar_window IS 'the life of each month (of minutes) or year (of days) of an instrument''s bars';
+
+COMMENT ON COLUMN ops.bar_window.changed_at IS 'known_at of the last publication that changed a bar of it';
+
+COMMENT ON COLUMN ops.bar_window.archived_change IS 'changed_at of what the file holds; the file is current while they are equal';
+
+COMMENT ON COLUMN ops.bar_window.cold IS 'the lake answers for it, and the store holds none of its bars that anybody may read';
+
+COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention leaves it alone until then';
+
+COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
+
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,
     timeframe text NOT NULL,
@@ -433,6 +460,49 @@ COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars
 COMMENT ON COLUMN ops.coverage.present IS 'bars that start while the session is open';
 
 COMMENT ON COLUMN ops.coverage.outside IS 'bars of extended hours, counted with the nearest session';
+
+CREATE TABLE ops.manifest (
+    manifest_id bigint NOT NULL,
+    timeframe text NOT NULL,
+    instrument_id integer,
+    start date NOT NULL,
+    until date NOT NULL,
+    version integer NOT NULL,
+    path text NOT NULL,
+    bytes bigint NOT NULL,
+    footer_digest bytea NOT NULL,
+    row_count bigint NOT NULL,
+    digest bytea NOT NULL,
+    revisions jsonb,
+    written_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    verified_at timestamp with time zone NOT NULL,
+    retired_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT manifest_check CHECK ((until > start)),
+    CONSTRAINT manifest_check1 CHECK ((deleted_at >= retired_at)),
+    CONSTRAINT manifest_version_check CHECK ((version > 0))
+);
+
+COMMENT ON TABLE ops.manifest IS 'files of the lake; a retired one was replaced by a later version, and is deleted after a grace period';
+
+COMMENT ON COLUMN ops.manifest.instrument_id IS 'whose bars; null where a file holds those of every instrument';
+
+COMMENT ON COLUMN ops.manifest.path IS 'below the lake''s root';
+
+COMMENT ON COLUMN ops.manifest.footer_digest IS 'SHA-256 of the Parquet footer, by which a reader tells that the file is the one that was written';
+
+COMMENT ON COLUMN ops.manifest.digest IS 'SHA-256 over the values, in the order of their keys';
+
+COMMENT ON COLUMN ops.manifest.revisions IS 'path, size in bytes, footer_digest, row_count and digest of the file of the earlier values, where there are any';
+
+ALTER TABLE ops.manifest ALTER COLUMN manifest_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.manifest_manifest_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ops.publication (
     publication_id bigint NOT NULL,
@@ -508,6 +578,13 @@ COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe c
 
 COMMENT ON COLUMN ops.rollup_pending.noted_at IS 'when the day became stale first';
 
+CREATE TABLE ops.tiering (
+    timeframe text NOT NULL,
+    epoch bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE ops.tiering IS 'epoch counts the times that windows left the store or came back: a reader that sees it change reads again';
+
 ALTER TABLE ONLY market.bars_15m
     ADD CONSTRAINT bars_15m_pkey PRIMARY KEY (instrument_id, ts);
 
@@ -559,8 +636,20 @@ ALTER TABLE ONLY market.source
 ALTER TABLE ONLY market.symbol_alias
     ADD CONSTRAINT symbol_alias_pkey PRIMARY KEY (ticker, valid_from);
 
+ALTER TABLE ONLY ops.bar_window
+    ADD CONSTRAINT bar_window_pkey PRIMARY KEY (timeframe, instrument_id, start);
+
 ALTER TABLE ONLY ops.coverage
     ADD CONSTRAINT coverage_pkey PRIMARY KEY (instrument_id, timeframe, session);
+
+ALTER TABLE ONLY ops.manifest
+    ADD CONSTRAINT manifest_path_key UNIQUE (path);
+
+ALTER TABLE ONLY ops.manifest
+    ADD CONSTRAINT manifest_pkey PRIMARY KEY (manifest_id);
+
+ALTER TABLE ONLY ops.manifest
+    ADD CONSTRAINT manifest_timeframe_instrument_id_start_until_version_key UNIQUE NULLS NOT DISTINCT (timeframe, instrument_id, start, until, version);
 
 ALTER TABLE ONLY ops.publication
     ADD CONSTRAINT publication_pkey PRIMARY KEY (publication_id);
@@ -574,6 +663,11 @@ ALTER TABLE ONLY ops.quarantine
 ALTER TABLE ONLY ops.rollup_pending
     ADD CONSTRAINT rollup_pending_pkey PRIMARY KEY (timeframe, instrument_id, day);
 
+ALTER TABLE ONLY ops.tiering
+    ADD CONSTRAINT tiering_pkey PRIMARY KEY (timeframe);
+
+CREATE INDEX bar_window_manifest ON ops.bar_window USING btree (manifest_id);
+
 CREATE INDEX publication_known_at ON ops.publication USING btree (timeframe, known_at);
 
 ALTER TABLE ONLY market.corporate_action
@@ -582,8 +676,17 @@ ALTER TABLE ONLY market.corporate_action
 ALTER TABLE ONLY market.symbol_alias
     ADD CONSTRAINT symbol_alias_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY ops.bar_window
+    ADD CONSTRAINT bar_window_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.bar_window
+    ADD CONSTRAINT bar_window_manifest_id_fkey FOREIGN KEY (manifest_id) REFERENCES ops.manifest(manifest_id);
+
 ALTER TABLE ONLY ops.coverage
     ADD CONSTRAINT coverage_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.manifest
+    ADD CONSTRAINT manifest_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.quarantine
     ADD CONSTRAINT quarantine_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

@@ -16,6 +16,8 @@ from chandlery.store.connect import Database
 from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe
 
+pytestmark = pytest.mark.every_edition
+
 DAY = datetime(2024, 1, 2, tzinfo=UTC)
 
 

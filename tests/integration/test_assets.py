@@ -21,7 +21,8 @@ from assets.bars import CHECK
 from chandlery import quarantine
 from chandlery.derive import count_stale
 from chandlery.installation import Installation
-from chandlery.store.read import Span, read_bars
+from chandlery.reader import read_bars
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator

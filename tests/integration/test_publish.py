@@ -19,6 +19,8 @@ from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe
 from tests.support import Bar, coverage, every_row, get, put, register, rows, table, utc
 
+pytestmark = pytest.mark.every_edition
+
 NOON = utc("2024-06-03T16:00")
 
 
@@ -173,6 +175,7 @@ def test_bars_of_a_day_are_their_own_coverage(database: Database, ids: dict[str,
 # Partitions ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.only_on("postgres")
 @pytest.mark.parametrize(
     ("timeframe", "moments", "expected"),
     [
@@ -202,6 +205,7 @@ def test_partitions_are_made_on_demand(
     assert rows(get(database, timeframe, ids)) == [bar._replace(close=9.5) for bar in bars]
 
 
+@pytest.mark.only_on("postgres")
 def test_two_connections_that_want_the_same_partitions_both_get_them(database: Database) -> None:
     first, last = utc("2023-01-01"), utc("2023-12-31")
     barrier = threading.Barrier(2)
@@ -224,6 +228,7 @@ def test_two_connections_that_want_the_same_partitions_both_get_them(database: D
     assert len(partitions(database, Timeframe.M1)) == 12
 
 
+@pytest.mark.only_on("postgres")
 def test_a_partition_in_the_making_lets_readers_and_writers_of_others_go_on(
     database: Database, ids: dict[str, int]
 ) -> None:

@@ -15,6 +15,8 @@ from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe
 from tests.support import Bar, every_row, get, put, register, rows, table, utc
 
+pytestmark = pytest.mark.every_edition
+
 START = utc("2024-06-03T14:30")
 TIMEFRAME = Timeframe.M1
 GOOD = [Bar("AAA", START + timedelta(minutes=n)) for n in range(3)]

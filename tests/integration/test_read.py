@@ -17,11 +17,14 @@ from chandlery.api import DataAPI
 from chandlery.config import AliasConfig, InstrumentConfig
 from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.instruments import sync_instruments
+from chandlery.reader import read_bars
 from chandlery.store.connect import Database
 from chandlery.store.locks import lock_instruments
-from chandlery.store.read import READ, Span, read_bars
+from chandlery.store.read import READ, Span
 from chandlery.timeframe import Timeframe
 from tests.support import EVER, Bar, get, put, register, rows, utc
+
+pytestmark = pytest.mark.every_edition
 
 DAYS = [utc("2024-06-03"), utc("2024-06-04"), utc("2024-06-05")]
 

@@ -17,6 +17,8 @@ from chandlery.store.publish import PublishReport
 from chandlery.timeframe import Timeframe
 from tests.support import Bar, coverage, every_row, forget_bars, get, put, recount_coverage, register, rows, table
 
+pytestmark = pytest.mark.every_edition
+
 Key: TypeAlias = tuple[str, datetime]
 Batch: TypeAlias = dict[Key, Bar]
 

@@ -18,6 +18,8 @@ from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe, derived_from
 from tests.support import EVER, Bar, forget_bars, get, put, register, rows, table
 
+pytestmark = pytest.mark.every_edition
+
 CALENDARS = {"AAA": "XNYS", "BTC/USD": "24/7"}
 DERIVED = [timeframe for timeframe in Timeframe if not timeframe.is_ingested]
 #: Round a turn of the year that cuts a week, a half day, a leap day and a Monday without a session.

@@ -25,7 +25,7 @@ def test_each_type_arrives_as_it_was(database: Database, kind: str, valid: list[
     with database.connection() as connection:
         found = _send(connection, kind, Column(values, None if valid is None else np.array(valid)))
     expected = [
-        known and (value.item().isoformat() if kind == "timestamptz" else repr(value.item())) or None
+        (known and (value.item().isoformat() if kind == "timestamptz" else repr(value.item()))) or None
         for value, known in zip(values, valid or [True] * 3, strict=True)
     ]
     assert found == expected

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import psycopg
 from psycopg import sql
 
+from chandlery.store.editions.base import Compression, Piece, Size
+from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
 
@@ -16,6 +18,7 @@ class PostgresEdition:
 
     name = "postgres"
     meaning = "plain PostgreSQL: partitioned tables; the lake is the compressed tier"
+    compresses = False
 
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:
         """See ``Edition.prepare``."""
@@ -33,6 +36,31 @@ class PostgresEdition:
             for (name,) in missing:
                 _attach(connection, parent, name, *wanted[name])
 
+    def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
+        """See ``Edition.pieces``."""
+        found = connection.execute(query("partitions"), (f"market.{timeframe.table}",))
+        return [Piece(name, start, end, size, compressed=False) for name, start, end, size in found]
+
+    def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
+        """Do nothing: plain PostgreSQL does not compress rows."""
+        del connection, timeframe, before
+        yield from ()
+
+    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> None:
+        """See ``Edition.drop``. Readers and writers of the table wait from here to the end of the transaction."""
+        with connection.transaction():
+            parent = sql.Identifier("market", timeframe.table)
+            # Dropping needs this lock on the parent too; taken first, nobody comes between the look and the drop.
+            connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(parent))
+            if piece.name in {one.name for one in self.pieces(connection, timeframe)}:
+                connection.execute(sql.SQL("DROP TABLE {}").format(_quoted(piece.name)))
+
+    def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:
+        """See ``Edition.sizes``."""
+        by_table = {timeframe.table: timeframe for timeframe in Timeframe}
+        found = connection.execute(query("table_sizes"), (list(by_table),))
+        return {by_table[name]: Size(size, estimate) for name, size, estimate in found}
+
 
 def partition_spans(timeframe: Timeframe, first: datetime, last: datetime) -> Iterator[tuple[str, datetime, datetime]]:
     """Yield ``(suffix, start, end)`` of each table partition that touches ``[first, last]``; ``end`` is exclusive."""
@@ -45,6 +73,11 @@ def partition_spans(timeframe: Timeframe, first: datetime, last: datetime) -> It
             end = datetime(start.year + (1 if timeframe.is_intraday else 10), 1, 1, tzinfo=UTC)
             yield f"{start:%Y}" + ("" if timeframe.is_intraday else "s"), start, end
         start = end
+
+
+def _quoted(name: str) -> sql.SQL:
+    """Return ``name`` as it is: it came from the server, quoted and with its schema."""
+    return sql.SQL(name)
 
 
 def _floor(timeframe: Timeframe, moment: datetime) -> datetime:

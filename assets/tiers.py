@@ -1,0 +1,176 @@
+"""Where bars live: ``archive_1m`` and ``archive_1d`` in the lake, ``compression`` and ``retention`` of the store.
+
+Each runs by itself, and all of them in order every day. Not here: how (``chandlery.maintenance``).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from assets.plan import split_keys
+from chandlery.installation import Installation
+from chandlery.lake.archive import Archived
+from chandlery.lake.retention import Refusal, Retention
+from chandlery.maintenance import archive_due, clean_up, compress, let_go
+from chandlery.timeframe import INGESTED, Timeframe
+from resources.store import StoreResource
+
+COMPRESSION = "compression"
+RETENTION = "retention"
+#: More lines than anyone reads in a browser.
+_SHOWN = 50
+
+
+def archive_name(timeframe: Timeframe) -> str:
+    """Return the name of the asset that holds the archived bars of ``timeframe``."""
+    return f"archive_{timeframe.value}"
+
+
+def build_archive(base: Timeframe, partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset of the archived bars of ``base``: symbol by month of ``1m``, year of ``1d``."""
+    by_symbol = base is Timeframe.M1
+    windows = partitions.get_partitions_def_for_dimension("window")
+
+    @dg.multi_asset(
+        name=archive_name(base),
+        specs=[
+            dg.AssetSpec(
+                archive_name(base),
+                deps=[base.table],
+                partitions_def=partitions if by_symbol else windows,
+                group_name="archive",
+                kinds={"parquet"},
+                skippable=True,
+                description=f"{base.value} bars in the lake, once their window closed and settled.",
+            )
+        ],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def archived(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[dg.AssetMaterialization]:
+        keys = set(context.partition_keys)
+        symbols = {symbol for symbol, _ in split_keys(keys, base)} if by_symbol else None
+        windows = {window.key for _, window in split_keys(keys, base)} if by_symbol else keys
+        for done in archive_due(store.installation, timeframes=[base], symbols=symbols, windows=windows):
+            yield from (event for event in _events(store.installation, done) if event.partition in keys)
+
+    return archived
+
+
+@dg.asset(
+    name=COMPRESSION,
+    deps=[timeframe.table for timeframe in Timeframe],
+    group_name="archive",
+    kinds={"timescaledb"},
+    description="Older chunks of the store, compressed where the server can.",
+)
+def compression(store: StoreResource) -> dg.MaterializeResult[None]:
+    """Compress what is old enough."""
+    return dg.MaterializeResult(metadata=_compress(store.installation))
+
+
+@dg.asset(
+    name=RETENTION,
+    deps=[archive_name(base) for base in INGESTED],
+    group_name="archive",
+    kinds={"postgres"},
+    description="Windows leave the store when the lake provably holds them, as they are now.",
+)
+def retention(store: StoreResource) -> Iterator[dg.MaterializeResult[None]]:
+    """Let go of what the lake holds."""
+    reports = list(let_go(store.installation))
+    yield dg.MaterializeResult(metadata=_retention_metadata(reports))
+    _raise_refusals(reports)
+
+
+@dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
+def compress_store(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    """Compresses older chunks, where the server can."""
+    yield dg.AssetMaterialization(COMPRESSION, metadata=_compress(store.installation))
+    yield dg.Output(None)
+
+
+@dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
+def archive_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    """Writes to the lake whatever closed and settled, and records the partitions it wrote."""
+    for done in archive_due(store.installation):
+        yield from _events(store.installation, done)
+    yield dg.Output(None)
+
+
+@dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
+def let_windows_go(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+    """Lets windows leave the store that the lake provably holds; red where one had to stay."""
+    reports = list(let_go(store.installation))
+    yield dg.AssetMaterialization(RETENTION, metadata=_retention_metadata(reports))
+    _raise_refusals(reports)
+    yield dg.Output(None)
+
+
+@dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
+def delete_retired_files(context: dg.OpExecutionContext, store: StoreResource) -> None:
+    """Deletes files of the lake that were replaced long enough ago."""
+    context.log.info(f"{clean_up(store.installation)} files deleted")
+
+
+def _events(installation: Installation, done: Archived) -> Iterator[dg.AssetMaterialization]:
+    """Yield a materialization of every partition in the file."""
+    timeframe = done.scope.timeframe
+    metadata = _archive_metadata(installation, done)
+    for key in dict.fromkeys(timeframe.window_of(start).key for _, start in done.windows):
+        partition = f"{done.scope.symbol}|{key}" if done.scope.symbol else key
+        yield dg.AssetMaterialization(archive_name(timeframe), partition=partition, metadata=metadata)
+
+
+def _archive_metadata(installation: Installation, done: Archived) -> dict[str, Any]:
+    lake = installation.database.lake
+    return {
+        "file": lake.describe(done.bars.path) if lake else done.bars.path,
+        "version": done.version,
+        "dagster/partition_row_count": done.bars.row_count,
+        "earlier values": done.revisions.row_count if done.revisions else 0,
+        "bytes": done.bytes,
+        "bytes per bar": round(done.bytes / done.bars.row_count, 2),
+        "windows in the file": len(done.windows),
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def _compress(installation: Installation) -> dict[str, Any]:
+    done = list(compress(installation))
+    shown: dict[str, Any] = {
+        "chunks": len(done),
+        "bytes before": sum(one.piece.bytes for _, one in done),
+        "bytes after": sum(one.bytes for _, one in done),
+    }
+    if not installation.database.edition.compresses:
+        shown["note"] = f"{installation.database.edition.name}: {installation.database.edition.meaning}"
+    return shown
+
+
+def _retention_metadata(reports: Sequence[Retention]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "windows released": sum(len(report.released) for report in reports),
+        "windows refused": sum(len(report.refused) for report in reports),
+        "partitions dropped": sum(len(report.dropped) for report in reports),
+        "bytes before": sum(report.bytes_before for report in reports),
+        "bytes after": sum(report.bytes_after for report in reports),
+    }
+    refused = [(report.timeframe, one) for report in reports for one in report.refused][:_SHOWN]
+    if refused:
+        shown["refused"] = dg.MetadataValue.table([_record(timeframe, one) for timeframe, one in refused])
+    return shown
+
+
+def _record(timeframe: Timeframe, one: Refusal) -> dg.TableRecord:
+    return dg.TableRecord(
+        {"symbol": one.symbol, "timeframe": timeframe.value, "window": one.window, "reason": one.reason}
+    )
+
+
+def _raise_refusals(reports: Sequence[Retention]) -> None:
+    refused = [one for report in reports for one in report.refused]
+    if refused:
+        first = refused[0]
+        more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        raise dg.Failure(f"{first.symbol} {first.window} stays in the store: {first.reason}{more}", allow_retries=False)

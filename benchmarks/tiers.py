@@ -1,0 +1,213 @@
+"""Where bars live: bytes per bar of each tier, archiving, and the same question to the store, the lake, and both.
+
+With ``CHANDLERY_TEST_TIMESCALE_URL``, the same of TimescaleDB. Not here: publishing and reading as such.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from psycopg import conninfo, sql
+
+from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
+from benchmarks.world import World, bars, months, symbols
+from chandlery.api import DataAPI
+from chandlery.config import InstrumentConfig
+from chandlery.instruments import sync_instruments
+from chandlery.lake.archive import archive, find_due
+from chandlery.lake.files import Lake
+from chandlery.lake.manifest import find_entries
+from chandlery.lake.read import read_part
+from chandlery.lake.retention import restore, retain
+from chandlery.lake.verify import verify
+from chandlery.store.connect import Database, ensure_database
+from chandlery.store.editions.install import install
+from chandlery.store.migrate import migrate
+from chandlery.store.publish import publish
+from chandlery.timeframe import Timeframe
+
+_YEAR = months(12)
+_SEALED = datetime(2024, 2, 1, tzinfo=UTC)
+_RESTATED = 1000
+
+
+def run(world: World) -> Iterator[Section]:
+    """Yield the results: the lake, reading from either tier, then TimescaleDB where there is one."""
+    names = symbols(10)
+    table = bars(names, Timeframe.M1, *_YEAR)
+    say(f"{table.num_rows:,} minute bars of {len(names)} symbols")
+    with world.database("tiers", names) as database:
+        database.lake = Lake(world.folder / "lake")
+        _load(database, table)
+        yield _archiving(database, table, world.repeat)
+        yield _reading(database, names[0], world.repeat)
+    if world.timescale is not None:
+        with _timescale(world.timescale, names) as database:
+            yield _columnstore(world, database, table, names)
+
+
+def _load(database: Database, table: pa.Table) -> None:
+    with database.connection() as connection:
+        publish(connection, database.edition, Timeframe.M1, table, now=datetime(2024, 1, 1, tzinfo=UTC))
+        connection.execute("VACUUM ANALYZE market.bars_1m")
+
+
+def _archiving(database: Database, table: pa.Table, repeat: int) -> Section:
+    section = Section(f"archive: {table.num_rows:,} minute bars, a file of a year for each symbol")
+
+    def write() -> float:
+        with database.connection() as connection:
+            connection.execute("UPDATE ops.bar_window SET manifest_id = NULL, archived_change = NULL")
+            due = find_due(connection, Timeframe.M1, _SEALED)
+        return stopwatch(lambda: list(archive(database, due)))
+
+    plain = table.append_column("known_at", pa.repeat(datetime(2024, 1, 1, tzinfo=UTC), table.num_rows))
+    sizes: dict[str, int] = {}
+
+    def by_hand() -> float:
+        sink = io.BytesIO()
+        taken = stopwatch(lambda: pq.write_table(plain, sink, compression="zstd"))
+        sizes["zstd on doubles"] = sink.tell()
+        return taken
+
+    seconds = take_turns(
+        {
+            "archive: read, write, read back, enter": write,
+            "verify the whole lake": lambda: stopwatch(lambda: list(verify(database))),
+            "pyarrow.write_table alone, zstd": by_hand,
+        },
+        repeat,
+    )
+    of = {name: Measure(name, taken, table.num_rows, "bars") for name, taken in seconds.items()}
+    section.add(of)
+    section.compare(of["archive: read, write, read back, enter"], of["pyarrow.write_table alone, zstd"])
+    with database.connection() as connection:
+        heap = sum(piece.bytes for piece in database.edition.pieces(connection, Timeframe.M1))
+        lake = sum(entry.bars.size for entry in find_entries(connection).values())
+    section.facts["bytes a bar: heap and key"] = round(heap / table.num_rows, 1)
+    section.facts["bytes a bar: Parquet, zstd on doubles"] = round(sizes["zstd on doubles"] / table.num_rows, 2)
+    section.facts["bytes a bar: lake"] = round(lake / table.num_rows, 2)
+    section.facts["heap and key : lake"] = round(heap / lake, 1)
+    return section
+
+
+def _reading(database: Database, symbol: str, repeat: int) -> Section:
+    api = DataAPI(database)
+    expected = api.get_ohlc(symbol, *_YEAR, "1m", output="arrow")
+    section = Section(f"read one symbol's year of minutes from either tier: {expected.num_rows:,} bars")
+
+    def ask() -> float:
+        found: list[Any] = []
+        taken = stopwatch(lambda: found.append(api.get_ohlc(symbol, *_YEAR, "1m", output="arrow")))
+        if not found[0].equals(expected):
+            raise AssertionError("the answer depends on where the bars are")
+        return taken
+
+    hot = [ask() for _ in range(3 * repeat)]
+    retain(database, Timeframe.M1, _SEALED)
+    with database.connection() as connection:
+        [entry] = [e for e in find_entries(connection).values() if f"={symbol}/" in e.bars.path]
+    lake = database.lake
+    if lake is None:
+        raise AssertionError("there is no lake")
+    file = Path(lake.root) / entry.bars.path
+    cold: list[float] = []
+    seconds = take_turns(
+        {
+            "lake": lambda: (cold.append(ask()), cold[-1])[1],
+            "lake, the file alone": lambda: stopwatch(lambda: read_part(lake, entry.bars)),
+            "polars.read_parquet of the file": lambda: stopwatch(lambda: pl.read_parquet(file)),
+        },
+        3 * repeat,
+    )
+    restore(database, Timeframe.M1, ["2023-11", "2023-12"], symbols=[symbol])
+    mixed = [ask() for _ in range(3 * repeat)]
+    of = {
+        name: Measure(name, taken, expected.num_rows, "bars")
+        for name, taken in {"store": hot, **seconds, "two months in the store, ten in the lake": mixed}.items()
+    }
+    section.add(of)
+    section.compare(of["lake"], of["store"])
+    section.compare(of["two months in the store, ten in the lake"], of["store"])
+    section.compare(of["lake"], of["polars.read_parquet of the file"])
+    return section
+
+
+def _columnstore(world: World, database: Database, table: pa.Table, names: list[str]) -> Section:
+    section = Section(f"TimescaleDB, {database.edition.name}: {table.num_rows:,} minute bars")
+    plain: list[float] = []
+    hyper: list[float] = []
+    with world.database("plain", names) as other:
+        for _ in range(min(world.repeat, 3)):
+            for one, taken in ((other, plain), (database, hyper)):
+                with one.connection() as connection:
+                    connection.execute("TRUNCATE market.bars_1m, market.bars_revision, ops.bar_window, ops.coverage")
+                    one.edition.prepare(connection, Timeframe.M1, *_YEAR)
+                taken.append(stopwatch(lambda one=one: _load(one, table)))  # type: ignore[misc]
+                say(f"{one.edition.name}: {taken[-1]:.2f} s")
+    with database.connection() as connection:
+        before = sum(piece.bytes for piece in database.edition.pieces(connection, Timeframe.M1))
+        uncompressed = _restate(database, connection, table, world.repeat, first=0)
+        began = time.perf_counter()
+        chunks = list(database.edition.compress(connection, Timeframe.M1, _SEALED))
+        took = time.perf_counter() - began
+        after = sum(piece.bytes for piece in database.edition.pieces(connection, Timeframe.M1))
+        compressed = _restate(database, connection, table, world.repeat, first=world.repeat)
+    of = {
+        "ingest into plain PostgreSQL": Measure("ingest into plain PostgreSQL", plain, table.num_rows, "bars"),
+        "ingest into a hypertable": Measure("ingest into a hypertable", hyper, table.num_rows, "bars"),
+        "restate, uncompressed": Measure(f"restate {_RESTATED} bars, uncompressed", uncompressed, _RESTATED, "bars"),
+        "restate, compressed": Measure(f"restate {_RESTATED} bars, compressed", compressed, _RESTATED, "bars"),
+    }
+    section.add(of)
+    section.compare(of["ingest into a hypertable"], of["ingest into plain PostgreSQL"])
+    if database.edition.compresses:
+        section.compare(of["restate, compressed"], of["restate, uncompressed"], aim=0.5)
+        section.facts["compressing"] = f"{len(chunks)} chunks in {took:.1f} s"
+        section.facts["bytes a bar: hypertable"] = round(before / table.num_rows, 1)
+        section.facts["bytes a bar: columnstore"] = round(after / table.num_rows, 1)
+    return section
+
+
+def _restate(
+    database: Database, connection: psycopg.Connection, table: pa.Table, repeat: int, *, first: int
+) -> list[float]:
+    """Restate a thousand successive minutes of one symbol, others each time."""
+    taken = []
+    for turn in range(first, first + repeat):
+        part = table.slice(20_000 + turn * 3 * _RESTATED, _RESTATED)
+        volume = pc.add(part["volume"], 1.0)
+        part = part.set_column(part.column_names.index("volume"), "volume", volume)
+        taken.append(stopwatch(lambda part=part: publish(connection, database.edition, Timeframe.M1, part)))  # type: ignore[misc]
+    return taken
+
+
+@contextmanager
+def _timescale(server: str, names: list[str]) -> Iterator[Database]:
+    """Lend a fresh database on a TimescaleDB server."""
+    dsn = conninfo.make_conninfo(server, dbname=f"bench_{os.getpid()}")
+    ensure_database(dsn)
+    database = Database(dsn)
+    with database.connection() as connection:
+        migrate(connection)
+        install(connection)
+        sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in names])
+    try:
+        yield database
+    finally:
+        database.close()
+        with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
+            name = sql.Identifier(f"bench_{os.getpid()}")
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

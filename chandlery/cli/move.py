@@ -1,0 +1,202 @@
+"""``move``: everything to another server. Not here: how it is copied (``store.move``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+import typer
+from psycopg import conninfo
+from pydantic import SecretStr
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from chandlery.cli.output import err, number, say
+from chandlery.cli.session import Session
+from chandlery.errors import ConfigurationError, UsageError
+from chandlery.settings import Settings
+from chandlery.store.connect import Database, market_dsn
+from chandlery.store.contents import Part
+from chandlery.store.move import MoveListener, MoveReport, move
+
+_VARIABLE = "CHANDLERY_MOVE_TO"
+_SECONDS_BETWEEN_LINES = 2.0
+_EPILOG = f"""Examples:
+
+chandlery move --to postgresql://user:password@host:5432/bars
+
+{_VARIABLE}=postgresql://user:password@host:5432/bars chandlery move
+
+The second keeps the password out of the list of processes; set the variable in a file that is read by the shell, and
+it stays out of the shell's history too.
+
+The target is any PostgreSQL from 15 on, with or without TimescaleDB. Its database is created where it is absent, and
+has to be empty. Stop ingestion and schedules first. After an interruption, the same command goes on where it was.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("move", epilog=_EPILOG)(run)
+
+
+def run(
+    ctx: typer.Context,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(metavar="URL", envvar=_VARIABLE, help="Where to move: postgresql://user:password@host/database."),
+    ],
+) -> None:
+    """Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.
+
+    This installation's database is only read and stays as it is. Every part is compared by count and checksum when it
+    is copied, and once more at the end.
+    """
+    target = Database(_parse(to))
+    session = Session.of(ctx)
+    ctx.call_on_close(target.close)
+    source = session.installation.database
+    began = time.monotonic()
+    with _show_progress(err()) as listener:
+        report = move(source, target, listener)
+    for line in _summary(report, time.monotonic() - began):
+        say(line)
+    if source.lake:
+        say(f"The lake's files are not copied: both databases name them by the same paths below {source.lake.root}.")
+    if target.edition.compresses:
+        say("Nothing is compressed there yet: `chandlery compress` does that.")
+    say("Dagster's history of runs is not copied: `chandlery init` makes the new server ready for a new one.")
+    say("From now on, set where Chandlery runs:")
+    say(f"CHANDLERY_DATABASE_URL={hide_password(target.dsn)}")
+
+
+def hide_password(dsn: str) -> str:
+    """Return the connection string ``dsn`` as a URL, with asterisks for what is secret."""
+    parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
+    parts |= {name: "***" for name in parts if "password" in name}
+    user, password = quote(parts.pop("user", ""), safe=""), parts.pop("password", "")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    database = quote(parts.pop("dbname", ""), safe="")
+    host, port = parts.pop("host", ""), parts.pop("port", "")
+    if host.startswith("/"):  # the folder of a socket
+        host, parts = "", {"host": host} | parts
+    place = f"{host}:{port}" if port else host
+    options = f"?{urlencode(parts, safe='/*')}" if parts else ""
+    return f"postgresql://{login}{place}/{database}{options}"
+
+
+def _parse(url: str) -> str:
+    """Return the libpq connection string of ``url``."""
+    try:
+        dsn = market_dsn(Settings(database_url=SecretStr(url)))
+    except ConfigurationError:
+        raise UsageError("--to is not a PostgreSQL URL; write postgresql://user:password@host:5432/database") from None
+    if not conninfo.conninfo_to_dict(dsn).get("dbname"):
+        raise UsageError("--to names no database; write postgresql://user:password@host:5432/database")
+    return dsn
+
+
+def _summary(report: MoveReport, seconds: float) -> Iterator[str]:
+    if report.copied_parts:
+        yield (
+            f"Copied {number(report.copied_rows)} rows in {seconds:,.1f} s"
+            f" ({report.copied_rows / seconds:,.0f} rows/s, comparing included)."
+        )
+    else:
+        yield "Nothing to do: everything was there already."
+    yield (
+        f"Both servers hold the same {number(report.rows)} rows: the counts and checksums of all"
+        f" {number(report.parts)} parts agree."
+    )
+
+
+class _Lines:
+    """Prints a line every few seconds, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = self._said = time.monotonic()
+        self._parts = self._done = self._rows = self._compared = 0
+
+    def planned(self, parts: int, rows: int) -> None:
+        """See ``MoveListener``."""
+        self._parts = parts
+        self._begun = time.monotonic()
+        self._console.print(f"{number(rows)} rows in {number(parts)} parts", highlight=False)
+
+    def copied(self, part: Part, rows: int) -> None:
+        """See ``MoveListener``."""
+        self._done += 1
+        self._rows += rows
+        speed = self._rows / (time.monotonic() - self._begun)
+        self._say(f"{self._done}/{self._parts} copied, {speed:,.0f} rows/s: {part}")
+
+    def kept(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        self._done += 1
+        self._say(f"{self._done}/{self._parts} was there: {part}")
+
+    def verified(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        self._compared += 1
+        self._say(f"{self._compared}/{self._parts} compared: {part}")
+
+    def _say(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SECONDS_BETWEEN_LINES:
+            self._said = now
+            self._console.print(text, highlight=False, soft_wrap=True)
+
+
+class _Bar:
+    """Moves a bar, once for copying and once for comparing."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+        self._begun = time.monotonic()
+        self._rows = 0
+        self._comparing = False
+
+    def planned(self, parts: int, rows: int) -> None:
+        """See ``MoveListener``."""
+        self._begun = time.monotonic()
+        self._progress.update(self._task, total=parts, doing=f"copying {number(rows)} rows")
+
+    def copied(self, part: Part, rows: int) -> None:
+        """See ``MoveListener``."""
+        self._rows += rows
+        speed = f"{self._rows / (time.monotonic() - self._begun):,.0f} rows/s"
+        self._progress.update(self._task, advance=1, doing=f"copied {part}", speed=speed)
+
+    def kept(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        self._progress.update(self._task, advance=1, doing=f"was there: {part}")
+
+    def verified(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        if not self._comparing:
+            self._comparing = True
+            self._progress.update(self._task, completed=0, speed="")
+        self._progress.update(self._task, advance=1, doing=f"compared {part}")
+
+
+@contextmanager
+def _show_progress(console: Console) -> Iterator[MoveListener]:
+    """Lend a listener that shows what it hears: a bar on a terminal, lines otherwise."""
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.fields[doing]}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress, progress.add_task("move", total=None, doing="looking", speed=""))

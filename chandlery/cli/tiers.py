@@ -1,0 +1,152 @@
+"""``archive``, ``compress``, ``retain`` and ``restore``: where bars live, by hand.
+
+Not here: the daily routine that does it all by itself (``chandlery.maintenance``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from chandlery.cli.output import note, number, out, say, size, table
+from chandlery.cli.session import Session
+from chandlery.errors import UsageError
+from chandlery.installation import Installation
+from chandlery.lake.archive import archive as write_files
+from chandlery.lake.retention import Retention
+from chandlery.lake.retention import restore as bring_back
+from chandlery.lake.verify import find_strangers, verify
+from chandlery.maintenance import clean_up, due, let_go
+from chandlery.maintenance import compress as compress_store
+from chandlery.timeframe import INGESTED, Timeframe
+
+Width = Annotated[str | None, typer.Option("--timeframe", "-t", help="1m or 1d; both by default.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Examples:\n\nchandlery archive\n\nchandlery archive AAPL -t 1m\n\nchandlery archive --verify")(
+        archive
+    )
+    app.command(epilog="Example: chandlery compress")(compress)
+    app.command(epilog="Example: chandlery retain")(retain)
+    app.command(epilog="Examples:\n\nchandlery restore 2023-04 2023-05\n\nchandlery restore 2019 -t 1d --keep 90")(
+        restore
+    )
+
+
+def archive(
+    ctx: typer.Context,
+    *,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Only these; all by default.")] = None,
+    timeframe: Width = None,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Read the whole lake back instead, and name every damaged or missing file.")
+    ] = False,
+) -> None:
+    """Write to the lake what closed and settled (see lifecycle.yaml) and is not there as it is now."""
+    installation = Session.of(ctx).installation
+    if check:
+        raise typer.Exit(_verify(installation))
+    scopes = due(installation, timeframes=_widths(timeframe), symbols=symbols or None)
+    rows = total = 0
+    for count, done in enumerate(write_files(installation.database, scopes), 1):
+        rows, total = rows + done.bars.row_count, total + done.bytes
+        each = done.bytes / done.bars.row_count
+        note(
+            f"[{count}/{len(scopes)}] {done.bars.path}: {number(done.bars.row_count)} bars,"
+            f" {size(done.bytes)}, {each:.1f} bytes a bar, {done.seconds:.2f} s"
+        )
+    deleted = clean_up(installation)
+    say(f"archived: files={len(scopes)} bars={number(rows)} bytes={number(total)} retired files deleted={deleted}")
+
+
+def compress(ctx: typer.Context) -> None:
+    """Compress older parts of the store (see lifecycle.yaml), where the server can."""
+    installation = Session.of(ctx).installation
+    edition = installation.database.edition
+    if not edition.compresses:
+        say(f"Nothing to compress on the {edition.name} edition: {edition.meaning}.")
+        return
+    count = before = after = 0
+    for timeframe, done in compress_store(installation):
+        count, before, after = count + 1, before + done.piece.bytes, after + done.bytes
+        note(f"{timeframe.value} {done.piece.name}: {size(done.piece.bytes)} to {size(done.bytes)}")
+    say(f"compressed: chunks={count} bytes before={number(before)} after={number(after)}")
+
+
+def retain(ctx: typer.Context, *, timeframe: Width = None) -> None:
+    """Let bars leave the store whose time there is over (see lifecycle.yaml), if the lake provably holds them.
+
+    Every file is read back first. What is not archived as it is now, or is damaged, stays and is named.
+    """
+    installation = Session.of(ctx).installation
+    reports = list(let_go(installation, timeframes=_widths(timeframe)))
+    if not reports:
+        say("Nothing leaves the store: lifecycle.yaml sets no `retain`.")
+    for report in reports:
+        _show(report)
+    if any(report.refused for report in reports):
+        raise typer.Exit(1)
+
+
+def restore(
+    ctx: typer.Context,
+    windows: Annotated[list[str], typer.Argument(metavar="WINDOW...", help="Months of 1m, as 2023-04; years of 1d.")],
+    *,
+    symbol: Annotated[list[str] | None, typer.Option("--symbol", "-s", help="Only this; may be repeated.")] = None,
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d.")] = "1m",
+    keep: Annotated[int, typer.Option(min=0, help="Days for which retention leaves them alone.")] = 30,
+) -> None:
+    """Bring bars back from the lake into the store. Reading them does not need it: answers are the same."""
+    installation = Session.of(ctx).installation
+    [width] = _widths(timeframe)
+    until = datetime.now(UTC) + timedelta(days=keep)
+    restored = bring_back(installation.database, width, windows, symbols=symbol, keep_until=until)
+    for (name, key), bars in restored.items():
+        note(f"{name} {key}: {number(bars)} bars")
+    say(f"restored: windows={len(restored)} bars={number(sum(restored.values()))} kept until {until:%Y-%m-%d}")
+    if not restored:
+        note("None of these had left the store.")
+
+
+def _verify(installation: Installation) -> int:
+    files = bars = bad = 0
+    for checked in verify(installation.database):
+        files, bars = files + 1, bars + checked.rows
+        if checked.fault:
+            bad += 1
+            say(f"damaged: {checked.fault}")
+    for path in find_strangers(installation.database):
+        note(f"not in the manifest, and read by nobody: {path}")
+    say(f"verified: files={files} bars={number(bars)} damaged={bad}")
+    return 1 if bad else 0
+
+
+def _show(report: Retention) -> None:
+    width = report.timeframe.value
+    for one in report.refused:
+        say(f"stays: {one.symbol} {width} {one.window}: {one.reason}")
+    for piece in report.waiting:
+        note(f"{piece.name} is in use; the next run drops it")
+    if report.released:
+        grid = table("left the store", "windows", left=["left the store"])
+        names = [symbol for symbol, _ in report.released]
+        for name in sorted(set(names)):
+            grid.add_row(name, number(names.count(name)))
+        out().print(grid)
+    say(
+        f"{width}: released={len(report.released)} refused={len(report.refused)} dropped={len(report.dropped)}"
+        f" bytes before={number(report.bytes_before)} after={number(report.bytes_after)}"
+    )
+
+
+def _widths(timeframe: str | None) -> tuple[Timeframe, ...]:
+    if timeframe is None:
+        return INGESTED
+    width = Timeframe.parse(timeframe)
+    if not width.is_ingested:
+        raise UsageError(f"timeframe={timeframe!r} is derived and never leaves the store; allowed: 1m 1d")
+    return (width,)

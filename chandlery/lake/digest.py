@@ -1,0 +1,58 @@
+"""A digest of the values in a table, whatever the form they are in.
+
+Not here: the digest of a file's footer (``parquet``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def digest(table: pa.Table) -> bytes:
+    """Return the SHA-256 digest over the names, types and values of ``table``, in the order of its rows and columns.
+
+    It depends on every bit of every number, on which values are null and on the text of names; not on chunks, on the
+    order of dictionaries, nor on whether text has one.
+    """
+    found = hashlib.sha256(b"%d" % table.num_rows)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        found.update(f"\n{name} {kind}\n".encode())
+        array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        if pa.types.is_string(kind):
+            array = _add_names(found, array)
+        if array.null_count:
+            valid = array.is_valid().to_numpy(zero_copy_only=False)
+            found.update(np.packbits(valid).tobytes())
+            found.update(np.where(valid, bits_of(array), 0).tobytes())
+        else:
+            found.update(np.ascontiguousarray(bits_of(array)).data)
+    return found.digest()
+
+
+def bits_of(array: pa.Array) -> npt.NDArray[np.signedinteger]:
+    """Return the bits of each value, without copying: ``array`` is of numbers or times of 32 or 64 bits.
+
+    Where it is null, they may be anything.
+    """
+    kind: np.dtype[np.signedinteger] = np.dtype(f"<i{array.type.bit_width // 8}")
+    values = array.buffers()[1]
+    if values is None:
+        return np.zeros(len(array), kind)
+    return np.frombuffer(values, kind, len(array), array.offset * kind.itemsize)
+
+
+def _add_names(found: hashlib._Hash, array: pa.Array) -> pa.Array:
+    """Add the distinct names in ``array``, sorted, to the digest; return the place of each row's among them."""
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    names = array.dictionary.to_pylist()
+    codes = array.indices.cast(pa.int32())
+    used = {names[code] for code in codes.unique().to_pylist() if code is not None}
+    places = {name: place for place, name in enumerate(sorted(used))}
+    found.update("".join(f"{len(name)}:{name}" for name in places).encode())
+    return pa.array([places.get(name) for name in names], pa.int32()).take(codes)

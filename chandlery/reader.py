@@ -1,0 +1,241 @@
+"""Reading bars wherever they are: the store answers for the windows it holds, the lake for those that left it.
+
+Each window is answered for by one of the two, whole; which one never shows in the answer. Not here: symbols, defaults
+and output formats (``api``), the two ways of reading (``store.read``, ``lake.read``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chandlery.errors import LakeError, StoreError
+from chandlery.lake.manifest import Entry, WindowState, find_entries, find_windows, read_epoch
+from chandlery.lake.parquet import REVISION_FILE
+from chandlery.lake.read import midnight, read_entry, read_revisions_of, window_end
+from chandlery.lake.recall import symbols_of
+from chandlery.schema import TS
+from chandlery.store.connect import Database
+from chandlery.store.locks import lock_instruments
+from chandlery.store.read import READ, Span, read_stored
+from chandlery.timeframe import Timeframe
+
+#: How often a read is begun anew because windows left the store, or came back, meanwhile.
+_TRIES = 20
+
+
+def read_bars(
+    database: Database,
+    timeframe: Timeframe,
+    spans: Sequence[Span],
+    names: Mapping[int, str],
+    *,
+    as_of: datetime | None = None,
+) -> pa.Table:
+    """Return the bars of ``spans``, sorted by (instrument_id, ts).
+
+    Args:
+        database: where they are; with its lake.
+        timeframe: of the bars.
+        spans: disjoint where they are of the same instrument.
+        names: the symbol to show for each instrument.
+        as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
+            The read waits for publications that began before, so that it gives the same answer ever after.
+
+    Returns:
+        Table of schema ``READ``.
+
+    Raises:
+        LakeError: a file of the lake is missing or damaged; names it.
+    """
+    if not spans:
+        return READ.empty_table()
+    if as_of is not None:
+        with database.connection() as connection, connection.transaction():
+            lock_instruments(connection, timeframe, sorted({span.instrument_id for span in spans}), shared=True)
+    if not timeframe.is_ingested:
+        return read_stored(database, timeframe, spans, names, as_of=as_of)
+    last: LakeError | None = None
+    for _ in range(_TRIES):
+        plan = _plan(database, timeframe, spans)
+        try:
+            table = _gather(database, plan, names, as_of)
+        except LakeError as error:
+            # A file may have been replaced by its next version and deleted since the plan was made.
+            if last is not None and str(last) == str(error):
+                raise
+            last = error
+            continue
+        if _is_valid(database, plan):
+            return table
+    raise StoreError("bars keep moving between the store and the lake; try again when maintenance is over")
+
+
+def read_cold_revisions(database: Database, timeframe: Timeframe, span: Span) -> pa.Table:
+    """Return, of windows that left the store, every value of the bars of ``span`` that were restated.
+
+    Returns:
+        Table of schema ``lake.parquet.REVISION_FILE``, sorted by (ts, known_at); ``superseded_at`` is null in the
+        present values.
+    """
+    nullable = pa.schema([field.with_nullable(nullable=True) for field in REVISION_FILE])
+    parts = [nullable.empty_table()]
+    plan = _plan(database, timeframe, [span])
+    for group in plan.cold:
+        if group.entry.revisions is None or database.lake is None:
+            continue
+        limits = {"start": group.start, "end": group.end}
+        earlier = read_revisions_of(database.lake, group.entry, group.windows, plan.symbols, **limits)
+        present = read_entry(database.lake, group.entry, group.windows, plan.symbols, **limits)
+        restated = present.filter(pc.is_in(present["ts"], earlier["ts"].combine_chunks()))
+        believed = restated.append_column("superseded_at", pa.nulls(restated.num_rows, TS))
+        parts += [earlier.cast(nullable), believed.cast(nullable)]
+    return pa.concat_tables(parts).sort_by([("ts", "ascending"), ("known_at", "ascending")])
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What has to be read of one file: some of its windows, as far as ``spans`` want them."""
+
+    entry: Entry
+    windows: list[WindowState]
+    spans: list[Span]
+
+    @property
+    def start(self) -> datetime:
+        return min(span.start for span in self.spans)
+
+    @property
+    def end(self) -> datetime:
+        return max(span.end for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Who answers for what, as of one epoch."""
+
+    timeframe: Timeframe
+    epoch: int
+    hot: list[Span]
+    cold: list[_Group]
+    symbols: dict[int, str]
+
+
+def _plan(database: Database, timeframe: Timeframe, spans: Sequence[Span]) -> _Plan:
+    ids = sorted({span.instrument_id for span in spans})
+    first = timeframe.window_of(min(span.start for span in spans)).start.date()
+    last = max(span.end for span in spans)
+    with database.connection() as connection:
+        with connection.pipeline():
+            epoch = read_epoch(connection, timeframe)
+            windows = find_windows(
+                connection, timeframe, first, window_end(timeframe, last.date()).date(), ids=ids, cold=True
+            )
+        if not windows:
+            return _Plan(timeframe, epoch, list(spans), [], {})
+        entries = find_entries(connection, {window.entry for window in windows if window.entry is not None})
+        symbols = symbols_of(connection, ids)
+    by_instrument: dict[int, list[WindowState]] = defaultdict(list)
+    for window in windows:
+        by_instrument[window.instrument_id].append(window)
+    hot: list[Span] = []
+    wanted: dict[int, tuple[dict[WindowState, None], list[Span]]] = defaultdict(lambda: ({}, []))
+    for span in spans:
+        left = span.start
+        for window in by_instrument[span.instrument_id]:
+            start, end = midnight(window.start), window_end(timeframe, window.start)
+            start, end = max(start, span.start), min(end, span.end)
+            if start >= end or window.entry is None:
+                continue
+            if left < start:
+                hot.append(replace(span, start=left, end=start))
+            left = end
+            held, pieces = wanted[window.entry]
+            held[window] = None
+            if pieces and (pieces[-1].instrument_id, pieces[-1].end) == (span.instrument_id, start):
+                start = pieces.pop().start
+            pieces.append(replace(span, start=start, end=end))
+        if left < span.end:
+            hot.append(replace(span, start=left))
+    groups = [_Group(entries[entry], list(held), pieces) for entry, (held, pieces) in wanted.items()]
+    return _Plan(timeframe, epoch, hot, groups, symbols)
+
+
+def _is_valid(database: Database, plan: _Plan) -> bool:
+    with database.connection() as connection:
+        return read_epoch(connection, plan.timeframe) == plan.epoch
+
+
+def _gather(database: Database, plan: _Plan, names: Mapping[int, str], as_of: datetime | None) -> pa.Table:
+    hot = read_stored(database, plan.timeframe, plan.hot, names, as_of=as_of)
+    if not plan.cold:
+        return hot
+    if database.lake is None:
+        raise LakeError(
+            "bars of this range have left the store for the lake, and no lake was given; see CHANDLERY_LAKE"
+        )
+    ids = {plan.symbols[instrument_id]: instrument_id for instrument_id in plan.symbols}
+    parts = [(_owners(hot, {name: number for number, name in names.items()}), hot)]
+    for group in plan.cold:
+        table = read_entry(
+            database.lake, group.entry, group.windows, plan.symbols, start=group.start, end=group.end, as_of=as_of
+        )
+        owner = _owners(table, ids, group.entry.instrument_id)
+        if len(group.spans) > 1:
+            wanted = _within(owner, table["ts"].to_numpy(), group.spans)
+            owner, table = owner[wanted], table.filter(pa.array(wanted))
+        parts.append((owner, _renamed(table, owner, names)))
+    return _united([part for part in parts if len(part[0])])
+
+
+def _owners(table: pa.Table, ids: Mapping[str, int], only: int | None = None) -> npt.NDArray[np.int64]:
+    """Return each row's instrument id."""
+    if only is not None:
+        return np.full(table.num_rows, only, np.int64)
+    coded = table["symbol"].combine_chunks()
+    known = np.array([ids.get(name, -1) for name in coded.dictionary.to_pylist()], np.int64)
+    return known[coded.indices.to_numpy()] if len(coded) else np.empty(0, np.int64)
+
+
+def _within(
+    owner: npt.NDArray[np.int64], ts: npt.NDArray[np.datetime64], spans: Iterable[Span]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows lie in any of ``spans``."""
+    wanted = np.zeros(len(owner), np.bool_)
+    for span in spans:
+        start, end = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (span.start, span.end))
+        wanted |= (owner == span.instrument_id) & (ts >= start) & (ts < end)
+    return wanted
+
+
+def _renamed(table: pa.Table, owner: npt.NDArray[np.int64], names: Mapping[int, str]) -> pa.Table:
+    """Return ``table`` with the symbols that were asked for."""
+    known = np.unique(owner)
+    codes = pa.array(np.searchsorted(known, owner), pa.int32())
+    symbols = pa.DictionaryArray.from_arrays(codes, pa.array([names[int(number)] for number in known], pa.string()))
+    return table.set_column(0, READ.field("symbol"), symbols)
+
+
+def _united(parts: Sequence[tuple[npt.NDArray[np.int64], pa.Table]]) -> pa.Table:
+    """Return the rows of all parts, sorted by (instrument, ts)."""
+    if not parts:
+        return READ.empty_table()
+    if len(parts) == 1 and len(np.unique(parts[0][0])) == 1:
+        return _ordered(*parts[0])
+    parts = sorted(parts, key=lambda part: (part[0][0], part[1]["ts"][0].value))
+    owner = np.concatenate([owner for owner, _ in parts])
+    table = pa.concat_tables([table.select(READ.names) for _, table in parts]).unify_dictionaries().combine_chunks()
+    return _ordered(owner, table)
+
+
+def _ordered(owner: npt.NDArray[np.int64], table: pa.Table) -> pa.Table:
+    ts = table["ts"].to_numpy()
+    later = (owner[1:] > owner[:-1]) | ((owner[1:] == owner[:-1]) & (ts[1:] > ts[:-1]))
+    return table if later.all() else table.take(pa.array(np.lexsort((ts, owner))))

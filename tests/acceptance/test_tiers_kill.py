@@ -1,0 +1,171 @@
+"""A process that archives, lets go and restores is killed at each of its steps in turn.
+
+After each kill every bar is in the store, in the lake, or both, and every answer is what it was; and the next run
+completes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import conninfo
+
+from chandlery.lake import archive as archiving
+from chandlery.lake import recall as recalling
+from chandlery.lake import retention
+from chandlery.lake.archive import archive, find_due, sweep
+from chandlery.lake.files import Lake, StagedFile
+from chandlery.lake.retention import restore, retain
+from chandlery.lake.verify import verify
+from chandlery.store import publish as publishing
+from chandlery.store.connect import Database
+from chandlery.store.editions.postgres import PostgresEdition
+from chandlery.timeframe import INGESTED, Timeframe
+from tests.acceptance.workers import context
+from tests.support import Bar, get, put, register, rows, utc
+
+SYMBOLS = {"AAA": "XNYS", "BTC/USD": "24/7"}
+SEALED = utc("2025-01-01")
+#: What a process does to the world. Each may be its last deed: done, and not yet committed where it is a statement.
+DEEDS = [
+    (StagedFile, "write"),
+    (StagedFile, "commit"),
+    (Lake, "delete"),
+    (archiving, "lock_archive"),
+    (archiving, "enter"),
+    (archiving, "note_deleted"),
+    (retention, "note_verified"),
+    (retention, "mark_cold"),
+    (retention, "forget_revisions"),
+    (retention, "_is_needed"),
+    (PostgresEdition, "drop"),
+    (recalling, "advance_epoch"),
+    (recalling, "forget"),
+    (recalling, "mark_hot"),
+    (publishing, "record_sessions"),
+    (publishing, "note_windows"),
+]
+
+
+def live(dsn: str, lake: str, last_deed: int | None) -> None:
+    """Archive, let go, bring one month back, correct another; be killed after ``last_deed`` deeds."""
+    if last_deed is not None:
+        count = itertools.count(1)
+        for owner, name in DEEDS:
+            setattr(owner, name, _mortal(getattr(owner, name), count, last_deed))
+    database = Database(dsn, Lake(lake))
+    maintain(database)
+    restore(database, Timeframe.M1, ["2024-02"])
+    put(database, Timeframe.M1, correction(), now=utc("2025-03-01"))
+    maintain(database)
+    database.close()
+
+
+def maintain(database: Database) -> None:
+    """Do what is done every day."""
+    for timeframe in INGESTED:
+        with database.connection() as connection:
+            due = find_due(connection, timeframe, SEALED)
+        list(archive(database, due))
+        assert not retain(database, timeframe, SEALED, now=utc("2025-06-01")).refused
+    sweep(database, timedelta(0))
+
+
+def correction() -> list[Bar]:
+    return [Bar("AAA", utc("2024-01-31T14:30") + timedelta(minutes=n), close=11.5) for n in range(5)]
+
+
+def _mortal(deed: Callable[..., Any], count: Iterator[int], last: int) -> Callable[..., Any]:
+    @wraps(deed)
+    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        result = deed(*args, **kwargs)
+        if next(count) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return done
+
+
+@pytest.fixture
+def filled(database: Database) -> tuple[str, dict[str, int]]:
+    """A database with some months and years of bars, some restated; and the ids."""
+    ids = register(database, SYMBOLS)
+    for symbol in SYMBOLS:
+        for day in ("2024-01-31T14:30", "2024-02-01T14:30", "2025-01-02T14:30"):
+            bars = [Bar(symbol, utc(day) + timedelta(minutes=n)) for n in range(20)]
+            put(database, Timeframe.M1, bars, now=utc("2025-02-01"))
+            put(database, Timeframe.M1, [bar._replace(close=11.25) for bar in bars[:3]], now=utc("2025-02-02"))
+        put(
+            database,
+            Timeframe.D1,
+            [Bar(symbol, utc(day)) for day in ("2023-05-05", "2024-05-06")],
+            now=utc("2025-02-01"),
+        )
+        put(database, Timeframe.D1, [Bar(symbol, utc("2023-05-05"), close=9.5)], now=utc("2025-02-02"))
+    database.close()
+    return database.dsn, ids
+
+
+@pytest.mark.slow
+def test_a_kill_after_any_step_loses_nothing(filled: tuple[str, dict[str, int]], tmp_path: Path) -> None:
+    original, ids = filled
+    name = str(conninfo.conninfo_to_dict(original)["dbname"])
+    before = _answers(Database(original, Lake(tmp_path / "none")), ids)
+    processes = context()
+    with psycopg.connect(conninfo.make_conninfo(original, dbname="postgres"), autocommit=True) as admin:
+        for last_deed in itertools.count(1):
+            copy, lake = f"life_{last_deed}", tmp_path / f"lake_{last_deed}"
+            admin.execute(f"CREATE DATABASE {copy} TEMPLATE {name} STRATEGY file_copy")  # type: ignore[arg-type]
+            dsn = conninfo.make_conninfo(original, dbname=copy)
+            process = processes.Process(target=live, args=(dsn, str(lake), last_deed))
+            process.start()
+            process.join(60)
+            assert process.exitcode in (0, -signal.SIGKILL), f"died otherwise after deed {last_deed}"
+            database = Database(dsn, Lake(lake))
+            _check(database, ids, before, f"killed after deed {last_deed}")
+            if process.exitcode != 0:
+                live_on = processes.Process(target=live, args=(dsn, str(lake), None))
+                live_on.start()
+                live_on.join(60)
+                assert live_on.exitcode == 0, f"could not go on after deed {last_deed}"
+                _check(database, ids, before, f"went on after deed {last_deed}")
+            with database.connection() as connection:
+                assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (40,)  # of 2025
+            database.close()
+            admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")  # type: ignore[arg-type]
+            shutil.rmtree(lake, ignore_errors=True)
+            if process.exitcode == 0:
+                break
+    assert last_deed > 40, "the steps were not counted"
+
+
+def _answers(database: Database, ids: dict[str, int]) -> list[list[Bar]]:
+    moments: list[datetime] = [utc("2025-02-01T12:00"), utc("2025-02-03")]
+    found = [rows(get(database, timeframe, ids, as_of=moment)) for timeframe in INGESTED for moment in moments]
+    database.close()
+    return found
+
+
+def _check(database: Database, ids: dict[str, int], before: list[list[Bar]], when: str) -> None:
+    assert _answers(database, ids) == before, when
+    present = {(bar.symbol, bar.ts): bar for bar in rows(get(database, Timeframe.M1, ids))}
+    assert len(present) == 120, when
+    corrected = {present[bar.symbol, bar.ts].close for bar in correction()}
+    assert corrected in ({11.5}, {11.0, 11.25}), when
+    assert not [checked.fault for checked in verify(database) if checked.fault], when
+    with database.connection() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM ops.bar_window AS w JOIN market.bars_revision AS r USING (timeframe, instrument_id)"
+            " WHERE w.cold AND r.ts >= w.start AND r.ts < w.start + interval '1 month'"
+        ).fetchone()
+    assert row == (0,), when

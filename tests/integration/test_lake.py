@@ -1,0 +1,201 @@
+"""The life of a bar: archived, retained, corrected, restored; and the same answers all along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from psycopg import conninfo
+
+from chandlery.errors import LakeError
+from chandlery.lake.archive import archive, find_due, sweep
+from chandlery.lake.files import Lake
+from chandlery.lake.retention import restore, retain
+from chandlery.lake.verify import find_strangers, verify
+from chandlery.store.connect import Database
+from chandlery.timeframe import Timeframe
+from tests.support import Bar, get, put, register, rows, utc
+
+pytestmark = pytest.mark.every_edition
+
+M1, D1 = Timeframe.M1, Timeframe.D1
+NOW = utc("2025-06-15")
+
+
+@pytest.fixture
+def tiered(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def ids(tiered: Database) -> dict[str, int]:
+    return register(tiered, {"AAA": "XNYS", "BTC/USD": "24/7"})
+
+
+def minutes(symbol: str, start: str, count: int, close: float = 11.0, source: str = "test:one") -> list[Bar]:
+    first = utc(start)
+    return [
+        Bar(
+            symbol,
+            first + timedelta(minutes=n),
+            close=close + n % 7 / 100,
+            vwap=None if n % 5 == 0 else 10.5,
+            source=source,
+        )
+        for n in range(count)
+    ]
+
+
+def settle(database: Database, timeframe: Timeframe, before: datetime) -> int:
+    with database.connection() as connection:
+        due = find_due(connection, timeframe, before)
+    return len(list(archive(database, due)))
+
+
+def answers(database: Database, ids: dict[str, int], moments: list[datetime]) -> list[pa.Table]:
+    return [
+        get(database, timeframe, ids, as_of=moment).combine_chunks()
+        for timeframe in (M1, D1)
+        for moment in (None, *moments)
+    ]
+
+
+def same(one: list[pa.Table], other: list[pa.Table]) -> bool:
+    return all(a.to_pylist() == b.to_pylist() for a, b in zip(one, other, strict=True))
+
+
+def test_every_answer_stays_the_same_through_a_whole_life(tiered: Database, ids: dict[str, int]) -> None:
+    put(
+        tiered,
+        M1,
+        minutes("AAA", "2024-01-31T14:30", 50) + minutes("AAA", "2024-02-01T14:30", 50),
+        now=utc("2024-03-01"),
+    )
+    put(tiered, M1, minutes("BTC/USD", "2024-01-01", 200), now=utc("2024-03-02"))
+    put(tiered, M1, minutes("AAA", "2024-02-01T14:30", 20, close=12.0), now=utc("2024-03-03"))
+    put(
+        tiered,
+        D1,
+        [Bar(s, utc(d)) for s in ids for d in ("2023-12-29", "2024-01-02", "2025-01-02")],
+        now=utc("2025-01-05"),
+    )
+    put(tiered, D1, [Bar("AAA", utc("2023-12-29"), close=10.0)], now=utc("2025-01-06"))
+    moments = [utc("2024-03-02T12:00"), utc("2024-03-04"), utc("2025-01-05T01:00")]
+    truth = answers(tiered, ids, moments)
+
+    assert settle(tiered, M1, utc("2024-02-01")) == 2  # a month of each
+    assert same(answers(tiered, ids, moments), truth)
+    assert settle(tiered, M1, utc("2025-01-01")) == 2  # the year of each replaces the months
+    assert settle(tiered, M1, utc("2025-01-01")) == 0
+    assert settle(tiered, D1, utc("2025-01-01")) == 2
+    assert same(answers(tiered, ids, moments), truth)
+
+    for timeframe in (M1, D1):
+        report = retain(tiered, timeframe, utc("2025-01-01"), now=NOW)
+        assert report.refused == []
+        assert report.released
+        assert same(answers(tiered, ids, moments), truth)
+    assert _stored(tiered, "market.bars_1m") == 0
+    # A table of days is divided by decades, of which one holds 2025 too.
+    assert _stored(tiered, "market.bars_revision") == 0
+    assert retain(tiered, M1, utc("2025-01-01"), now=NOW).released == []
+
+    assert restore(tiered, M1, ["2024-02"]) == {("AAA", "2024-02"): 50}
+    assert restore(tiered, D1, ["2023"]) == {("AAA", "2023"): 1, ("BTC/USD", "2023"): 1}
+    assert same(answers(tiered, ids, moments), truth)
+    assert restore(tiered, M1, ["2024-02"]) == {}
+    assert [checked.fault for checked in verify(tiered)] == [None] * 6
+    assert sorted(find_strangers(tiered)) == []
+
+
+def test_a_correction_brings_its_window_back_and_no_other(tiered: Database, ids: dict[str, int]) -> None:
+    put(
+        tiered,
+        M1,
+        minutes("AAA", "2024-01-31T14:30", 50) + minutes("AAA", "2024-02-01T14:30", 50),
+        now=utc("2024-03-01"),
+    )
+    settle(tiered, M1, utc("2025-01-01"))
+    retain(tiered, M1, utc("2025-01-01"), now=NOW)
+    again = put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, source="test:two"))
+    assert (again.inserted, again.revised, again.unchanged) == (0, 0, 50)
+    assert _stored(tiered, "market.bars_1m") == 0
+
+    before = rows(get(tiered, M1, ids))
+    report = put(tiered, M1, minutes("AAA", "2024-02-01T14:30", 60, close=12.0), now=utc("2025-02-01"))
+    assert (report.inserted, report.revised, report.unchanged) == (10, 50, 0)
+    assert _stored(tiered, "market.bars_1m") == 60
+    assert rows(get(tiered, M1, ids, as_of=utc("2025-01-31"))) == before
+    after = rows(get(tiered, M1, ids))
+    assert len(after) == 110
+
+    refused = retain(tiered, M1, utc("2025-01-01"), now=NOW).refused
+    assert [(r.symbol, r.window) for r in refused] == [("AAA", "2024-02")]
+    assert "changed since" in refused[0].reason
+    assert settle(tiered, M1, utc("2025-01-01")) == 1
+    assert retain(tiered, M1, utc("2025-01-01"), now=NOW).refused == []
+    assert _stored(tiered, "market.bars_1m") == 0
+    assert rows(get(tiered, M1, ids)) == after
+    assert rows(get(tiered, M1, ids, as_of=utc("2025-01-31"))) == before
+
+
+@pytest.mark.parametrize("damage", ["deleted", "cut", "flipped", "swapped"])
+def test_a_damaged_file_is_an_error_that_names_it(
+    tiered: Database, ids: dict[str, int], tmp_path: Path, damage: str
+) -> None:
+    put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50) + minutes("BTC/USD", "2024-01-31T14:30", 50))
+    settle(tiered, M1, utc("2024-02-01"))
+    file = next((tmp_path / "lake").glob("bars_1m/symbol=AAA/*.parquet"))
+    other = next((tmp_path / "lake").glob("bars_1m/symbol=BTC*/*.parquet"))
+    content = file.read_bytes()
+    if damage == "deleted":
+        file.unlink()
+    else:
+        changed = {"cut": content[:-9], "flipped": _flip(content, 200), "swapped": other.read_bytes()}
+        file.write_bytes(changed[damage])
+
+    report = retain(tiered, M1, utc("2024-02-01"), now=NOW)
+    assert [r.symbol for r in report.refused] == ["AAA"]
+    assert "symbol=AAA" in report.refused[0].reason
+    assert len(rows(get(tiered, M1, ids))) == 100  # it stayed in the store
+    assert [checked.path for checked in verify(tiered) if checked.fault] == [str(file.relative_to(tmp_path / "lake"))]
+
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    assert retain(tiered, M1, utc("2024-02-01"), now=NOW).refused == []
+    if damage == "deleted":
+        file.unlink()
+    else:
+        file.write_bytes(changed[damage])
+    with pytest.raises(LakeError, match="symbol=AAA"):
+        get(tiered, M1, ids)
+    with pytest.raises(LakeError, match="symbol=AAA"):
+        put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, close=12.0))
+
+
+def test_retired_files_are_deleted_after_their_grace(tiered: Database, ids: dict[str, int], tmp_path: Path) -> None:
+    put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50) + minutes("AAA", "2024-02-01T14:30", 50))
+    assert settle(tiered, M1, utc("2024-06-01")) == 2
+    assert settle(tiered, M1, utc("2025-01-01")) == 1
+    files = tmp_path / "lake" / "bars_1m" / "symbol=AAA"
+    assert len(list(files.iterdir())) == 3
+    assert sweep(tiered, timedelta(days=1)) == 0
+    assert sweep(tiered, timedelta(days=1), now=datetime.now(UTC) + timedelta(days=2)) == 2
+    assert [file.name for file in files.iterdir()] == ["2024-01-01_2025-01-01_v1.parquet"]
+    assert len(rows(get(tiered, M1, ids))) == 100
+
+
+def _stored(database: Database, table: str) -> int:
+    with database.connection() as connection:
+        row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    return int(row[0])
+
+
+def _flip(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
