@@ -68,7 +68,8 @@ def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 @pytest.fixture
 def bench(shared: Workbench) -> Iterator[Workbench]:
     """The workbench with nothing in its store, and nothing in Dagster's books."""
-    tables = ["ops.quarantine", "ops.coverage", "ops.publication", "ops.rollup_pending", "market.bars_revision"]
+    tables = ["ops.quarantine", "ops.coverage", "ops.publication", "ops.rollup_pending", "ops.bar_window"]
+    tables.append("market.bars_revision")
     with shared.installation.database.connection() as connection:
         for table in [*tables, *(f"market.{timeframe.table}" for timeframe in Timeframe)]:
             connection.execute(f"DELETE FROM {table}")  # type: ignore[call-overload]

@@ -488,3 +488,50 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     second = capsys.readouterr().out
     assert "total  inserted=0 revised=0 unchanged=36107 quarantined=0" in second
     assert "Nothing changed" in second
+
+
+def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_path: Path) -> None:
+    ready("ingest", "SIM", "-t", "1m", "--provider", "simulated", "--start", "2023-11-28", "--end", "2023-12-06")
+    asked = ("query", "SIM", "-t", "1m", "--start", "2023-11-01", "--end", "2024-01-01", "--format", "csv")
+    before, tail = ready(*asked).stdout, ready("query", "SIM", "-t", "1m", "--format", "csv").stdout
+    coverage = ready("coverage", "SIM", "--format", "json").stdout
+
+    archived = ready("archive")
+    assert re.search(
+        r"^archived: files=1 bars=[\d,]+ bytes=[\d,]+ retired files deleted=0$", archived.stdout, re.MULTILINE
+    )
+    assert "symbol=SIM/2023-01-01_2024-01-01_v1.parquet" in archived.stderr
+    assert ready("archive").stdout.startswith("archived: files=0 ")
+    released = ready("retain", "-t", "1m")
+    assert re.search(r"^1m: released=2 refused=0 dropped=2 ", released.stdout, re.MULTILINE)
+    assert ready(*asked).stdout == before
+    assert ready("query", "SIM", "-t", "1m", "--format", "csv").stdout == tail
+    assert ready("coverage", "SIM", "--format", "json").stdout == coverage
+    assert ready("archive", "--verify").stdout.splitlines()[-1].startswith("verified: files=1 ")
+
+    [file] = (tmp_path / "home" / "lake").glob("bars_1m/*/*.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[:1000] + b"\0" + content[1001:])
+    verified = ready("archive", "--verify")
+    assert verified.exit_code == 1
+    assert str(file) in verified.stdout
+    damaged = ready(*asked)
+    assert damaged.exit_code == 1
+    assert str(file) in damaged.stderr
+    file.write_bytes(content)
+
+    assert ready("restore", "2023-11").stdout.startswith("restored: windows=1 ")
+    assert ready("retain", "-t", "1m").stdout.startswith(
+        "1m: released=0 refused=0 dropped=0 "
+    )  # it is kept for a month
+    assert ready(*asked).stdout == before
+    assert ready("restore", "2023-13").exit_code == 2
+    assert ready("retain", "-t", "5m").exit_code == 2
+    assert ready("compress").stdout.startswith("Nothing to compress on the postgres edition")
+
+
+def test_what_is_not_archived_stays_and_the_command_says_so(ready: Run) -> None:
+    ready("ingest", "SIM", "-t", "1m", "--provider", "simulated", "--start", "2023-11-28", "--end", "2023-11-30")
+    refused = ready("retain")
+    assert refused.exit_code == 1
+    assert "stays: SIM 1m 2023-11: it was never archived" in refused.stdout
