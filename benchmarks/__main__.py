@@ -21,26 +21,32 @@ from benchmarks.harness import Section, console
 from benchmarks.world import World
 
 _NAMES = ("publish", "pipeline", "read", "rollup", "tiers", "orchestration", "parts")
+#: Run only when they are asked for.
+_LONG = ("sizing",)
 _RESULTS = Path(__file__).parent / "results"
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help=f"One of {' '.join(_NAMES)}; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"One of {' '.join((*_NAMES, *_LONG))}; may be repeated.")
+    ] = None,
     rows: Annotated[
         int, typer.Option(min=1000, help="About how many minute bars the larger benchmarks use.")
     ] = 500_000,
     repeat: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
 ) -> None:
     """Measure on a PostgreSQL of its own and on invented bars. Only ratios within one run mean anything."""
-    unknown = sorted(set(only or ()) - set(_NAMES))
+    unknown = sorted(set(only or ()) - {*_NAMES, *_LONG})
     if unknown:
-        raise typer.BadParameter(f"{' '.join(unknown)} is not known; allowed: {' '.join(_NAMES)}", param_hint="--only")
+        raise typer.BadParameter(
+            f"{' '.join(unknown)} is not known; allowed: {' '.join((*_NAMES, *_LONG))}", param_hint="--only"
+        )
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the server is stopped and removed
     world = World(rows, repeat)
     found: dict[str, list[Section]] = {}
     begun = time.monotonic()
-    for name in _NAMES:
-        if only and name not in only:
+    for name in (*_NAMES, *_LONG):
+        if name not in (only or _NAMES):
             continue
         console.rule(f"{name} ({time.monotonic() - begun:.0f} s)")
         found[name] = list(importlib.import_module(f"benchmarks.{name}").run(world))

@@ -54,7 +54,7 @@ def run(world: World) -> Iterator[Section]:
         yield _archiving(database, table, world.repeat)
         yield _reading(database, names[0], world.repeat)
     if world.timescale is not None:
-        with _timescale(world.timescale, names) as database:
+        with timescale(world.timescale, names) as database:
             yield _columnstore(world, database, table, names)
 
 
@@ -195,7 +195,7 @@ def _restate(
 
 
 @contextmanager
-def _timescale(server: str, names: list[str]) -> Iterator[Database]:
+def timescale(server: str, names: list[str], *, calendar: str = "XNYS") -> Iterator[Database]:
     """Lend a fresh database on a TimescaleDB server."""
     dsn = conninfo.make_conninfo(server, dbname=f"bench_{os.getpid()}")
     ensure_database(dsn)
@@ -203,7 +203,9 @@ def _timescale(server: str, names: list[str]) -> Iterator[Database]:
     with database.connection() as connection:
         migrate(connection)
         install(connection)
-        sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in names])
+        sync_instruments(
+            connection, [InstrumentConfig(symbol=s, calendar=calendar, provider="simulated") for s in names]
+        )
     try:
         yield database
     finally:

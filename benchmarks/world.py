@@ -59,7 +59,7 @@ class World:
         self._dsn = market_dsn(self.settings)
 
     @contextmanager
-    def database(self, name: str, symbols: Sequence[str]) -> Iterator[Database]:
+    def database(self, name: str, symbols: Sequence[str], *, calendar: str = "XNYS") -> Iterator[Database]:
         """Lend a fresh market database in which ``symbols`` are registered."""
         dsn = conninfo.make_conninfo(self._dsn, dbname=f"bench_{name}")
         ensure_database(dsn)
@@ -67,7 +67,7 @@ class World:
         with database.connection() as connection:
             migrate(connection)
             sync_instruments(
-                connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="simulated") for s in symbols]
+                connection, [InstrumentConfig(symbol=s, calendar=calendar, provider="simulated") for s in symbols]
             )
         yield database
         database.close()
@@ -91,9 +91,13 @@ def symbols(count: int) -> list[str]:
     return [f"SIM{number:03}" for number in range(count)]
 
 
-def bars(names: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime) -> pa.Table:
+def bars(
+    names: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, *, calendar: str = "XNYS"
+) -> pa.Table:
     """Return the invented bars of ``names`` in ``[start, end)``, UTC."""
-    return SimulatedProvider().fetch(BarRequest(names, timeframe, start, end)).bars
+    return (
+        SimulatedProvider(calendars=dict.fromkeys(names, calendar)).fetch(BarRequest(names, timeframe, start, end)).bars
+    )
 
 
 def months(count: int, *, first: datetime = datetime(2023, 1, 1, tzinfo=UTC)) -> tuple[datetime, datetime]:

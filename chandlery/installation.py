@@ -17,6 +17,7 @@ from chandlery.lake.files import Lake
 from chandlery.lifecycle import Lifecycle, load_lifecycle
 from chandlery.settings import Settings
 from chandlery.store.connect import Database, ensure_database, market_dsn
+from chandlery.store.destination import is_moved_to
 from chandlery.store.editions.install import install
 from chandlery.store.migrate import REVISION, current_revision, migrate
 from chandlery.timeframe import Timeframe
@@ -93,11 +94,16 @@ class Installation:
         """Raise ``StoreError`` unless the database has this version's schema."""
         with self.database.connection() as connection:
             found = current_revision(connection)
+            unfinished = found is not None and is_moved_to(connection)
         if found is None:
             raise StoreError("the database has no schema yet; run `chandlery init`")
         if found != REVISION:
             raise StoreError(
                 f"the database's schema is at {found} and this version needs {REVISION}; run `chandlery init`"
+            )
+        if unfinished:
+            raise StoreError(
+                "a move into this database is not complete; run the same `chandlery move` again where the bars come from"
             )
 
     def make_room(self, now: datetime | None = None) -> Sequence[Timeframe]:

@@ -14,6 +14,8 @@ from psycopg.rows import class_row
 from chandlery.derive import count_stale
 from chandlery.installation import Installation
 from chandlery.store.editions.base import Edition
+from chandlery.store.editions.detect import ServerReport
+from chandlery.store.editions.detect import describe_server as describe_capabilities
 from chandlery.store.migrate import current_revision
 from chandlery.timeframe import Timeframe
 
@@ -41,19 +43,37 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
+class LakeStatus:
+    """What the manifest says of the lake.
+
+    Attributes:
+        root: where it is.
+        files: how many, without those that were replaced.
+        bytes: their size.
+        bars: in them; most are in the store as well.
+        cold: windows that left the store.
+    """
+
+    root: str
+    files: int
+    bytes: int
+    bars: int
+    cold: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One look at an installation.
 
     Attributes:
         home: folder for everything it writes.
         server: where the database is, without a password.
-        version: of PostgreSQL.
-        edition: name of the server's edition.
-        meaning: what that edition can and cannot do.
+        report: what the server can do, and the edition that the database is set up as.
         revision: of the schema.
         bytes: size of the database.
         instruments: how many are registered.
-        rows: bars by timeframe, of those that have any.
+        rows: bars in the store by timeframe, of those that have any.
+        lake: what has been archived.
         publications: the last ones, newest first.
         quarantined: entries that wait in quarantine.
         stale: days that wait for being rolled up, by base timeframe.
@@ -61,13 +81,12 @@ class Status:
 
     home: Path
     server: str
-    version: str
-    edition: str
-    meaning: str
+    report: ServerReport
     revision: str | None
     bytes: int
     instruments: int
     rows: Mapping[Timeframe, Rows]
+    lake: LakeStatus
     publications: Sequence[Publication]
     quarantined: int
     stale: Mapping[Timeframe, int]
@@ -80,13 +99,12 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
         return Status(
             home=installation.settings.home,
             server=describe_server(installation),
-            version=connection.info.parameter_status("server_version") or "unknown",
-            edition=database.edition.name,
-            meaning=database.edition.meaning,
+            report=describe_capabilities(connection),
             revision=current_revision(connection),
             bytes=_number(connection, sql.SQL("SELECT pg_database_size(current_database())")),
             instruments=_number(connection, sql.SQL("SELECT count(*) FROM market.instrument")),
             rows=_count_rows(connection, database.edition),
+            lake=_count_lake(connection, installation.settings.lake),
             publications=_last_publications(connection, publications),
             quarantined=_number(connection, sql.SQL("SELECT count(*) FROM ops.quarantine WHERE released_at IS NULL")),
             stale=count_stale(connection),
@@ -116,6 +134,15 @@ def _count_rows(connection: psycopg.Connection, edition: Edition) -> dict[Timefr
         else:
             rows[timeframe] = Rows(size.estimate, exact=False)
     return {timeframe: rows[timeframe] for timeframe in Timeframe if timeframe in rows and rows[timeframe].count}
+
+
+def _count_lake(connection: psycopg.Connection, root: str) -> LakeStatus:
+    row = connection.execute(
+        "SELECT count(*) + count(revisions), coalesce(sum(bytes + coalesce((revisions->>'size')::int8, 0)), 0)::int8,"
+        " coalesce(sum(row_count), 0)::int8, (SELECT count(*) FROM ops.bar_window WHERE cold)"
+        " FROM ops.manifest WHERE retired_at IS NULL"
+    ).fetchone()
+    return LakeStatus(root, *(row or (0, 0, 0, 0)))
 
 
 def _last_publications(connection: psycopg.Connection, number: int) -> list[Publication]:

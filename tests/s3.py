@@ -29,8 +29,15 @@ ENVIRONMENT = {
 }
 #: What happens to a request: an answer of the wire's own (an error, which may also come as success: ``200``), a
 #: connection closed before the server hears of it (``close``), after it did (``lose``) or in the middle of its answer
-#: (``cut``), or silence (``stall``).
-FAULTS = ("500", "503", "200", "close", "lose", "cut", "stall")
+#: (``cut``), silence (``stall``), or the claim that a copy was made (``lie``).
+FAULTS = ("500", "503", "200", "close", "lose", "cut", "stall", "lie")
+_ERROR = "<Error><Code>{}</Code><Message>of the wire</Message></Error>"
+_ANSWERS = {
+    "500": (500, _ERROR.format("InternalError").encode()),
+    "503": (503, _ERROR.format("SlowDown").encode()),
+    "200": (200, _ERROR.format("InternalError").encode()),
+    "lie": (200, b"<CopyObjectResult><ETag>none</ETag></CopyObjectResult>"),
+}
 _LISTENING = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
 
 
@@ -62,7 +69,7 @@ class Wire:
         endpoint: its own URL.
         requests: all that were made, in order, failed ones too.
         fault: says which of ``FAULTS`` befalls a request; None for none.
-        watch: called before and after each request.
+        watch: called before and after each request that changes something.
     """
 
     port: int
@@ -83,14 +90,18 @@ def serve_s3() -> Iterator[int]:
         text=True,
     )
     assert process.stdout is not None
+    reader = threading.Thread(target=process.stdout.read, daemon=True)
     try:
         port = next((int(found[1]) for line in process.stdout if (found := _LISTENING.search(line))), None)
         assert port is not None, "the S3 server did not start"
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # or it would wait for a reader some day
+        reader.start()  # or it would wait for one some day
         yield port
     finally:
         process.kill()
         process.wait()
+        if reader.is_alive():
+            reader.join()
+        process.stdout.close()
 
 
 @contextmanager
@@ -160,12 +171,16 @@ def _handler_of(wire: Wire) -> type[BaseHTTPRequestHandler]:
                     wire.closed.wait()
                 self.close_connection = True
                 return
-            if fault in {"200", "500", "503"}:
-                self._answer(int(fault), {"Content-Type": "application/xml"}, _error(fault), len(_error(fault)))
+            if fault in _ANSWERS:
+                status, content = _ANSWERS[fault]
+                self._answer(status, {"Content-Type": "application/xml"}, content, len(content))
                 return
-            wire.watch()
+            changes = self.command not in {"GET", "HEAD"}
+            if changes:
+                wire.watch()
             status, headers, content = self._ask(body)
-            wire.watch()
+            if changes:
+                wire.watch()
             if fault == "lose":
                 self.close_connection = True
                 return
@@ -211,8 +226,3 @@ def _handler_of(wire: Wire) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
 
     return Handler
-
-
-def _error(status: str) -> bytes:
-    code = "SlowDown" if status == "503" else "InternalError"
-    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>of the wire</Message></Error>'.encode()

@@ -128,6 +128,10 @@ class _Lines:
         self._begun = time.monotonic()
         self._console.print(f"{number(rows)} rows in {number(parts)} parts", highlight=False)
 
+    def copying(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        self._say(f"{self._done}/{self._parts} copied; now {part}")
+
     def copied(self, part: Part, rows: int) -> None:
         """See ``MoveListener``."""
         self._done += 1
@@ -166,6 +170,10 @@ class _Bar:
         """See ``MoveListener``."""
         self._begun = time.monotonic()
         self._progress.update(self._task, total=parts, doing=f"copying {number(rows)} rows")
+
+    def copying(self, part: Part) -> None:
+        """See ``MoveListener``."""
+        self._progress.update(self._task, doing=f"copying {part}")
 
     def copied(self, part: Part, rows: int) -> None:
         """See ``MoveListener``."""

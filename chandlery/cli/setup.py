@@ -9,7 +9,8 @@ import typer
 
 from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
 from chandlery.cli.session import Session
-from chandlery.status import Status, describe_server, read_status
+from chandlery.status import LakeStatus, Status, describe_server, read_status
+from chandlery.store.editions.detect import ServerReport
 
 _PORT = 3000
 
@@ -88,10 +89,12 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
     waiting = f"{seen.quarantined} waiting: `chandlery quarantine list`" if seen.quarantined else "empty"
     return [
         ("home", str(seen.home)),
-        ("server", f"{seen.server}, PostgreSQL {seen.version}"),
-        ("edition", f"{seen.edition}: {seen.meaning}"),
+        ("server", f"{seen.server}, PostgreSQL {seen.report.postgresql}{_extensions(seen.report)}"),
+        ("edition", f"{seen.report.edition.name}: {seen.report.edition.meaning}"),
+        *([("advice", seen.report.advice)] if seen.report.advice else []),
         ("schema", seen.revision or "none"),
         ("size", size(seen.bytes)),
+        ("lake", _lake(seen.lake)),
         ("instruments", number(seen.instruments)),
         ("quarantine", waiting),
         (
@@ -100,6 +103,18 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ),
         ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
     ]
+
+
+def _extensions(report: ServerReport) -> str:
+    found = {f"TimescaleDB ({report.licence} licence)": report.timescaledb, "pgvector": report.pgvector}
+    return "".join(f", {name} {version}" for name, version in found.items() if version)
+
+
+def _lake(lake: LakeStatus) -> str:
+    if not lake.files:
+        return f"{lake.root}, empty: `chandlery archive` or the daily maintenance fills it"
+    cold = f"{number(lake.cold)} windows are there alone" if lake.cold else "all of it is in the store as well"
+    return f"{lake.root}: {number(lake.files)} files, {size(lake.bytes)}, {number(lake.bars)} bars; {cold}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -35,6 +35,10 @@ class MoveListener(Protocol):
         """Hear what there is to move."""
         ...
 
+    def copying(self, part: Part) -> None:
+        """Hear that a part is being copied."""
+        ...
+
     def copied(self, part: Part, rows: int) -> None:
         """Hear that a part was copied, and was the same on both sides."""
         ...
@@ -222,6 +226,7 @@ class _Move:
 
     def _copy(self, part: Part) -> Checksum:
         """Copy the rows of ``part`` and return their checksum, which is the same on both sides."""
+        self.listener.copying(part)
         timeframe = part.table.timeframe
         if timeframe and part.first and part.last:
             self.edition.prepare(self.writing, timeframe, part.first, part.last)

@@ -154,7 +154,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", ["init", "ingest", "query", "revisions", "coverage", "quarantine", "status", "ui"])
+@pytest.mark.parametrize(
+    "command",
+    ["init", "ingest", "query", "revisions", "coverage", "quarantine", "archive", "compress", "retain", "restore"]
+    + ["move", "status", "ui"],
+)
 def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0

@@ -49,6 +49,9 @@ class Listener:
     def planned(self, parts: int, rows: int) -> None:
         self.plan = (parts, rows)
 
+    def copying(self, part: Part) -> None:
+        """Not remembered."""
+
     def copied(self, part: Part, rows: int) -> None:
         self.copies.append(str(part))
         self.after(part)

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import duckdb
@@ -110,6 +110,18 @@ def test_a_column_has_the_smallest_type_that_loses_nothing(name: str) -> None:
     assert same_bits(found.drop_null().to_numpy(), [value for value in values if value is not None])
 
 
+def test_what_lies_beneath_a_null_does_not_matter() -> None:
+    table = bars({"vwap": [0.5, None, 1.5]})
+    valid = table["vwap"].chunk(0).buffers()[0]
+    beneath = pa.py_buffer(np.array([0.5, float("nan"), 1.5]))
+    hidden = pa.Array.from_buffers(pa.float64(), 3, [valid, beneath], 1)
+    same = table.set_column(table.schema.get_field_index("vwap"), parquet.BAR_FILE.field("vwap"), hidden)
+    assert digest(same) == digest(table)
+    content, footer = written(same)
+    assert column_types(content)["vwap"] == "DECIMAL(9, 1)"
+    assert digest(parquet.read(io.BytesIO(content), footer_digest=footer)) == digest(table)
+
+
 def test_every_other_column_has_a_standard_type() -> None:
     content, _ = written(bars({"open": [1.0]}))
     schema = pq.read_metadata(io.BytesIO(content)).schema
@@ -193,6 +205,15 @@ def test_any_kind_of_file_will_do(tmp_path: Path) -> None:
     with pa.memory_map(path) as mapped, pa.OSFile(path) as opened, Path(path).open("rb") as plain:
         for source in (mapped, opened, plain):
             assert digest(parquet.read(source, footer_digest=footer)) == digest(table)
+
+
+def test_a_range_is_half_open_wherever_row_groups_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 3)
+    content, footer = written(bars({"open": [1.0] * 9}))
+    for first, last in product(range(-1, 11), repeat=2):
+        start, end = (FIRST + timedelta(minutes=n) for n in (first, last))
+        found = parquet.read(io.BytesIO(content), footer_digest=footer, start=start, end=end)
+        assert found["trades"].to_pylist() == list(range(max(first, 0), min(last, 9)))
 
 
 class CountingFile(io.BytesIO):

@@ -90,8 +90,8 @@ class TimescaleEdition:
         with connection.transaction():
             connection.execute(_LIMIT_BATCHES, (str(_BATCH_ROWS),))
             connection.execute(sql.SQL("SELECT {}(%s::regclass)").format(self._function("compress_chunk")), (name,))
-            # The planner's statistics went with the rows.
-            connection.execute(sql.SQL("ANALYZE {}").format(sql.SQL(name)))
+        # Gives back what unpacked rows took, and the planner the statistics that went with them.
+        connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.SQL(name)))
 
     def drop(self, connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> None:
         """See ``Edition.drop``."""

@@ -1,0 +1,268 @@
+"""One history, told to the embedded PostgreSQL and to a server of another edition: the same answers, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import zip_longest
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from chandlery import DataAPI, quarantine
+from chandlery.audit import Partition
+from chandlery.config import AliasConfig, InstrumentConfig
+from chandlery.coverage import missing_sessions, monthly_coverage, summarize
+from chandlery.derive import catch_up, count_stale
+from chandlery.ingest import ingest
+from chandlery.instruments import Instrument, list_instruments, sync_instruments
+from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.simulated import SimulatedProvider
+from chandlery.revisions import read_revisions
+from chandlery.store.connect import Database
+from chandlery.timeframe import INGESTED, Timeframe
+from expectations.gate import BarGate
+from tests.editions import Server, get_server
+from tests.support import EVER, Bar, every_row, put, utc
+
+Answers = dict[str, list[str]]
+Change = Callable[[pa.Table], pa.Table]
+
+M1, D1 = Timeframe.M1, Timeframe.D1
+UNIVERSE = [
+    InstrumentConfig(symbol="AAA", calendar="XNYS", provider="simulated", aliases=(AliasConfig(ticker="OLD"),)),
+    InstrumentConfig(symbol="BBB", calendar="XNYS", provider="simulated"),
+    InstrumentConfig(symbol="BTC/USD", calendar="24/7", provider="simulated"),
+]
+#: When something was learned.
+FIRST, CORRECTED, REJECTED, LIVE = (utc(day) for day in ("2024-04-01", "2024-04-08", "2024-04-15", "2024-04-22"))
+INSTANT = timedelta(microseconds=1)
+MOMENTS = [FIRST - INSTANT, FIRST, CORRECTED - INSTANT, CORRECTED, REJECTED, LIVE, LIVE + timedelta(days=1)]
+#: In this history nobody writes to these.
+UNUSED = ["market.corporate_action", "ops.manifest", "ops.rollup_pending"]
+VIEW = "SELECT o::text FROM market.ohlcv AS o WHERE timeframe <> '1m' ORDER BY 1"
+COLUMNS = ["open", "high", "low", "close", "volume", "vwap", "trades", "source"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A provider of simulated bars that says something else about some of them."""
+
+    change: Change
+    name = "simulated"
+    timeframes = SimulatedProvider.timeframes
+
+    def fetch(self, request: BarRequest) -> BarReply:
+        """See ``chandlery.providers.base.Provider``."""
+        return BarReply(self.change(SimulatedProvider().fetch(request).bars))
+
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
+        """See ``chandlery.providers.base.Provider``."""
+        return None
+
+
+def alter(column: str, every: int, value: Callable[[pa.ChunkedArray], object]) -> Change:
+    """Return a change of one bar in so many."""
+
+    def change(bars: pa.Table) -> pa.Table:
+        chosen = pa.array([number % every == 3 for number in range(bars.num_rows)])
+        altered = pc.if_else(chosen, value(bars[column]), bars[column])
+        return bars.set_column(bars.schema.get_field_index(column), bars.schema.field(column), altered)
+
+    return change
+
+
+def as_it_was(bars: pa.Table) -> pa.Table:
+    return bars
+
+
+WRONG_AT_FIRST = alter("volume", 7, lambda volume: pc.add(volume, 1.0))
+WITHOUT_SOME_CLOSES = alter("close", 2500, lambda close: pa.scalar(None, pa.float64()))
+SOMETIMES_UPSIDE_DOWN = alter("high", 2500, lambda high: pc.multiply(high, 0.5))
+OFTEN_UPSIDE_DOWN = alter("high", 20, lambda high: pc.multiply(high, 0.5))
+
+
+def partitions(timeframe: Timeframe, windows: dict[str, Sequence[str]]) -> list[Partition]:
+    calendars = {instrument.symbol: instrument.calendar for instrument in UNIVERSE}
+    found = [(symbol, timeframe.window(key)) for symbol, keys in windows.items() for key in keys]
+    return [
+        Partition(symbol, calendars[symbol], timeframe, window, window.start, window.end) for symbol, window in found
+    ]
+
+
+def tell(database: Database, change: Change, wanted: list[Partition], now: datetime) -> dict[str, list[int]]:
+    """Ingest and roll up; return how many of what, by status."""
+    done: dict[str, list[int]] = {}
+    for outcome in ingest(database, Told(change), BarGate(), wanted, now=now):
+        counts = (outcome.inserted, outcome.revised, outcome.unchanged, outcome.quarantined)
+        done[outcome.status] = [a + b for a, b in zip(done.get(outcome.status, [0] * 4), counts, strict=True)]
+    roll_up(database, now)
+    return done
+
+
+def roll_up(database: Database, now: datetime) -> None:
+    for base in INGESTED:
+        list(catch_up(database, base, instruments(database), *EVER, now=now))
+
+
+def instruments(database: Database) -> list[Instrument]:
+    with database.connection() as connection:
+        return list_instruments(connection)
+
+
+def live_history(database: Database) -> dict[str, dict[str, list[int]]]:
+    """Let everything happen that the server's clock has no part in; return what was counted."""
+    with database.connection() as connection:
+        sync_instruments(connection, UNIVERSE)
+    minutes = partitions(M1, {"AAA": ["2023-12", "2024-02"], "BTC/USD": ["2024-02"]})
+    days = partitions(D1, {"AAA": ["2022", "2023", "2024"], "BBB": ["2023"], "BTC/USD": ["2023"]})
+    counted = {
+        "first": tell(database, WRONG_AT_FIRST, minutes, FIRST),
+        "days": tell(database, WRONG_AT_FIRST, days, FIRST),
+        "corrected": tell(database, as_it_was, minutes[1:], CORRECTED),
+        "corrected days": tell(database, as_it_was, days[::2], CORRECTED),
+        "again": tell(database, as_it_was, days[::2], REJECTED),
+        "no close": tell(database, WITHOUT_SOME_CLOSES, partitions(M1, {"BBB": ["2024-01"]}), REJECTED),
+        "few wrong": tell(database, SOMETIMES_UPSIDE_DOWN, partitions(M1, {"AAA": ["2024-01"]}), REJECTED),
+        "many wrong": tell(database, OFTEN_UPSIDE_DOWN, partitions(D1, {"BBB": ["2022"]}), REJECTED),
+    }
+    opening = utc("2024-03-01T14:30")
+    for minute in range(30):
+        bars = [Bar(symbol, opening + timedelta(minutes=minute), close=9.5) for symbol in ("AAA", "BTC/USD")]
+        put(database, M1, bars, now=LIVE)
+        # The clock stands still, and what was learned is later all the same.
+        put(database, M1, [bars[0]._replace(close=11.5, volume=None)], now=LIVE)
+    put(database, M1, [Bar("AAA", utc("2024-02-05T12:00"), source="test:two")], now=LIVE)  # before the session
+    roll_up(database, LIVE)
+    with database.connection() as connection:
+        connection.execute("UPDATE ops.quarantine SET arrived_at = %s", (REJECTED,))  # was the server's clock
+    return counted
+
+
+def answers(database: Database, *, as_of: Sequence[datetime] = ()) -> Answers:
+    """Return what may be asked, as text; with ``as_of``, when it was learned too."""
+    api = DataAPI(database)
+    columns = [*COLUMNS, "known_at"] if as_of else COLUMNS
+    found: Answers = {}
+    for timeframe in Timeframe:
+        for moment in (None, *as_of):
+            asked = (["BTC/USD", "OLD", "BBB"], *EVER, timeframe.value)
+            bars = api.get_multi_symbol(*asked, as_of=moment, columns=columns, output="arrow")
+            found[f"{timeframe} as of {moment}"] = lines(bars)
+    with database.connection() as connection:
+        everything = list_instruments(connection)
+        found["stale"] = [str(count_stale(connection))]
+        found["summary"] = [str(summary) for summary in summarize(connection, everything)]
+        for timeframe in INGESTED:
+            found[f"coverage of {timeframe}"] = lines(monthly_coverage(connection, everything, timeframe))
+            found[f"missing {timeframe}"] = [str(missing_sessions(connection, i, timeframe)) for i in everything]
+    return found
+
+
+def records(database: Database) -> Answers:
+    """Return every row of every table, and what is told about earlier values and rejected bars, as text."""
+    with database.connection() as connection:
+        found = {f"table {name}": rows for name, rows in every_row(connection).items()}
+        found["view"] = [row[0] for row in connection.execute(VIEW).fetchall()]
+        for entry in quarantine.list_entries(connection):
+            shown, bars = quarantine.show(connection, entry.quarantine_id)
+            found[f"quarantine {entry.quarantine_id}"] = [str(shown), *lines(bars)]
+        everything = list_instruments(connection)
+    for instrument in everything:
+        for timeframe in Timeframe:
+            revisions = read_revisions(database, instrument.instrument_id, timeframe, *EVER)
+            found[f"revisions of {instrument.symbol} {timeframe}"] = lines(revisions)
+    return found
+
+
+def lines(table: pa.Table) -> list[str]:
+    # `repr` of a float tells every bit of it, but for what a NaN holds, and no bar has one.
+    return [repr(tuple(row.values())) for row in table.to_pylist()]
+
+
+def differences(one: Answers, other: Answers) -> list[str]:
+    """Return where two answers are not the same: of each, the first line that differs."""
+    found = [f"only one has {name}" for name in sorted(one.keys() ^ other.keys())]
+    for name in sorted(one.keys() & other.keys()):
+        if one[name] != other[name]:
+            pairs = zip_longest(one[name], other[name])
+            found.append(next(f"{name}: {a}\n  and {b}" for a, b in pairs if a != b))
+    return found
+
+
+def release(database: Database) -> list[tuple[int, int, int]]:
+    """Release what can be; return how many bars that inserted, revised and left alone."""
+    with database.connection() as connection:
+        waiting = [entry for entry in quarantine.list_entries(connection) if "close" not in entry.reason]
+    found = []
+    for entry in waiting:
+        report = quarantine.release(database, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
+        found.append((report.inserted, report.revised, report.unchanged))
+    for base in INGESTED:
+        list(catch_up(database, base, instruments(database), *EVER))
+    return found
+
+
+@dataclass(frozen=True)
+class Lived:
+    """A history and all that is left of it."""
+
+    counted: dict[str, dict[str, list[int]]]
+    answers: Answers
+    records: Answers
+    released: list[tuple[int, int, int]]
+    answers_after: Answers
+
+
+def live(dsn: str) -> Lived:
+    database = Database(dsn)
+    try:
+        counted = live_history(database)
+        return Lived(counted, answers(database, as_of=MOMENTS), records(database), release(database), answers(database))
+    finally:
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def reference() -> Lived:
+    """The history on plain PostgreSQL."""
+    with get_server("postgres").new_database() as dsn:
+        return live(dsn)
+
+
+def test_the_history_has_something_of_everything(reference: Lived) -> None:
+    assert {name: sorted(by_status) for name, by_status in reference.counted.items()} == {
+        "first": ["published"],
+        "days": ["published"],
+        "corrected": ["published"],
+        "corrected days": ["published"],
+        "again": ["published"],
+        "no close": ["published"],
+        "few wrong": ["published"],
+        "many wrong": ["rejected"],
+    }
+    inserted, revised, unchanged, _ = reference.counted["corrected"]["published"]
+    assert inserted == 0
+    assert revised > 1000
+    assert unchanged > 1000
+    assert reference.counted["again"]["published"][:2] == [0, 0]
+    empty = {name for name, found in (reference.answers | reference.records).items() if not found}
+    before = {f"{timeframe} as of {FIRST - INSTANT}" for timeframe in Timeframe}
+    assert empty - before == {f"table {name}" for name in UNUSED}
+    assert before <= empty
+    assert reference.released[0][0] > 0
+    assert len(reference.released) == 2
+
+
+@pytest.mark.every_edition
+@pytest.mark.only_on("apache", "community")
+def test_another_edition_gives_the_same_answers_to_the_same_history(edition_server: Server, reference: Lived) -> None:
+    with edition_server.new_database() as dsn:
+        lived = live(dsn)
+    assert lived.counted == reference.counted
+    assert differences(reference.answers, lived.answers) == []
+    assert differences(reference.records, lived.records) == []
+    assert lived.released == reference.released
+    assert differences(reference.answers_after, lived.answers_after) == []
