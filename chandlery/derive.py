@@ -17,6 +17,7 @@ import pyarrow as pa
 from chandlery.instruments import Instrument
 from chandlery.reader import read_bars
 from chandlery.rollup import roll_up
+from chandlery.store.aggregates import note_days, refresh_aggregates
 from chandlery.store.connect import Database
 from chandlery.store.locks import lock_instruments
 from chandlery.store.pending import Days, Ids, period_end, period_of, take_stale
@@ -58,7 +59,8 @@ def catch_up(
     """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.
 
     Goes step by step, each a transaction of its own that takes the days it rolls up off the list: a kill between two
-    loses nothing, and where nothing is stale, nothing is read or written.
+    loses nothing, and where nothing is stale, nothing is read or written. Where the server keeps continuous aggregates,
+    they are refreshed for the same days, after each step.
 
     Args:
         database: where the bars are.
@@ -72,6 +74,8 @@ def catch_up(
         Each step's outcome, once for each timeframe that derives from ``base``.
     """
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
+    if base is Timeframe.M1:
+        refresh_aggregates(database)  # what a kill left
     with database.connection() as connection:
         for ids, first, last in _steps(connection, base, list(by_id), start, end):
             group = [by_id[i] for i in ids]
@@ -130,11 +134,15 @@ def _step(
         ids, days = take_stale(connection, base, list(names), start, end)
         if not len(days):
             return []
+        if base is Timeframe.M1:
+            note_days(connection, database.edition, ids, days)
         bars = read_bars(database, base, _spans(base, ids, days), names).drop_columns("known_at")
         for timeframe in derived_from(base):
             rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
             report = publish(connection, database.edition, timeframe, rolled, origin="roll-up", now=now)
             done.append(Derived(timeframe, len(days), report, names))
+    if base is Timeframe.M1:
+        refresh_aggregates(database)
     return done
 
 

@@ -65,6 +65,7 @@ class Installation:
         settings = settings or Settings()
         universe = load_universe(settings.config / "universe.yaml")
         check_calendars(universe)
+        load_lifecycle(settings.config / "lifecycle.yaml")
         dsn = market_dsn(settings)
         ensure_database(dsn)
         installation = cls(settings, Database(dsn, Lake(settings.lake)))

@@ -157,9 +157,8 @@ def _days(value: object) -> timedelta:
 
 Limit: TypeAlias = Annotated[Duration | None, BeforeValidator(_limit)]
 NoLimit: TypeAlias = Annotated[None, BeforeValidator(_no_limit)]
-DerivedTimeframe: TypeAlias = Literal[
-    Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.H1, Timeframe.H4, Timeframe.W1, Timeframe.MO1
-]
+#: Weeks and months are labelled by their first session, which the server does not know.
+AggregateTimeframe: TypeAlias = Literal[Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe.H1, Timeframe.H4]
 
 
 class IngestedRules(Section):
@@ -212,7 +211,8 @@ class Lifecycle(Root):
 
     Attributes:
         lake: of the lake.
-        continuous_aggregates: derived timeframes that the server aggregates itself, in the community edition.
+        continuous_aggregates: intraday timeframes that the server aggregates as well, beside the derived tables, in
+            the community edition.
     """
 
     m1: IngestedRules = Field(alias="1m")
@@ -225,7 +225,7 @@ class Lifecycle(Root):
     w1: DerivedRules = Field(alias="1w")
     mo1: DerivedRules = Field(alias="1mo")
     lake: LakeRules = LakeRules()
-    continuous_aggregates: tuple[DerivedTimeframe, ...] = ()
+    continuous_aggregates: tuple[AggregateTimeframe, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -7,12 +7,14 @@ How long bars stay where is the installation's ``lifecycle.yaml``. Not here: how
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from chandlery.installation import Installation
 from chandlery.lake.archive import Archived, archive, find_due, sweep
 from chandlery.lake.manifest import Scope
 from chandlery.lake.retention import Retention, retain
+from chandlery.store.aggregates import hold_aggregates
 from chandlery.store.editions.base import Compression
 from chandlery.timeframe import INGESTED, Timeframe
 
@@ -74,12 +76,17 @@ def archive_due(
 def let_go(
     installation: Installation, *, timeframes: Collection[Timeframe] = INGESTED, now: datetime | None = None
 ) -> Iterator[Retention]:
-    """Let windows leave the store whose time there is over; yield what became of each timeframe that has a limit."""
+    """Let windows leave the store whose time there is over; yield what became of each timeframe that has a limit.
+
+    Continuous aggregates are brought up to date first: for what left, the server cannot compute them any more.
+    """
     now = now or datetime.now(UTC)
     for timeframe in timeframes:
         before = installation.lifecycle.policy(timeframe).retained_from(now)
         if before is not None:
-            yield retain(installation.database, timeframe, before, now=now)
+            with hold_aggregates(installation.database) if timeframe is Timeframe.M1 else nullcontext():
+                report = retain(installation.database, timeframe, before, now=now)
+            yield report
 
 
 def clean_up(installation: Installation, *, now: datetime | None = None) -> int:

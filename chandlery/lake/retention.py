@@ -32,6 +32,8 @@ from chandlery.store.locks import lock_instruments
 from chandlery.timeframe import Timeframe
 
 _EARLIEST = date(1, 1, 1)
+#: How long a partition may be in use before it is left for the next run.
+_PATIENCE = "10s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,15 @@ def _drop(database: Database, timeframe: Timeframe, pieces: Sequence[Piece], rep
     for piece in pieces:
         try:
             with database.connection() as connection, connection.transaction():
-                connection.execute("SET LOCAL lock_timeout = '10s'")
-                # Whoever brings a window back counts first as well, so that none comes back into what is being dropped.
+                connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_PATIENCE)))
+                # Whoever brings a window back counts first as well, so that none comes back into what is being dropped;
+                # and whoever is writing bars has finished, so that a new window is seen.
                 advance_epoch(connection, timeframe)
+                connection.execute(
+                    sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(
+                        sql.Identifier("market", timeframe.table)
+                    )
+                )
                 if not _is_needed(connection, timeframe, piece):
                     database.edition.drop(connection, timeframe, piece)
                     report.dropped.append(piece)

@@ -418,6 +418,16 @@ CREATE TABLE market.symbol_alias (
 
 COMMENT ON COLUMN market.symbol_alias.valid_until IS 'first day on which the ticker no longer named the instrument';
 
+CREATE TABLE ops.aggregate_pending (
+    instrument_id integer NOT NULL,
+    day date NOT NULL,
+    noted_by xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+
+COMMENT ON TABLE ops.aggregate_pending IS 'days whose minute bars changed and that no continuous aggregate was refreshed for since';
+
+COMMENT ON COLUMN ops.aggregate_pending.noted_by IS 'the transaction: a refresh takes off the list what was there before it began';
+
 CREATE TABLE ops.bar_window (
     timeframe text NOT NULL,
     instrument_id integer NOT NULL,
@@ -636,6 +646,9 @@ ALTER TABLE ONLY market.source
 ALTER TABLE ONLY market.symbol_alias
     ADD CONSTRAINT symbol_alias_pkey PRIMARY KEY (ticker, valid_from);
 
+ALTER TABLE ONLY ops.aggregate_pending
+    ADD CONSTRAINT aggregate_pending_pkey PRIMARY KEY (instrument_id, day);
+
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_pkey PRIMARY KEY (timeframe, instrument_id, start);
 
@@ -675,6 +688,9 @@ ALTER TABLE ONLY market.corporate_action
 
 ALTER TABLE ONLY market.symbol_alias
     ADD CONSTRAINT symbol_alias_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY ops.aggregate_pending
+    ADD CONSTRAINT aggregate_pending_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

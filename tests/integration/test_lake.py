@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from chandlery.lake.files import Lake
 from chandlery.lake.retention import restore, retain
 from chandlery.lake.verify import find_strangers, verify
 from chandlery.store.connect import Database
+from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe
-from tests.support import Bar, get, put, register, rows, utc
+from tests.support import Bar, get, put, register, rows, table, utc
 
 pytestmark = pytest.mark.every_edition
 
@@ -178,6 +181,26 @@ def test_a_damaged_file_is_an_error_that_names_it(
         put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, close=12.0))
 
 
+@pytest.mark.parametrize("patience", ["100ms", "60s"])
+def test_a_publication_under_way_is_not_dropped(
+    tiered: Database, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch, patience: str
+) -> None:
+    monkeypatch.setattr("chandlery.lake.retention._PATIENCE", patience)
+    put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50))
+    settle(tiered, M1, utc("2025-01-01"))
+    other = Database(tiered.dsn)
+    with ThreadPoolExecutor(1) as pool, other.connection() as connection:
+        with connection.transaction():
+            publish(connection, other.edition, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
+            retaining = pool.submit(retain, tiered, M1, utc("2025-01-01"), now=NOW)
+            _wait_until(lambda: retaining.done() or _somebody_waits(tiered))
+            if patience == "100ms":
+                assert retaining.result().waiting  # for the next run
+        assert retaining.result().dropped == []  # the new window is not archived
+    other.close()
+    assert len(rows(get(tiered, M1, ids))) == 100
+
+
 def test_retired_files_are_deleted_after_their_grace(tiered: Database, ids: dict[str, int], tmp_path: Path) -> None:
     put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50) + minutes("AAA", "2024-02-01T14:30", 50))
     assert settle(tiered, M1, utc("2024-06-01")) == 2
@@ -188,6 +211,22 @@ def test_retired_files_are_deleted_after_their_grace(tiered: Database, ids: dict
     assert sweep(tiered, timedelta(days=1), now=datetime.now(UTC) + timedelta(days=2)) == 2
     assert [file.name for file in files.iterdir()] == ["2024-01-01_2025-01-01_v1.parquet"]
     assert len(rows(get(tiered, M1, ids))) == 100
+
+
+def _somebody_waits(database: Database) -> bool:
+    with database.connection() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+            " WHERE NOT granted AND datname = current_database()"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def _wait_until(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def _stored(database: Database, table: str) -> int:

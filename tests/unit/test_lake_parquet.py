@@ -189,6 +189,20 @@ def test_real_minutes_are_small_and_come_back_bit_for_bit(shared_data: Path, nam
 # What is read
 
 
+def test_a_part_of_a_table_is_itself() -> None:
+    whole = bars({"open": [0.25, 0.5, 0.75, 1.0], "vwap": [None, 0.5, None, 1.0]})
+    part, alone = whole.slice(2), bars({"open": [0.75, 1.0], "vwap": [None, 1.0]}, first=FIRST + timedelta(minutes=2))
+    alone = alone.set_column(8, "trades", pa.array([2, 3], pa.int32()))
+    content, footer = written(part)
+    assert digest(part) == digest(alone) == digest(parquet.read(io.BytesIO(content), footer_digest=footer))
+
+
+def test_the_digest_is_the_same_in_every_process_and_version() -> None:
+    symbols = pa.array(["SPY", "AAPL", "BTC/USD", "ÅÄÖ"]).dictionary_encode()
+    table = bars({"open": [0.25, -0.0, 1e300, 5e-324], "vwap": [None, 0.5, None, 1.0]}).set_column(0, "symbol", symbols)
+    assert digest(table).hex() == "e8381f2de7209ddfd94994f7f812ef2f61a58f3658e04b158ee4998077311ca3"
+
+
 @pytest.mark.parametrize("schema", [parquet.BAR_FILE, parquet.REVISION_FILE])
 def test_a_file_without_rows_is_read_as_such(schema: pa.Schema) -> None:
     content, footer = written(schema.empty_table())

@@ -92,8 +92,8 @@ class TestReading:
         assert (policy.compressed_before(now), policy.sealed_before(now), policy.retained_from(now)) == (None,) * 3
 
     def test_aggregates_are_timeframes(self, tmp_path: Path) -> None:
-        lifecycle = load(tmp_path, "continuous_aggregates: [5m, 1mo]")
-        assert lifecycle.continuous_aggregates == (Timeframe.M5, Timeframe.MO1)
+        lifecycle = load(tmp_path, "continuous_aggregates: [5m, 4h]")
+        assert lifecycle.continuous_aggregates == (Timeframe.M5, Timeframe.H4)
         assert all(isinstance(timeframe, Timeframe) for timeframe in lifecycle.continuous_aggregates)
 
     def test_an_installation_reads_it_from_its_configuration(self, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ class TestReading:
             load(tmp_path_factory.getbasetemp(), text)
 
 
-AGGREGATES = "5m, 15m, 30m, 1h, 4h, 1w, 1mo"
+AGGREGATES = "5m, 15m, 30m, 1h, 4h"
 MISTAKES = [
     (
         "1m:\n  retain: a year",
@@ -199,6 +199,10 @@ MISTAKES = [
     (
         "continuous_aggregates: [1h, 1d]",
         f"lifecycle.yaml:1: continuous_aggregates[1]: '1d' is not known; allowed: {AGGREGATES}",
+    ),
+    (
+        "continuous_aggregates: [1w]",
+        f"lifecycle.yaml:1: continuous_aggregates[0]: '1w' is not known; allowed: {AGGREGATES}",
     ),
     (
         "continuous_aggregates:\n  - 1h\n  - 1h",

@@ -75,6 +75,11 @@ class Edition(Protocol):
         """Whether ``compress`` does anything."""
         ...
 
+    @property
+    def keeps_aggregates(self) -> bool:
+        """Whether the server has continuous aggregates; see ``store.aggregates``."""
+        ...
+
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:
         """Make sure that bars which start in ``[first, last]`` (both inclusive) have a place to go.
 

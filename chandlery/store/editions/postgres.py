@@ -19,6 +19,7 @@ class PostgresEdition:
     name = "postgres"
     meaning = "plain PostgreSQL: partitioned tables; the lake is the compressed tier"
     compresses = False
+    keeps_aggregates = False
 
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:
         """See ``Edition.prepare``."""

@@ -42,7 +42,7 @@ class TimescaleEdition:
     def __init__(self, licence: Licence, schema: str = "public") -> None:
         self.name = "community" if licence == "timescale" else "apache"
         self.meaning = _MEANING[licence]
-        self.compresses = licence == "timescale"
+        self.compresses = self.keeps_aggregates = licence == "timescale"
         self._schema = schema
 
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:

@@ -1,0 +1,369 @@
+"""Continuous aggregates: bars that TimescaleDB (with its own licence) makes from minute bars, for those who speak SQL.
+
+They stand beside the derived tables, which keep revisions and are what ``DataAPI`` reads. ``market.aggregate_5m`` is the
+view to read. ``market.aggregate_5m_kept`` is what the server keeps: sums in place of averages, so that a wider one is
+made from a narrower one without loss. No policy of the server's refreshes them; we do, for the days that changed.
+
+A refresh computes a range from the minute bars that the store holds, and would wipe the aggregates of those that left it
+for the lake: dropping a chunk tells the server that its range changed. So a day of a month that left, even if only in
+part, is never refreshed. What changed there is copied from the derived tables, which never leave.
+
+Not here: which aggregates are asked for (``chandlery.lifecycle``) and when they are refreshed (``chandlery.derive``,
+``chandlery.maintenance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+
+import psycopg
+from psycopg import sql
+
+from chandlery.store.arrays import Column
+from chandlery.store.connect import Database
+from chandlery.store.editions.base import Edition
+from chandlery.store.pending import Days, Ids
+from chandlery.timeframe import Timeframe, derived_from
+
+#: Held by whoever refreshes, and by whoever must not be refreshed meanwhile; any fixed number will do.
+_REFRESHING = 0x6167_6772_6567
+#: Held while aggregates come or go, and shared while days are noted for those there are.
+_DEFINING = 0x6167_6772_6568
+_ONE_DAY = timedelta(days=1)
+#: Days without a change that a refresh may span, so that a history of weeks is not refreshed week by week. The server
+#: itself leaves alone what did not change.
+_BRIDGED = timedelta(days=4)
+_CHOICES = derived_from(Timeframe.M1)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregates:
+    """Which continuous aggregates there are.
+
+    Attributes:
+        kept: by the server, narrowest first.
+        refused: asked for, but this edition has none.
+    """
+
+    kept: tuple[Timeframe, ...]
+    refused: tuple[Timeframe, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What bringing the aggregates up to date did.
+
+    Attributes:
+        days: that the server refreshed.
+        copied: days, counted for each instrument, whose month left the store: copied from the derived tables.
+    """
+
+    days: int = 0
+    copied: int = 0
+
+
+def sync_aggregates(connection: psycopg.Connection, edition: Edition, timeframes: Collection[Timeframe]) -> Aggregates:
+    """Make the aggregates of ``timeframes`` and drop all others. Idempotent.
+
+    New ones are empty and every day that has bars is noted for them: ``refresh_aggregates`` fills them.
+
+    Args:
+        connection: in autocommit mode, of the role that owns the schema.
+        edition: of the server.
+        timeframes: any of 5m 15m 30m 1h 4h.
+    """
+    wanted = tuple(timeframe for timeframe in _CHOICES if timeframe in timeframes)
+    if not edition.keeps_aggregates:
+        return Aggregates((), wanted)
+    with _refreshing(connection), connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DEFINING,))
+        there = _comments(connection)
+        new: list[Timeframe] = []
+        for timeframe in wanted:
+            base = _base_of(timeframe, wanted)
+            if base in new or there.get(timeframe) != _comment(timeframe, base):
+                new.append(timeframe)
+        for timeframe in reversed(_CHOICES):
+            if timeframe in there and (timeframe in new or timeframe not in wanted):
+                connection.execute(_DROP.format(view=_view(timeframe), kept=_kept(timeframe)))
+        for timeframe in new:
+            _create(connection, timeframe, _base_of(timeframe, wanted))
+        if new:
+            connection.execute(_NOTE_ALL)
+        if not wanted:
+            connection.execute("DELETE FROM ops.aggregate_pending")
+    return Aggregates(wanted, ())
+
+
+def list_aggregates(connection: psycopg.Connection) -> tuple[Timeframe, ...]:
+    """Return the timeframes that have an aggregate, narrowest first."""
+    return tuple(_comments(connection))
+
+
+def note_days(connection: psycopg.Connection, edition: Edition, ids: Ids, days: Days) -> None:
+    """Note that minute bars of these instruments and days (UTC) changed, where there are aggregates.
+
+    Part of the transaction that derives them.
+    """
+    if not edition.keeps_aggregates:
+        return
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_DEFINING,))
+    if list_aggregates(connection):
+        connection.execute(_NOTE, (Column(ids), Column(days.astype("datetime64[D]").astype("int64"))))
+
+
+def count_pending(connection: psycopg.Connection) -> int:
+    """Return how many days, counted for each instrument, aggregates are behind."""
+    row = connection.execute("SELECT count(*) FROM ops.aggregate_pending").fetchone()
+    return int(row[0]) if row else 0
+
+
+def refresh_aggregates(database: Database) -> Refreshed:
+    """Bring the aggregates up to date for the days that were noted, and for no others.
+
+    A day is taken off the list once it is done: a kill leaves it for the next. Returns at once where somebody else is
+    at it, who then does these days as well.
+    """
+    days = copied = 0
+    if not database.edition.keeps_aggregates:
+        return Refreshed()
+    with database.connection() as connection:
+        while count_pending(connection):
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_REFRESHING,)).fetchone()
+            if row != (True,):
+                break
+            with _released(connection):
+                done = _refresh(connection)
+            if done == Refreshed():
+                break
+            days, copied = days + done.days, copied + done.copied
+    return Refreshed(days, copied)
+
+
+@contextmanager
+def hold_aggregates(database: Database) -> Iterator[None]:
+    """Bring the aggregates up to date, and let nobody refresh them while the block runs: it lets windows go."""
+    if not database.edition.keeps_aggregates:
+        yield
+        return
+    with database.connection() as connection, _refreshing(connection):
+        while _refresh(connection) != Refreshed():
+            pass
+        yield
+    refresh_aggregates(database)  # what was noted meanwhile
+
+
+# Making them ----------------------------------------------------------------------------------------------------------
+
+
+def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
+    """Return what an aggregate is made from: the widest of the others that divides it, or minute bars."""
+    narrower = [one for one in wanted if one.rank < timeframe.rank and timeframe.microseconds % one.microseconds == 0]
+    return narrower[-1] if narrower else Timeframe.M1
+
+
+def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timeframe) -> None:
+    schema = connection.execute(
+        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
+        " WHERE extname = 'timescaledb'"
+    ).fetchone()
+    tools = str(schema[0]) if schema else "public"
+    first, last, time_bucket = (sql.Identifier(tools, name) for name in ("first", "last", "time_bucket"))
+    from_bars = base is Timeframe.M1
+    statement = (_FROM_BARS if from_bars else _FROM_AGGREGATE).format(
+        kept=_kept(timeframe),
+        base=sql.Identifier("market", base.table) if from_bars else _kept(base),
+        width=sql.Literal(timedelta(microseconds=timeframe.microseconds)),
+        first=first,
+        last=last,
+        time_bucket=time_bucket,
+    )
+    connection.execute(statement)
+    connection.execute(_VIEW.format(view=_view(timeframe), kept=_kept(timeframe)))
+    connection.execute(
+        sql.SQL("COMMENT ON VIEW {} IS {}").format(_view(timeframe), sql.Literal(_comment(timeframe, base)))
+    )
+
+
+def _comments(connection: psycopg.Connection) -> dict[Timeframe, str]:
+    """Return the comment of each aggregate's view, narrowest first; what it was made from can be told by it."""
+    rows = connection.execute(
+        "SELECT relname, coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class"
+        " WHERE relnamespace = 'market'::regnamespace AND relkind = 'v' AND relname = ANY(%s)",
+        ([f"aggregate_{timeframe.value}" for timeframe in _CHOICES],),
+    ).fetchall()
+    found = dict(rows)
+    return {tf: found[f"aggregate_{tf.value}"] for tf in _CHOICES if f"aggregate_{tf.value}" in found}
+
+
+def _comment(timeframe: Timeframe, base: Timeframe) -> str:
+    return f"{timeframe.value} bars as a continuous aggregate of {base.value}; without revisions"
+
+
+def _view(timeframe: Timeframe) -> sql.Identifier:
+    return sql.Identifier("market", f"aggregate_{timeframe.value}")
+
+
+def _kept(timeframe: Timeframe) -> sql.Identifier:
+    return sql.Identifier("market", f"aggregate_{timeframe.value}_kept")
+
+
+# Refreshing them ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _refreshing(connection: psycopg.Connection) -> Iterator[None]:
+    """Wait until nobody else refreshes, and keep it so."""
+    connection.execute("SELECT pg_advisory_lock(%s)", (_REFRESHING,))
+    with _released(connection):
+        yield
+
+
+@contextmanager
+def _released(connection: psycopg.Connection) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_REFRESHING,))
+
+
+def _refresh(connection: psycopg.Connection) -> Refreshed:
+    """Do what is on the list now, month by month; the caller holds the lock."""
+    kept = list_aggregates(connection)
+    # Whatever is noted later is left on the list, even where the day is on it already.
+    row = connection.execute("SELECT pg_current_snapshot()::text").fetchone()
+    seen = str(row[0]) if row else ""
+    cold = {
+        start
+        for (start,) in connection.execute(
+            "SELECT DISTINCT start FROM ops.bar_window WHERE timeframe = %s AND cold", (Timeframe.M1.value,)
+        )
+    }
+    listed = connection.execute(
+        "SELECT DISTINCT day FROM ops.aggregate_pending WHERE pg_visible_in_snapshot(noted_by, %s::pg_snapshot)"
+        " ORDER BY day",
+        (seen,),
+    ).fetchall()
+    refreshed = copied = 0
+    for month, days in groupby((day for (day,) in listed), key=lambda day: day.replace(day=1)):
+        if month in cold:
+            copied += _copy(connection, kept, month, seen)
+            continue
+        for start, end, count in _runs(days):
+            for timeframe in kept:
+                _call_refresh(connection, timeframe, start, end)
+            _take_off(connection, start, end, seen)
+            refreshed += count
+    return Refreshed(refreshed, copied)
+
+
+def _runs(days: Iterator[date]) -> Iterator[tuple[date, date, int]]:
+    """Yield the first day, the day after the last, and how many days, of runs that a refresh does at once."""
+    start = last = next(days)
+    count = 1
+    for day in days:
+        if day - last > _BRIDGED:
+            yield start, last + _ONE_DAY, count
+            start, count = day, 0
+        last, count = day, count + 1
+    yield start, last + _ONE_DAY, count
+
+
+def _call_refresh(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
+    """Let the server refresh ``[start, end)``; it leaves alone what did not change. Not in a transaction."""
+    row = connection.execute(
+        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
+        " WHERE extname = 'timescaledb'"
+    ).fetchone()
+    connection.execute(
+        sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
+            sql.Identifier(str(row[0]) if row else "public", "refresh_continuous_aggregate"),
+            sql.Literal(_kept(timeframe).as_string(connection)),
+            sql.Literal(start),
+            sql.Literal(end),
+        )
+    )
+
+
+def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date, seen: str) -> int:
+    """Replace the bars of the month's listed days and instruments by those of the derived tables; return how many."""
+    end = (month + timedelta(days=31)).replace(day=1)
+    places = dict(
+        connection.execute(
+            "SELECT view_name, ARRAY[materialization_hypertable_schema, materialization_hypertable_name]::text[]"
+            " FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'market'"
+        ).fetchall()
+    )
+    values = {"start": month, "end": end, "seen": seen}
+    with connection.transaction():
+        for timeframe in kept:
+            place = sql.Identifier(*places[f"aggregate_{timeframe.value}_kept"])
+            connection.execute(_FORGET.format(place=place), values)
+            connection.execute(_COPY.format(place=place, bars=sql.Identifier("market", timeframe.table)), values)
+        return _take_off(connection, month, end, seen)
+
+
+def _take_off(connection: psycopg.Connection, start: date, end: date, seen: str) -> int:
+    return connection.execute(
+        "DELETE FROM ops.aggregate_pending WHERE day >= %s AND day < %s"
+        " AND pg_visible_in_snapshot(noted_by, %s::pg_snapshot)",
+        (start, end, seen),
+    ).rowcount
+
+
+_NOTE = """
+INSERT INTO ops.aggregate_pending (instrument_id, day)
+SELECT id, date '1970-01-01' + day FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)
+ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
+"""
+#: Every day that has derived bars; the others are noted when they are derived.
+_NOTE_ALL = """
+INSERT INTO ops.aggregate_pending (instrument_id, day)
+SELECT DISTINCT instrument_id, (ts AT TIME ZONE 'UTC')::date FROM market.bars_4h
+ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
+"""
+_DROP = sql.SQL("DROP VIEW {view}; DROP MATERIALIZED VIEW {kept}")
+# Without bars that were not refreshed yet ("real time"): those would be ahead of the derived tables, and computed again
+# by every query.
+_FROM_BARS = sql.SQL("""
+CREATE MATERIALIZED VIEW {kept} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
+SELECT b.instrument_id, {time_bucket}({width}, b.ts) AS ts, {first}(b.open, b.ts) AS open, max(b.high) AS high,
+       min(b.low) AS low, {last}(b.close, b.ts) AS close, sum(b.volume) AS volume, sum(b.vwap * b.volume) AS turnover,
+       count(*) FILTER (WHERE b.volume <> 0 AND b.vwap IS NULL) AS unpriced, sum(b.trades) AS trades
+FROM {base} AS b GROUP BY 1, 2
+WITH NO DATA
+""")
+_FROM_AGGREGATE = sql.SQL("""
+CREATE MATERIALIZED VIEW {kept} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
+SELECT b.instrument_id, {time_bucket}({width}, b.ts) AS ts, {first}(b.open, b.ts) AS open, max(b.high) AS high,
+       min(b.low) AS low, {last}(b.close, b.ts) AS close, sum(b.volume) AS volume, sum(b.turnover) AS turnover,
+       sum(b.unpriced)::bigint AS unpriced, sum(b.trades)::bigint AS trades
+FROM {base} AS b GROUP BY 1, 2
+WITH NO DATA
+""")
+_VIEW = sql.SQL("""
+CREATE VIEW {view} AS
+SELECT ts, open, high, low, close, volume,
+       CASE WHEN volume > 0 AND unpriced = 0 THEN turnover / volume END AS vwap, instrument_id, trades::int AS trades
+FROM {kept}
+""")
+_FORGET = sql.SQL("""
+DELETE FROM {place} AS k USING ops.aggregate_pending AS p
+WHERE k.instrument_id = p.instrument_id AND k.ts >= p.day AND k.ts < p.day + 1
+  AND k.ts >= %(start)s AND k.ts < %(end)s
+  AND p.day >= %(start)s AND p.day < %(end)s AND pg_visible_in_snapshot(p.noted_by, %(seen)s::pg_snapshot)
+""")
+_COPY = sql.SQL("""
+INSERT INTO {place} (instrument_id, ts, open, high, low, close, volume, turnover, unpriced, trades)
+SELECT b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap * b.volume,
+       CASE WHEN b.volume > 0 AND b.vwap IS NULL THEN 1 ELSE 0 END, b.trades
+FROM {bars} AS b JOIN ops.aggregate_pending AS p
+  ON b.instrument_id = p.instrument_id AND b.ts >= p.day AND b.ts < p.day + 1
+WHERE b.ts >= %(start)s AND b.ts < %(end)s
+  AND p.day >= %(start)s AND p.day < %(end)s AND pg_visible_in_snapshot(p.noted_by, %(seen)s::pg_snapshot)
+""")
