@@ -104,7 +104,7 @@ class Installation:
             )
         if unfinished:
             raise StoreError(
-                "a move into this database is not complete; run the same `chandlery move` again where the bars come from"
+                "a move into this database is not complete; run the same `chandlery move` again, where it came from"
             )
 
     def make_room(self, now: datetime | None = None) -> Sequence[Timeframe]:

@@ -156,8 +156,21 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["init", "ingest", "query", "revisions", "coverage", "quarantine", "archive", "compress", "retain", "restore"]
-    + ["move", "status", "ui"],
+    [
+        "init",
+        "ingest",
+        "query",
+        "revisions",
+        "coverage",
+        "quarantine",
+        "archive",
+        "compress",
+        "retain",
+        "restore",
+        "move",
+        "status",
+        "ui",
+    ],
 )
 def test_every_command_explains_itself_with_an_example(run: Run, command: str) -> None:
     result = run(command, "--help")
