@@ -127,7 +127,7 @@ def _archive_metadata(installation: Installation, done: Archived) -> dict[str, A
     return {
         "file": lake.describe(done.bars.path) if lake else done.bars.path,
         "version": done.version,
-        "dagster/partition_row_count": done.bars.row_count,
+        "bars in the file": done.bars.row_count,
         "earlier values": done.revisions.row_count if done.revisions else 0,
         "bytes": done.bytes,
         "bytes per bar": round(done.bytes / done.bars.row_count, 2),

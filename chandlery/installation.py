@@ -16,6 +16,7 @@ from chandlery.instruments import SyncReport, sync_instruments
 from chandlery.lake.files import Lake
 from chandlery.lifecycle import Lifecycle, load_lifecycle
 from chandlery.settings import Settings
+from chandlery.store.aggregates import refresh_aggregates, sync_aggregates
 from chandlery.store.connect import Database, ensure_database, market_dsn
 from chandlery.store.destination import is_moved_to
 from chandlery.store.editions.install import install
@@ -58,6 +59,9 @@ class Installation:
     def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
         """Set up the database (create, migrate, choose its edition, make room ahead) and its instruments. Idempotent.
 
+        Continuous aggregates that ``lifecycle.yaml`` asks for are made and filled where the edition has them, and those
+        that it does not ask for are dropped; ``refused_aggregates`` tells which could not be.
+
         Raises:
             ConfigurationError: a configuration file is wrong; nothing was touched.
             StoreError: the database cannot be reached, created or migrated.
@@ -73,7 +77,9 @@ class Installation:
             migrate(connection)
             install(connection)
             report = sync_instruments(connection, universe.instruments)
+            sync_aggregates(connection, installation.database.edition, installation.lifecycle.continuous_aggregates)
         installation.make_room()
+        refresh_aggregates(installation.database)
         return installation, report
 
     @cached_property
@@ -90,6 +96,11 @@ class Installation:
     def lifecycle(self) -> Lifecycle:
         """What ``lifecycle.yaml`` says; the defaults where there is none."""
         return load_lifecycle(self.settings.config / "lifecycle.yaml")
+
+    @property
+    def refused_aggregates(self) -> Sequence[Timeframe]:
+        """Continuous aggregates that ``lifecycle.yaml`` asks for and this edition does not have."""
+        return () if self.database.edition.keeps_aggregates else self.lifecycle.continuous_aggregates
 
     def check_schema(self) -> None:
         """Raise ``StoreError`` unless the database has this version's schema."""

@@ -46,6 +46,7 @@ _SETTINGS = {
     "timescaledb.telemetry_level": "off",
     # Under this licence nothing that runs in the background is of use.
     "timescaledb.max_background_workers": "0",
+    "jit": "off",  # it would want a compiler, which is another hundred megabytes
     "max_locks_per_transaction": "512",
     "fsync": "off",
     "full_page_writes": "off",
@@ -102,8 +103,10 @@ def _download(tools: Mapping[str, str]) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.is_dir():
             # Moved there when complete, so that what was interrupted is not taken for whole.
-            with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-                _fetch(tools, Path(scratch)).rename(kept)
+            scratch = CACHE / "unfinished"
+            shutil.rmtree(scratch, ignore_errors=True)
+            _fetch(tools, scratch).rename(kept)
+            shutil.rmtree(scratch)
     return kept
 
 

@@ -9,6 +9,7 @@ import typer
 
 from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
 from chandlery.cli.session import Session
+from chandlery.installation import Installation
 from chandlery.status import LakeStatus, Status, describe_server, read_status
 from chandlery.store.editions.detect import ServerReport
 
@@ -40,6 +41,7 @@ def init(ctx: typer.Context) -> None:
         ("config", str(installation.settings.config)),
         ("database", describe_server(installation)),
         ("edition", f"{edition.name}: {edition.meaning}"),
+        *_aggregates(installation),
         ("instruments", f"{len(installation.universe.instruments)} in universe.yaml"),
         ("added", ", ".join(report.added) or "none"),
         ("changed", ", ".join(report.changed) or "none"),
@@ -56,7 +58,7 @@ def status(ctx: typer.Context) -> None:
     for line in columns_of(_facts(seen)):
         say(line)
     if seen.rows:
-        grid = table("timeframe", "rows", left=["timeframe"])
+        grid = table("timeframe", "bars in the store", left=["timeframe"])
         for timeframe, rows in seen.rows.items():
             grid.add_row(timeframe.value, number(rows.count) if rows.exact else f"~{number(rows.count)}")
         out().print(grid)
@@ -103,6 +105,13 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ),
         ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
     ]
+
+
+def _aggregates(installation: Installation) -> list[tuple[str, str]]:
+    asked = " ".join(installation.lifecycle.continuous_aggregates)
+    if installation.refused_aggregates:
+        return [("aggregates", f"none: lifecycle.yaml asks for {asked}, which takes TimescaleDB with its own licence")]
+    return [("aggregates", f"{asked}, kept by the server: market.aggregate_*")] if asked else []
 
 
 def _extensions(report: ServerReport) -> str:

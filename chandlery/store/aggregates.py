@@ -1,12 +1,12 @@
 """Continuous aggregates: bars that TimescaleDB (with its own licence) makes from minute bars, for those who speak SQL.
 
-They stand beside the derived tables, which keep revisions and are what ``DataAPI`` reads. ``market.aggregate_5m`` is the
-view to read. ``market.aggregate_5m_kept`` is what the server keeps: sums in place of averages, so that a wider one is
-made from a narrower one without loss. No policy of the server's refreshes them; we do, for the days that changed.
+They stand beside the derived tables, which keep revisions and are what ``DataAPI`` reads. ``market.aggregate_5m`` is
+the view to read. ``market.aggregate_5m_kept`` is what the server keeps: sums in place of averages, so that a wider one
+is made from a narrower one without loss. No policy of the server's refreshes them; we do, for the days that changed.
 
-A refresh computes a range from the minute bars that the store holds, and would wipe the aggregates of those that left it
-for the lake: dropping a chunk tells the server that its range changed. So a day of a month that left, even if only in
-part, is never refreshed. What changed there is copied from the derived tables, which never leave.
+A refresh computes a range from the minute bars that the store holds, and would wipe the aggregates of those that left
+it for the lake: dropping a chunk tells the server that its range changed. So a day of a month that left, even if only
+in part, is never refreshed. What changed there is copied from the derived tables, which never leave.
 
 Not here: which aggregates are asked for (``chandlery.lifecycle``) and when they are refreshed (``chandlery.derive``,
 ``chandlery.maintenance``).
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
@@ -113,7 +114,7 @@ def note_days(connection: psycopg.Connection, edition: Edition, ids: Ids, days: 
         return
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_DEFINING,))
     if list_aggregates(connection):
-        connection.execute(_NOTE, (Column(ids), Column(days.astype("datetime64[D]").astype("int64"))))
+        connection.execute(_NOTE, (Column(ids.astype(np.int32)), Column(days.astype(np.int64).astype(np.int32))))
 
 
 def count_pending(connection: psycopg.Connection) -> int:
@@ -167,20 +168,14 @@ def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
 
 
 def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timeframe) -> None:
-    schema = connection.execute(
-        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
-        " WHERE extname = 'timescaledb'"
-    ).fetchone()
-    tools = str(schema[0]) if schema else "public"
-    first, last, time_bucket = (sql.Identifier(tools, name) for name in ("first", "last", "time_bucket"))
     from_bars = base is Timeframe.M1
     statement = (_FROM_BARS if from_bars else _FROM_AGGREGATE).format(
         kept=_kept(timeframe),
         base=sql.Identifier("market", base.table) if from_bars else _kept(base),
         width=sql.Literal(timedelta(microseconds=timeframe.microseconds)),
-        first=first,
-        last=last,
-        time_bucket=time_bucket,
+        first=_function(connection, "first"),
+        last=_function(connection, "last"),
+        time_bucket=_function(connection, "time_bucket"),
     )
     connection.execute(statement)
     connection.execute(_VIEW.format(view=_view(timeframe), kept=_kept(timeframe)))
@@ -196,12 +191,21 @@ def _comments(connection: psycopg.Connection) -> dict[Timeframe, str]:
         " WHERE relnamespace = 'market'::regnamespace AND relkind = 'v' AND relname = ANY(%s)",
         ([f"aggregate_{timeframe.value}" for timeframe in _CHOICES],),
     ).fetchall()
-    found = dict(rows)
+    found: dict[str, str] = dict(rows)
     return {tf: found[f"aggregate_{tf.value}"] for tf in _CHOICES if f"aggregate_{tf.value}" in found}
 
 
 def _comment(timeframe: Timeframe, base: Timeframe) -> str:
     return f"{timeframe.value} bars as a continuous aggregate of {base.value}; without revisions"
+
+
+def _function(connection: psycopg.Connection, name: str) -> sql.Identifier:
+    """Return a function of the extension's, which may be in any schema."""
+    row = connection.execute(
+        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
+        " WHERE extname = 'timescaledb'"
+    ).fetchone()
+    return sql.Identifier(str(row[0]) if row else "public", name)
 
 
 def _view(timeframe: Timeframe) -> sql.Identifier:
@@ -276,13 +280,9 @@ def _runs(days: Iterator[date]) -> Iterator[tuple[date, date, int]]:
 
 def _call_refresh(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
     """Let the server refresh ``[start, end)``; it leaves alone what did not change. Not in a transaction."""
-    row = connection.execute(
-        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
-        " WHERE extname = 'timescaledb'"
-    ).fetchone()
     connection.execute(
         sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
-            sql.Identifier(str(row[0]) if row else "public", "refresh_continuous_aggregate"),
+            _function(connection, "refresh_continuous_aggregate"),
             sql.Literal(_kept(timeframe).as_string(connection)),
             sql.Literal(start),
             sql.Literal(end),
@@ -293,7 +293,7 @@ def _call_refresh(connection: psycopg.Connection, timeframe: Timeframe, start: d
 def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date, seen: str) -> int:
     """Replace the bars of the month's listed days and instruments by those of the derived tables; return how many."""
     end = (month + timedelta(days=31)).replace(day=1)
-    places = dict(
+    places: dict[str, list[str]] = dict(
         connection.execute(
             "SELECT view_name, ARRAY[materialization_hypertable_schema, materialization_hypertable_name]::text[]"
             " FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'market'"
