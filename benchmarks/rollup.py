@@ -1,5 +1,6 @@
 """Rolling a month up, in full and for one changed day; against plain SQL, and its arithmetic against Polars.
 
+With ``CHANDLERY_TEST_TIMESCALE_URL``, also against TimescaleDB's continuous aggregates of the same widths.
 Not here: who notices that days are stale.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import psycopg
 import pyarrow as pa
@@ -16,10 +18,12 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
+from benchmarks.tiers import timescale
 from benchmarks.world import BARS_PER_MONTH, World, bars, months, reset, revise, symbols
 from chandlery.derive import catch_up
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.rollup import roll_up
+from chandlery.store.aggregates import note_days, refresh_aggregates, sync_aggregates
 from chandlery.store.connect import Database
 from chandlery.store.publish import publish
 from chandlery.timeframe import Timeframe, derived_from
@@ -37,6 +41,10 @@ def run(world: World) -> Iterator[Section]:
     say(f"{table.num_rows:,} minute bars of {len(names)} symbols")
     with world.database("rollup", names) as database:
         yield _store(database, table, world.repeat)
+    if world.timescale is not None:
+        with timescale(world.timescale, names) as database:
+            if database.edition.keeps_aggregates:
+                yield _aggregates(database, table, world.repeat)
     yield _arithmetic(table, names, world.repeat)
 
 
@@ -77,6 +85,61 @@ def _store(database: Database, table: pa.Table, repeat: int) -> Section:
     return section
 
 
+def _aggregates(database: Database, table: pa.Table, repeat: int) -> Section:
+    """Compare the roll-up with the refresh of continuous aggregates, on the same server; each without the other."""
+    section = Section(f"TimescaleDB: {table.num_rows:,} minute bars into {' '.join(_WIDTHS)}, or continuous aggregates")
+    changed = table.filter(pc.equal(pc.floor_temporal(table["ts"], unit="day"), pa.scalar(_CHANGED, table["ts"].type)))
+    with database.connection() as connection:
+        store = _Store(database, connection, list_instruments(connection))
+        publish(connection, database.edition, Timeframe.M1, table)
+        store.catch_up()  # makes the chunks
+
+        days = np.full(len(store.ids), np.datetime64(_CHANGED.date(), "D"))
+
+        def roll_up_full() -> float:
+            sync_aggregates(connection, database.edition, ())
+            reset(connection)
+            publish(connection, database.edition, Timeframe.M1, table)
+            return stopwatch(store.catch_up)
+
+        def refresh_full() -> float:
+            sync_aggregates(connection, database.edition, ())
+            sync_aggregates(connection, database.edition, _WIDTHS)
+            return stopwatch(lambda: refresh_aggregates(database))
+
+        def change() -> None:
+            store.version += 1
+            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=store.version))
+
+        def roll_up_day() -> float:
+            change()
+            return stopwatch(store.catch_up)
+
+        def refresh_day() -> float:
+            change()
+            note_days(connection, database.edition, store.ids, days)
+            taken = stopwatch(lambda: refresh_aggregates(database))
+            store.catch_up()
+            return taken
+
+        seconds = take_turns(
+            {
+                "full, catch_up": roll_up_full,
+                "one day, catch_up": roll_up_day,
+                "full, refresh": refresh_full,
+                "one day, refresh": refresh_day,
+            },
+            repeat,
+        )
+    counts = {name: changed.num_rows if name.startswith("one day") else table.num_rows for name in seconds}
+    of = {name: Measure(name, taken, counts[name], "minutes") for name, taken in seconds.items()}
+    section.add(of)
+    section.compare(of["full, catch_up"], of["full, refresh"])
+    section.compare(of["one day, catch_up"], of["one day, refresh"])
+    section.facts["the aggregates"] = "keep no revisions; a full refresh makes their chunks as well"
+    return section
+
+
 class _Store:
     """The bars of the benchmark, and both ways to derive them."""
 
@@ -84,6 +147,7 @@ class _Store:
         self._database = database
         self._connection = connection
         self._stocks = stocks
+        self.ids = np.array([stock.instrument_id for stock in stocks], np.int64)
         self.version = 0
 
     def catch_up(self) -> None:

@@ -182,6 +182,7 @@ def _gather(database: Database, plan: _Plan, names: Mapping[int, str], as_of: da
             "bars of this range have left the store for the lake, and no lake was given; see CHANDLERY_LAKE"
         )
     ids = {plan.symbols[instrument_id]: instrument_id for instrument_id in plan.symbols}
+    shown = {symbol: names[instrument_id] for symbol, instrument_id in ids.items() if instrument_id in names}
     parts = [(_owners(hot, {name: number for number, name in names.items()}), hot)]
     for group in plan.cold:
         table = read_entry(
@@ -191,7 +192,7 @@ def _gather(database: Database, plan: _Plan, names: Mapping[int, str], as_of: da
         if len(group.spans) > 1:
             wanted = _within(owner, table["ts"].to_numpy(), group.spans)
             owner, table = owner[wanted], table.filter(pa.array(wanted))
-        parts.append((owner, _renamed(table, owner, names)))
+        parts.append((owner, _renamed(table, shown)))
     return _united([part for part in parts if len(part[0])])
 
 
@@ -215,19 +216,18 @@ def _within(
     return wanted
 
 
-def _renamed(table: pa.Table, owner: npt.NDArray[np.int64], names: Mapping[int, str]) -> pa.Table:
-    """Return ``table`` with the symbols that were asked for."""
-    known = np.unique(owner)
-    codes = pa.array(np.searchsorted(known, owner), pa.int32())
-    symbols = pa.DictionaryArray.from_arrays(codes, pa.array([names[int(number)] for number in known], pa.string()))
-    return table.set_column(0, READ.field("symbol"), symbols)
+def _renamed(table: pa.Table, shown: Mapping[str, str]) -> pa.Table:
+    """Return ``table`` with the symbols that were asked for instead of the canonical ones."""
+    coded = table["symbol"].combine_chunks()
+    asked = pa.array([shown.get(name, name) for name in coded.dictionary.to_pylist()], pa.string())
+    return table.set_column(0, READ.field("symbol"), pa.DictionaryArray.from_arrays(coded.indices, asked))
 
 
 def _united(parts: Sequence[tuple[npt.NDArray[np.int64], pa.Table]]) -> pa.Table:
     """Return the rows of all parts, sorted by (instrument, ts)."""
     if not parts:
         return READ.empty_table()
-    if len(parts) == 1 and len(np.unique(parts[0][0])) == 1:
+    if len(parts) == 1:
         return _ordered(*parts[0])
     parts = sorted(parts, key=lambda part: (part[0][0], part[1]["ts"][0].value))
     owner = np.concatenate([owner for owner, _ in parts])

