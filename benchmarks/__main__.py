@@ -49,8 +49,9 @@ def main(
         if name not in (only or _NAMES):
             continue
         console.rule(f"{name} ({time.monotonic() - begun:.0f} s)")
-        found[name] = list(importlib.import_module(f"benchmarks.{name}").run(world))
-        for section in found[name]:
+        found[name] = []
+        for section in importlib.import_module(f"benchmarks.{name}").run(world):
+            found[name].append(section)
             section.show()
     path = _save(found, rows, repeat, time.monotonic() - begun)
     console.rule("summary")
