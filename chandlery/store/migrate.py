@@ -39,7 +39,9 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
         with engine.connect() as bind:
             config = _config()
             config.attributes["connection"] = bind
-            (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+            present = current_revision(connection) or ""
+            back = revision == "base" or (revision != "head" and revision < present)
+            (command.downgrade if back else command.upgrade)(config, revision)
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise StoreError(f"the database schema could not be migrated to {revision}: {error}") from error
     finally:

@@ -16,7 +16,10 @@ import psycopg
 import pytest
 import yaml
 from psycopg import conninfo, sql
+from typer.testing import CliRunner
 
+from chandlery.cli import app
+from chandlery.cli.session import Session
 from chandlery.derive import catch_up
 from chandlery.installation import Installation
 from chandlery.instruments import list_instruments
@@ -49,6 +52,16 @@ LATER = utc("2025-06-01")
 
 on_community = pytest.mark.only_on("community")
 pytestmark = pytest.mark.every_edition
+
+
+class NoOrchestrator:
+    """Sets up nothing of its own."""
+
+    def __init__(self, installation: Installation) -> None:
+        del installation
+
+    def prepare(self) -> None:
+        """Do nothing."""
 
 
 class Killed(BaseException):
@@ -465,6 +478,8 @@ def test_init_makes_and_fills_them_where_the_edition_can(
     database = installation.database
     can = edition_server.edition == "community"
     assert installation.refused_aggregates == (() if can else (M5, H1))
+    said = CliRunner().invoke(app, ["init"], obj=Session(NoOrchestrator))  # type: ignore[arg-type]
+    assert ("kept by the server" if can else "none: lifecycle.yaml asks for 5m 1h, which takes") in said.output
     put(database, M1, a_day("AAA", "2024-03-20"))
     derive(database)
     (tmp_path / "lifecycle.yaml").write_text("continuous_aggregates: [15m]\n")

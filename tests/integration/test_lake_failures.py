@@ -406,7 +406,10 @@ def test_a_restart_while_archiving_is_a_clear_error(
     with pytest.raises((psycopg.OperationalError, StoreError)):
         list(archive(database, due))
     monkeypatch.undo()
-    check_complete(Database(database.dsn, database.lake), ids, truth)
+    database.close()
+    later = Database(database.dsn, database.lake)
+    check_complete(later, ids, truth)
+    later.close()
 
 
 def _interrupted(
