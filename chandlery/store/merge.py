@@ -159,8 +159,10 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
     staged = sql.SQL(", ").join(sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in INCOMING.items())
     connection.execute(sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP").format(staged))
     _copy(connection, sql.Identifier("incoming"), rows.columns)
-    # Both sides come sorted by the key: the planner, which knows nothing of a new table, would rather hash them.
+    # Both sides come sorted by the key: the planner, which knows nothing of a new table, would rather hash them, or
+    # look each of many rows up in the other.
     connection.execute("SET LOCAL enable_hashjoin = off")
+    connection.execute("SET LOCAL enable_nestloop = off")
     bars = sql.Identifier("market", timeframe.table)
     merge = query("merge_bars").format(
         bars=bars,
@@ -177,6 +179,7 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
     )
     changes = _read_changes(connection, merge)
     connection.execute("SET LOCAL enable_hashjoin = on")
+    connection.execute("SET LOCAL enable_nestloop = on")
     connection.execute("DROP TABLE incoming")
     return changes
 
