@@ -57,7 +57,10 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
-        """Lend a connection in autocommit mode, in UTC. It is closed if the block raises."""
+        """Lend a connection in autocommit mode, in UTC. It is closed if the block raises.
+
+        Where the server went away meanwhile, the next one is new.
+        """
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None or connection.closed:
@@ -65,7 +68,10 @@ class Database:
         try:
             yield connection
         except BaseException:
+            lost = connection.broken
             connection.close()
+            if lost:
+                self._start_afresh()
             raise
         with self._lock:
             self._idle.append(connection)
@@ -77,13 +83,23 @@ class Database:
             return detect(connection)
 
     def fetch_arrow(self, statement: sql.Composed) -> pa.Table:
-        """Run ``statement``, a query without placeholders, and return its rows as Arrow."""
+        """Run ``statement``, a query without placeholders, and return its rows as Arrow.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        import adbc_driver_manager  # noqa: PLC0415 - slow to import, and writers do not need it
+
         connection = self._arrow_connection()
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement.as_string())
                 rows = cursor.fetch_arrow_table()
             connection.commit()
+        except adbc_driver_manager.OperationalError as error:
+            self._start_afresh()
+            text = _without_secret(str(error), self.dsn)
+            raise StoreError(f"the database does not answer any more: {text}") from None
         except BaseException:
             self._per_thread.__dict__.clear()
             raise
@@ -103,6 +119,13 @@ class Database:
                 self._idle.pop().close()
             while self._arrow:
                 self._arrow.pop().close()
+        self._per_thread = threading.local()
+
+    def _start_afresh(self) -> None:
+        """Hand out no connection that was made before."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
         self._per_thread = threading.local()
 
     def _arrow_connection(self) -> Any:  # noqa: ANN401 - ADBC is not typed

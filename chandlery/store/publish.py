@@ -126,8 +126,9 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
             yield
         return
     try:
-        with connection.pipeline():
+        with connection.pipeline() as pipeline:
             connection.execute("BEGIN")
+            pipeline.sync()  # so that the driver knows that it is in a transaction, and makes a part of it of any other
             yield
             connection.execute("COMMIT")
     except BaseException:

@@ -20,7 +20,7 @@ from chandlery.store.destination import SEEDED, is_moved_to, read_notes
 from tests.acceptance.workers import SYMBOLS, context, fill
 from tests.support import every_row, register
 
-KILLS = 20
+KILLS = 6
 
 
 def run_move(environment: dict[str, str]) -> None:

@@ -284,3 +284,15 @@ def test_a_url_of_another_kind_of_database_is_refused(tmp_path: object, monkeypa
     with pytest.raises(ConfigurationError, match="not a PostgreSQL URL") as caught:
         Database.open(Settings())
     assert "secret" not in str(caught.value)
+
+
+def test_a_live_batch_that_fails_leaves_not_even_the_partition_it_made(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(database, {"AAA": "XNYS"})
+    monkeypatch.setattr("chandlery.store.publish.write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        put(database, Timeframe.M1, [Bar("AAA", utc("2031-05-05T15:00"))])
+    with database.connection() as connection:
+        # Its locks would have gone with a transaction that ended early.
+        assert connection.execute("SELECT to_regclass('market.bars_1m_2031_05')").fetchone() == (None,)
