@@ -171,7 +171,8 @@ def is_there(database: Database) -> bool:
 
 def test_everything_arrives_bit_for_bit_and_the_source_stays_as_it_is(source: Database, target: Database) -> None:
     before = content(source)
-    assert all(before.values()), [name for name, rows in before.items() if not rows]
+    # There are no aggregates on this server, for which days would wait.
+    assert [name for name, rows in before.items() if not rows] == ["ops.aggregate_pending"]
     found = answers(source)
     listener = Listener()
     report = move(source, target, listener)
