@@ -392,25 +392,19 @@ def test_a_read_that_fails_names_the_file(lake: Lake, place: Place, fault: str) 
 @pytest.mark.slow
 def test_a_dead_endpoint_is_an_error_within_a_minute(lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     write(lake, b"bars")
-    with socket.socket() as refusing, socket.socket() as mute:
+    with socket.socket() as refusing:
         refusing.bind(("127.0.0.1", 0))
-        mute.bind(("127.0.0.1", 0))
-        mute.listen(0)
-        refused, unheard = (_lake_at(dead, place, monkeypatch) for dead in (refusing, mute))
-        backlog = socket.create_connection(mute.getsockname())  # the one that it has room for
-        place.wire.fault = always("stall", lambda request: True)
-        for dead_lake, deed in (
-            (refused, read),
-            (refused, lambda lake: list(lake.list())),
-            (refused, lambda lake: lake.delete(PATH)),
-            (refused, lambda lake: write(lake, b"others")),
-            (unheard, read),
+        dead = _lake_at(refusing, place, monkeypatch)
+        for deed in (
+            read,
+            lambda lake: list(lake.list()),
+            lambda lake: lake.delete(PATH),
+            lambda lake: write(lake, b""),
         ):
             began = time.monotonic()
             with pytest.raises(LakeError, match=f"^{place.url}/.* cannot be .*(connect|timed out|Timeout)"):
-                deed(dead_lake)
+                deed(dead)
             assert time.monotonic() - began < 60
-        backlog.close()
     assert place.content(PATH) == b"bars"
 
 
