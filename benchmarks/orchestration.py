@@ -26,8 +26,8 @@ from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import IngestOrder, SilentListener
 from chandlery.providers.simulated import SimulatedProvider
+from chandlery.store.arrays import Column
 from chandlery.store.connect import dagster_dsn
-from chandlery.store.pending import note_stale
 from chandlery.timeframe import Timeframe
 from expectations.gate import BarGate
 from pipelines.definitions import build_defs
@@ -227,8 +227,12 @@ def _note_stale(connection: psycopg.Connection, *, scattered: bool) -> None:
     shape = (len(ids), _STALE_DAYS) if scattered else (1, _STALE_DAYS)
     days = np.broadcast_to(np.random.default_rng(7).integers(0, 3000, shape), (len(ids), _STALE_DAYS)).ravel()
     first = np.datetime64(f"{datetime.now(UTC).year - _YEARS + 1}-01-01", "us")
-    ts = first + days.astype("timedelta64[D]")
-    note_stale(connection, Timeframe.M1, np.repeat(ids, _STALE_DAYS), ts, datetime.now(UTC))
+    connection.execute(
+        "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
+        " SELECT '1m', id, ts::date, now() FROM unnest(%s::int4[], %s::timestamptz[]) AS stale (id, ts)"
+        " ON CONFLICT DO NOTHING",
+        (Column(np.repeat(ids, _STALE_DAYS)), Column(first + days.astype("timedelta64[D]"))),
+    )
 
 
 def _ticks(

@@ -1,7 +1,7 @@
 """What is there of each instrument, session by session.
 
-Intraday sessions were counted by the publishing transaction (``store.sessions``); bars of a day are their own coverage.
-Not here: why something is missing.
+Intraday sessions were counted by the publishing transaction (``store.consequences``); bars of a day are their own
+coverage. Not here: why something is missing.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from chandlery.lake.read import midnight, read_entry, read_revisions_of, window_
 from chandlery.schema import VALUES
 from chandlery.store.arrays import Column
 from chandlery.store.editions.base import Edition
-from chandlery.store.rows import Rows, column_of
+from chandlery.store.rows import Rows, column_of, pair_keys, split_keys
 from chandlery.store.windows import window_starts
 from chandlery.timeframe import Timeframe
 
@@ -43,7 +43,6 @@ def recall(
     rows: Rows,
     *,
     timeframe: Timeframe,
-    cold: Iterable[tuple[int, date]],
 ) -> Rows:
     """Bring back the windows that ``rows`` would change; return the rows that are left to be compared with the store.
 
@@ -56,7 +55,6 @@ def recall(
         lake: where the windows are.
         rows: about to be published.
         timeframe: of the rows.
-        cold: windows that left the store, as (instrument id, first day): at least those of ``rows``.
 
     Raises:
         LakeError: there is no lake, or a file is missing or damaged; names it.
@@ -64,7 +62,8 @@ def recall(
     starts = window_starts(timeframe, rows.ts)
     kept = np.ones(len(rows), np.bool_)
     back = []
-    touched = set(zip(rows.ids.tolist(), starts.tolist(), strict=True)) & set(cold)
+    owners, days = split_keys(np.unique(pair_keys(rows.ids, starts)))
+    touched = set(zip(owners.tolist(), days.astype("datetime64[D]").tolist(), strict=True))
     for window in find_cold_windows(connection, timeframe, touched):
         state = window.state
         mine = (rows.ids == state.instrument_id) & (starts == np.datetime64(state.start))

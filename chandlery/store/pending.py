@@ -1,6 +1,6 @@
 """Which derived bars are stale: the days whose base bars changed.
 
-The publishing transaction notes them, and the one that rolls them up takes them.
+The publishing transaction notes them (``consequences``), and the one that rolls them up takes them.
 
 Not here: how derived bars are computed (``rollup``).
 """
@@ -14,31 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 
-from chandlery.store.arrays import Column
-from chandlery.store.rows import pair_keys, split_keys
 from chandlery.timeframe import Timeframe
 
 Days = npt.NDArray[np.datetime64]
 Ids = npt.NDArray[np.int64]
-
-
-def note_stale(
-    connection: psycopg.Connection, base: Timeframe, instrument_id: npt.NDArray[np.int32], ts: Days, now: datetime
-) -> None:
-    """Note that bars of ``base`` changed. Part of the publishing transaction; nothing derives from a derived bar.
-
-    A day that is on the list already stays as it is: whoever takes it off waits for this transaction first, because it
-    holds the instrument's lock.
-    """
-    if not base.is_ingested:
-        return
-    ids, days = split_keys(np.unique(pair_keys(instrument_id, ts.astype("datetime64[D]"))))
-    connection.execute(
-        "INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)"
-        " SELECT %s, id, date '1970-01-01' + day, %s FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)"
-        " ON CONFLICT (timeframe, instrument_id, day) DO NOTHING",
-        (base.value, now, Column(ids), Column(days)),
-    )
 
 
 def take_stale(

@@ -17,17 +17,16 @@ import psycopg
 import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
-from chandlery.errors import StoreError, UnknownSymbolError
+from chandlery.errors import UnknownSymbolError
 from chandlery.lake.files import Lake
 from chandlery.lake.recall import recall
 from chandlery.schema import conform
+from chandlery.store.consequences import record
 from chandlery.store.editions.base import Edition
 from chandlery.store.locks import lock_symbols
 from chandlery.store.merge import Changes, is_few, write
-from chandlery.store.pending import note_stale
+from chandlery.store.queries import query
 from chandlery.store.rows import Batch
-from chandlery.store.sessions import record_sessions
-from chandlery.store.windows import find_cold, note_windows
 from chandlery.timeframe import Timeframe
 
 
@@ -85,33 +84,23 @@ def publish(
     batch = Batch(conform(bars))
     with _transaction(connection, live=is_few(len(batch))):
         locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
-        sources = connection.execute(_SOURCES)
         # After the locks, so that whoever waited for them is later than whoever held them.
-        learned = connection.execute(_LEARN, {"now": now, "timeframe": timeframe.value})
-        left = None
+        looked = connection.execute(query("before_publishing"), _question(timeframe, batch, now))
         if len(batch):
-            if timeframe.is_ingested:
-                left = find_cold(connection, timeframe, batch.symbols, batch.first, batch.last)
             edition.prepare(connection, timeframe, batch.first, batch.last)
         instruments = _registered(batch.symbols, locked)
         ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
-        known_at = _moment(learned)
+        known_at, sources, cold = looked.fetchone() or (None, None, None)
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
-        rows = batch.rows(ids, _source_ids(connection, batch.sources, dict(sources.fetchall())))
-        cold = left.fetchall() if left else []
+        rows = batch.rows(ids, _source_ids(connection, batch.sources, sources or {}))
         if cold:
-            rows = recall(connection, edition, lake, rows, timeframe=timeframe, cold=cold)
+            rows = recall(connection, edition, lake, rows, timeframe=timeframe)
         changes = write(connection, timeframe, rows, known_at) if len(rows) else Changes.none()
-        report = _report(changes, len(batch), known_at, ids)
         if len(changes):
-            new = ~changes.revised
             calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
-            record_sessions(connection, timeframe, changes.instrument_id[new], changes.ts[new], calendars)
-            note_stale(connection, timeframe, changes.instrument_id, changes.ts, known_at)
-            note_windows(connection, timeframe, changes, known_at)
-            _log(connection, timeframe, batch, report, origin)
-    return report
+            record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
+    return _report(changes, len(batch), known_at, ids)
 
 
 @contextmanager
@@ -137,6 +126,18 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
         raise
 
 
+def _question(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dict[str, object]:
+    """Return the parameters of ``before_publishing``."""
+    bounded = timeframe.is_ingested and len(batch)
+    return {
+        "timeframe": timeframe.value,
+        "now": now,
+        "symbols": batch.symbols,
+        "start": timeframe.window_of(batch.first).start.date() if bounded else None,
+        "last": batch.last.date() if bounded else None,
+    }
+
+
 def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, int]) -> PublishReport:
     revised = int(changes.revised.sum())
     return PublishReport(
@@ -146,27 +147,6 @@ def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, i
         known_at=known_at,
         changes=changes,
         ids=ids,
-    )
-
-
-def _log(
-    connection: psycopg.Connection, timeframe: Timeframe, batch: Batch, report: PublishReport, origin: str
-) -> None:
-    connection.execute(
-        "INSERT INTO ops.publication"
-        " (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            timeframe.value,
-            report.known_at,
-            report.inserted,
-            report.revised,
-            report.unchanged,
-            batch.first,
-            batch.last,
-            len(report.ids),
-            origin,
-        ),
     )
 
 
@@ -188,17 +168,4 @@ def _source_ids(connection: psycopg.Connection, names: Sequence[str], known: dic
     return [known[name] for name in names]
 
 
-def _moment(learned: psycopg.Cursor) -> datetime:
-    row = learned.fetchone()
-    if row is None:
-        raise StoreError("the server did not tell the time")
-    moment: datetime = row[0]
-    return moment
-
-
 _SOURCES = "SELECT name, source_id FROM market.source"
-#: The present, but later than any publication of the timeframe before, even where a clock went back.
-_LEARN = """
-SELECT greatest(coalesce(%(now)s, clock_timestamp()), max(known_at) + interval '1 microsecond')
-FROM ops.publication WHERE timeframe = %(timeframe)s
-"""

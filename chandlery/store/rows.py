@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ class Batch:
         self._names = symbol.dictionary.to_pylist()
         self.symbols = [self._names[code] for code in self._used]
         self.sources: list[str] = source.dictionary.to_pylist()
+        self._ts = np.asarray(bars["ts"].to_numpy(), "datetime64[us]")
         for name in (*PRICES, "volume", "vwap"):
             values = bars[name]
             if (values.null_count and name in PRICES) or not np.isfinite(values.drop_null().to_numpy()).all():
@@ -57,19 +59,15 @@ class Batch:
     def __len__(self) -> int:
         return int(self._bars.num_rows)
 
-    @property
+    @cached_property
     def first(self) -> datetime:
         """The earliest start of a bar."""
         return _moment(self._ts.min())
 
-    @property
+    @cached_property
     def last(self) -> datetime:
         """The latest start of a bar."""
         return _moment(self._ts.max())
-
-    @property
-    def _ts(self) -> npt.NDArray[np.datetime64]:
-        return np.asarray(self._bars["ts"].to_numpy(), "datetime64[us]")
 
     def rows(self, ids: dict[str, int], sources: Sequence[int]) -> Rows:
         """Return the rows with ids for names, sorted by key."""

@@ -52,8 +52,7 @@ DEEDS = [
     (recalling, "advance_epoch"),
     (recalling, "forget"),
     (recalling, "mark_hot"),
-    (publishing, "record_sessions"),
-    (publishing, "note_windows"),
+    (publishing, "record"),
 ]
 
 

@@ -1,0 +1,33 @@
+-- Records what a publication changed: the counts of coverage, the days whose derived bars are stale, the windows that changed, and
+-- the publication itself. Days are numbers since 1970-01-01, times microseconds since then.
+--
+-- covered: (instrument, session, bars inside, bars outside, first bar, last bar) of newly inserted bars, by session
+-- stale: (instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first, because
+--     it holds the instrument's lock
+-- touched: (instrument, first day of the window)
+
+WITH covered AS (
+    INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts)
+    SELECT id, %(timeframe)s, date '1970-01-01' + session, present, outside,
+           timestamptz 'epoch' + first * interval '1 microsecond', timestamptz 'epoch' + last * interval '1 microsecond'
+    FROM unnest(%(covered)s::int4[], %(session)s::int4[], %(present)s::int4[], %(outside)s::int4[], %(first)s::int8[],
+                %(last)s::int8[]) AS n (id, session, present, outside, first, last)
+    ON CONFLICT (instrument_id, timeframe, session) DO UPDATE
+    SET present = c.present + excluded.present, outside = c.outside + excluded.outside,
+        first_ts = least(c.first_ts, excluded.first_ts), last_ts = greatest(c.last_ts, excluded.last_ts)
+),
+stale AS (
+    INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)
+    SELECT %(timeframe)s, id, date '1970-01-01' + day, %(known_at)s
+    FROM unnest(%(stale)s::int4[], %(day)s::int4[]) AS n (id, day)
+    ON CONFLICT (timeframe, instrument_id, day) DO NOTHING
+),
+touched AS (
+    INSERT INTO ops.bar_window (timeframe, instrument_id, start, changed_at)
+    SELECT %(timeframe)s, id, date '1970-01-01' + start, %(known_at)s
+    FROM unnest(%(touched)s::int4[], %(start)s::int4[]) AS n (id, start)
+    ON CONFLICT (timeframe, instrument_id, start) DO UPDATE SET changed_at = excluded.changed_at
+)
+INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin)
+VALUES (%(timeframe)s, %(known_at)s, %(inserted)s, %(revised)s, %(unchanged)s, %(first_ts)s, %(last_ts)s, %(instruments)s,
+        %(origin)s)
