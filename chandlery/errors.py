@@ -8,8 +8,8 @@ ChandleryError
 ├── ProviderError           a provider did not deliver
 │   ├── ProviderAuthError       key missing, wrong or not entitled
 │   ├── ProviderNotFoundError   the provider does not know the symbol
-│   ├── ProviderRateLimitError  asked too often; carries ``retry_after``
-│   ├── ProviderTransientError  try again later
+│   ├── ProviderTransientError  try again later; carries ``retry_after``
+│   │   └── ProviderRateLimitError  asked too often
 │   └── ProviderBadDataError    the answer cannot be read as bars
 ├── GateError               the gate refused what was offered
 ├── StoreError              the database is unreachable, not set up or refused a write
@@ -64,8 +64,15 @@ class ProviderNotFoundError(ProviderError):
     """The provider does not know the symbol."""
 
 
-class ProviderRateLimitError(ProviderError):
-    """Asked too often; ``retry_after`` is the provider's own advice in seconds, where it gave one."""
+class ProviderTransientError(ProviderError):
+    """A failure that is expected to pass: time-outs, dropped connections, 5xx.
+
+    Args:
+        message: what went wrong and what to do.
+        provider: the provider's name.
+        symbol: the symbol concerned, where there is one.
+        retry_after: the provider's own advice in seconds, where it gave one.
+    """
 
     def __init__(
         self, message: str, *, provider: str, symbol: str | None = None, retry_after: float | None = None
@@ -74,8 +81,8 @@ class ProviderRateLimitError(ProviderError):
         self.retry_after = retry_after
 
 
-class ProviderTransientError(ProviderError):
-    """A failure that is expected to pass: time-outs, dropped connections, 5xx."""
+class ProviderRateLimitError(ProviderTransientError):
+    """Asked too often."""
 
 
 class ProviderBadDataError(ProviderError):

@@ -1,4 +1,4 @@
-"""What a provider of bars must do: the protocol, its request and its reply.
+"""What a provider of bars must do: the protocol, its terms, its request and its reply.
 
 A provider answers with raw (unadjusted) bars in the canonical Arrow shape and judges nothing: a bar with an impossible
 price is passed on for the gate to reject. Not here: any vendor, and where keys come from (``registry``).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import pyarrow as pa
@@ -40,8 +40,30 @@ class BarReply:
     failures: Mapping[str, ProviderError] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a provider asks of its callers, and what may be expected of its answers.
+
+    Attributes:
+        remote: whether asking costs calls. If so, answers are kept in the landing zone, and a session that is complete
+            and final is not asked for again.
+        symbols_per_request: so many symbols go into one request at most.
+        bars_per_request: about so many bars go into one request at most.
+        workers: so many requests may be under way at a time.
+        settles: by timeframe, for how long after a session's close its bars may still change; not at all where absent.
+        reach: by timeframe, for how long after a bar's start it is still served; for ever where absent.
+    """
+
+    remote: bool = False
+    symbols_per_request: int = 10_000
+    bars_per_request: int = 500_000
+    workers: int = 1
+    settles: Mapping[Timeframe, timedelta] = field(default_factory=dict)
+    reach: Mapping[Timeframe, timedelta] = field(default_factory=dict)
+
+
 class Provider(Protocol):
-    """A source of bars."""
+    """A source of bars. May be asked by several threads at once where its terms allow more than one worker."""
 
     @property
     def name(self) -> str:
@@ -51,6 +73,11 @@ class Provider(Protocol):
     @property
     def timeframes(self) -> frozenset[Timeframe]:
         """The ingested timeframes it can serve."""
+        ...
+
+    @property
+    def terms(self) -> Terms:
+        """What it asks of its callers."""
         ...
 
     def fetch(self, request: BarRequest) -> BarReply:

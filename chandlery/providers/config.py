@@ -49,12 +49,54 @@ class SimulatedOptions(Section):
     seed: Annotated[int, Field(strict=True, ge=0)] = 7
 
 
+class RemoteOptions(Section):
+    """Options of every provider that is asked over HTTP: ``url``, its address where that is not the vendor's own."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+
+
+class AlpacaOptions(RemoteOptions):
+    """Options of kind ``alpaca``; see ``providers.alpaca``."""
+
+    feed: Literal["iex", "sip"] = "iex"
+
+
+class IbOptions(Section):
+    """Options of kind ``ib``; see ``providers.ib``."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 4002
+    client_id: Annotated[int, Field(strict=True, ge=0)] = 71
+    regular_hours: bool = False
+
+
 #: The kinds of provider that come with Chandlery, and the options each takes.
 OPTIONS: Mapping[str, type[Section]] = {
+    "alpaca": AlpacaOptions,
+    "coinbase": RemoteOptions,
     "files": FilesOptions,
+    "ib": IbOptions,
+    "polygon": RemoteOptions,
     "sample": SampleOptions,
     "simulated": SimulatedOptions,
+    "yahoo": RemoteOptions,
 }
+#: The keys that each kind needs, of those that come with Chandlery.
+KEYS: Mapping[str, tuple[str, ...]] = {"alpaca": ("key", "secret"), "polygon": ("key",)}
+
+
+class CallLimits(Section):
+    """How a provider may be called.
+
+    Attributes:
+        calls_per_minute: shared by all who use the same key; the kind's own limit where absent.
+        timeout: seconds that a call waits for the provider.
+        attempts: how often a call is tried while its errors are expected to pass.
+    """
+
+    calls_per_minute: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    attempts: Annotated[int, Field(strict=True, ge=1, le=20)] = 6
 
 
 class ProviderConfig(Section):
@@ -64,11 +106,13 @@ class ProviderConfig(Section):
         kind: what makes it: a key of ``OPTIONS`` or an entry point of group ``GROUP``.
         options: the kind's options, as in the file.
         key_env: for each key the provider wants, the environment variable that holds it. Never the key itself.
+        limits: how it may be called.
     """
 
     kind: str
     options: dict[str, Any] = Field(default_factory=dict)
     key_env: dict[str, str] = Field(default_factory=dict)
+    limits: CallLimits = Field(default_factory=CallLimits)
 
     @field_validator("options", mode="before")
     @classmethod
@@ -111,6 +155,11 @@ def load_providers(path: Path) -> ProvidersConfig:
     for name, provider in config.providers.items():
         if provider.kind in OPTIONS:
             document.validate(OPTIONS[provider.kind], provider.options, at=("providers", name, "options"))
+            wanted = KEYS.get(provider.kind, ())
+            if set(wanted) != set(provider.key_env):
+                given, takes = (" ".join(sorted(names)) for names in (provider.key_env, wanted))
+                text = f"names {given or 'nothing'}; kind {provider.kind} takes {takes or 'no key'}"
+                raise config.error(("providers", name, "key_env"), text)
         elif provider.kind not in (kinds := provider_kinds()):
             text = f"{provider.kind!r} is not known; allowed: {one_of(kinds, provider.kind)}"
             raise config.error(("providers", name, "kind"), text)

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from chandlery.calendars import microseconds
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
-from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.base import BarReply, BarRequest, Terms
 from chandlery.providers.file_reader import plain, read_csv, read_parquet, stamps_of
 from chandlery.providers.file_times import EpochUnit, Times, UnreadableError
 from chandlery.schema import BARS, TS, empty_bars
@@ -45,6 +45,7 @@ class FilesProvider:
 
     name = "files"
     timeframes = frozenset(INGESTED)
+    terms = Terms()
 
     def __init__(
         self,

@@ -6,33 +6,55 @@ Vendor modules are imported here, when needed. Another package adds a kind by an
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pydantic import SecretStr, ValidationError
 
-from chandlery.document import findings, key_path, one_of
+from chandlery.document import Section, findings, key_path, one_of
 from chandlery.errors import ConfigurationError, ProviderAuthError
 from chandlery.providers.base import Provider
+from chandlery.providers.budget import BudgetFactory, local_budget
+from chandlery.providers.calls import Calls
 from chandlery.providers.config import (
     GROUP,
     OPTIONS,
     FilesOptions,
+    ProviderConfig,
     ProvidersConfig,
     SampleOptions,
     SimulatedOptions,
     provider_kinds,
 )
 
+#: The adapters that are asked over a network, each in the module of its kind.
+_VENDORS = {
+    "alpaca": "AlpacaProvider",
+    "coinbase": "CoinbaseProvider",
+    "ib": "IbProvider",
+    "polygon": "PolygonProvider",
+    "yahoo": "YahooProvider",
+}
+#: What their cheapest plans allow; sources in docs/providers.md.
+_CALLS_PER_MINUTE = {"alpaca": 200.0, "coinbase": 600.0, "ib": 6.0, "polygon": 5.0, "yahoo": 60.0}
+
 
 class ProviderFactory(Protocol):
     """What an entry point of group ``chandlery.providers`` names; the entry point's name is the kind."""
 
     def __call__(
-        self, name: str, *, options: Mapping[str, object], keys: Mapping[str, SecretStr], calendars: Mapping[str, str]
+        self,
+        name: str,
+        *,
+        options: Mapping[str, object],
+        keys: Mapping[str, SecretStr],
+        calendars: Mapping[str, str],
+        calls: Calls,
     ) -> Provider:
         """Make the provider.
 
@@ -41,6 +63,7 @@ class ProviderFactory(Protocol):
             options: as in ``providers.yaml``, overridden by the caller's.
             keys: the values of the variables that ``key_env`` names.
             calendars: calendar by symbol, of the symbols that will be asked for.
+            calls: makes the provider's calls within its budget and tries them again.
 
         Raises:
             UsageError: an option is unknown or wrong.
@@ -54,6 +77,7 @@ def build_provider(
     *,
     options: Mapping[str, object] | None = None,
     calendars: Mapping[str, str] | None = None,
+    budgets: BudgetFactory = local_budget,
 ) -> Provider:
     """Make the provider called ``name``.
 
@@ -63,6 +87,7 @@ def build_provider(
         options: override the file's, one by one. A relative ``path`` given here counts from the working directory; one
             in the file counts from the project, the folder that holds the file's folder.
         calendars: calendar by symbol, for a provider that must know when a market is open.
+        budgets: makes the budget of a key; by default one that holds in this process only.
 
     Raises:
         ConfigurationError: no provider is called so, or an option is unknown or wrong.
@@ -72,27 +97,53 @@ def build_provider(
     merged = {**provider.options, **(options or {})}
     if config.path and "path" in provider.options and "path" not in (options or {}):
         merged["path"] = config.path.absolute().parent.parent / str(provider.options["path"])
-    if provider.kind in OPTIONS:
-        return _build_own(name, provider.kind, merged, calendars or {})
     keys = {key: _read_key(name, variable) for key, variable in provider.key_env.items()}
-    return _load_factory(name, provider.kind)(name, options=merged, keys=keys, calendars=calendars or {})
+    calls = _calls(name, provider, keys, budgets)
+    if provider.kind in OPTIONS:
+        checked = _check(name, provider.kind, merged)
+        return _build_own(name, provider.kind, checked, keys=keys, calendars=calendars or {}, calls=calls)
+    factory = _load_factory(name, provider.kind)
+    return factory(name, options=merged, keys=keys, calendars=calendars or {}, calls=calls)
 
 
-def _build_own(name: str, kind: str, options: Mapping[str, Any], calendars: Mapping[str, str]) -> Provider:
+def _calls(name: str, provider: ProviderConfig, keys: Mapping[str, SecretStr], budgets: BudgetFactory) -> Calls:
+    """Return what makes the provider's calls, within the budget of its key: whoever uses the same key shares it."""
+    limits = provider.limits
+    secrets = [keys[key] for key in sorted(keys)]
+    digest = hashlib.blake2b("\0".join(secret.get_secret_value() for secret in secrets).encode(), digest_size=12)
+    budget = budgets(
+        f"{provider.kind}:{digest.hexdigest() if secrets else name}",
+        limits.calls_per_minute or _CALLS_PER_MINUTE.get(provider.kind),
+    )
+    return Calls(name, budget, timeout=limits.timeout, attempts=limits.attempts, secrets=secrets)
+
+
+def _check(name: str, kind: str, options: Mapping[str, Any]) -> Section:
     try:
-        checked = OPTIONS[kind].model_validate(options)
+        return OPTIONS[kind].model_validate(options)
     except ValidationError as error:
         text = "; ".join(f"{key_path(at)}: {what}" for at, what in findings(error))
         raise ConfigurationError(f"options of provider {name!r}: {text}") from None
-    match checked:
+
+
+def _build_own(
+    name: str,
+    kind: str,
+    options: Section,
+    *,
+    keys: Mapping[str, SecretStr],
+    calendars: Mapping[str, str],
+    calls: Calls,
+) -> Provider:
+    match options:
         case FilesOptions(path=Path() as path):
             from chandlery.providers.files import FilesProvider  # noqa: PLC0415 - only where it is used
 
             return FilesProvider(
                 path.expanduser(),
-                tz=checked.tz,
-                epoch_unit=checked.epoch_unit,
-                ignore_columns=checked.ignore_columns,
+                tz=options.tz,
+                epoch_unit=options.epoch_unit,
+                ignore_columns=options.ignore_columns,
             )
         case FilesOptions():
             raise ConfigurationError(
@@ -106,7 +157,10 @@ def _build_own(name: str, kind: str, options: Mapping[str, Any], calendars: Mapp
             from chandlery.providers.simulated import SimulatedProvider  # noqa: PLC0415 - only where it is used
 
             return SimulatedProvider(seed=seed, calendars=calendars)
-    raise AssertionError(f"kind {kind!r} has options but nothing that makes it")
+    made: Provider = getattr(import_module(f"chandlery.providers.{kind}"), _VENDORS[kind])(
+        name, options=options, keys=keys, calendars=calendars, calls=calls
+    )
+    return made
 
 
 def _load_factory(name: str, kind: str) -> ProviderFactory:

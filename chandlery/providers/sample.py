@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chandlery.errors import ProviderError, ProviderNotFoundError, UsageError
-from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.base import BarReply, BarRequest, Terms
 from chandlery.schema import PRICES, TS, conform, empty_bars
 from chandlery.timeframe import Timeframe
 
@@ -28,6 +28,7 @@ class SampleProvider:
 
     name = "sample"
     timeframes = frozenset({Timeframe.D1})
+    terms = Terms()
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
         """Return the symbols it has, sorted."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from chandlery.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.errors import UsageError
-from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.base import BarReply, BarRequest, Terms
 from chandlery.schema import BARS, PRICES, TS, empty_bars
 from chandlery.timeframe import INGESTED, Timeframe
 
@@ -45,6 +45,7 @@ class SimulatedProvider:
 
     name = "simulated"
     timeframes = frozenset(INGESTED)
+    terms = Terms()
 
     def __init__(self, seed: int = 7, calendars: Mapping[str, str] | None = None) -> None:
         self._seed = seed

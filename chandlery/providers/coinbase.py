@@ -1,0 +1,146 @@
+"""Bars of crypto pairs from Coinbase: its public candles, which need no key.
+
+Format: Coinbase Developer Platform, Advanced Trade API, "Get Public Product Candles": at most 350 candles a call,
+newest first, numbers as decimal strings, ``start`` in seconds and the bar's start. Each decimal is parsed once, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import requests
+from pydantic import SecretStr
+
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderTransientError,
+)
+from chandlery.providers.base import BarReply, BarRequest, Terms
+from chandlery.providers.calls import Calls
+from chandlery.providers.config import RemoteOptions
+from chandlery.providers.http import explain_status
+from chandlery.providers.shape import describe, join_bars, shape_bars
+from chandlery.timeframe import INGESTED, Timeframe
+
+_URL = "https://api.coinbase.com"
+_CANDLES_PER_CALL = 350
+_GRANULARITIES = {Timeframe.M1: "ONE_MINUTE", Timeframe.D1: "ONE_DAY"}
+_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+class CoinbaseProvider:
+    """Serves ``1m`` and ``1d`` of pairs like ``BTC/USD``; a day is a UTC day.
+
+    Args:
+        name: as in ``providers.yaml``.
+        options: the address.
+        keys: none.
+        calendars: not needed.
+        calls: makes its calls.
+    """
+
+    timeframes = frozenset(INGESTED)
+    #: A candle may be corrected for a moment after it closed.
+    terms = Terms(
+        remote=True,
+        symbols_per_request=1,
+        bars_per_request=20 * _CANDLES_PER_CALL,
+        workers=8,
+        settles=dict.fromkeys(INGESTED, timedelta(minutes=5)),
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions,
+        keys: Mapping[str, SecretStr],
+        calendars: Mapping[str, str],
+        calls: Calls,
+    ) -> None:
+        del keys, calendars
+        self.name = name
+        self._url = (options.url or _URL).rstrip("/")
+        self._calls = calls
+        self._session = requests.Session()
+
+    def fetch(self, request: BarRequest) -> BarReply:
+        """See ``Provider.fetch``."""
+        parts: list[pa.Table] = []
+        failures: dict[str, ProviderError] = {}
+        for symbol in request.symbols:
+            try:
+                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
+            except ProviderAuthError:
+                raise
+            except ProviderError as error:
+                failures[symbol] = error
+        return BarReply(join_bars(parts), failures)
+
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+        """Return None: it does not tell."""
+        return
+
+    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
+        rows: list[list[float]] = []
+        for start, end in _windows(request):
+            about = describe(replace(request, start=start, end=end))
+            rows += self._calls.make(
+                lambda start=start, end=end: self._candles(symbol, request.timeframe, start, end),  # type: ignore[misc]
+                explain=lambda error: self._explain(error, symbol),
+                about=about,
+            )
+        table = np.array(rows, np.float64).reshape(-1, 1 + len(_FIELDS))
+        return shape_bars(
+            request,
+            symbol,
+            (table[:, 0] * 1_000_000).astype(np.int64),
+            {name: table[:, place] for place, name in enumerate(_FIELDS, 1)},
+            source="coinbase",
+            provider=self.name,
+        )
+
+    def _candles(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> list[list[float]]:
+        product = quote(symbol.replace("/", "-"), safe="")
+        answer = self._session.get(
+            f"{self._url}/api/v3/brokerage/market/products/{product}/candles",
+            params={
+                # Both ends are inclusive.
+                "start": str(int(start.timestamp())),
+                "end": str(int(end.timestamp()) - 1),
+                "granularity": _GRANULARITIES[timeframe],
+                "limit": str(_CANDLES_PER_CALL),
+            },
+            timeout=self._calls.timeout,
+        )
+        if answer.status_code >= 400:
+            raise explain_status(answer.status_code, answer.text, answer.headers, provider=self.name, symbol=symbol)
+        candles: list[dict[str, Any]] = answer.json()["candles"]
+        return [[float(candle["start"]), *(float(candle[name]) for name in _FIELDS)] for candle in candles]
+
+    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
+        """Turn what ``requests`` raises into our errors."""
+        match error:
+            case requests.JSONDecodeError() | KeyError() | TypeError() | ValueError():
+                text = f"the answer is not a list of candles: {error!r}"
+                return ProviderBadDataError(text, provider=self.name, symbol=symbol)
+            case requests.RequestException():
+                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
+        return None
+
+
+def _windows(request: BarRequest) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the ranges that one call each can answer, oldest first."""
+    step = timedelta(microseconds=request.timeframe.microseconds) * _CANDLES_PER_CALL
+    start, end = request.start.astimezone(UTC), request.end.astimezone(UTC)
+    while start < end:
+        yield start, min(start + step, end)
+        start += step

@@ -1,0 +1,70 @@
+"""What HTTP answers mean, for every provider that speaks it.
+
+Not here: trying again (``calls``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderNotFoundError,
+    ProviderRateLimitError,
+    ProviderTransientError,
+)
+
+_TOO_MANY = 429
+#: Besides 5xx: request time-out, too early, and what a proxy answers for a client that went away.
+_PASSING = frozenset({408, 425, 499})
+_SHOWN = 200
+
+
+def explain_status(
+    status: int, body: str, headers: Mapping[str, str], *, provider: str, symbol: str | None = None
+) -> ProviderError:
+    """Return the error that an HTTP status of 400 or more stands for (RFC 9110, section 15).
+
+    Args:
+        status: the code.
+        body: what came with it; its beginning is quoted.
+        headers: of the answer, in any case.
+        provider: name for the error.
+        symbol: for the error.
+    """
+    text = f"HTTP {status}" + (f": {_shorten(body)}" if body.strip() else "")
+    if status in {401, 403}:
+        return ProviderAuthError(f"{text}; check the key and what it is entitled to", provider=provider, symbol=symbol)
+    if status == 404:
+        return ProviderNotFoundError(text, provider=provider, symbol=symbol)
+    wait = parse_retry_after(next((value for name, value in headers.items() if name.lower() == "retry-after"), None))
+    if status == _TOO_MANY:
+        return ProviderRateLimitError(text, provider=provider, symbol=symbol, retry_after=wait)
+    if status >= 500 or status in _PASSING:
+        return ProviderTransientError(text, provider=provider, symbol=symbol, retry_after=wait)
+    return ProviderBadDataError(f"the request was refused: {text}", provider=provider, symbol=symbol)
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for: a number or an HTTP date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def _shorten(body: str) -> str:
+    line = " ".join(body.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
