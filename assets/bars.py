@@ -7,6 +7,7 @@ Not here: how ingestion works (``chandlery.ingest``), and when it happens (``pip
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
 from chandlery.audit import Partition
+from chandlery.fetching import Progress, describe_calls
 from chandlery.ingest import Outcome, ingest
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import Listener
@@ -30,6 +32,8 @@ from resources.store import StoreResource
 CHECK = "gate"
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
 _PICTURES = 12
+#: What became of a partition that is materialized.
+_GOOD = frozenset({"published", "complete"})
 #: A long weekend passes without news; more does not.
 _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=5), warn_window=timedelta(days=4))
 
@@ -42,12 +46,14 @@ class IngestConfig(dg.Config):
         options: override the provider's options.
         ranges: by symbol, ``[start, end]`` in ISO 8601: narrows a partition to part of its window; end exclusive.
         max_rejected_share: overrides the gate's limit, 0 to 1.
+        refresh: ask a remote provider also for what is complete and final.
     """
 
     provider: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     ranges: dict[str, list[str]] = Field(default_factory=dict)
     max_rejected_share: float | None = None
+    refresh: bool = False
 
 
 def build_bars(
@@ -99,17 +105,33 @@ def build_bars(
         troubles = []
         listener.planned(len(planned))
         for name, group in _by_provider(planned, instruments, config.provider):
-            provider = providers.get(name, options=config.options, calendars=calendars)
-            for outcome in ingest(store.database, provider, judge, group):
+            provider = providers.get(
+                name, options=config.options, calendars=calendars, budgets=store.installation.budgets
+            )
+            outcomes = ingest(
+                store.database,
+                provider,
+                judge,
+                group,
+                landing=store.installation.landing,
+                refresh=config.refresh,
+                tell=partial(_tell, context, listener, name),
+            )
+            for outcome in outcomes:
                 listener.ingested(outcome)
                 yield from _events(key, outcome, store.database, instruments, drawn=outcome.partition in drawn)
-                if outcome.status != "published":
+                if outcome.status in {"rejected", "failed"}:
                     troubles.append(outcome)
                     context.log.error(f"{outcome.partition.key} {_trouble(outcome)}")
         if troubles:
             raise dg.Failure(_summary(troubles), allow_retries=False)
 
     return bars
+
+
+def _tell(context: dg.AssetExecutionContext, listener: Listener, name: str, progress: Progress) -> None:
+    listener.fetched(progress)
+    context.log.info(f"{name}: {describe_calls(progress)}, {progress.rows:,} bars so far")
 
 
 def _events(
@@ -119,12 +141,12 @@ def _events(
     yield dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=CHECK,
-        passed=outcome.status == "published",
+        passed=outcome.status in _GOOD,
         metadata=check_metadata(outcome),
         partition=partition.key,
         blocking=True,
     )
-    if outcome.status == "published":
+    if outcome.status in _GOOD:
         stored = None
         if drawn:
             span = Span(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)

@@ -15,6 +15,7 @@ from chandlery.charts import candles_png
 from chandlery.ingest import Outcome
 from expectations.records import checks_as_records, rejected_as_records
 
+_COMPLETE = "asked for before, complete and final: nobody was asked (refresh: true asks all the same)"
 _GATE_TABLE = dg.TableSchema(
     columns=[
         dg.TableColumn("rule", "string"),
@@ -30,7 +31,7 @@ def check_metadata(outcome: Outcome) -> dict[str, Any]:
     """Return what the gate's check shows for one partition."""
     verdict = outcome.verdict
     if verdict is None:
-        return {"error": str(outcome.error)}
+        return {"error": str(outcome.error)} if outcome.error else {"note": _COMPLETE}
     shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict)}
     if verdict.rejected.num_rows:
         shown |= {
@@ -56,6 +57,8 @@ def ingest_metadata(outcome: Outcome, stored: pa.Table | None) -> dict[str, Any]
         "source": ", ".join(outcome.sources) or "-",
         "dagster/partition_row_count": outcome.inserted + outcome.revised + outcome.unchanged,
     }
+    if outcome.status == "complete":
+        shown = {"note": _COMPLETE}
     if outcome.verdict is not None:
         coverage = next((check for check in outcome.verdict.checks if check.name == "session_count"), None)
         shown["coverage"] = (coverage and coverage.detail) or "-"

@@ -1,35 +1,39 @@
 """The main job: ask a provider, let the gate judge, quarantine what it rejects, publish the rest.
 
 Works batch by batch; what a batch published stays published whatever happens to the next. Not here: what runs when
-(``pipelines``), the rules (``expectations``) and the publishing transaction (``store.publish``).
+(``pipelines``), asking (``fetching``), the rules (``expectations``) and the publishing transaction (``store.publish``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from itertools import groupby
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
+import numpy as np
 import psycopg
 import pyarrow as pa
 
 from chandlery import quarantine
 from chandlery.audit import Gate, Partition, Verdict
-from chandlery.errors import ProviderAuthError, ProviderError
-from chandlery.providers.base import BarReply, BarRequest, Provider
-from chandlery.schema import empty_bars
+from chandlery.calendars import Calendar, get_calendar
+from chandlery.errors import ProviderError
+from chandlery.fetching import Answer, Progress, ask, fetch, plan_requests
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.landing import Landed, Landing, settle
+from chandlery.providers.base import Provider
+from chandlery.store.asked import Ask, final_sessions, record_asked, session_slice
 from chandlery.store.connect import Database
+from chandlery.store.gaps import note_answers
 from chandlery.store.merge import count_windows
 from chandlery.store.publish import PublishReport, publish
 from chandlery.timeframe import Timeframe
 
-#: Bars in memory at a time, roughly: large enough that a batch's fixed costs do not show.
-ROWS_PER_BATCH = 500_000
-_BARS_PER_DAY = {Timeframe.M1: 1440, Timeframe.D1: 1}
+#: Bars judged and published together, roughly: so many that a batch's fixed costs do not show.
+_ROWS_PER_BATCH = 500_000
 
-Status: TypeAlias = Literal["published", "rejected", "failed"]
+Status: TypeAlias = Literal["published", "rejected", "failed", "complete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,12 @@ class Outcome:
         partition: which.
         status: ``published``: audited, and its good rows are in the store (there may be none, where none were
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
-            deliver it.
+            deliver it; ``complete``: all of it was asked for before and is final, so nobody was asked.
         inserted: bars that were not there.
         revised: bars whose values changed.
         unchanged: bars that were there already.
         quarantined: rows that wait in quarantine.
-        verdict: the gate's; None where ``failed``.
+        verdict: the gate's; None where ``failed`` or ``complete``.
         error: the provider's; None unless ``failed``.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
@@ -69,93 +73,247 @@ def ingest(
     gate: Gate,
     partitions: Sequence[Partition],
     *,
+    landing: Landing | None = None,
+    refresh: bool = False,
+    tell: Callable[[Progress], None] | None = None,
     now: datetime | None = None,
 ) -> Iterator[Outcome]:
     """Ingest ``partitions`` and yield what became of each, batch by batch.
 
-    A symbol that the provider does not know, or a batch that it does not deliver, fails alone. Running again changes
-    nothing that is unchanged.
+    A symbol that the provider does not know, or a request that it does not answer, fails alone. Running again changes
+    nothing that is unchanged. Of a remote provider, answers are landed before they are judged; those that a run left
+    behind when it died are judged first, and sessions that are final are not asked for again.
 
     Args:
         database: where to publish.
         provider: whom to ask.
         gate: who judges.
-        partitions: of one timeframe, in any order.
+        partitions: of one timeframe, in any order, not overlapping.
+        landing: where a remote provider's answers are kept; without one they are not.
+        refresh: ask for everything, also for what is final.
+        tell: hears how far the asking is.
         now: the present, UTC, for the gate and ``known_at``; the clock by default.
 
     Raises:
         ProviderAuthError: the provider's key is refused; nothing later would succeed either.
+        LakeError: the landing zone cannot be written to or read.
     """
-    for batch in plan_batches(partitions):
-        yield from _ingest_batch(database, provider, gate, batch, now)
-
-
-def plan_batches(partitions: Sequence[Partition], rows: int = ROWS_PER_BATCH) -> Iterator[list[Partition]]:
-    """Divide ``partitions`` into batches of about ``rows`` bars that can be asked for as one range of time each.
-
-    Symbols that want the same range share a batch; a symbol that wants too much is divided by time.
-    """
-    spans = []
-    ordered = sorted(partitions, key=lambda p: (p.symbol, p.start))
-    for _, mine in groupby(ordered, key=lambda p: p.symbol):
-        spans += list(_contiguous(list(mine), rows))
-    spans.sort(key=lambda span: (span[0].start, span[-1].end))
-    for _, alike in groupby(spans, key=lambda span: (span[0].start, span[-1].end)):
-        batch: list[Partition] = []
-        for span in alike:
-            if batch and _estimate(batch) + _estimate(span) > rows:
-                yield batch
-                batch = []
-            batch += span
-        yield batch
-
-
-def _contiguous(partitions: list[Partition], rows: int) -> Iterator[list[Partition]]:
-    span: list[Partition] = []
-    for partition in partitions:
-        if span and (partition.start != span[-1].end or _estimate([*span, partition]) > rows):
-            yield span
-            span = []
-        span.append(partition)
-    if span:
-        yield span
-
-
-def _estimate(partitions: Sequence[Partition]) -> int:
-    days = sum((partition.end - partition.start).days + 1 for partition in partitions)
-    return days * _BARS_PER_DAY[partitions[0].timeframe]
-
-
-def _ingest_batch(
-    database: Database, provider: Provider, gate: Gate, batch: list[Partition], now: datetime | None
-) -> list[Outcome]:
-    first, last = batch[0], batch[-1]
-    symbols = list(dict.fromkeys(partition.symbol for partition in batch))
-    request = BarRequest(symbols, first.timeframe, first.start, last.end)
-    try:
-        # A window of which nothing was asked for is judged all the same, so that it is accounted for.
-        reply = provider.fetch(request) if request.start < request.end else BarReply(empty_bars())
-    except ProviderAuthError:
-        raise
-    except ProviderError as error:
-        return [Outcome(partition, "failed", error=error) for partition in batch]
-    failed = [
-        Outcome(partition, "failed", error=reply.failures[partition.symbol])
-        for partition in batch
-        if partition.symbol in reply.failures
-    ]
-    judged = [partition for partition in batch if partition.symbol not in reply.failures]
-    if not judged:
-        return failed
-    report = gate.audit(reply.bars, judged, now=now or datetime.now(UTC))
+    if not partitions:
+        return
     with database.connection() as connection:
-        outcomes, released = _set_aside(connection, report.verdicts, provider.name)
-        bars = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
-        published = publish(connection, database.edition, first.timeframe, bars, now=now, lake=database.lake)
-    offered = _count(bars, first.timeframe)
-    sources = tuple(reply.bars["source"].unique().to_pylist())
-    changed = _count_changes(published, first.timeframe)
-    return failed + [_finish(outcome, offered, changed, sources) for outcome in outcomes]
+        instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+    desk = _Desk(database, provider, gate, timeframe=partitions[0].timeframe, instruments=instruments, now=now)
+    if landing is None or not provider.terms.remote:
+        for wanted in plan_requests(partitions, provider.terms):
+            yield from desk.judge([ask(provider, wanted, now)])
+        return
+    with landing.writer() as writer:
+        desk.recover(landing)
+        open_, complete = (partitions, []) if refresh else desk.narrow(partitions)
+        yield from (Outcome(partition, "complete") for partition in complete)
+        requests = list(plan_requests(open_, provider.terms))
+        waiting: list[Answer] = []
+        for answers in fetch(provider, requests, landing, writer, tell=tell, now=now):
+            waiting += answers
+            while sum(answer.bars.num_rows for answer in waiting) > _ROWS_PER_BATCH:
+                batch, waiting = _take(waiting)
+                yield from desk.judge(batch)
+            yield from desk.judge(waiting)
+            waiting = []
+
+
+def replay(
+    database: Database, landing: Landing, provider: Provider, gate: Gate, landed: Sequence[Landed]
+) -> Iterator[Outcome]:
+    """Judge and publish again what landed, for example because a rule changed. The provider is not asked.
+
+    Of a range that landed more than once, the latest answer counts; others would look like restatements.
+
+    Args:
+        database: where to publish.
+        landing: where the answers are.
+        provider: who gave them.
+        gate: who judges.
+        landed: of one timeframe, newest first, as ``Landing.find`` returns them.
+
+    Raises:
+        LakeError: a file is missing or damaged; names it.
+    """
+    if not landed:
+        return
+    with database.connection() as connection:
+        instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+    desk = _Desk(database, provider, gate, timeframe=Timeframe(landed[0].timeframe), instruments=instruments)
+    done: dict[str, list[tuple[datetime, datetime]]] = {}
+    for one in landed:
+        for start, end, symbols in _uncovered(one, done):
+            part = replace(one, start_ts=start, end_ts=end, symbols=symbols)
+            yield from desk.judge([desk.answer(landing, part)])
+
+
+class _Desk:
+    """Judges answers of one provider, one timeframe."""
+
+    def __init__(
+        self,
+        database: Database,
+        provider: Provider,
+        gate: Gate,
+        *,
+        timeframe: Timeframe,
+        instruments: Mapping[str, Instrument],
+        now: datetime | None = None,
+    ) -> None:
+        self._database = database
+        self._provider = provider
+        self._gate = gate
+        self._timeframe = timeframe
+        self._instruments = instruments
+        self._now = now
+        self._settles = provider.terms.settles.get(timeframe, timedelta())
+
+    def recover(self, landing: Landing) -> None:
+        """Judge what runs that died left in the landing zone."""
+        for landed in landing.waiting(self._provider.name, self._timeframe):
+            self.judge([self.answer(landing, landed)])
+
+    def answer(self, landing: Landing, landed: Landed) -> Answer:
+        """Return what landed as an answer."""
+        bars = landing.read(landed)
+        inside = [
+            landed.start_ts <= ts < landed.end_ts and symbol in landed.symbols
+            for ts, symbol in zip(bars["ts"].to_pylist(), bars["symbol"].to_pylist(), strict=True)
+        ]
+        wanted = [
+            self._partition(self._instruments[symbol], landed.start_ts, landed.end_ts, window.key)
+            for symbol in landed.symbols
+            if symbol in self._instruments
+            for window in self._timeframe.windows(landed.start_ts, landed.end_ts)
+        ]
+        return Answer(wanted, bars.filter(pa.array(inside, pa.bool_())), {}, landed.fetched_at, landed)
+
+    def narrow(self, partitions: Sequence[Partition]) -> tuple[list[Partition], list[Partition]]:
+        """Return what is left to ask for: each partition from its first session that is not final to its last.
+
+        Returns:
+            Partitions that are still open, narrowed, and those of which every session that began is final.
+        """
+        calendars = {self._instruments[p.symbol].instrument_id: p.calendar for p in partitions}
+        with self._database.connection() as connection:
+            final = final_sessions(connection, self._timeframe, calendars)
+        open_, complete = [], []
+        for partition in partitions:
+            calendar = get_calendar(partition.calendar)
+            part = session_slice(calendar, self._timeframe, partition.start, partition.end)
+            left = np.flatnonzero(~final[self._instruments[partition.symbol].instrument_id][part])
+            if not len(left):
+                complete.append(partition)
+                continue
+            first, last = part.start + int(left[0]), part.start + int(left[-1])
+            start = partition.start if first == part.start else _begin(calendar, self._timeframe, first)
+            end = partition.end if last == part.stop - 1 else _begin(calendar, self._timeframe, last + 1)
+            open_.append(replace(partition, start=start, end=end))
+        return open_, complete
+
+    def judge(self, answers: Sequence[Answer]) -> list[Outcome]:
+        """Let the gate judge these answers; quarantine what it rejects, publish the rest."""
+        if not answers:
+            return []
+        failed = [
+            Outcome(partition, "failed", error=answer.failures[partition.symbol])
+            for answer in answers
+            for partition in answer.partitions
+            if partition.symbol in answer.failures
+        ]
+        served = [
+            (partition, answer)
+            for answer in answers
+            for partition in answer.partitions
+            if partition.symbol not in answer.failures
+        ]
+        if not served:
+            return failed
+        bars = pa.concat_tables([answer.bars for answer in answers]).unify_dictionaries()
+        now = self._now or datetime.now(UTC)
+        report = self._gate.audit(bars, [partition for partition, _ in served], now=now)
+        with self._database.connection() as connection:
+            outcomes, released = _set_aside(connection, report.verdicts, self._provider.name)
+            good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
+            database = self._database
+            published = publish(connection, database.edition, self._timeframe, good, now=self._now, lake=database.lake)
+            self._note(connection, served, now)
+            settle(connection, [answer.landed for answer in answers if answer.landed])
+        offered = _count(good, self._timeframe)
+        sources = tuple(bars["source"].unique().to_pylist())
+        changed = _count_changes(published, self._timeframe)
+        return failed + [_finish(outcome, offered, changed, sources) for outcome in outcomes]
+
+    def _note(self, connection: psycopg.Connection, served: Sequence[tuple[Partition, Answer]], now: datetime) -> None:
+        """Note what was asked for, and answered, once what came of it is safe."""
+        asks = [
+            Ask(
+                self._instruments[partition.symbol].instrument_id,
+                partition.calendar,
+                partition.start,
+                partition.end,
+                answer.asked_at,
+                self._settles,
+            )
+            for partition, answer in served
+            if partition.symbol in self._instruments
+        ]
+        record_asked(connection, self._timeframe, asks)
+        note_answers(connection, self._timeframe, asks, now)
+
+    def _partition(self, instrument: Instrument, start: datetime, end: datetime, key: str) -> Partition:
+        window = self._timeframe.window(key)
+        return Partition(
+            symbol=instrument.symbol,
+            calendar=instrument.calendar,
+            timeframe=self._timeframe,
+            window=window,
+            start=max(start, window.start),
+            end=min(end, window.end),
+            listed=instrument.listed,
+            delisted=instrument.delisted,
+        )
+
+
+def _begin(calendar: Calendar, timeframe: Timeframe, session: int) -> datetime:
+    """Return where a request for this session begins: bars before its open are asked for with the one before."""
+    micros = calendar.sessions[session] * 86_400_000_000 if timeframe is Timeframe.D1 else calendar.opens[session]
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(micros))
+
+
+def _take(answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """Return as many answers as make a batch, at least one, and the rest."""
+    rows = 0
+    for place, answer in enumerate(answers):
+        rows += answer.bars.num_rows
+        if rows > _ROWS_PER_BATCH and place:
+            return answers[:place], answers[place:]
+    return answers, []
+
+
+def _uncovered(
+    landed: Landed, done: dict[str, list[tuple[datetime, datetime]]]
+) -> Iterator[tuple[datetime, datetime, list[str]]]:
+    """Yield the parts of an answer that no later one covers, and add it to what is ``done``."""
+    parts: dict[tuple[datetime, datetime], list[str]] = {}
+    for symbol in landed.symbols:
+        left = [(landed.start_ts, landed.end_ts)]
+        for begin, after in done.get(symbol, []):
+            left = [
+                piece
+                for start, end in left
+                for piece in ((start, min(end, begin)), (max(start, after), end))
+                if piece[0] < piece[1]
+            ]
+        for piece in left:
+            parts.setdefault(piece, []).append(symbol)
+        done.setdefault(symbol, []).append((landed.start_ts, landed.end_ts))
+    for (start, end), symbols in parts.items():
+        yield start, end, symbols
 
 
 def _set_aside(

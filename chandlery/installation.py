@@ -14,9 +14,12 @@ from chandlery.config import ProvidersConfig, Universe, check_calendars, load_pr
 from chandlery.errors import StoreError
 from chandlery.instruments import SyncReport, sync_instruments
 from chandlery.lake.files import Lake
+from chandlery.landing import Landing
 from chandlery.lifecycle import Lifecycle, load_lifecycle
+from chandlery.providers.budget import BudgetFactory
 from chandlery.settings import Settings
 from chandlery.store.aggregates import refresh_aggregates, sync_aggregates
+from chandlery.store.budget import shared_budgets
 from chandlery.store.connect import Database, ensure_database, market_dsn
 from chandlery.store.destination import is_moved_to
 from chandlery.store.editions.install import install
@@ -96,6 +99,16 @@ class Installation:
     def lifecycle(self) -> Lifecycle:
         """What ``lifecycle.yaml`` says; the defaults where there is none."""
         return load_lifecycle(self.settings.config / "lifecycle.yaml")
+
+    @cached_property
+    def landing(self) -> Landing:
+        """Where answers of providers are kept before they are judged."""
+        return Landing(self.database, Lake(self.settings.landing))
+
+    @property
+    def budgets(self) -> BudgetFactory:
+        """Makes the budgets of calls to providers, which all processes of the installation share."""
+        return shared_budgets(self.database)
 
     @property
     def refused_aggregates(self) -> Sequence[Timeframe]:

@@ -206,11 +206,22 @@ class LakeRules(Section):
     grace: Annotated[timedelta, BeforeValidator(_days)] = timedelta(days=1)
 
 
+class LandingRules(Section):
+    """What the file says of the landing zone.
+
+    Attributes:
+        keep: how long an answer of a provider stays after it was judged.
+    """
+
+    keep: Annotated[timedelta, BeforeValidator(_days)] = timedelta(days=30)
+
+
 class Lifecycle(Root):
     """What ``lifecycle.yaml`` says.
 
     Attributes:
         lake: of the lake.
+        landing: of the landing zone.
         continuous_aggregates: intraday timeframes that the server aggregates as well, beside the derived tables, in
             the community edition.
     """
@@ -225,6 +236,7 @@ class Lifecycle(Root):
     w1: DerivedRules = Field(alias="1w")
     mo1: DerivedRules = Field(alias="1mo")
     lake: LakeRules = LakeRules()
+    landing: LandingRules = LandingRules()
     continuous_aggregates: tuple[AggregateTimeframe, ...] = ()
 
     @model_validator(mode="before")

@@ -90,8 +90,9 @@ def let_go(
 
 
 def clean_up(installation: Installation, *, now: datetime | None = None) -> int:
-    """Delete files of the lake that were replaced long enough ago; return how many."""
-    return sweep(installation.database, installation.lifecycle.grace, now=now)
+    """Delete files of the lake that were replaced, and answers that landed, long enough ago; return how many."""
+    landed = installation.landing.sweep((now or datetime.now(UTC)) - installation.lifecycle.landing.keep)
+    return landed + sweep(installation.database, installation.lifecycle.grace, now=now)
 
 
 def _holds(scope: Scope, windows: Collection[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from chandlery.derive import Derived
 from chandlery.errors import ConfigurationError
+from chandlery.fetching import Progress
 from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument
@@ -30,6 +31,7 @@ class IngestOrder:
         provider: name in ``providers.yaml``; each instrument's own by default.
         options: override the provider's options, as ``{"path": ...}``.
         max_rejected_share: overrides the gate's limit, 0 to 1.
+        refresh: ask also for what is complete and final.
     """
 
     timeframe: Timeframe
@@ -37,6 +39,7 @@ class IngestOrder:
     provider: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     max_rejected_share: float | None = None
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Listener(Protocol):
         """Hear that so many partitions are about to be ingested."""
         ...
 
+    def fetched(self, progress: Progress) -> None:
+        """Hear how far the asking of a remote provider is."""
+        ...
+
     def ingested(self, outcome: Outcome) -> None:
         """Hear what became of one partition."""
         ...
@@ -76,6 +83,9 @@ class SilentListener:
     """Hears nothing."""
 
     def planned(self, partitions: int) -> None:
+        """See ``Listener``."""
+
+    def fetched(self, progress: Progress) -> None:
         """See ``Listener``."""
 
     def ingested(self, outcome: Outcome) -> None:

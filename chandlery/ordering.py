@@ -41,6 +41,7 @@ class Wish:
         calendar: of new symbols; guessed by default.
         asset_class: of new symbols; guessed by default.
         max_rejected_share: overrides the gate's limit, 0 to 1.
+        refresh: ask also for what is complete and final.
     """
 
     timeframe: Timeframe
@@ -52,6 +53,7 @@ class Wish:
     calendar: str | None = None
     asset_class: str | None = None
     max_rejected_share: float | None = None
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def plan_order(installation: Installation, wish: Wish, *, now: datetime | None =
         provider=wish.provider,
         options=dict(wish.options),
         max_rejected_share=wish.max_rejected_share,
+        refresh=wish.refresh,
     )
     return Plan(order, new, resolved)
 
@@ -223,7 +226,10 @@ class _Planner:
         return self._first, self._now
 
     def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:
-        return build_provider(name, self._installation.providers, options=self._wish.options, calendars=calendars)
+        installation = self._installation
+        return build_provider(
+            name, installation.providers, options=self._wish.options, calendars=calendars, budgets=installation.budgets
+        )
 
     def _describe(self, symbol: str) -> InstrumentConfig:
         """Return what to register for a symbol that is new."""

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
         database_url: a PostgreSQL 15 or newer (``postgresql://user:password@host/name``); without it the embedded
             server is used.
         lake: where bars are archived, a folder or ``s3://bucket/prefix``; ``lake`` in the home by default.
+        landing: where answers of providers are kept before they are judged, likewise; ``landing`` in the home by
+            default.
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
@@ -33,6 +35,13 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
 
     lake_override: str | None = Field(default=None, alias="CHANDLERY_LAKE")
+
+    landing_override: str | None = Field(default=None, alias="CHANDLERY_LANDING")
+
+    @cached_property
+    def landing(self) -> str:
+        """Folder or ``s3://bucket/prefix`` of what providers answered."""
+        return self.landing_override or str(self.home / "landing")
 
     @cached_property
     def lake(self) -> str:

@@ -107,6 +107,7 @@ def _config(order: IngestOrder, ranges: Mapping[Instrument, tuple[datetime, date
         "options": dict(order.options),
         "ranges": {i.symbol: [start.isoformat(), end.isoformat()] for i, (start, end) in ranges.items()},
         "max_rejected_share": order.max_rejected_share,
+        "refresh": order.refresh,
     }
 
 

@@ -1,16 +1,23 @@
 """The sensors: what follows what.
 
 Derived bars follow every correction of any window, because the publishing transaction itself notes which days became
-stale; the sensor only launches the runs. Not here: what a run does (``assets``).
+stale; the sensor only launches the runs. Missing bars are asked for again. Not here: what a run does (``assets``), and
+what is missing (``chandlery.healing``).
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from assets.reference import SYMBOLS
+from chandlery.healing import begin, plan_remedies
+from chandlery.instruments import list_instruments
+from chandlery.providers.registry import remote_terms
 from chandlery.store.pending import stale_version
 from chandlery.timeframe import INGESTED, Timeframe
-from pipelines.jobs import derive_job_name
+from pipelines.jobs import derive_job_name, ingest_job_name
+from pipelines.partitions import neighbours, range_tags
 from resources.store import StoreResource
 
 _UNFINISHED = [
@@ -19,6 +26,9 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 ]
+
+#: Marks the runs that heal.
+_HEAL = "chandlery/heal"
 
 #: A run whose machine went down never ends in Dagster's books; after so long nobody waits for it.
 _PATIENCE = timedelta(hours=1)
@@ -37,7 +47,48 @@ def build_sensors() -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps coverage up to date.",
     )
-    return [*(_follow(base) for base in INGESTED), automation]
+    return [*(_follow(base) for base in INGESTED), *(_heal(base) for base in INGESTED), automation]
+
+
+def heal_sensor_name(base: Timeframe) -> str:
+    """Return the name of the sensor that asks again for missing bars of ``base``."""
+    return f"heal_{base.value}"
+
+
+def _heal(base: Timeframe) -> dg.SensorDefinition:
+    job = ingest_job_name(base)
+
+    @dg.sensor(
+        name=heal_sensor_name(base),
+        job_name=job,
+        minimum_interval_seconds=300,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks remote providers again for {base.value} bars that are missing or were not final.",
+    )
+    def heal(context: dg.SensorEvaluationContext, store: StoreResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        recent = datetime.now(UTC) - _PATIENCE
+        running = dg.RunsFilter(tags={_HEAL: base.value}, statuses=_UNFINISHED, created_after=recent)
+        if context.instance.get_runs_count(running):
+            yield dg.SkipReason("what is missing is being asked for")
+            return
+        terms = remote_terms(store.installation.providers)
+        order = context.instance.get_dynamic_partitions(SYMBOLS)
+        with store.database.connection() as connection:
+            known = [stock for stock in list_instruments(connection) if stock.symbol in set(order)]
+            remedies = plan_remedies(connection, known, base, terms=terms)
+            for remedy in remedies:
+                begin(connection, remedy)
+        if not remedies:
+            yield dg.SkipReason("nothing is missing that may be had")
+        for remedy in remedies:
+            for group in neighbours(list(remedy.ranges), order):
+                ranges = {symbol: [at.isoformat() for at in remedy.ranges[symbol]] for symbol in group}
+                yield dg.RunRequest(
+                    tags=range_tags(group[0], group[-1], remedy.window, remedy.window) | {_HEAL: base.value},
+                    run_config={"ops": {base.table: {"config": {"ranges": ranges, "refresh": True}}}},
+                )
+
+    return heal
 
 
 def _follow(base: Timeframe) -> dg.SensorDefinition:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from chandlery.config import load_providers
 from chandlery.providers.base import Provider
+from chandlery.providers.budget import BudgetFactory, local_budget
 from chandlery.providers.registry import build_provider
 from chandlery.settings import Settings
 
@@ -18,8 +19,13 @@ class ProvidersResource(dg.ConfigurableResource[None]):
     """Makes providers by their name in ``providers.yaml``."""
 
     def get(
-        self, name: str, *, options: Mapping[str, Any] | None = None, calendars: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        calendars: Mapping[str, str] | None = None,
+        budgets: BudgetFactory = local_budget,
     ) -> Provider:
         """Return the provider called ``name``; see ``registry.build_provider``."""
         config = load_providers(Settings().config / "providers.yaml")
-        return build_provider(name, config, options=options, calendars=calendars)
+        return build_provider(name, config, options=options, calendars=calendars, budgets=budgets)

@@ -71,6 +71,7 @@ def ingest(
     max_rejected_share: Annotated[
         float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
     ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
 ) -> None:
     """Load bars: ask a provider, let the gate judge, publish what is good, quarantine the rest, roll up.
 
@@ -90,6 +91,7 @@ def ingest(
         calendar=calendar,
         asset_class=asset_class,
         max_rejected_share=max_rejected_share,
+        refresh=refresh,
     )
     raise typer.Exit(carry_out(session.orchestrator(installation), plan_order(installation, wish)))
 

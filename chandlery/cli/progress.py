@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from chandlery import fetching
 from chandlery.derive import Derived
 from chandlery.ingest import Outcome
 from chandlery.timeframe import Timeframe
@@ -57,11 +58,13 @@ class Tally:
         planned: partitions that are to be ingested.
         outcomes: of each partition heard of.
         rolled_up: derived bars that were inserted or revised, by timeframe.
+        calls: calls made to the provider; None where it does not count them.
     """
 
     planned: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
+    calls: int | None = None
 
     def add(self, other: Tally) -> None:
         """Add what another run did."""
@@ -112,6 +115,10 @@ class TallyListener:
         """See ``orchestrator.Listener``."""
         self.tally.planned += partitions
 
+    def fetched(self, progress: fetching.Progress) -> None:
+        """See ``orchestrator.Listener``."""
+        self.tally.calls = progress.calls
+
     def ingested(self, outcome: Outcome) -> None:
         """See ``orchestrator.Listener``."""
         self.tally.outcomes.append(outcome)
@@ -129,6 +136,7 @@ class LineListener(TallyListener):
         self._console = console
         self._begun = self._said = time.monotonic()
         self._rows = 0
+        self._asked: fetching.Progress | None = None
 
     def planned(self, partitions: int) -> None:
         """See ``orchestrator.Listener``."""
@@ -136,18 +144,30 @@ class LineListener(TallyListener):
             self._begun = time.monotonic()
         super().planned(partitions)
 
+    def fetched(self, progress: fetching.Progress) -> None:
+        """See ``orchestrator.Listener``."""
+        super().fetched(progress)
+        self._asked = progress
+        self._say()
+
     def ingested(self, outcome: Outcome) -> None:
         """See ``orchestrator.Listener``."""
         super().ingested(outcome)
         self._rows += _rows_of(outcome)
+        self._say()
+
+    def _say(self) -> None:
         now = time.monotonic()
         if now - self._said >= _SECONDS_BETWEEN_LINES:
             self._said = now
             done, elapsed = len(self.tally.outcomes), now - self._begun
-            left = elapsed / done * max(0, self.tally.planned - done)
+            left = (
+                f"about {elapsed / done * max(0, self.tally.planned - done):.0f} s left" if done else "no estimate yet"
+            )
+            calls = f", {fetching.describe_calls(self._asked)}" if self._asked else ""
             self._console.print(
                 f"{done}/{self.tally.planned} partitions, {self._rows / elapsed:,.0f} rows/s, {elapsed:.0f} s elapsed,"
-                f" about {left:.0f} s left",
+                f" {left}{calls}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -176,6 +196,11 @@ class BarListener(TallyListener):
         elapsed = time.monotonic() - self._begun if self._begun else 0.0
         speed = f"{self._rows / elapsed:,.0f} rows/s" if elapsed else ""
         self._progress.update(self._task, advance=1, speed=speed)
+
+    def fetched(self, progress: fetching.Progress) -> None:
+        """See ``orchestrator.Listener``."""
+        super().fetched(progress)
+        self._progress.update(self._task, doing=f"ingesting ({fetching.describe_calls(progress)})")
 
     def derived(self, derived: Derived) -> None:
         """See ``orchestrator.Listener``."""

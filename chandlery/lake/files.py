@@ -122,13 +122,13 @@ class Lake:
             if not quietly:
                 raise
 
-    def list(self) -> Iterator[Found]:
-        """Yield every file but those on their way, sorted by path.
+    def list(self, folder: str = "") -> Iterator[Found]:
+        """Yield every file in ``folder``, at any depth, but those on their way, sorted by path.
 
         Raises:
             LakeError: the lake cannot be read.
         """
-        yield from (found for found in self._list() if not found.path.startswith(f"{_STAGING}/"))
+        yield from (found for found in self._list(folder) if not found.path.startswith(f"{_STAGING}/"))
 
     def sweep(self, before: datetime) -> int:
         """Delete files on their way that nobody wrote to since ``before`` (UTC): their writers died. Return a count.

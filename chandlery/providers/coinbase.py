@@ -6,9 +6,10 @@ newest first, numbers as decimal strings, ``start`` in seconds and the bar's sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +28,7 @@ from chandlery.providers.base import BarReply, BarRequest, Terms
 from chandlery.providers.calls import Calls
 from chandlery.providers.config import RemoteOptions
 from chandlery.providers.http import explain_status
-from chandlery.providers.shape import describe, join_bars, shape_bars
+from chandlery.providers.shape import describe, join_bars, shape_bars, windows
 from chandlery.timeframe import INGESTED, Timeframe
 
 _URL = "https://api.coinbase.com"
@@ -69,7 +70,7 @@ class CoinbaseProvider:
         del keys, calendars
         self.name = name
         self._url = (options.url or _URL).rstrip("/")
-        self._calls = calls
+        self.calls = calls
         self._session = requests.Session()
 
     def fetch(self, request: BarRequest) -> BarReply:
@@ -91,12 +92,11 @@ class CoinbaseProvider:
 
     def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
         rows: list[list[float]] = []
-        for start, end in _windows(request):
-            about = describe(replace(request, start=start, end=end))
-            rows += self._calls.make(
-                lambda start=start, end=end: self._candles(symbol, request.timeframe, start, end),  # type: ignore[misc]
-                explain=lambda error: self._explain(error, symbol),
-                about=about,
+        for part in windows(request, _CANDLES_PER_CALL):
+            rows += self.calls.make(
+                partial(self._candles, symbol, part),
+                explain=partial(self._explain, symbol=symbol),
+                about=describe(part),
             )
         table = np.array(rows, np.float64).reshape(-1, 1 + len(_FIELDS))
         return shape_bars(
@@ -108,18 +108,18 @@ class CoinbaseProvider:
             provider=self.name,
         )
 
-    def _candles(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> list[list[float]]:
+    def _candles(self, symbol: str, part: BarRequest) -> list[list[float]]:
         product = quote(symbol.replace("/", "-"), safe="")
         answer = self._session.get(
             f"{self._url}/api/v3/brokerage/market/products/{product}/candles",
             params={
                 # Both ends are inclusive.
-                "start": str(int(start.timestamp())),
-                "end": str(int(end.timestamp()) - 1),
-                "granularity": _GRANULARITIES[timeframe],
+                "start": str(int(part.start.timestamp())),
+                "end": str(int(part.end.timestamp()) - 1),
+                "granularity": _GRANULARITIES[part.timeframe],
                 "limit": str(_CANDLES_PER_CALL),
             },
-            timeout=self._calls.timeout,
+            timeout=self.calls.timeout,
         )
         if answer.status_code >= 400:
             raise explain_status(answer.status_code, answer.text, answer.headers, provider=self.name, symbol=symbol)
@@ -135,12 +135,3 @@ class CoinbaseProvider:
             case requests.RequestException():
                 return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
         return None
-
-
-def _windows(request: BarRequest) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the ranges that one call each can answer, oldest first."""
-    step = timedelta(microseconds=request.timeframe.microseconds) * _CANDLES_PER_CALL
-    start, end = request.start.astimezone(UTC), request.end.astimezone(UTC)
-    while start < end:
-        yield start, min(start + step, end)
-        start += step

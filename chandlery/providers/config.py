@@ -68,6 +68,7 @@ class IbOptions(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 4002
     client_id: Annotated[int, Field(strict=True, ge=0)] = 71
     regular_hours: bool = False
+    allow_adjusted: bool = False
 
 
 #: The kinds of provider that come with Chandlery, and the options each takes.

@@ -18,7 +18,7 @@ from pydantic import SecretStr, ValidationError
 
 from chandlery.document import Section, findings, key_path, one_of
 from chandlery.errors import ConfigurationError, ProviderAuthError
-from chandlery.providers.base import Provider
+from chandlery.providers.base import Provider, Terms
 from chandlery.providers.budget import BudgetFactory, local_budget
 from chandlery.providers.calls import Calls
 from chandlery.providers.config import (
@@ -45,7 +45,10 @@ _CALLS_PER_MINUTE = {"alpaca": 200.0, "coinbase": 600.0, "ib": 6.0, "polygon": 5
 
 
 class ProviderFactory(Protocol):
-    """What an entry point of group ``chandlery.providers`` names; the entry point's name is the kind."""
+    """What an entry point of group ``chandlery.providers`` names; the entry point's name is the kind.
+
+    The provider's class will do. Where it has ``terms``, they are known before a provider is made.
+    """
 
     def __call__(
         self,
@@ -104,6 +107,19 @@ def build_provider(
         return _build_own(name, provider.kind, checked, keys=keys, calendars=calendars or {}, calls=calls)
     factory = _load_factory(name, provider.kind)
     return factory(name, options=merged, keys=keys, calendars=calendars or {}, calls=calls)
+
+
+def remote_terms(config: ProvidersConfig) -> dict[str, Terms]:
+    """Return the terms of the providers that are asked over a network, by name, without making them."""
+    found = {}
+    for name, provider in config.providers.items():
+        if provider.kind in _VENDORS:
+            found[name] = getattr(import_module(f"chandlery.providers.{provider.kind}"), _VENDORS[provider.kind]).terms
+        elif provider.kind not in OPTIONS:
+            terms = getattr(_load_factory(name, provider.kind), "terms", Terms(remote=True))
+            if terms.remote:
+                found[name] = terms
+    return found
 
 
 def _calls(name: str, provider: ProviderConfig, keys: Mapping[str, SecretStr], budgets: BudgetFactory) -> Calls:
@@ -176,4 +192,9 @@ def _read_key(name: str, variable: str) -> SecretStr:
     value = os.environ.get(variable, "")
     if not value:
         raise ProviderAuthError(f"provider {name!r} needs the environment variable {variable}", provider=name)
+    if not all("!" <= letter <= "~" for letter in value):
+        text = (
+            f"the environment variable {variable} of provider {name!r} holds a space, a line break or another character"
+        )
+        raise ProviderAuthError(f"{text} that no key has", provider=name)
     return SecretStr(value)

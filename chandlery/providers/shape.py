@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -42,7 +43,7 @@ def shape_bars(
         provider: name for an error.
 
     Raises:
-        ProviderBadDataError: the columns are not of one length.
+        ProviderBadDataError: the columns are not of one length, or hold what cannot be (half a trade).
     """
     lengths = {len(ts), *(len(column) for column in values.values())}
     if len(lengths) != 1:
@@ -61,7 +62,10 @@ def shape_bars(
         if name in values:
             column = np.asarray(values[name], np.float64)[picked]
             columns[name] = pa.array(column, pa.float64(), mask=np.isnan(column) if name not in PRICES else None)
-            columns[name] = columns[name].cast(BARS.field(name).type)
+            try:
+                columns[name] = columns[name].cast(BARS.field(name).type)
+            except pa.ArrowInvalid as error:
+                raise ProviderBadDataError(f"{name}: {error}", provider=provider, symbol=symbol) from error
     return conform(pa.table(columns))
 
 
@@ -78,6 +82,15 @@ def label_days(ts: Int64s, timezone: str) -> Int64s:
     zone = ZoneInfo(timezone)
     days = [datetime.fromtimestamp(int(at) // 1_000_000, UTC).astimezone(zone).date().toordinal() for at in ts]
     return (np.array(days, np.int64) - _EPOCH_DAY) * _DAY_US
+
+
+def windows(request: BarRequest, bars: int) -> Iterator[BarRequest]:
+    """Yield requests for the parts of the range that hold at most so many starts each, oldest first, in UTC."""
+    step = timedelta(microseconds=request.timeframe.microseconds) * bars
+    start, end = request.start.astimezone(UTC), request.end.astimezone(UTC)
+    while start < end:
+        yield replace(request, start=start, end=min(start + step, end))
+        start += step
 
 
 def describe(request: BarRequest) -> str:

@@ -21,7 +21,9 @@ from chandlery.store.rows import Batch, pair_keys, split_keys
 from chandlery.store.windows import window_starts
 from chandlery.timeframe import Timeframe
 
-_COVERED = ("covered", "session", "present", "outside", "first", "last")
+_MINUTE_US = 60_000_000
+
+_COVERED = ("covered", "session", "present", "outside", "first", "last", "hole_start", "hole_slots")
 
 
 def record(
@@ -77,7 +79,8 @@ def _count(ids: npt.NDArray[np.int32], ts: Int64s, calendars: Mapping[int, str])
     Exact because every bar is inserted once, while its instrument is locked.
 
     Returns:
-        Parallel arrays: instrument id, session, bars inside, bars outside, first bar, last bar.
+        Parallel arrays: instrument id, session, bars inside, bars outside, first bar, last bar, start of the longest
+        hole among these bars, its minutes.
     """
     ids, ts = _sorted(ids, ts)
     members = np.unique(ids)
@@ -104,4 +107,42 @@ def _count_sessions(calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s) 
     starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
     ends = np.r_[starts[1:], len(ts)]
     present = np.add.reduceat(inside.astype(np.int64), starts)
-    return ids[starts], calendar.sessions[session[starts]], present, ends - starts - present, ts[starts], ts[ends - 1]
+    hole_start, hole_slots = _holes(calendar, session, ts, inside, starts)
+    return (
+        ids[starts],
+        calendar.sessions[session[starts]],
+        present,
+        ends - starts - present,
+        ts[starts],
+        ts[ends - 1],
+        hole_start,
+        hole_slots,
+    )
+
+
+def _holes(
+    calendar: Calendar, session: Int64s, ts: Int64s, inside: npt.NDArray[np.bool_], starts: Int64s
+) -> tuple[Int64s, Int64s]:
+    """Return where the longest run of minutes without a bar begins in each session, and how many they are.
+
+    Args:
+        calendar: of all bars.
+        session: index of each bar's session.
+        ts: starts of the bars, µs.
+        inside: whether each starts while the session is open.
+        starts: place of the first bar of each session; bars of a session stand together, ascending.
+    """
+    opens, closes = calendar.opens[session], calendar.closes[session]
+    first = np.zeros(len(ts), np.bool_)
+    first[starts] = True
+    # Bars of extended hours count as the nearest end of the session, so that they bound no hole inside it.
+    after = np.clip(ts + np.where(inside, _MINUTE_US, 0), opens, closes)
+    before = np.where(first, opens, np.r_[opens[:1], after[:-1]])
+    gap = (np.clip(ts, opens, closes) - before) // _MINUTE_US
+    tail_start = after[np.r_[starts[1:], len(ts)] - 1]
+    tail = (closes[starts] - tail_start) // _MINUTE_US
+    longest = np.maximum.reduceat(gap, starts)
+    group = np.cumsum(first) - 1
+    at = np.flatnonzero(gap == longest[group])
+    where = at[np.searchsorted(group[at], np.arange(len(starts)))]  # the first of the longest in each session
+    return np.where(tail > longest, tail_start, before[where]), np.maximum(tail, longest)

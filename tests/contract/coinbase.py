@@ -17,6 +17,7 @@ class Coinbase(Vendor):
     timezone = "UTC"
     values = ("open", "high", "low", "close", "volume")
     source = "coinbase"
+    page = 350
 
     def serve(self, market: Market, **how: Any) -> CoinbaseServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""

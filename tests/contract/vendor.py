@@ -30,6 +30,7 @@ class Vendor(ABC):
         source: of its rows.
         keys: right keys by name; none where it needs none.
         pages: whether a long range takes several pages or calls.
+        page: rows that a page or call holds, where that is always the same.
         tells_unknown: whether its answers tell an unknown symbol from one without bars.
         faults: that its server can be told.
     """
@@ -42,6 +43,7 @@ class Vendor(ABC):
     source: ClassVar[str]
     keys: ClassVar[Mapping[str, str]] = {}
     pages: ClassVar[bool] = True
+    page: ClassVar[int | None] = None
     tells_unknown: ClassVar[bool] = True
     faults: ClassVar[Sequence[Fault]] = FAULTS
 

@@ -211,6 +211,16 @@ CREATE TABLE market.corporate_action (
 
 COMMENT ON COLUMN market.corporate_action.amount IS 'split: new shares per old; dividend: currency per share as traded';
 
+CREATE TABLE market.halt (
+    instrument_id integer NOT NULL,
+    start_ts timestamp with time zone NOT NULL,
+    end_ts timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT halt_check CHECK ((start_ts < end_ts))
+);
+
+COMMENT ON TABLE market.halt IS 'when trading in an instrument was halted, [start_ts, end_ts)';
+
 CREATE TABLE market.instrument (
     instrument_id integer NOT NULL,
     symbol text NOT NULL,
@@ -428,6 +438,20 @@ COMMENT ON TABLE ops.aggregate_pending IS 'days whose minute bars changed and th
 
 COMMENT ON COLUMN ops.aggregate_pending.noted_by IS 'the transaction: a refresh takes off the list what was there before it began';
 
+CREATE TABLE ops.asked (
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    sessions datemultirange NOT NULL,
+    final datemultirange NOT NULL,
+    calendar text NOT NULL
+);
+
+COMMENT ON TABLE ops.asked IS 'the sessions that a provider was asked for, and answered, whatever the answer was';
+
+COMMENT ON COLUMN ops.asked.final IS 'those asked for after they had settled: the provider changes them no more by itself';
+
+COMMENT ON COLUMN ops.asked.calendar IS 'the calendar, and the version of its rules, by which the sessions were told last';
+
 CREATE TABLE ops.bar_window (
     timeframe text NOT NULL,
     instrument_id integer NOT NULL,
@@ -455,6 +479,15 @@ COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention 
 
 COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
 
+CREATE TABLE ops.call_budget (
+    budget text NOT NULL,
+    due timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE ops.call_budget IS 'when the next call to a provider may be made, over all processes, by key';
+
+COMMENT ON COLUMN ops.call_budget.budget IS 'kind of provider, and a digest of its key';
+
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,
     timeframe text NOT NULL,
@@ -462,7 +495,9 @@ CREATE TABLE ops.coverage (
     present integer NOT NULL,
     outside integer NOT NULL,
     first_ts timestamp with time zone NOT NULL,
-    last_ts timestamp with time zone NOT NULL
+    last_ts timestamp with time zone NOT NULL,
+    hole_start timestamp with time zone,
+    hole_slots integer
 );
 
 COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars; daily bars are their own coverage';
@@ -470,6 +505,68 @@ COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars
 COMMENT ON COLUMN ops.coverage.present IS 'bars that start while the session is open';
 
 COMMENT ON COLUMN ops.coverage.outside IS 'bars of extended hours, counted with the nearest session';
+
+COMMENT ON COLUMN ops.coverage.hole_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
+
+COMMENT ON COLUMN ops.coverage.hole_slots IS 'how many slots it has; null: bars came since it was measured';
+
+CREATE TABLE ops.finalized (
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    final_at timestamp with time zone NOT NULL,
+    sessions datemultirange NOT NULL
+);
+
+COMMENT ON TABLE ops.finalized IS 'when sessions became final, so that a read as of a time knows which were';
+
+CREATE TABLE ops.gap (
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    session date NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    next_try timestamp with time zone NOT NULL,
+    confirmed_at timestamp with time zone
+);
+
+COMMENT ON TABLE ops.gap IS 'sessions that healing asked for again';
+
+COMMENT ON COLUMN ops.gap.next_try IS 'not asked for again before';
+
+COMMENT ON COLUMN ops.gap.confirmed_at IS 'when the provider had said often enough that there is no more';
+
+CREATE TABLE ops.landing (
+    landing_id bigint NOT NULL,
+    provider text NOT NULL,
+    timeframe text NOT NULL,
+    symbols text[] NOT NULL,
+    start_ts timestamp with time zone NOT NULL,
+    end_ts timestamp with time zone NOT NULL,
+    fetched_at timestamp with time zone NOT NULL,
+    row_count integer NOT NULL,
+    path text NOT NULL,
+    checksum bytea NOT NULL,
+    writer integer NOT NULL,
+    settled_at timestamp with time zone
+);
+
+COMMENT ON TABLE ops.landing IS 'what providers answered, before it was judged; a file in the landing zone each';
+
+COMMENT ON COLUMN ops.landing.start_ts IS 'what was asked for begins here, inclusive';
+
+COMMENT ON COLUMN ops.landing.end_ts IS 'and ends here, exclusive';
+
+COMMENT ON COLUMN ops.landing.writer IS 'number of the run that fetched it, which holds an advisory lock of that number while it works';
+
+COMMENT ON COLUMN ops.landing.settled_at IS 'when it was judged, and published or quarantined; null: it still has to be';
+
+ALTER TABLE ops.landing ALTER COLUMN landing_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.landing_landing_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ops.manifest (
     manifest_id bigint NOT NULL,
@@ -628,6 +725,9 @@ ALTER TABLE ONLY market.bars_revision
 ALTER TABLE ONLY market.corporate_action
     ADD CONSTRAINT corporate_action_pkey PRIMARY KEY (instrument_id, ex_date, kind, known_at);
 
+ALTER TABLE ONLY market.halt
+    ADD CONSTRAINT halt_pkey PRIMARY KEY (instrument_id, start_ts);
+
 ALTER TABLE ONLY market.instrument
     ADD CONSTRAINT instrument_pkey PRIMARY KEY (instrument_id);
 
@@ -649,11 +749,29 @@ ALTER TABLE ONLY market.symbol_alias
 ALTER TABLE ONLY ops.aggregate_pending
     ADD CONSTRAINT aggregate_pending_pkey PRIMARY KEY (instrument_id, day);
 
+ALTER TABLE ONLY ops.asked
+    ADD CONSTRAINT asked_pkey PRIMARY KEY (instrument_id, timeframe);
+
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_pkey PRIMARY KEY (timeframe, instrument_id, start);
 
+ALTER TABLE ONLY ops.call_budget
+    ADD CONSTRAINT call_budget_pkey PRIMARY KEY (budget);
+
 ALTER TABLE ONLY ops.coverage
     ADD CONSTRAINT coverage_pkey PRIMARY KEY (instrument_id, timeframe, session);
+
+ALTER TABLE ONLY ops.finalized
+    ADD CONSTRAINT finalized_pkey PRIMARY KEY (instrument_id, timeframe, final_at);
+
+ALTER TABLE ONLY ops.gap
+    ADD CONSTRAINT gap_pkey PRIMARY KEY (instrument_id, timeframe, session);
+
+ALTER TABLE ONLY ops.landing
+    ADD CONSTRAINT landing_path_key UNIQUE (path);
+
+ALTER TABLE ONLY ops.landing
+    ADD CONSTRAINT landing_pkey PRIMARY KEY (landing_id);
 
 ALTER TABLE ONLY ops.manifest
     ADD CONSTRAINT manifest_path_key UNIQUE (path);
@@ -681,16 +799,24 @@ ALTER TABLE ONLY ops.tiering
 
 CREATE INDEX bar_window_manifest ON ops.bar_window USING btree (manifest_id);
 
+CREATE INDEX landing_waiting ON ops.landing USING btree (provider, timeframe) WHERE (settled_at IS NULL);
+
 CREATE INDEX publication_known_at ON ops.publication USING btree (timeframe, known_at);
 
 ALTER TABLE ONLY market.corporate_action
     ADD CONSTRAINT corporate_action_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY market.halt
+    ADD CONSTRAINT halt_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY market.symbol_alias
     ADD CONSTRAINT symbol_alias_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY ops.aggregate_pending
     ADD CONSTRAINT aggregate_pending_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.asked
+    ADD CONSTRAINT asked_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
@@ -700,6 +826,12 @@ ALTER TABLE ONLY ops.bar_window
 
 ALTER TABLE ONLY ops.coverage
     ADD CONSTRAINT coverage_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.finalized
+    ADD CONSTRAINT finalized_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.gap
+    ADD CONSTRAINT gap_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.manifest
     ADD CONSTRAINT manifest_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

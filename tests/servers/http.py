@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -115,6 +116,12 @@ class VendorServer(ABC):
         self._recent: deque[float] = deque()
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._server = self._listen(port)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def _listen(self, port: int) -> ThreadingHTTPServer | ThreadingTCPServer:
+        """Return what listens; a vendor that does not speak HTTP has its own."""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,9 +133,7 @@ class VendorServer(ABC):
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
     @abstractmethod
     def answer(self, request: Request) -> Answer:
@@ -177,12 +182,7 @@ class VendorServer(ABC):
         )
         fault: Fault | None = None
         if self.is_about_bars(request):
-            with self._lock:
-                self.requests.append(request)
-                fault = self.faults.popleft() if self.faults else None
-                wait = self._over_limit(request.at)
-                if fault is None and wait is None and self._chance.random() < self._failing:
-                    fault = "http_503"
+            fault, wait = self._take(request)
             if wait is not None:
                 _send(handler, Answer("too many requests", 429, {"Retry-After": f"{wait:.3f}"}))
                 return
@@ -198,6 +198,16 @@ class VendorServer(ABC):
             _send(handler, Answer("<html><body>We are doing some maintenance.</body></html>"))
             return
         _send(handler, self.answer(request), cut="drop" if fault == "drop" else "end" if fault == "truncated" else None)
+
+    def _take(self, request: Request) -> tuple[Fault | None, float | None]:
+        """Count a request; return the fault that it meets, and how many seconds too early it came."""
+        with self._lock:
+            self.requests.append(request)
+            fault = self.faults.popleft() if self.faults else None
+            wait = self._over_limit(request.at)
+            if fault is None and wait is None and self._chance.random() < self._failing:
+                fault = "http_503"
+        return fault, wait
 
     def _over_limit(self, now: float) -> float | None:
         """Count a call; return how many seconds too early it came, None where it was allowed."""

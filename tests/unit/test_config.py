@@ -28,6 +28,7 @@ from chandlery.config import (
 )
 from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError, UsageError
 from chandlery.providers.base import BarRequest, Provider
+from chandlery.providers.calls import Calls
 from chandlery.providers.config import ProviderConfig, ProvidersConfig
 from chandlery.providers.registry import build_provider
 from chandlery.timeframe import Timeframe
@@ -401,8 +402,8 @@ PROVIDER_MISTAKES = [
     (
         "providers:\n  a: {kind: sampel}",
         (
-            "providers.yaml:2: providers.a.kind: 'sampel' is not known; allowed: files, sample, simulated; "
-            "did you mean 'sample'?"
+            "providers.yaml:2: providers.a.kind: 'sampel' is not known; allowed: alpaca, coinbase, files, ib, polygon,"
+            " sample, simulated, yahoo; did you mean 'sample'?"
         ),
     ),
     (
@@ -505,7 +506,10 @@ class TestProviders:
             build_provider("simulated", config, options={"sead": 1})
 
     def test_an_unknown_provider_is_answered_with_those_there_are(self) -> None:
-        message = r"provider 'filez' is not configured; there are: sample, simulated, files; did you mean 'files'\?"
+        message = (
+            r"provider 'filez' is not configured; there are: sample, simulated, files, alpaca, polygon, yahoo, ib,"
+            r" coinbase; did you mean 'files'\?"
+        )
         with pytest.raises(ConfigurationError, match=message):
             build_provider("filez", load_providers(CONFIG / "providers.yaml"))
 
@@ -520,7 +524,7 @@ class TestProvidersOfOtherPackages:
         (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text("[chandlery.providers]\nacme = chandlery_acme:make\n")
         (tmp_path / "chandlery_acme.py").write_text(
-            "def make(name, *, options, keys, calendars):\n    return (name, options, keys, calendars)\n"
+            "def make(name, *, options, keys, calendars, calls):\n    return (name, options, keys, calendars, calls)\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
         text = "providers: {a: {kind: acme, options: {feed: slow, depth: 1}, key_env: {id: ACME_KEY_ID}}}"
@@ -529,9 +533,10 @@ class TestProvidersOfOtherPackages:
     def test_it_is_made_with_options_keys_and_calendars(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ACME_KEY_ID", KEY)
         made = build_provider("a", load_providers(installed), options={"depth": 2}, calendars={"X": "XNYS"})
-        name, options, keys, calendars = cast(
-            "tuple[str, dict[str, object], dict[str, SecretStr], dict[str, str]]", made
+        name, options, keys, calendars, calls = cast(
+            "tuple[str, dict[str, object], dict[str, SecretStr], dict[str, str], Calls]", made
         )
+        assert (calls.provider, calls.timeout, calls.made) == ("a", 30, 0)
         assert (name, options, calendars) == ("a", {"feed": "slow", "depth": 2}, {"X": "XNYS"})
         assert keys["id"].get_secret_value() == KEY
         assert KEY not in repr(made)
@@ -545,7 +550,9 @@ class TestProvidersOfOtherPackages:
 
     def test_a_kind_that_is_not_installed_is_named(self) -> None:
         config = ProvidersConfig(providers={"a": ProviderConfig(kind="acme")})
-        message = "kind 'acme' of provider 'a' is not installed; there are: files, sample, simulated"
+        message = (
+            "kind 'acme' of provider 'a' is not installed; there are: alpaca, coinbase, files, ib, polygon, sample"
+        )
         with pytest.raises(ConfigurationError, match=message):
             build_provider("a", config)
 

@@ -150,7 +150,7 @@ MISTAKES = [
         "2m: {}",
         (
             "lifecycle.yaml:1: 2m: is not a setting here; allowed: 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w, 1mo, lake, "
-            "continuous_aggregates; did you mean '1m'?"
+            "landing, continuous_aggregates; did you mean '1m'?"
         ),
     ),
     (

@@ -1,0 +1,132 @@
+"""Healing: what is missing and may still be had is asked for again, newest first, until the provider is believed.
+
+Sessions that were asked for before they had settled are asked for once more when they have: vendors restate.
+Not here: which sessions lack something (``states``), asking (``ingest``), and when it happens (``pipelines``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from chandlery.instruments import Instrument
+from chandlery.providers.base import Terms
+from chandlery.states import LONG_HOLE, State, measure_holes
+from chandlery.store.gaps import Gap, note_launch
+from chandlery.store.queries import query
+from chandlery.timeframe import Timeframe
+
+#: What may get better by asking again.
+_HEALABLE = (State.NEVER_FETCHED, State.PROVIDER_GAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to ask for again, of one window.
+
+    Attributes:
+        timeframe: of the bars.
+        window: key of the window, ``2024-01`` or ``2024``.
+        ranges: half-open range, UTC, by symbol.
+        gaps: the sessions it is for.
+    """
+
+    timeframe: Timeframe
+    window: str
+    ranges: Mapping[str, tuple[datetime, datetime]]
+    gaps: Sequence[Gap]
+
+
+def plan_remedies(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    *,
+    terms: Mapping[str, Terms],
+    windows: int = 3,
+    sessions: int = 1000,
+    now: datetime | None = None,
+) -> list[Remedy]:
+    """Return what should be asked for again now, newest window first.
+
+    Of each instrument, between the first session that was ever asked for and the present: sessions of which nothing was
+    fetched, gaps that the provider left and has not confirmed, and sessions that have settled since they were asked
+    for; unless their pause is not over yet.
+
+    Args:
+        connection: to the database.
+        instruments: which; those of providers that ``terms`` does not name are left alone.
+        timeframe: ``1m`` or ``1d``.
+        terms: of the providers, by name: how far back they reach, and when their bars have settled.
+        windows: so many windows at most.
+        sessions: so many sessions at most, the newest first.
+        now: the present, UTC; the clock by default.
+    """
+    now = now or datetime.now(UTC)
+    of = {i.instrument_id: terms[i.provider] for i in instruments if i.provider in terms}
+    if timeframe is Timeframe.M1:
+        measure_holes(connection, list(of))
+    found = connection.execute(_missing(list(of), timeframe, now, sessions)).fetchall()
+    runs: dict[str, dict[int, list[tuple[Gap, datetime, datetime]]]] = defaultdict(lambda: defaultdict(list))
+    for instrument_id, symbol, session, opens, closes, tries in found:
+        reach, settles = of[instrument_id].reach.get(timeframe), of[instrument_id].settles.get(timeframe, timedelta())
+        if (reach is not None and opens < now - reach) or closes + settles > now:
+            continue
+        key = timeframe.window_of(session if timeframe is Timeframe.D1 else opens).key
+        runs[key][instrument_id].append((Gap(instrument_id, symbol, session, tries), opens, closes))
+    return [_remedy(timeframe, key, runs[key]) for key in sorted(runs, reverse=True)[:windows]]
+
+
+def begin(connection: psycopg.Connection, remedy: Remedy, now: datetime | None = None) -> None:
+    """Note that ``remedy`` is about to be asked for: it is not planned again before its pause is over."""
+    note_launch(connection, remedy.timeframe, remedy.gaps, now or datetime.now(UTC))
+
+
+def _missing(ids: Collection[int], timeframe: Timeframe, now: datetime, limit: int) -> sql.Composed:
+    states = query("session_states").format(
+        ids=sql.Literal(list(ids)),
+        timeframe=sql.Literal(timeframe.value),
+        since=sql.SQL("date '1970-01-01'"),
+        until=sql.Literal(now.date() + timedelta(days=1)),
+        now=sql.SQL("{}::timestamptz").format(sql.Literal(now)),
+        gap=sql.Literal(LONG_HOLE),
+    )
+    return sql.SQL(
+        "SELECT s.instrument_id, s.symbol, s.session, s.open, s.close, s.tries FROM ({}) AS s JOIN ops.asked AS a"
+        " ON a.instrument_id = s.instrument_id AND a.timeframe = {} AND s.session >= lower(a.sessions)"
+        " WHERE (s.state = ANY({}) OR (s.asked AND NOT s.final)) AND s.state <> 'not_listed'"
+        " AND s.close <= {}::timestamptz AND (s.next_try IS NULL OR s.next_try <= {}::timestamptz)"
+        " ORDER BY s.session DESC, s.instrument_id LIMIT {}"
+    ).format(
+        states,
+        sql.Literal(timeframe.value),
+        sql.Literal([state.value for state in _HEALABLE]),
+        sql.Literal(now),
+        sql.Literal(now),
+        sql.Literal(limit),
+    )
+
+
+def _remedy(timeframe: Timeframe, key: str, found: Mapping[int, Sequence[tuple[Gap, datetime, datetime]]]) -> Remedy:
+    """Return one request a symbol: around all of its gaps in the window."""
+    ranges: dict[str, tuple[datetime, datetime]] = {}
+    gaps: list[Gap] = []
+    window = timeframe.window(key)
+    for missing in found.values():
+        gaps += [gap for gap, _, _ in missing]
+        if timeframe is Timeframe.D1:
+            days = [gap.session for gap, _, _ in missing]
+            start, end = _midnight(min(days)), _midnight(max(days)) + timedelta(days=1)
+        else:
+            start, end = min(opens for _, opens, _ in missing), max(closes for _, _, closes in missing)
+        ranges[missing[0][0].symbol] = (max(start, window.start), min(end, window.end))
+    return Remedy(timeframe, key, ranges, gaps)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -1,0 +1,286 @@
+"""Bars of US stocks and crypto pairs from Alpaca, through its own client, ``alpaca-py``.
+
+Format: Alpaca, Market Data API, "Historical bars" (docs.alpaca.markets/reference/stockbars and .../cryptobars-1).
+``t`` is a bar's start, RFC 3339 in UTC; start and end of a request are inclusive; a page holds 10,000 bars of all
+symbols together.
+
+* Of stocks, a day is stamped with midnight in New York (05:00Z in winter, 04:00Z in summer) and stands for that date.
+* Of crypto, a day is a UTC day, stamped 00:00Z, those of earlier years too. Until July 2025 Alpaca cut all of them at
+  midnight in Chicago (06:00Z, 05:00Z), as its older samples still show (alpacahq/alpaca-py issue 169 has the old way,
+  Lumiwealth/lumibot pull request 826 the new). A day cut so is refused: labelled as a UTC day, it would hold other
+  hours.
+* A symbol that is well formed but unknown is answered like one without trades: nothing. An ill-formed one, with 400
+  for all that were asked for together; it is then left out and the others are asked for again.
+* A symbol means whoever bears it today: before a rename come the bars of its older names.
+* A crypto bar may be without trades (``n`` and ``v`` 0, alpacahq/alpaca-py issue 598); its ``vw`` of 0 is none.
+* Without a paid plan, feed ``sip`` refuses the last 15 minutes with 403, as it does a wrong key; its body tells.
+
+The client has no time-out, pages by itself, and sleeps for fixed 3 seconds on 429 and 504. So it is asked page by page,
+each a call of ours, with its own retries off and a time-out put into its session.
+
+Not here: streams, and corporate actions.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import requests
+from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
+
+from chandlery.calendars import Int64s
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderNotFoundError,
+    ProviderRateLimitError,
+    ProviderTransientError,
+)
+from chandlery.providers.base import BarReply, BarRequest, Terms
+from chandlery.providers.calls import Calls
+from chandlery.providers.config import AlpacaOptions
+from chandlery.providers.http import explain_status
+from chandlery.providers.shape import describe, join_bars, label_days, shape_bars
+from chandlery.schema import TS, VALUES
+from chandlery.timeframe import INGESTED, Timeframe
+
+if TYPE_CHECKING:
+    from alpaca.common.rest import RESTClient
+
+_BARS_PER_PAGE = 10_000
+_TIMEFRAMES = {Timeframe.M1: "1Min", Timeframe.D1: "1Day"}
+_REQUIRED, _OPTIONAL = ("o", "h", "l", "c", "v"), ("vw", "n")
+_DAY_US = 86_400_000_000
+
+
+class _Market(NamedTuple):
+    """One of Alpaca's endpoints: its client and path, the parameters that only it takes, and the source of its rows."""
+
+    client: RESTClient
+    path: str
+    parameters: Mapping[str, str]
+    source: str
+
+
+class _Columns(NamedTuple):
+    """Starts of bars, µs since the epoch, and their values, one column for each of ``VALUES``."""
+
+    ts: Int64s
+    values: npt.NDArray[np.float64]
+
+
+class AlpacaProvider:
+    """Serves ``1m`` and ``1d``, unadjusted, of stocks like ``BRK.B`` and of crypto pairs like ``BTC/USD``.
+
+    A day of a stock is a date in New York, a day of a pair is a UTC day.
+
+    Args:
+        name: as in ``providers.yaml``.
+        options: the address, and the feed of stocks: ``iex`` (one exchange) or ``sip`` (all of them).
+        keys: ``key`` and ``secret``.
+        calendars: not needed.
+        calls: makes its calls.
+    """
+
+    timeframes = frozenset(INGESTED)
+    #: A minute is corrected half a minute later, and when a trade is reported late. A day grows until the end of
+    #: after-hours trading, four hours after the close, and may be corrected overnight.
+    terms = Terms(
+        remote=True,
+        symbols_per_request=100,
+        bars_per_request=20 * _BARS_PER_PAGE,
+        workers=8,
+        settles={Timeframe.M1: timedelta(hours=1), Timeframe.D1: timedelta(days=1)},
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        options: AlpacaOptions,
+        keys: Mapping[str, SecretStr],
+        calendars: Mapping[str, str],
+        calls: Calls,
+    ) -> None:
+        from alpaca.data.historical import (  # noqa: PLC0415 - takes seconds
+            CryptoHistoricalDataClient,
+            StockHistoricalDataClient,
+        )
+
+        del calendars
+        self.name = name
+        self.calls = calls
+        key, secret = (keys[part].get_secret_value() for part in ("key", "secret"))
+        url = options.url.rstrip("/") if options.url else None
+        stocks = StockHistoricalDataClient(key, secret, url_override=url)
+        pairs = CryptoHistoricalDataClient(key, secret, url_override=url)
+        for client in (stocks, pairs):
+            _restrain(client, calls.timeout)
+        only_stocks = {"adjustment": "raw", "feed": options.feed}
+        self._stocks = _Market(stocks, "/stocks/bars", only_stocks, f"alpaca:{options.feed}")
+        self._pairs = _Market(pairs, "/crypto/us/bars", {}, "alpaca:crypto")
+
+    def fetch(self, request: BarRequest) -> BarReply:
+        """See ``Provider.fetch``."""
+        parts: list[pa.Table] = []
+        failures: dict[str, ProviderError] = {}
+        for market in (self._stocks, self._pairs):
+            symbols = [symbol for symbol in request.symbols if ("/" in symbol) == (market is self._pairs)]
+            pages, failed = self._collect(market, replace(request, symbols=symbols))
+            failures |= failed
+            for symbol, found in pages.items():
+                try:
+                    parts.append(self._shape(market, request, symbol, found))
+                except ProviderBadDataError as error:
+                    text = f"{self.name}: {describe(replace(request, symbols=[symbol]))}: {error}"
+                    failures[symbol] = ProviderBadDataError(text, provider=self.name, symbol=symbol)
+        return BarReply(join_bars(parts), failures)
+
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+        """Return None: it does not tell."""
+        return
+
+    def _collect(
+        self, market: _Market, request: BarRequest
+    ) -> tuple[dict[str, list[_Columns]], dict[str, ProviderError]]:
+        """Return what was found by symbol, and why not for the others. One bad symbol does not stop the others."""
+        failures: dict[str, ProviderError] = {}
+        left = list(request.symbols)
+        while left and request.start < request.end:
+            try:
+                return self._pages(market, replace(request, symbols=left)), failures
+            except ProviderAuthError:
+                raise
+            except ProviderError as error:
+                failed = [error.symbol] if error.symbol in left else left
+                failures |= dict.fromkeys(failed, error)
+                left = [symbol for symbol in left if symbol not in failed]
+        return {}, failures
+
+    def _pages(self, market: _Market, request: BarRequest) -> dict[str, list[_Columns]]:
+        """Return the bars of every page, by symbol."""
+        found: dict[str, list[_Columns]] = {symbol: [] for symbol in request.symbols}
+        token: str | None = None
+        while True:
+            bars, token = self.calls.make(
+                partial(self._page, market, request, token),
+                explain=partial(self._explain, symbols=request.symbols),
+                about=describe(request),
+            )
+            for symbol, columns in bars.items():
+                found[symbol].append(columns)
+            if token is None:
+                return found
+
+    def _page(self, market: _Market, request: BarRequest, token: str | None) -> tuple[dict[str, _Columns], str | None]:
+        """Return the bars of one page, and the token of the next page, where there is one."""
+        answer: Any = market.client.get(
+            market.path,
+            {
+                "symbols": ",".join(request.symbols),
+                "timeframe": _TIMEFRAMES[request.timeframe],
+                "start": request.start.astimezone(UTC).isoformat(),
+                "end": (request.end.astimezone(UTC) - timedelta.resolution).isoformat(),
+                "limit": _BARS_PER_PAGE,
+                "page_token": token,
+                **market.parameters,
+            },
+        )
+        bars, following = dict(answer["bars"]), answer["next_page_token"]
+        if strangers := bars.keys() - set(request.symbols):
+            text = f"the answer has bars of {', '.join(sorted(strangers))}, which nobody asked for"
+            raise ProviderBadDataError(text, provider=self.name)
+        if following is not None and following == token:
+            raise ProviderBadDataError("the page after this one is this one again", provider=self.name)
+        return {symbol: self._read(symbol, found) for symbol, found in bars.items()}, following
+
+    def _read(self, symbol: str, bars: Sequence[Mapping[str, Any]]) -> _Columns:
+        try:
+            return _columns(bars)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # Arrow's errors are such, too
+            text = f"{symbol} does not come as bars: {error!r}"
+            raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from error
+
+    def _shape(self, market: _Market, request: BarRequest, symbol: str, pages: Sequence[_Columns]) -> pa.Table:
+        ts = np.concatenate([np.empty(0, np.int64), *(page.ts for page in pages)])
+        values = np.concatenate([np.empty((0, len(VALUES))), *(page.values for page in pages)])
+        if request.timeframe is Timeframe.D1:
+            if market is self._stocks:
+                ts = label_days(ts, "America/New_York")
+            elif (ts % _DAY_US).any():
+                text = "its days do not start at 00:00 UTC; ask for 1m instead"
+                raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
+        columns = dict(zip(VALUES, values.T, strict=True))
+        return shape_bars(request, symbol, ts, columns, source=market.source, provider=self.name)
+
+    def _explain(self, error: Exception, *, symbols: Sequence[str]) -> ProviderError | None:
+        """Turn what the client raises into our errors."""
+        from alpaca.common.exceptions import APIError  # noqa: PLC0415 - takes seconds, unless there is a client
+
+        match error:
+            case APIError():
+                return self._explain_answer(error.response, symbols)
+            case requests.exceptions.InvalidHeader() | UnicodeEncodeError():
+                text = "the key or its secret has a character that cannot be sent; check both"
+                return ProviderAuthError(text, provider=self.name)
+            case KeyError() | TypeError() | ValueError():
+                return ProviderBadDataError(f"the answer is not a page of bars: {error!r}", provider=self.name)
+            case requests.RequestException():
+                return ProviderTransientError(str(error), provider=self.name)
+        return None
+
+    def _explain_answer(self, answer: requests.Response, symbols: Sequence[str]) -> ProviderError:
+        invalid = re.search(r"invalid symbol: ([^\s\"]+)", answer.text)
+        if answer.status_code == 400 and invalid and invalid[1] in symbols:
+            return ProviderNotFoundError(invalid[0], provider=self.name, symbol=invalid[1])
+        if answer.status_code == 404:
+            return ProviderBadDataError("HTTP 404: no such endpoint; check the option url", provider=self.name)
+        error = explain_status(answer.status_code, answer.text, answer.headers, provider=self.name)
+        reset = answer.headers.get("X-RateLimit-Reset", "")
+        if isinstance(error, ProviderRateLimitError) and error.retry_after is None and reset.isdecimal():
+            error.retry_after = max(0.0, int(reset) - time.time())
+        return error
+
+
+class _PatientAdapter(HTTPAdapter):
+    """Sends with a time-out, for connecting and for each read."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__()
+        self._timeout = timeout
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+        """See ``HTTPAdapter.send``."""
+        return super().send(request, *args, **{**kwargs, "timeout": self._timeout})
+
+
+def _restrain(client: RESTClient, timeout: float) -> None:
+    """Let ``client`` ask once and not wait for ever. It has no public way to say either."""
+    client._retry = 0  # noqa: SLF001
+    for scheme in ("http://", "https://"):
+        client._session.mount(scheme, _PatientAdapter(timeout))  # noqa: SLF001
+
+
+def _columns(bars: Sequence[Mapping[str, Any]]) -> _Columns:
+    """Return one symbol's bars of a page; raise ``KeyError``, ``TypeError`` or ``ValueError`` where they are none."""
+    stamps = pa.array([bar["t"] for bar in bars], pa.string())
+    if stamps.null_count:
+        raise ValueError("a bar without its start")
+    # Stamps may have nine digits after the second.
+    ts = stamps.cast(pa.timestamp("ns", "UTC")).cast(TS, safe=False).cast(pa.int64()).to_numpy()
+    rows = [[*(bar[name] for name in _REQUIRED), *(bar.get(name) for name in _OPTIONAL)] for bar in bars]
+    values = np.array(rows, np.float64).reshape(-1, len(VALUES))
+    vwap = values[:, VALUES.index("vwap")]
+    vwap[vwap == 0] = np.nan
+    return _Columns(ts, values)

@@ -1,0 +1,219 @@
+"""Bars of shares, funds, currencies and crypto pairs from Yahoo Finance: without a key, and without a promise.
+
+Yahoo does not document ``/v8/finance/chart``; what is known of it is in yfinance
+(https://ranaroussi.github.io/yfinance/reference/api/yfinance.Ticker.history.html). Minutes reach back 30 days, at most
+8 days a request. Of the extended hours it tells no volume, so only regular hours are asked for.
+
+yfinance fetches the charts, but its ``history()`` does not read them: it drops and merges rows, turns a missing volume
+into 0, calls an outage "possibly delisted", and keeps past answers in a cache of the process, so that a second try asks
+nobody. Nor does it fetch a cookie and a crumb, which charts do not need: that would be up to three more requests a
+call, outside of the budget, and a page of errors once taken for a crumb would be sent for ever.
+
+Prices and volumes come adjusted for splits (``adjclose`` for dividends too; it is not read). That is undone: a chart
+reports the splits in its range, so a chart of days is asked for up to the present, and before each split prices are
+multiplied by its ratio and volumes divided by it. Where the prices themselves show that only some were adjusted,
+nothing is served (``splits``). Not here: reading a chart (``yahoo_chart``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+from pydantic import SecretStr
+
+from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
+from chandlery.providers.base import BarReply, BarRequest, Terms
+from chandlery.providers.calls import Calls
+from chandlery.providers.config import RemoteOptions
+from chandlery.providers.http import explain_status
+from chandlery.providers.shape import describe, join_bars, shape_bars, windows
+from chandlery.providers.splits import check_days, check_minutes, split_factors
+from chandlery.providers.yahoo_chart import Chart, read_chart, restore_values
+from chandlery.schema import empty_bars
+from chandlery.timeframe import INGESTED, Timeframe
+
+_URL = "https://query2.finance.yahoo.com"
+_DAY = timedelta(days=1)
+#: A request may span 8 days of minutes; a day less, for whole days may be what Yahoo counts.
+_MINUTES_PER_CALL = 7 * 24 * 60
+
+
+class YahooProvider:
+    """Serves ``1m`` of the last month and ``1d``, raw.
+
+    Symbols are written as Yahoo does: BRK.B is asked for as ``BRK-B`` and BTC/USD as ``BTC-USD``, while an exchange's
+    suffix stays (``VOD.L``, ``7203.T``).
+
+    Args:
+        name: as in ``providers.yaml``.
+        options: the address.
+        keys: none.
+        calendars: not needed; Yahoo tells each symbol's time zone.
+        calls: makes its calls.
+    """
+
+    timeframes = frozenset(INGESTED)
+    #: Volumes of a day are completed overnight. A day less than the 30 that are kept, since they end while one asks.
+    terms = Terms(
+        remote=True,
+        symbols_per_request=1,
+        bars_per_request=20_000,
+        workers=4,
+        settles=dict.fromkeys(INGESTED, _DAY),
+        reach={Timeframe.M1: 29 * _DAY},
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions,
+        keys: Mapping[str, SecretStr],
+        calendars: Mapping[str, str],
+        calls: Calls,
+    ) -> None:
+        del keys, calendars
+        self.name = name
+        self.calls = calls
+        self._client = _connect(options.url, calls.timeout)
+
+    def fetch(self, request: BarRequest) -> BarReply:
+        """See ``Provider.fetch``."""
+        parts: list[pa.Table] = []
+        failures: dict[str, ProviderError] = {}
+        for symbol in request.symbols:
+            try:
+                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
+            except ProviderAuthError:
+                raise
+            except ProviderError as error:
+                failures[symbol] = error
+        return BarReply(join_bars(parts), failures)
+
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+        """Return None: it does not tell."""
+        return
+
+    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
+        minutes = None
+        if request.timeframe is Timeframe.M1:
+            # Before the days: a split that comes between the calls must not be missing from the later answer.
+            parts = [self._chart(part, symbol, about=request) for part in windows(request, _MINUTES_PER_CALL)]
+            minutes = Chart.join(parts)
+            if not len(minutes.ts):
+                return empty_bars()
+        # A day earlier: east of Greenwich a session opens on the day before its date, UTC.
+        start, end = request.start - _DAY, max(request.end, datetime.now(UTC))
+        days = self._chart(replace(request, timeframe=Timeframe.D1, start=start, end=end), symbol, about=request)
+        try:
+            check_days(days.dates, days.values, days.splits)
+            if minutes is not None:
+                check_minutes(minutes.dates, minutes.values["close"], days.dates, days.values, days.splits)
+        except ValueError as error:
+            text = f"{self.name}: {describe(request)}: raw prices cannot be restored: {error}"
+            raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from None
+        bars, starts = (days, days.dates) if minutes is None else (minutes, minutes.ts)
+        return shape_bars(
+            request,
+            symbol,
+            starts,
+            restore_values(bars.values, split_factors(bars.dates, days.splits)),
+            source="yahoo",
+            provider=self.name,
+        )
+
+    def _chart(self, request: BarRequest, symbol: str, *, about: BarRequest) -> Chart:
+        return self.calls.make(
+            partial(self._ask, request, symbol),
+            explain=partial(self._explain, symbol=symbol),
+            about=describe(about),
+        )
+
+    def _ask(self, request: BarRequest, symbol: str) -> Chart:
+        params = {
+            "period1": math.floor(request.start.timestamp()),
+            "period2": math.ceil(request.end.timestamp()),
+            "interval": request.timeframe.value,
+            "includePrePost": "false",
+            "events": "div,splits,capitalGains",
+        }
+        path = f"/v8/finance/chart/{quote(write_symbol(symbol), safe='')}"
+        try:
+            answer = self._client.get(_URL + path, params=params, timeout=self.calls.timeout)
+        except _RefusedError as error:
+            # What Yahoo says of a symbol that it knows, where the range lies before its first day or after its last.
+            if error.status == 400 and "Data doesn't exist for startDate" in error.body:
+                return Chart.join([])
+            raise
+        if "Will be right back" in answer.text:
+            raise ProviderTransientError("Yahoo is down for maintenance", provider=self.name, symbol=symbol)
+        try:
+            return read_chart(answer.json(), request.timeframe)
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            text = f"the answer is not a chart: {error!r}"
+            raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from None
+
+    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
+        """Turn what the session raises into our errors."""
+        from curl_cffi.requests.exceptions import RequestException  # noqa: PLC0415 - slow, only where it is used
+
+        match error:
+            case _RefusedError(status=404) if '"Not Found"' not in error.body:
+                # Only Yahoo itself can say that there is no such symbol; this came from something in front of it.
+                text = "HTTP 404 that does not come from the chart service"
+                return ProviderTransientError(text, provider=self.name, symbol=symbol)
+            case _RefusedError():
+                return explain_status(error.status, error.body, error.headers, provider=self.name, symbol=symbol)
+            case RequestException():
+                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
+        return None
+
+
+def write_symbol(symbol: str) -> str:
+    """Return how Yahoo writes a canonical symbol.
+
+    The letter after a dot is a class of shares, unless it is one of Yahoo's exchanges: Frankfurt (F), London (L),
+    Tokyo (T), TSX Venture (V).
+    """
+    return re.sub(r"\.(?![FLTV]$)([A-Z])$", r"-\1", symbol).replace("/", "-")
+
+
+class _RefusedError(Exception):
+    """Yahoo answered with a status of 400 or more."""
+
+    def __init__(self, status: int, body: str, headers: Mapping[str, str]) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.body, self.headers = status, body, headers
+
+
+def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinance has no types
+    """Return yfinance's client with a session that keeps our time, asks ``base`` instead, and hides no status."""
+    from curl_cffi.requests import Response, Session  # noqa: PLC0415 - slow, only where it is used
+    from yfinance.config import YfConfig  # noqa: PLC0415 - likewise
+    from yfinance.data import YfData  # noqa: PLC0415 - likewise
+
+    class StrictSession(Session[Response]):
+        def request(self, method: Any, url: str, **how: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
+            address = base.rstrip("/") + urlsplit(url).path if base else url
+            answer = super().request(method, address, **{**how, "timeout": timeout})
+            if answer.status_code >= 400:
+                # Raised here, because the client would ask again by itself, and then call it an empty chart.
+                headers = {name: value or "" for name, value in answer.headers.items()}
+                raise _RefusedError(answer.status_code, answer.text, headers)
+            return answer
+
+    class ChartClient(YfData):  # type: ignore[misc]
+        def _get_cookie_and_crumb(self, timeout: float = 30) -> tuple[None, str]:  # noqa: ARG002
+            return None, "basic"
+
+    YfConfig.network.retries = 0
+    # Past the metaclass, which would share one client and its session among all in this process.
+    return type.__call__(ChartClient, StrictSession(impersonate="chrome"))

@@ -1,0 +1,60 @@
+"""The budget of calls to a provider that holds across all processes of an installation: kept in its database.
+
+Not here: budgets of one process, and what a budget is (``providers.budget``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chandlery.errors import StoreError
+from chandlery.providers.budget import Budget, BudgetFactory, LocalBudget
+from chandlery.store.connect import Database
+
+
+class SharedBudget:
+    """Evenly spaced calls, shared by whoever uses the same database.
+
+    Args:
+        database: of the installation.
+        name: of the budget; whoever gives the same name shares it.
+        per_minute: calls.
+    """
+
+    def __init__(self, database: Database, name: str, per_minute: float) -> None:
+        self._database = database
+        self._name = name
+        self._interval = timedelta(minutes=1) / per_minute
+
+    def take(self) -> float:
+        """See ``Budget``."""
+        with self._database.connection() as connection:
+            row = connection.execute(_TAKE, {"budget": self._name, "interval": self._interval}).fetchone()
+        if row is None:
+            raise StoreError("the server did not give a time for the next call")
+        return max(0.0, float(row[0]))
+
+    def pause(self, seconds: float) -> None:
+        """See ``Budget``."""
+        with self._database.connection() as connection:
+            connection.execute(_PAUSE, (self._name, timedelta(seconds=seconds)))
+
+
+def shared_budgets(database: Database) -> BudgetFactory:
+    """Return what makes the budgets of an installation."""
+
+    def make(name: str, per_minute: float | None) -> Budget:
+        return SharedBudget(database, name, per_minute) if per_minute else LocalBudget(None)
+
+    return make
+
+
+_TAKE = """
+INSERT INTO ops.call_budget AS b (budget, due) VALUES (%(budget)s, clock_timestamp() + %(interval)s)
+ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(interval)s
+RETURNING extract(epoch FROM due - %(interval)s - clock_timestamp())
+"""
+_PAUSE = """
+INSERT INTO ops.call_budget AS b (budget, due) VALUES (%s, clock_timestamp() + %s)
+ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, excluded.due)
+"""

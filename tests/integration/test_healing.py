@@ -1,0 +1,179 @@
+"""Healing: a provider that loses bars, delivers them late or never, and one that restates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chandlery.healing import Remedy, begin, plan_remedies
+from chandlery.providers import calls
+from chandlery.providers.base import Terms
+from chandlery.providers.coinbase import CoinbaseProvider
+from chandlery.states import session_states
+from chandlery.store.connect import Database
+from chandlery.store.gaps import FIRST_PAUSE, TRIES
+from chandlery.timeframe import Timeframe
+from tests.remote import PAIRS, Remote, day
+from tests.servers.coinbase import CoinbaseServer
+from tests.servers.market import Market
+
+START, END = day("2024-02-27"), day("2024-03-03")
+NOW = day("2024-03-03") + timedelta(hours=1)
+TERMS = {"coinbase": CoinbaseProvider.terms}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market.invent(PAIRS, Timeframe.M1, START, END)
+
+
+@pytest.fixture
+def remote(database: Database, market: Market, tmp_path: Path) -> Iterator[Remote]:
+    with CoinbaseServer(market, page=350) as server:
+        remote = Remote.open(database, server, tmp_path)
+        with database.connection() as connection:  # or else each later day would be missing, too
+            connection.execute("UPDATE market.instrument SET delisted = %s", (END.date(),))
+        yield remote
+
+
+def without(market: Market, *lost: tuple[datetime, datetime]) -> Market:
+    """Return the market less what starts in these ranges, of every symbol."""
+    bars = {}
+    for key, columns in market.bars.items():
+        ts = columns["ts"].astype("datetime64[us]")
+        kept = np.ones(len(ts), np.bool_)
+        for start, end in lost:
+            kept &= (ts < np.datetime64(start.replace(tzinfo=None))) | (ts >= np.datetime64(end.replace(tzinfo=None)))
+        bars[key] = {name: values[kept] for name, values in columns.items()}
+    return Market(bars)
+
+
+def plan(remote: Remote, now: datetime, terms: Mapping[str, Terms] = TERMS, **limits: int) -> list[Remedy]:
+    with remote.database.connection() as connection:
+        return plan_remedies(
+            connection, list(remote.instruments().values()), Timeframe.M1, terms=terms, now=now, **limits
+        )
+
+
+def heal(remote: Remote, now: datetime) -> int:
+    """Do once what the sensor and the runs that it launches do; return how many sessions were asked for."""
+    remedies = plan(remote, now)
+    for remedy in remedies:
+        with remote.database.connection() as connection:
+            begin(connection, remedy, now)
+        for symbol, (start, end) in remedy.ranges.items():
+            remote.load(start, end, symbols=[symbol], refresh=True, now=now)
+    return sum(len(remedy.gaps) for remedy in remedies)
+
+
+def states(remote: Remote, now: datetime, symbol: str = "BTC/USD") -> list[str]:
+    with remote.database.connection() as connection:
+        instrument = remote.instruments()[symbol]
+        found = session_states(connection, [instrument], Timeframe.M1, START.date(), END.date(), now=now)
+    return [str(state) for state in found["state"].to_pylist()]
+
+
+LOSSES = {
+    "a whole day": (day("2024-02-29"), day("2024-03-01")),
+    "the begin": (START, START + 5 * HOUR),
+    "the end": (END - 2 * HOUR, END),
+    "the middle": (day("2024-03-01") + 9 * HOUR, day("2024-03-01") + 10 * HOUR),
+}
+
+
+@pytest.mark.parametrize("lost", LOSSES.values(), ids=list(LOSSES))
+def test_what_was_lost_and_comes_later_is_healed(
+    remote: Remote, market: Market, lost: tuple[datetime, datetime]
+) -> None:
+    remote.server.market = without(market, lost)
+    remote.load(START, END, now=NOW)
+    assert sorted(set(states(remote, NOW))) == ["no_trades", "provider_gap"]
+    assert states(remote, NOW).count("provider_gap") == 1
+    assert heal(remote, NOW) == 2  # one session of two symbols; nothing came
+    assert heal(remote, NOW + timedelta(minutes=1)) == 0  # the pause is not over
+    remote.server.market = market
+    asked = len(remote.server.requests)
+    assert heal(remote, NOW + FIRST_PAUSE) == 2
+    assert len(remote.server.requests) - asked == 2 * 5  # a day of each
+    assert set(states(remote, NOW + FIRST_PAUSE)) == {"no_trades"}
+    assert remote.is_whole(market, START, END)
+    assert heal(remote, NOW + timedelta(days=30)) == 0
+
+
+def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Remote, market: Market) -> None:
+    remote.server.market = without(market, LOSSES["a whole day"])
+    remote.load(START, END, symbols=PAIRS[:1], now=NOW)
+    now, pauses, last = NOW, [], NOW
+    while len(pauses) < 50 and states(remote, now)[2] == "provider_gap":
+        if heal(remote, now):
+            pauses.append(now - last)
+            last = now
+        now += timedelta(minutes=5)
+    assert len(pauses) == TRIES
+    assert pauses[1:] == sorted(pauses[1:])
+    assert pauses[-1] > pauses[1]
+    assert states(remote, now)[2] == "no_trades"
+    assert heal(remote, now + timedelta(days=365)) == 0
+
+
+def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:
+    remote.server.market = without(market, LOSSES["a whole day"])
+    remote.load(START, END, symbols=PAIRS[:1], now=NOW)
+    remote.server.faults.extend(["http_503"] * 10_000)
+    now = NOW
+    for _ in range(TRIES + 3):
+        assert heal(remote, now) == 1
+        now += timedelta(days=8)
+    assert states(remote, now)[2] == "provider_gap"
+    remote.server.faults.clear()
+    remote.server.market = market
+    assert heal(remote, now) == 1
+    assert set(states(remote, now)) == {"no_trades"}
+
+
+def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, market: Market) -> None:
+    remote.load(START, START + timedelta(days=1), now=NOW)
+    assert states(remote, NOW) == ["no_trades"] + ["never_fetched"] * 4
+    (first, *_) = plan(remote, NOW)
+    assert first.window == "2024-03"
+    (newest,) = plan(remote, NOW, sessions=2)
+    assert {gap.session.isoformat() for gap in newest.gaps} == {"2024-03-02"}
+    assert heal(remote, NOW) == 8
+    assert remote.is_whole(market, START, END)
+
+
+def test_what_nobody_ever_wanted_is_left_alone(remote: Remote) -> None:
+    assert plan(remote, NOW) == []
+
+
+def test_what_is_out_of_reach_is_left_alone(remote: Remote) -> None:
+    remote.load(START, START + timedelta(days=1), now=NOW)
+    short = {"coinbase": Terms(remote=True, reach={Timeframe.M1: timedelta(days=2)})}
+    assert {gap.session.isoformat() for remedy in plan(remote, NOW, short) for gap in remedy.gaps} == {"2024-03-02"}
+    assert plan(remote, NOW, {}) == []  # not a remote provider
+
+
+def test_a_session_is_asked_for_again_once_it_has_settled(remote: Remote, market: Market) -> None:
+    hasty = Market({key: {**bars, "volume": bars["volume"] * 2} for key, bars in market.bars.items()})  # type: ignore[operator]
+    remote.server.market = hasty
+    at_close = END + timedelta(minutes=1)
+    remote.load(END - timedelta(days=1), END, now=at_close)
+    assert heal(remote, at_close) == 0  # it has not settled yet
+    remote.server.market = market
+    settled = at_close + timedelta(minutes=10)
+    assert heal(remote, settled) == 2
+    assert remote.is_whole(market, END - timedelta(days=1), END)
+    assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 2 * 1440 - sum(
+        1440 - len(market.between(pair, Timeframe.M1, END - timedelta(days=1), END)["ts"]) for pair in PAIRS
+    )
+    assert heal(remote, settled + timedelta(days=1)) == 0
