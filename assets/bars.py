@@ -16,11 +16,14 @@ from pydantic import Field
 
 from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
-from chandlery.audit import Partition
+from chandlery.audit import Gate, Partition
 from chandlery.fetching import Progress, describe_calls
-from chandlery.ingest import Outcome, ingest
+from chandlery.ingest import Outcome, ingest, replay
+from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.orchestrator import Listener
+from chandlery.providers.base import Terms
+from chandlery.providers.registry import remote_terms
 from chandlery.reader import read_bars
 from chandlery.store.connect import Database
 from chandlery.store.read import Span
@@ -47,6 +50,7 @@ class IngestConfig(dg.Config):
         ranges: by symbol, ``[start, end]`` in ISO 8601: narrows a partition to part of its window; end exclusive.
         max_rejected_share: overrides the gate's limit, 0 to 1.
         refresh: ask a remote provider also for what is complete and final.
+        replay_since: ask nobody; judge again what landed since then, in ISO 8601.
     """
 
     provider: str | None = None
@@ -54,6 +58,7 @@ class IngestConfig(dg.Config):
     ranges: dict[str, list[str]] = Field(default_factory=dict)
     max_rejected_share: float | None = None
     refresh: bool = False
+    replay_since: str | None = None
 
 
 def build_bars(
@@ -105,18 +110,22 @@ def build_bars(
         troubles = []
         listener.planned(len(planned))
         for name, group in _by_provider(planned, instruments, config.provider):
-            provider = providers.get(
-                name, options=config.options, calendars=calendars, budgets=store.installation.budgets
-            )
-            outcomes = ingest(
-                store.database,
-                provider,
-                judge,
-                group,
-                landing=store.installation.landing,
-                refresh=config.refresh,
-                tell=partial(_tell, context, listener, name),
-            )
+            if config.replay_since is None:
+                provider = providers.get(
+                    name, options=config.options, calendars=calendars, budgets=store.installation.budgets
+                )
+                tell = partial(_tell, context, listener, name)
+                outcomes = ingest(
+                    store.database,
+                    provider,
+                    judge,
+                    group,
+                    landing=store.installation.landing,
+                    refresh=config.refresh,
+                    tell=tell,
+                )
+            else:
+                outcomes = _replay(store.installation, judge, name, group, config.replay_since)
             for outcome in outcomes:
                 listener.ingested(outcome)
                 yield from _events(key, outcome, store.database, instruments, drawn=outcome.partition in drawn)
@@ -127,6 +136,18 @@ def build_bars(
             raise dg.Failure(_summary(troubles), allow_retries=False)
 
     return bars
+
+
+def _replay(
+    installation: Installation, gate: Gate, name: str, group: Sequence[Partition], since: str
+) -> Iterator[Outcome]:
+    within: dict[str, tuple[datetime, datetime]] = {}
+    for partition in group:
+        start, end = within.get(partition.symbol, (partition.start, partition.end))
+        within[partition.symbol] = min(start, partition.start), max(end, partition.end)
+    landed = installation.landing.find(name, group[0].timeframe, parse_moment(since, name="replay_since"))
+    terms = remote_terms(installation.providers).get(name, Terms())
+    return replay(installation.database, installation.landing, gate, landed, terms=terms, within=within)
 
 
 def _tell(context: dg.AssetExecutionContext, listener: Listener, name: str, progress: Progress) -> None:

@@ -22,7 +22,7 @@ from chandlery.errors import ProviderError
 from chandlery.fetching import Answer, Progress, ask, fetch, plan_requests
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.landing import Landed, Landing, settle
-from chandlery.providers.base import Provider
+from chandlery.providers.base import Provider, Terms
 from chandlery.store.asked import Ask, final_sessions, record_asked, session_slice
 from chandlery.store.connect import Database
 from chandlery.store.gaps import note_answers
@@ -102,7 +102,8 @@ def ingest(
         return
     with database.connection() as connection:
         instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
-    desk = _Desk(database, provider, gate, timeframe=partitions[0].timeframe, instruments=instruments, now=now)
+    timeframe = partitions[0].timeframe
+    desk = _Desk(database, provider.name, provider.terms, gate, timeframe=timeframe, instruments=instruments, now=now)
     if landing is None or not provider.terms.remote:
         for wanted in plan_requests(partitions, provider.terms):
             yield from desk.judge([ask(provider, wanted, now)])
@@ -123,7 +124,13 @@ def ingest(
 
 
 def replay(
-    database: Database, landing: Landing, provider: Provider, gate: Gate, landed: Sequence[Landed]
+    database: Database,
+    landing: Landing,
+    gate: Gate,
+    landed: Sequence[Landed],
+    *,
+    terms: Terms,
+    within: Mapping[str, tuple[datetime, datetime]] | None = None,
 ) -> Iterator[Outcome]:
     """Judge and publish again what landed, for example because a rule changed. The provider is not asked.
 
@@ -132,9 +139,13 @@ def replay(
     Args:
         database: where to publish.
         landing: where the answers are.
-        provider: who gave them.
         gate: who judges.
-        landed: of one timeframe, newest first, as ``Landing.find`` returns them.
+        landed: of one provider and timeframe, newest first, as ``Landing.find`` returns them.
+        terms: of the provider.
+        within: half-open range, UTC, by symbol: only these are replayed; all by default.
+
+    Yields:
+        What became of each partition's part of each answer.
 
     Raises:
         LakeError: a file is missing or damaged; names it.
@@ -143,10 +154,11 @@ def replay(
         return
     with database.connection() as connection:
         instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
-    desk = _Desk(database, provider, gate, timeframe=Timeframe(landed[0].timeframe), instruments=instruments)
+    name, timeframe = landed[0].provider, Timeframe(landed[0].timeframe)
+    desk = _Desk(database, name, terms, gate, timeframe=timeframe, instruments=instruments)
     done: dict[str, list[tuple[datetime, datetime]]] = {}
     for one in landed:
-        for start, end, symbols in _uncovered(one, done):
+        for start, end, symbols in _uncovered(one, done, within):
             part = replace(one, start_ts=start, end_ts=end, symbols=symbols)
             yield from desk.judge([desk.answer(landing, part)])
 
@@ -157,7 +169,8 @@ class _Desk:
     def __init__(
         self,
         database: Database,
-        provider: Provider,
+        provider: str,
+        terms: Terms,
         gate: Gate,
         *,
         timeframe: Timeframe,
@@ -170,11 +183,11 @@ class _Desk:
         self._timeframe = timeframe
         self._instruments = instruments
         self._now = now
-        self._settles = provider.terms.settles.get(timeframe, timedelta())
+        self._settles = terms.settles.get(timeframe, timedelta())
 
     def recover(self, landing: Landing) -> None:
         """Judge what runs that died left in the landing zone."""
-        for landed in landing.waiting(self._provider.name, self._timeframe):
+        for landed in landing.waiting(self._provider, self._timeframe):
             self.judge([self.answer(landing, landed)])
 
     def answer(self, landing: Landing, landed: Landed) -> Answer:
@@ -237,7 +250,7 @@ class _Desk:
         now = self._now or datetime.now(UTC)
         report = self._gate.audit(bars, [partition for partition, _ in served], now=now)
         with self._database.connection() as connection:
-            outcomes, released = _set_aside(connection, report.verdicts, self._provider.name)
+            outcomes, released = _set_aside(connection, report.verdicts, self._provider)
             good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
             database = self._database
             published = publish(connection, database.edition, self._timeframe, good, now=self._now, lake=database.lake)
@@ -296,12 +309,18 @@ def _take(answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
 
 
 def _uncovered(
-    landed: Landed, done: dict[str, list[tuple[datetime, datetime]]]
+    landed: Landed,
+    done: dict[str, list[tuple[datetime, datetime]]],
+    within: Mapping[str, tuple[datetime, datetime]] | None,
 ) -> Iterator[tuple[datetime, datetime, list[str]]]:
     """Yield the parts of an answer that no later one covers, and add it to what is ``done``."""
     parts: dict[tuple[datetime, datetime], list[str]] = {}
     for symbol in landed.symbols:
-        left = [(landed.start_ts, landed.end_ts)]
+        if within is not None and symbol not in within:
+            continue
+        first, last = within[symbol] if within is not None else (landed.start_ts, landed.end_ts)
+        left = [(max(landed.start_ts, first), min(landed.end_ts, last))]
+        left = [piece for piece in left if piece[0] < piece[1]]
         for begin, after in done.get(symbol, []):
             left = [
                 piece

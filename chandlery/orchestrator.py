@@ -32,6 +32,7 @@ class IngestOrder:
         options: override the provider's options, as ``{"path": ...}``.
         max_rejected_share: overrides the gate's limit, 0 to 1.
         refresh: ask also for what is complete and final.
+        replay_since: ask nobody; judge again what landed since then, UTC.
     """
 
     timeframe: Timeframe
@@ -40,6 +41,7 @@ class IngestOrder:
     options: Mapping[str, Any] = field(default_factory=dict)
     max_rejected_share: float | None = None
     refresh: bool = False
+    replay_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,12 +218,13 @@ class _Planner:
         return start, min(end, self._now)
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
-        """Return the range of a provider that cannot tell its own: all or, where bars are endless, two weeks."""
+        """Return the range of a provider that cannot tell its own: as far as it reaches; two weeks where bars are endless."""
         if provider.name == "simulated":
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
             return monday - 2 * _WEEK, monday
-        return self._first, self._now
+        reach = provider.terms.reach.get(self._wish.timeframe)
+        return max(self._first, self._now - reach) if reach else self._first, self._now
 
     def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:
         installation = self._installation

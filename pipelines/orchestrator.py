@@ -108,6 +108,7 @@ def _config(order: IngestOrder, ranges: Mapping[Instrument, tuple[datetime, date
         "ranges": {i.symbol: [start.isoformat(), end.isoformat()] for i, (start, end) in ranges.items()},
         "max_rejected_share": order.max_rejected_share,
         "refresh": order.refresh,
+        "replay_since": order.replay_since and order.replay_since.isoformat(),
     }
 
 

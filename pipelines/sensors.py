@@ -84,6 +84,7 @@ def _heal(base: Timeframe) -> dg.SensorDefinition:
             for group in neighbours(list(remedy.ranges), order):
                 ranges = {symbol: [at.isoformat() for at in remedy.ranges[symbol]] for symbol in group}
                 yield dg.RunRequest(
+                    job_name=job,
                     tags=range_tags(group[0], group[-1], remedy.window, remedy.window) | {_HEAL: base.value},
                     run_config={"ops": {base.table: {"config": {"ranges": ranges, "refresh": True}}}},
                 )

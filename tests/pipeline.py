@@ -26,6 +26,7 @@ from psycopg import conninfo
 
 from assets.reference import register_symbols
 from chandlery.derive import Derived
+from chandlery.fetching import Progress
 from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
@@ -45,9 +46,13 @@ class Heard:
     partitions: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     steps: list[Derived] = field(default_factory=list)
+    calls: int | None = None
 
     def planned(self, partitions: int) -> None:
         self.partitions += partitions
+
+    def fetched(self, progress: Progress) -> None:
+        self.calls = progress.calls
 
     def ingested(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -109,7 +114,9 @@ class Workbench:
         """Carry out what a schedule or sensor asked for."""
         assert request.job_name is not None
         job = self.defs.resolve_job_def(request.job_name)
-        return job.execute_in_process(instance=self.instance, tags=dict(request.tags), raise_on_error=False)
+        return job.execute_in_process(
+            instance=self.instance, tags=dict(request.tags), run_config=request.run_config, raise_on_error=False
+        )
 
     def register(self) -> None:
         """Make the registered instruments partitions."""
@@ -136,26 +143,32 @@ class Workbench:
         return IngestOrder(Timeframe(timeframe), wanted, provider)
 
 
-def configure(folder: Path, instruments: Sequence[Mapping[str, Any]]) -> Path:
+def configure(
+    folder: Path, instruments: Sequence[Mapping[str, Any]], providers: Mapping[str, Any] | None = None
+) -> Path:
     """Write ``universe.yaml`` and ``providers.yaml`` into ``folder/config`` and return that folder.
 
-    The provider ``files`` reads ``folder/data``.
+    The provider ``files`` reads ``folder/data``; ``providers`` are further ones.
     """
     config = folder / "config"
     config.mkdir()
     kinds: dict[str, Any] = {name: {"kind": name} for name in ("sample", "simulated")}
     kinds["files"] = {"kind": "files", "options": {"path": "data"}}
-    (config / "providers.yaml").write_text(yaml.safe_dump({"providers": kinds}))
+    (config / "providers.yaml").write_text(yaml.safe_dump({"providers": kinds | dict(providers or {})}))
     universe = {"history": {"1m": "2022-01-01", "1d": "2000-01-01"}, "instruments": list(instruments)}
     (config / "universe.yaml").write_text(yaml.safe_dump(universe))
     return config
 
 
 def install(
-    folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, instruments: Sequence[Mapping[str, Any]]
+    folder: Path,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    instruments: Sequence[Mapping[str, Any]],
+    providers: Mapping[str, Any] | None = None,
 ) -> Installation:
     """Set up an installation in ``folder`` and point this process's environment at it."""
-    monkeypatch.setenv("CHANDLERY_CONFIG", str(configure(folder, instruments)))
+    monkeypatch.setenv("CHANDLERY_CONFIG", str(configure(folder, instruments, providers)))
     monkeypatch.setenv("CHANDLERY_HOME", str(folder / "home"))
     monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
     for name in ("DAGSTER_HOME", "CHANDLERY_DAGSTER_URL"):  # what opening Dagster's instance sets, undone at the end

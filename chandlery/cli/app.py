@@ -12,7 +12,7 @@ import psycopg
 import typer
 from typer.core import TyperGroup
 
-from chandlery.cli import coverage, ingest, move, quarantine, query, setup, tiers
+from chandlery.cli import coverage, ingest, move, quarantine, query, replay, setup, tiers
 from chandlery.cli.output import say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 
@@ -60,6 +60,7 @@ app = typer.Typer(
 )
 setup.register(app)
 ingest.register(app)
+replay.register(app)
 query.register(app)
 coverage.register(app)
 tiers.register(app)

@@ -1,7 +1,10 @@
 """How many calls a provider allows, and who may make the next one.
 
-Calls are spaced evenly, without bursts: then no window of a minute ever holds more than the limit, whichever way the
-provider counts. Not here: the budget that holds across processes (``store.budget``), and making a call (``calls``).
+Calls are spaced evenly, without bursts: then no window of a minute holds more than the limit, whichever way the provider
+counts. A provider counts when a call reaches it, which is later than it was due, and not always by the same: where one
+call is late and another is not, more than the limit could fall into a minute. So the calls of a minute are spread over
+``LEEWAY`` seconds more. Not here: the budget that holds across processes (``store.budget``), and making a call
+(``calls``).
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
+
+#: Seconds by which a call may be late without more than the limit reaching the provider within a minute.
+LEEWAY = 1.0
 
 
 class Budget(Protocol):
@@ -21,6 +27,10 @@ class Budget(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Let nobody make a call for so long: the provider said so."""
+        ...
+
+    def is_paused(self) -> bool:
+        """Whether a pause has come, perhaps after a call was reserved, and is not over: the call may not be made."""
         ...
 
 
@@ -37,9 +47,9 @@ class LocalBudget:
     """
 
     def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = 60 / per_minute if per_minute else 0.0
+        self._interval = interval(per_minute) if per_minute else 0.0
         self._clock = clock
-        self._due = clock()
+        self._due = self._paused_until = clock()
         self._lock = threading.Lock()
 
     def take(self) -> float:
@@ -53,7 +63,18 @@ class LocalBudget:
     def pause(self, seconds: float) -> None:
         """See ``Budget``."""
         with self._lock:
-            self._due = max(self._due, self._clock() + seconds)
+            self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._due = max(self._due, self._paused_until)
+
+    def is_paused(self) -> bool:
+        """See ``Budget``."""
+        with self._lock:
+            return self._clock() < self._paused_until
+
+
+def interval(per_minute: float) -> float:
+    """Return how many seconds lie between two calls, of which a provider allows so many a minute."""
+    return (60 + LEEWAY) / per_minute
 
 
 def local_budget(name: str, per_minute: float | None) -> Budget:  # noqa: ARG001 - a ``BudgetFactory``

@@ -6,16 +6,20 @@ call is (the adapters), and how many there may be (``budget``).
 
 from __future__ import annotations
 
+import html
+import json
 import random
+import re
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
 
 from chandlery.errors import ProviderError, ProviderRateLimitError, ProviderTransientError
-from chandlery.providers.budget import Budget
+from chandlery.providers.budget import LEEWAY, Budget
 
 T = TypeVar("T")
 
@@ -23,6 +27,8 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: A provider that asks for more patience than so many seconds is given up for now.
 _PATIENCE = 900.0
+#: So many letters from the beginning of a key tell too much of it.
+_TELLING = 4
 
 
 class Calls:
@@ -85,7 +91,7 @@ class Calls:
                 may hold one.
         """
         for attempt in range(1, self._attempts + 1):
-            self._pause(self._budget.take(), about)
+            self._await_turn(about)
             with self._lock:
                 self._made += 1
             try:
@@ -95,17 +101,31 @@ class Calls:
                 if error is None:
                     raise
             patience = self._patience(error, attempt)
-            if patience is None:
+            if patience is not None and isinstance(error, ProviderRateLimitError):
+                self._budget.pause(patience)  # others wait, too, even where this was the last try
+            if patience is None or attempt == self._attempts:
                 raise self._told(error, about, attempt) from None
-            if isinstance(error, ProviderRateLimitError):
-                self._budget.pause(patience)
-            else:
+            if not isinstance(error, ProviderRateLimitError):
                 self._pause(patience, about)
         raise AssertionError("the last attempt either returns or raises")
 
+    def _await_turn(self, about: str) -> None:
+        """Wait until the next call may be made.
+
+        A turn that was slept through is given up for another, because too many could come at once; so is one that a
+        pause has overtaken.
+        """
+        while True:
+            seconds = self._budget.take()
+            began = time.monotonic()
+            self._pause(seconds, about)
+            late = time.monotonic() - began - seconds
+            if seconds <= 0 or (late <= LEEWAY / 2 and not self._budget.is_paused()):
+                return
+
     def _patience(self, error: ProviderError, attempt: int) -> float | None:
-        """Return how many seconds to wait before the next try; None where there is none."""
-        if not isinstance(error, ProviderTransientError) or attempt >= self._attempts:
+        """Return how many seconds to wait before a next try; None where it would not help."""
+        if not isinstance(error, ProviderTransientError):
             return None
         if error.retry_after is not None:
             return error.retry_after * (1 + 0.1 * self._draw()) if error.retry_after <= _PATIENCE else None
@@ -125,8 +145,21 @@ class Calls:
         return error
 
     def _redact(self, text: str) -> str:
-        for secret in self._secrets:
-            value = secret.get_secret_value()
-            for form in {value, quote(value), quote(value, safe=""), quote_plus(value), repr(value)[1:-1]} - {""}:
-                text = text.replace(form, "***")
+        forms = {form for secret in self._secrets for form in _spellings(secret.get_secret_value()) if form}
+        if not forms:
+            return text
+        longest_first = sorted(forms, key=len, reverse=True)  # where one key begins like another, nothing is left of it
+        text = re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.IGNORECASE)
+        for form in longest_first:
+            # What a server answered is quoted in part: it may end within a key.
+            for length in range(len(form) - 1, _TELLING - 1, -1):
+                text = text.replace(f"{form[:length]}…", "***…")
         return text
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield how a key may be spelled: as it is, in a URL, in JSON, in HTML, in Python."""
+    escaped = json.dumps(secret)[1:-1]
+    yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
+    yield from (escaped, escaped.replace("/", "\\/"), html.escape(secret), html.escape(secret, quote=False))
+    yield repr(secret)[1:-1]

@@ -12,6 +12,7 @@ from chandlery.audit import AuditReport
 from chandlery.errors import LakeError, ProviderTransientError
 from chandlery.ingest import replay
 from chandlery.providers import calls
+from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.states import session_states
 from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe
@@ -170,7 +171,7 @@ def test_a_changed_rule_is_applied_to_what_landed(remote: Remote, market: Market
     assert states(remote) == ["provider_gap"] * 3 + ["no_trades"] * 2
     asked = len(remote.server.requests)
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    outcomes = list(replay(remote.database, remote.landing, remote.provider(), BarGate(), landed))
+    outcomes = list(replay(remote.database, remote.landing, BarGate(), landed, terms=CoinbaseProvider.terms))
     assert {outcome.status for outcome in outcomes} == {"published"}
     assert remote.bars("BTC/USD").num_rows == len(low) - 1
     assert states(remote) == ["no_trades"] * 5
@@ -189,7 +190,7 @@ def test_replaying_answers_that_overlap_restates_nothing(remote: Remote, market:
     revisions = remote.scalar("SELECT count(*) FROM market.bars_revision")
     assert revisions == len(market.between("BTC/USD", Timeframe.M1, START, half)["ts"])
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    list(replay(remote.database, remote.landing, remote.provider(), BarGate(), landed))
+    list(replay(remote.database, remote.landing, BarGate(), landed, terms=CoinbaseProvider.terms))
     assert remote.scalar("SELECT count(*) FROM market.bars_revision") == revisions
     assert remote.is_whole(market, START, END, PAIRS[:1])
 

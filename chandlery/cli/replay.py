@@ -1,0 +1,67 @@
+"""``replay``: judge again what providers answered, without asking them. Not here: how that works (``ingest.replay``)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from chandlery.cli.ingest import carry_out
+from chandlery.cli.output import note
+from chandlery.cli.session import Session
+from chandlery.errors import UsageError
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.landing import Landed
+from chandlery.orchestrator import IngestOrder
+from chandlery.ordering import Plan
+from chandlery.timeframe import Timeframe, parse_moment
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: chandlery replay --provider polygon --timeframe 1m --since 2024-05-01 AAPL")(replay)
+
+
+def replay(
+    ctx: typer.Context,
+    *,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Which; all that landed by default.")] = None,
+    provider: Annotated[str, typer.Option(help="A name in providers.yaml.")],
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
+    since: Annotated[str | None, typer.Option(help="Only answers that came at this instant or later.")] = None,
+) -> None:
+    """Judge and publish again what landed, for example because a rule of the gate changed. No provider is asked.
+
+    Answers are kept for the time that lifecycle.yaml says.
+    """
+    session = Session.of(ctx)
+    installation = session.installation
+    base = Timeframe.parse(timeframe)
+    installation.providers.provider(provider)
+    moment = parse_moment(since, name="since") if since else _EVER
+    landed = installation.landing.find(provider, base, moment)
+    with installation.database.connection() as connection:
+        instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+    ranges = _ranges(landed, instruments)
+    if unknown := sorted(set(symbols or ()) - {instrument.symbol for instrument in ranges}):
+        raise UsageError(f"symbols={' '.join(unknown)}: nothing landed of {base.value} from {provider}")
+    wanted = {i: ranges[i] for i in ranges if not symbols or i.symbol in symbols}
+    if not wanted:
+        note(f"Nothing landed of {base.value} from {provider}{f' since {since}' if since else ''}.")
+        return
+    order = IngestOrder(timeframe=base, ranges=wanted, provider=provider, replay_since=moment)
+    raise typer.Exit(carry_out(session.orchestrator(installation), Plan(order, [], {})))
+
+
+def _ranges(landed: list[Landed], instruments: dict[str, Instrument]) -> dict[Instrument, tuple[datetime, datetime]]:
+    """Return what landed of each registered instrument, from the first instant asked for to the last."""
+    ranges: dict[Instrument, tuple[datetime, datetime]] = {}
+    for one in landed:
+        for symbol in one.symbols:
+            if symbol in instruments:
+                start, end = ranges.get(instruments[symbol], (one.start_ts, one.end_ts))
+                ranges[instruments[symbol]] = min(start, one.start_ts), max(end, one.end_ts)
+    return ranges
