@@ -4,10 +4,10 @@ A partition is materialized only if the gate let it pass. One run takes one part
 Not here: how ingestion works (``chandlery.ingest``), and when it happens (``pipelines``).
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -37,6 +37,8 @@ CHECK = "gate"
 _PICTURES = 12
 #: What became of a partition that is materialized.
 _GOOD = frozenset({"published", "complete"})
+#: Each line of a run's log is a row in Dagster's storage.
+_SECONDS_BETWEEN_LINES = 10.0
 #: A long weekend passes without news; more does not.
 _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=5), warn_window=timedelta(days=4))
 
@@ -114,7 +116,7 @@ def build_bars(
                 provider = providers.get(
                     name, options=config.options, calendars=calendars, budgets=store.installation.budgets
                 )
-                tell = partial(_tell, context, listener, name)
+                tell = _teller(context, listener, name)
                 outcomes = ingest(
                     store.database,
                     provider,
@@ -150,9 +152,18 @@ def _replay(
     return replay(installation.database, installation.landing, gate, landed, terms=terms, within=within)
 
 
-def _tell(context: dg.AssetExecutionContext, listener: Listener, name: str, progress: Progress) -> None:
-    listener.fetched(progress)
-    context.log.info(f"{name}: {describe_calls(progress)}, {progress.rows:,} bars so far")
+def _teller(context: dg.AssetExecutionContext, listener: Listener, name: str) -> Callable[[Progress], None]:
+    """Return what hands progress to the listener, and now and then to the run's log."""
+    said = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        listener.fetched(progress)
+        if progress.answered == progress.planned or time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            context.log.info(f"{name}: {describe_calls(progress)}, {progress.rows:,} bars so far")
+
+    return tell
 
 
 def _events(

@@ -218,7 +218,7 @@ class _Planner:
         return start, min(end, self._now)
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
-        """Return the range of a provider that cannot tell its own: as far as it reaches; two weeks where bars are endless."""
+        """Return the range of a provider that cannot tell its own: its reach, or two weeks where bars are endless."""
         if provider.name == "simulated":
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())

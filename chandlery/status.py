@@ -77,6 +77,8 @@ class Status:
         publications: the last ones, newest first.
         quarantined: entries that wait in quarantine.
         stale: days that wait for being rolled up, by base timeframe.
+        aggregates_behind: days for which the continuous aggregates were not refreshed yet.
+        landed: answers of providers that wait to be judged, because a run is at it or died.
     """
 
     home: Path
@@ -90,6 +92,8 @@ class Status:
     publications: Sequence[Publication]
     quarantined: int
     stale: Mapping[Timeframe, int]
+    aggregates_behind: int
+    landed: int
 
 
 def read_status(installation: Installation, *, publications: int = 5) -> Status:
@@ -108,6 +112,8 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
             publications=_last_publications(connection, publications),
             quarantined=_number(connection, sql.SQL("SELECT count(*) FROM ops.quarantine WHERE released_at IS NULL")),
             stale=count_stale(connection),
+            aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
+            landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL")),
         )
 
 

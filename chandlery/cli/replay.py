@@ -1,4 +1,4 @@
-"""``replay``: judge again what providers answered, without asking them. Not here: how that works (``ingest.replay``)."""
+"""``replay``: judge again what providers answered, without asking them. Not here: how (``ingest.replay``)."""
 
 from __future__ import annotations
 

@@ -98,10 +98,16 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("size", size(seen.bytes)),
         ("lake", _lake(seen.lake)),
         ("instruments", number(seen.instruments)),
+        *([("landed", f"{number(seen.landed)} answers wait to be judged")] if seen.landed else []),
         ("quarantine", waiting),
         (
             "stale days",
             f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base",
+        ),
+        *(
+            [("aggregates", f"{number(seen.aggregates_behind)} days behind; the daily maintenance refreshes them")]
+            if seen.aggregates_behind
+            else []
         ),
         ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
     ]

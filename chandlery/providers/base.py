@@ -65,8 +65,8 @@ class Terms:
 class Provider(Protocol):
     """A source of bars. May be asked by several threads at once where its terms allow more than one worker.
 
-    One that makes its calls through ``calls.Calls`` should show that as its attribute ``calls``: then a run tells how many
-    it made, and can stop them.
+    One that makes its calls through ``calls.Calls`` should show that as its attribute ``calls``: then a run tells how
+    many it made, and can stop them.
     """
 
     @property
