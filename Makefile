@@ -28,8 +28,8 @@ ui: $(RUNTIME) ## serve the web UI on http://127.0.0.1:3000
 	$(BIN)/chandlery init
 	$(BIN)/chandlery ui
 
-test: $(DEV) ## run every test (narrow it with PYTEST_ARGS="-k word")
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(DEV) ## run every test, side by side (narrow it with PYTEST_ARGS="-k word")
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEV) ## check format, lint, types and that imports only go down
 	$(BIN)/ruff format --check .
