@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import conninfo
 
 from chandlery.store.connect import Database
 from tests.apache_server import UnavailableError
 from tests.editions import Server, get_server, list_editions, url
+
+# Machines are shared, and tests run side by side: how long an example takes says nothing.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
