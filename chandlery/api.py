@@ -1,6 +1,6 @@
 """The Python interface: bars by symbol, as pandas, polars or Arrow.
 
-Not here: how a bar gets into the store, and how the store is reached.
+Not here: how a bar gets into the store, how the store is reached, and what makes a bar final (``finality``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from chandlery.errors import UsageError
+from chandlery.finality import BarState, read_finality
 from chandlery.instruments import Instrument, resolve_all
 from chandlery.reader import read_bars
 from chandlery.settings import Settings
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 Moment: TypeAlias = str | date | datetime
 Output: TypeAlias = Literal["pandas", "arrow", "polars"]
 
-_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
+#: The columns of a read that asks for no others.
+COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
+#: The column that tells each bar's ``BarState``.
+STATE = "state"
 _OUTPUTS = ("pandas", "arrow", "polars")
 
 
@@ -52,6 +56,7 @@ class DataAPI:
         timeframe: str = ...,
         *,
         as_of: Moment | None = ...,
+        final_only: bool = ...,
         columns: Sequence[str] = ...,
         output: Literal["pandas"] = ...,
     ) -> pd.DataFrame: ...
@@ -64,6 +69,7 @@ class DataAPI:
         timeframe: str = ...,
         *,
         as_of: Moment | None = ...,
+        final_only: bool = ...,
         columns: Sequence[str] = ...,
         output: Literal["arrow"],
     ) -> pa.Table: ...
@@ -76,6 +82,7 @@ class DataAPI:
         timeframe: str = ...,
         *,
         as_of: Moment | None = ...,
+        final_only: bool = ...,
         columns: Sequence[str] = ...,
         output: Literal["polars"],
     ) -> pl.DataFrame: ...
@@ -87,7 +94,8 @@ class DataAPI:
         timeframe: str = "1d",
         *,
         as_of: Moment | None = None,
-        columns: Sequence[str] = _COLUMNS,
+        final_only: bool = False,
+        columns: Sequence[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:
         """Return the bars of one symbol that start in ``[start, end)``, oldest first.
@@ -98,14 +106,21 @@ class DataAPI:
             end: exclusive.
             timeframe: ``1m 5m 15m 30m 1h 4h 1d 1w 1mo``.
             as_of: return the values that were known at that time, instead of the present ones.
-            columns: which, in this order, of ``open high low close volume vwap trades source known_at``.
+            final_only: leave out the bars that are not final (see ``state``). With ``as_of``: that were not final then.
+            columns: which, in this order, of ``open high low close volume vwap trades source known_at state``.
+                ``state`` is ``forming``: learned before the bar had ended; ``provisional``: it has ended, and the
+                provider may still change it; or ``final``: its sessions were asked for after they had settled, so that
+                only a restatement changes it (``chandlery.finality.BarState`` has it exactly). With ``as_of``, what was
+                known of it then.
             output: ``pandas``: indexed by ``ts``; ``arrow`` or ``polars``: with ``ts`` as the first column.
 
         Raises:
             UnknownSymbolError: no instrument goes by that name in the range.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        table, _ = self._read([symbol], start, end, timeframe, as_of=as_of, columns=columns, output=output)
+        table, _ = self._read(
+            [symbol], start, end, timeframe, as_of=as_of, final_only=final_only, columns=columns, output=output
+        )
         return _convert(table.drop_columns("symbol"), output, index="ts")
 
     def get_multi_symbol(
@@ -116,7 +131,8 @@ class DataAPI:
         timeframe: str = "1d",
         *,
         as_of: Moment | None = None,
-        columns: Sequence[str] = _COLUMNS,
+        final_only: bool = False,
+        columns: Sequence[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
@@ -127,7 +143,9 @@ class DataAPI:
         """
         if isinstance(symbols, str):
             raise UsageError(f"symbols={symbols!r} is a single text; write [{symbols!r}]")
-        table, instruments = self._read(symbols, start, end, timeframe, as_of=as_of, columns=columns, output=output)
+        table, instruments = self._read(
+            symbols, start, end, timeframe, as_of=as_of, final_only=final_only, columns=columns, output=output
+        )
         if [i.instrument_id for i in instruments] != sorted(i.instrument_id for i in instruments):
             table = _in_order(table, symbols)
         return _convert(table, output, index=["symbol", "ts"])
@@ -140,26 +158,48 @@ class DataAPI:
         timeframe: str,
         *,
         as_of: Moment | None,
+        final_only: bool,
         columns: Sequence[str],
         output: str,
     ) -> tuple[pa.Table, list[Instrument]]:
         if output not in _OUTPUTS:
             raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
-        unknown = [name for name in columns if name not in READ.names[2:]]
+        allowed = [*READ.names[2:], STATE]
+        unknown = [name for name in columns if name not in allowed]
         if unknown:
-            raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(READ.names[2:])}")
+            raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(allowed)}")
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
         with self._database.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
-        names: dict[int, str] = {}
-        for symbol, instrument in zip(symbols, instruments, strict=True):
-            if names.setdefault(instrument.instrument_id, symbol) != symbol:
-                raise UsageError(f"symbols {names[instrument.instrument_id]!r} and {symbol!r} are the same instrument")
-        spans = [Span(instrument.instrument_id, first, last) for instrument in instruments]
+            names = _names(symbols, instruments)
+            finality = None
+            if final_only or STATE in columns:
+                by_name = dict(zip(symbols, instruments, strict=True))
+                finality = read_finality(connection, width, by_name, first, last, as_of=moment)
+        spans = [Span(instrument_id, first, last) for instrument_id in names]
         table = read_bars(self._database, width, spans, names, as_of=moment)
-        return table.select(["symbol", "ts", *columns]), instruments
+        if finality is not None:
+            table = table.append_column(STATE, finality.states(table))
+        wanted = table.select(["symbol", "ts", *columns])
+        return _only_final(wanted, table[STATE]) if final_only else wanted, instruments
+
+
+def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:
+    """Return the symbol that each instrument was asked for by."""
+    names: dict[int, str] = {}
+    for symbol, instrument in zip(symbols, instruments, strict=True):
+        if names.setdefault(instrument.instrument_id, symbol) != symbol:
+            raise UsageError(f"symbols {names[instrument.instrument_id]!r} and {symbol!r} are the same instrument")
+    return names
+
+
+def _only_final(table: pa.Table, states: pa.ChunkedArray) -> pa.Table:
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    final = pc.equal(states, BarState.FINAL.value)
+    return table if pc.all(final).as_py() else table.filter(final)
 
 
 def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from psycopg import sql
 
-from chandlery.api import DataAPI
+from chandlery.api import COLUMNS, STATE, DataAPI
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.instruments import Instrument, resolve
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _EVER = ("1900-01-01", "2200-01-01")
 _SHOWN = 20
+#: How many times as many bars are looked at where too few of the last ones were final.
+_FURTHER = 10
 
 Symbol = Annotated[str, typer.Argument(help="Symbol, or a ticker that named the instrument within the range.")]
 Start = Annotated[str | None, typer.Option(help="First instant, inclusive: 2024-01-31 or 2024-01-31T14:30:00Z.")]
@@ -38,6 +41,7 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:\n\nchandlery query AAPL"
         "\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
         "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
+        "\n\nchandlery query AAPL -t 1m --limit 30 --with-state"
     )(query)
     app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
 
@@ -50,13 +54,21 @@ def query(
     end: End = None,
     timeframe: Width = "1d",
     as_of: Annotated[str | None, typer.Option(help="Show the values that were known at this time.")] = None,
+    final_only: Annotated[bool, typer.Option("--final-only", help="Leave out bars that are not final.")] = False,
+    with_state: Annotated[
+        bool, typer.Option("--with-state", help="Say of each bar whether it is forming, provisional or final.")
+    ] = False,
     form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
     output: Output = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")
     ] = None,
 ) -> None:
-    """Show the bars of one symbol that start in [START, END)."""
+    """Show the bars of one symbol that start in [START, END).
+
+    A bar is forming if it was read from the provider before it ended, provisional while the provider may still change
+    it, and final once its session was asked for after it had settled.
+    """
     chosen = choose_format(form, output)
     first, last = parse_range(start or _EVER[0], end or _EVER[1])
     width = Timeframe.parse(timeframe)
@@ -64,14 +76,21 @@ def query(
     if limit is None and start is None and end is None and chosen is Format.TABLE:
         limit = _SHOWN
     whole = (first, last)
-    if limit is not None and as_of is None:
-        first = _tail_start(database, symbol, width, whole, limit)
-    api = DataAPI(database)
-    bars = api.get_ohlc(symbol, first, last, width.value, as_of=as_of, output="arrow")
+    columns = (*COLUMNS, STATE) if with_state else COLUMNS
+
+    def read(begin: datetime) -> pa.Table:
+        return DataAPI(database).get_ohlc(
+            symbol, begin, last, width.value, as_of=as_of, final_only=final_only, columns=columns, output="arrow"
+        )
+
+    if limit is None or as_of is not None:
+        bars = read(first)
+    else:
+        bars = _read_tail(database, symbol, width, whole, limit=limit, read=read)
     if limit is not None:
         bars = bars.slice(max(0, bars.num_rows - limit))
     if not bars.num_rows:
-        _explain_nothing(symbol, width, whole, as_of)
+        _explain_nothing(symbol, width, whole, as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)
     if output is not None:
         note(f"{number(bars.num_rows)} bars of {symbol} {width.value} written to {output}")
@@ -107,6 +126,25 @@ def revisions(
         )
 
 
+def _read_tail(
+    database: Database,
+    symbol: str,
+    width: Timeframe,
+    span: tuple[datetime, datetime],
+    *,
+    limit: int,
+    read: Callable[[datetime], pa.Table],
+) -> pa.Table:
+    """Return at least the last ``limit`` bars that ``read`` gives of ``span``, or all: it may leave some out."""
+    count = limit
+    while True:
+        begin = _tail_start(database, symbol, width, span, count)
+        bars = read(begin)
+        if bars.num_rows >= limit or begin == span[0]:
+            return bars
+        count *= _FURTHER
+
+
 def _tail_start(
     database: Database, symbol: str, width: Timeframe, span: tuple[datetime, datetime], limit: int
 ) -> datetime:
@@ -139,11 +177,12 @@ def _without_empty(rows: pa.Table) -> pa.Table:
     )
 
 
-def _explain_nothing(symbol: str, width: Timeframe, span: tuple[datetime, datetime], as_of: str | None) -> None:
+def _explain_nothing(
+    symbol: str, width: Timeframe, span: tuple[datetime, datetime], as_of: str | None, *, final_only: bool
+) -> None:
     known = f" known at {as_of}" if as_of else ""
-    note(
-        f"No bars of {symbol} {width.value}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is."
-    )
+    bars = f"{'final ' if final_only else ''}bars of {symbol} {width.value}"
+    note(f"No {bars}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is.")
 
 
 def _between(span: tuple[datetime, datetime]) -> str:

@@ -1,21 +1,25 @@
-"""Forming, provisional, final: told of every timeframe, the same for ever as of a time, and wherever the bars are."""
+"""Forming, provisional, final: in every timeframe, the same for ever as of a time, in the store and the lake."""
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
+import polars as pl
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import conninfo
+from typer.testing import CliRunner
 
-from chandlery.api import DataAPI, Output
-from chandlery.calendars import get_calendar
-from chandlery.cli.query import _explain_nothing  # noqa: F401
+from chandlery.api import DataAPI
+from chandlery.cli import app
+from chandlery.cli.session import Session
 from chandlery.derive import catch_up
+from chandlery.errors import UsageError
 from chandlery.instruments import list_instruments
 from chandlery.lake.archive import archive, find_due
 from chandlery.lake.files import Lake
@@ -24,3 +28,401 @@ from chandlery.store.asked import Ask, record_asked
 from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe
 from tests.support import EVER, Bar, put, register, utc
+
+M1, D1 = Timeframe.M1, Timeframe.D1
+CALENDARS = {"AAA": "XNYS", "BBB": "XNYS", "BTC/USD": "24/7"}
+MINUTE = timedelta(minutes=1)
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def tiered(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def ids(tiered: Database) -> dict[str, int]:
+    return register(tiered, CALENDARS)
+
+
+def ask(
+    database: Database,
+    symbol: str,
+    timeframe: Timeframe,
+    span: tuple[str, str],
+    asked_at: str,
+    *,
+    settles: timedelta = timedelta(),
+) -> None:
+    """Record that ``span`` was asked for at ``asked_at``. It is known from now on."""
+    with database.connection() as connection:
+        record_asked(connection, timeframe, [_ask(connection, symbol, span, asked_at, settles)])
+
+
+def _ask(
+    connection: psycopg.Connection, symbol: str, span: tuple[str, str], asked_at: str, settles: timedelta = timedelta()
+) -> Ask:
+    number = {one.symbol: one.instrument_id for one in list_instruments(connection)}[symbol]
+    return Ask(number, CALENDARS[symbol], utc(span[0]), utc(span[1]), utc(asked_at), settles)
+
+
+def roll_up(database: Database, base: Timeframe, now: str) -> None:
+    with database.connection() as connection:
+        instruments = list_instruments(connection)
+    assert list(catch_up(database, base, instruments, *EVER, now=utc(now)))
+
+
+def states(
+    database: Database, symbol: str, timeframe: str, *, as_of: datetime | None = None, final_only: bool = False
+) -> dict[str, str]:
+    """Return the state of each bar, by its start: ``06-03T14:30`` intraday, ``06-03`` otherwise."""
+    found = DataAPI(database).get_ohlc(
+        symbol, *EVER, timeframe, as_of=as_of, final_only=final_only, columns=["state"], output="arrow"
+    )
+    form = "%m-%dT%H:%M" if Timeframe(timeframe).is_intraday else "%m-%d"
+    return {row["ts"].strftime(form): row["state"] for row in found.to_pylist()}
+
+
+def test_a_minute_is_forming_until_it_was_learned_at_its_end(tiered: Database, ids: dict[str, int]) -> None:
+    for start, known in (("14:30", "14:30:59.999999"), ("14:31", "14:32"), ("14:32", "15:00")):
+        put(tiered, M1, [Bar("AAA", utc(f"2024-06-03T{start}"))], now=utc(f"2024-06-03T{known}"))
+    assert states(tiered, "AAA", "1m") == {
+        "06-03T14:30": "forming",
+        "06-03T14:31": "provisional",
+        "06-03T14:32": "provisional",
+    }
+
+
+def test_a_bar_is_final_once_its_session_was_asked_for_after_it_settled(tiered: Database, ids: dict[str, int]) -> None:
+    day = ("2024-06-03", "2024-06-04")
+    put(tiered, M1, [Bar("AAA", utc("2024-06-03T19:58"))], now=utc("2024-06-03T19:58:30"))
+    put(tiered, M1, [Bar("AAA", utc("2024-06-03T19:59"))], now=utc("2024-06-03T20:30"))
+    put(tiered, M1, [Bar("AAA", utc("2024-06-04T13:30"))], now=utc("2024-06-05"))
+    before = {"06-03T19:58": "forming", "06-03T19:59": "provisional", "06-04T13:30": "provisional"}
+    ask(tiered, "AAA", M1, day, "2024-06-03T19:59:30")  # not closed yet
+    ask(tiered, "AAA", M1, day, "2024-06-03T20:30", settles=timedelta(hours=1))  # not settled yet
+    ask(tiered, "AAA", D1, day, "2024-06-05")  # of another timeframe
+    ask(tiered, "BBB", M1, day, "2024-06-05")  # of another instrument
+    assert states(tiered, "AAA", "1m") == before
+    ask(tiered, "AAA", M1, day, "2024-06-03T21:00", settles=timedelta(hours=1))
+    # The one that was forming has the same values still, so nothing of it was written; it is final all the same.
+    assert states(tiered, "AAA", "1m") == before | {"06-03T19:58": "final", "06-03T19:59": "final"}
+
+
+def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Database, ids: dict[str, int]) -> None:
+    starts = ("2024-06-03T08:00", "2024-06-03T21:00", "2024-06-04T04:44", "2024-06-04T04:46", "2024-06-04T13:29")
+    put(tiered, M1, [Bar("AAA", utc(start)) for start in starts], now=utc("2024-06-05"))
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04"), "2024-06-05")
+    # Trading ends at 20:00 and begins at 13:30: 04:45 lies in the middle.
+    assert list(states(tiered, "AAA", "1m").values()) == ["final", "final", "final", "provisional", "provisional"]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "day", "close"),
+    [
+        ("AAA", "2024-06-03", "2024-06-03T20:00"),
+        ("AAA", "2024-07-03", "2024-07-03T17:00"),  # the half day before Independence Day
+        ("AAA", "2024-01-02", "2024-01-02T21:00"),  # winter
+        ("BTC/USD", "2024-06-02", "2024-06-03T00:00"),  # a Sunday
+    ],
+)
+def test_a_day_ends_with_its_session(tiered: Database, ids: dict[str, int], symbol: str, day: str, close: str) -> None:
+    put(tiered, D1, [Bar(symbol, utc(day))], now=utc(close) - TICK)
+    assert list(states(tiered, symbol, "1d").values()) == ["forming"]
+    put(tiered, D1, [Bar(symbol, utc(day), close=9.5)], now=utc(close))
+    assert list(states(tiered, symbol, "1d").values()) == ["provisional"]
+    after = (utc(day) + timedelta(days=1)).isoformat()[:10]
+    ask(tiered, symbol, D1, (day, after), close)
+    assert list(states(tiered, symbol, "1d").values()) == ["final"]
+
+
+def test_minutes_after_a_half_day_are_final_with_it(tiered: Database, ids: dict[str, int]) -> None:
+    put(tiered, M1, [Bar("AAA", utc(f"2024-07-03T{at}")) for at in ("16:59", "17:30")], now=utc("2024-07-03T18:00"))
+    ask(tiered, "AAA", M1, ("2024-07-03", "2024-07-04"), "2024-07-03T16:59:59")
+    assert set(states(tiered, "AAA", "1m").values()) == {"provisional"}
+    ask(tiered, "AAA", M1, ("2024-07-03", "2024-07-04"), "2024-07-03T18:00")
+    assert set(states(tiered, "AAA", "1m").values()) == {"final"}
+
+
+def test_around_the_clock_each_minute_belongs_to_its_own_day(tiered: Database, ids: dict[str, int]) -> None:
+    starts = ("2024-06-01T23:59", "2024-06-02T00:00", "2024-06-02T23:59", "2024-06-03T00:00")
+    put(tiered, M1, [Bar("BTC/USD", utc(start)) for start in starts], now=utc("2024-06-04"))
+    ask(tiered, "BTC/USD", M1, ("2024-06-02", "2024-06-03"), "2024-06-03")
+    assert list(states(tiered, "BTC/USD", "1m").values()) == ["provisional", "final", "final", "provisional"]
+
+
+def test_derived_minutes_are_final_with_the_session_of_their_base(tiered: Database, ids: dict[str, int]) -> None:
+    put(tiered, M1, [Bar("AAA", utc("2024-06-03T14:30") + n * MINUTE) for n in range(8)], now=utc("2024-06-03T14:38"))
+    roll_up(tiered, M1, "2024-06-03T14:39")
+    assert states(tiered, "AAA", "5m") == {"06-03T14:30": "provisional", "06-03T14:35": "forming"}
+    assert states(tiered, "AAA", "1h") == {"06-03T14:00": "forming"}
+    ask(tiered, "AAA", D1, ("2024-06-03", "2024-06-04"), "2024-06-03T21:00")  # not its base
+    assert set(states(tiered, "AAA", "5m").values()) == {"provisional", "forming"}
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04"), "2024-06-03T21:00")
+    for timeframe in ("5m", "15m", "30m", "1h", "4h"):
+        assert set(states(tiered, "AAA", timeframe).values()) == {"final"}
+
+
+def test_a_bar_made_of_two_sessions_is_final_with_both(tiered: Database, ids: dict[str, int]) -> None:
+    # From 04:00 to 08:00: minutes until 04:45 belong to the session before, the others to the one after.
+    put(tiered, M1, [Bar("AAA", utc(f"2024-06-04T{at}")) for at in ("00:00", "04:00", "07:59")], now=utc("2024-06-05"))
+    roll_up(tiered, M1, "2024-06-05")
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04"), "2024-06-03T21:00")
+    assert states(tiered, "AAA", "4h") == {"06-04T00:00": "final", "06-04T04:00": "provisional"}
+    ask(tiered, "AAA", M1, ("2024-06-04", "2024-06-05"), "2024-06-04T21:00")
+    assert set(states(tiered, "AAA", "4h").values()) == {"final"}
+
+
+def test_a_week_and_a_month_are_final_with_all_their_sessions(tiered: Database, ids: dict[str, int]) -> None:
+    days = [utc(f"2024-05-{day}") for day in ("28", "29", "30", "31")]  # Monday was a holiday
+    for n, day in enumerate(days):
+        put(tiered, D1, [Bar("AAA", day, close=9.5 + n)], now=day + timedelta(hours=21))
+        roll_up(tiered, D1, (day + timedelta(hours=21)).isoformat()[:19])
+        open_ = "forming" if n < 3 else "provisional"
+        assert states(tiered, "AAA", "1w") == {"05-28": open_}
+        assert states(tiered, "AAA", "1mo") == {"05-01": open_}
+        if n == 2:  # until Thursday everything is final
+            ask(tiered, "AAA", D1, ("2024-05-01", "2024-05-31"), "2024-05-30T21:00")
+            assert set(states(tiered, "AAA", "1d").values()) == {"final"}
+            assert states(tiered, "AAA", "1w") == {"05-28": "forming"}
+    ask(tiered, "AAA", D1, ("2024-05-28", "2024-06-01"), "2024-05-31T21:00")
+    assert states(tiered, "AAA", "1w") == {"05-28": "final"}
+    assert states(tiered, "AAA", "1mo") == {"05-01": "final"}
+
+
+def test_a_month_that_was_never_asked_for_whole_stays_provisional(tiered: Database, ids: dict[str, int]) -> None:
+    put(tiered, D1, [Bar("AAA", utc("2024-05-31"))], now=utc("2024-06-05"))
+    roll_up(tiered, D1, "2024-06-05")
+    ask(tiered, "AAA", D1, ("2024-05-28", "2024-06-01"), "2024-06-05")
+    assert states(tiered, "AAA", "1w") == {"05-28": "final"}
+    assert states(tiered, "AAA", "1mo") == {"05-01": "provisional"}
+
+
+def test_sessions_on_which_it_was_not_listed_are_not_waited_for(tiered: Database, ids: dict[str, int]) -> None:
+    with tiered.connection() as connection:
+        connection.execute(
+            "UPDATE market.instrument SET listed = '2024-05-29', delisted = '2024-06-12' WHERE symbol = 'AAA'"
+        )
+    put(tiered, D1, [Bar("AAA", utc("2024-05-29")), Bar("AAA", utc("2024-06-11"))], now=utc("2024-06-11T20:00"))
+    roll_up(tiered, D1, "2024-06-11T20:00")
+    assert set(states(tiered, "AAA", "1mo").values()) == {"provisional"}  # its last day had ended, June had not
+    ask(tiered, "AAA", D1, ("2024-05-29", "2024-06-12"), "2024-06-12")
+    assert states(tiered, "AAA", "1w") == {"05-28": "final", "06-10": "final"}
+    assert states(tiered, "AAA", "1mo") == {"05-01": "final", "06-03": "final"}
+
+
+@pytest.mark.parametrize(("base", "derived"), [(M1, "5m"), (D1, "1w")])
+def test_a_derived_bar_is_not_final_while_it_waits_to_be_computed(
+    tiered: Database, ids: dict[str, int], base: Timeframe, derived: str
+) -> None:
+    minute = base is M1
+    first, later = ("2024-06-03T14:30", "2024-06-03T14:31") if minute else ("2024-06-03", "2024-06-07")
+    put(tiered, base, [Bar("AAA", utc(first))], now=utc("2024-06-08"))
+    roll_up(tiered, base, "2024-06-08T01:00")
+    put(tiered, base, [Bar("AAA", utc(later), close=9.5)], now=utc("2024-06-08T02:00"))
+    ask(tiered, "AAA", base, ("2024-06-03", "2024-06-08"), "2024-06-08T02:00")
+    assert list(states(tiered, "AAA", derived).values()) == ["provisional"]
+    assert states(tiered, "AAA", derived, final_only=True) == {}
+    roll_up(tiered, base, "2024-06-08T03:00")
+    assert list(states(tiered, "AAA", derived).values()) == ["final"]
+
+
+def test_what_nobody_asked_a_provider_for_is_provisional(tiered: Database, ids: dict[str, int]) -> None:
+    put(tiered, M1, [Bar("AAA", utc("2024-06-03T14:30"))])
+    put(tiered, D1, [Bar("AAA", utc("2024-06-03")), Bar("AAA", utc("1970-01-05")), Bar("AAA", utc("2024-06-01"))])
+    for base in (M1, D1):
+        roll_up(tiered, base, "2099-01-01")
+    found = {state for timeframe in Timeframe for state in states(tiered, "AAA", timeframe.value).values()}
+    assert found == {"provisional"}
+
+
+def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Database, ids: dict[str, int]) -> None:
+    minute, day = Bar("AAA", utc("2024-06-03T14:30")), Bar("AAA", utc("2024-06-03"))
+    session = ("2024-06-03", "2024-06-04")
+    moments = [datetime.now(UTC)]
+    seen = []
+
+    def look() -> list[Mapping[str, str]]:
+        return [
+            states(tiered, "AAA", timeframe, as_of=moment, final_only=only)
+            for moment in moments
+            for timeframe in ("1m", "1d", "5m", "1w")
+            for only in (False, True)
+        ]
+
+    steps = [
+        lambda: (put(tiered, M1, [minute]), put(tiered, D1, [day]), _catch_up(tiered)),
+        lambda: ask(tiered, "AAA", M1, session, "2024-06-05"),
+        lambda: ask(tiered, "AAA", D1, session, "2024-06-05"),
+        lambda: ask(tiered, "AAA", D1, ("2024-06-03", "2024-06-08"), "2024-06-08"),
+        lambda: (put(tiered, M1, [minute._replace(close=9.5)]), ask(tiered, "AAA", M1, session, "2024-06-09")),
+        lambda: _catch_up(tiered),
+    ]
+    for step in steps:
+        step()
+        moments.append(datetime.now(UTC))
+        now = look()
+        assert now[: len(seen)] == seen  # the same question has the same answer ever after
+        seen = now
+    by_moment = [[list(found.values()) for found in seen[n : n + 8]] for n in range(0, len(seen), 8)]
+    none, provisional, final = [[], []], [["provisional"], []], [["final"], ["final"]]
+    assert by_moment == [
+        none * 4,
+        provisional * 4,
+        final + provisional + final + provisional,
+        final + final + final + provisional,
+        final * 4,
+        final * 4,
+        final * 4,
+    ]
+
+
+def _catch_up(database: Database) -> None:
+    with database.connection() as connection:
+        instruments = list_instruments(connection)
+    for base in (M1, D1):
+        list(catch_up(database, base, instruments, *EVER))
+
+
+def test_a_bar_that_has_not_ended_is_never_final(tiered: Database, ids: dict[str, int]) -> None:
+    """For example one after trading, whose session was asked for at its close."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today + timedelta(days=n) for n in (-2, 2)]
+    put(tiered, M1, [Bar("BTC/USD", day) for day in days])
+    put(tiered, D1, [Bar("BTC/USD", day) for day in days])
+    for timeframe in (M1, D1):
+        ask(tiered, "BTC/USD", timeframe, (days[0].date().isoformat(), "2099-01-01"), "2099-01-01")
+        assert list(states(tiered, "BTC/USD", timeframe.value).values()) == ["final", "forming"]
+
+
+def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Database, ids: dict[str, int]) -> None:
+    put(tiered, D1, [Bar("AAA", utc("2024-06-03"))])
+    found = []
+    with psycopg.connect(tiered.dsn, autocommit=True) as recorder:
+        with recorder.transaction():
+            record_asked(recorder, D1, [_ask(recorder, "AAA", ("2024-06-03", "2024-06-04"), "2024-06-05")])
+            moment = datetime.now(UTC)
+            reader = threading.Thread(target=lambda: found.append(states(tiered, "AAA", "1d", as_of=moment)))
+            reader.start()
+            reader.join(0.5)
+            assert reader.is_alive(), "the reader did not wait for what is being recorded"
+            assert states(tiered, "AAA", "1d") == {"06-03": "provisional"}  # a read of the present waits for nobody
+        reader.join(10)
+    assert found == [{"06-03": "final"}]
+
+
+def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Database, ids: dict[str, int]) -> None:
+    january = [
+        Bar(symbol, utc(f"2024-01-{day}T15:00") + n * MINUTE)
+        for symbol in ("AAA", "BTC/USD")
+        for day in ("30", "31")
+        for n in range(9)
+    ]
+    put(tiered, M1, january, now=utc("2024-01-31T15:05:30"))
+    put(tiered, M1, [bar._replace(close=9.5) for bar in january[:4]], now=utc("2024-01-31T16:00"))
+    put(tiered, M1, [Bar("AAA", utc("2024-02-01T15:00")), Bar("AAA", utc("2024-02-02T15:00"))], now=utc("2024-02-03"))
+    put(tiered, D1, [Bar("AAA", utc("2023-12-29")), Bar("AAA", utc("2024-01-02"))], now=utc("2024-01-03"))
+    roll_up(tiered, M1, "2024-02-03")
+    ask(tiered, "AAA", M1, ("2024-01-30", "2024-01-31"), "2024-02-03")
+    ask(tiered, "AAA", M1, ("2024-02-01", "2024-02-02"), "2024-02-03")
+    ask(tiered, "AAA", D1, ("2023-12-01", "2024-01-01"), "2024-02-03")
+    between = datetime.now(UTC)
+    ask(tiered, "BTC/USD", M1, ("2024-01-30", "2024-01-31"), "2024-02-03")
+
+    def look() -> list[Mapping[str, str]]:
+        moments = (None, utc("2024-01-31T15:30"), utc("2024-02-03"), between)
+        return [
+            states(tiered, symbol, timeframe, as_of=moment, final_only=only)
+            for symbol in ("AAA", "BTC/USD")
+            for timeframe in ("1m", "1d", "5m")
+            for moment in moments
+            for only in (False, True)
+        ]
+
+    hot = look()
+    assert set(hot[0].values()) == {"forming", "provisional", "final"}
+    with tiered.connection() as connection:
+        due = [window for timeframe in (M1, D1) for window in find_due(connection, timeframe, utc("2024-02-01"))]
+    assert list(archive(tiered, due))
+    for timeframe in (M1, D1):
+        assert retain(tiered, timeframe, utc("2024-02-01"), now=utc("2025-01-01")).refused == []
+    with tiered.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (2,)
+    assert look() == hot
+
+
+def test_final_only_drops_exactly_the_others(tiered: Database, ids: dict[str, int]) -> None:
+    starts = [utc(f"2024-06-0{day}T15:00") + n * MINUTE for day in (3, 4, 5, 6) for n in range(5)]
+    put(tiered, M1, [Bar(symbol, ts) for symbol in CALENDARS for ts in starts], now=utc("2024-06-06T15:02:30"))
+    ask(tiered, "AAA", M1, ("2024-06-04", "2024-06-05"), "2024-06-05")
+    ask(tiered, "BTC/USD", M1, ("2024-06-03", "2024-06-05"), "2024-06-05")
+    api = DataAPI(tiered)
+    symbols = ["BTC/USD", "BBB", "AAA"]
+    whole = api.get_multi_symbol(symbols, *EVER, "1m", columns=["close", "known_at", "state"], output="arrow")
+    expected = [row for row in whole.to_pylist() if row["state"] == "final"]
+    assert [row["symbol"] for row in expected] == ["BTC/USD"] * 10 + ["AAA"] * 5
+    assert {row["state"] for row in whole.to_pylist()} == {"forming", "provisional", "final"}
+
+    asked = {"timeframe": "1m", "columns": ["close", "known_at", "state"], "final_only": True}
+    assert api.get_multi_symbol(symbols, *EVER, output="arrow", **asked).to_pylist() == expected
+    frame = api.get_multi_symbol(symbols, *EVER, **asked)
+    assert frame.reset_index()[["symbol", "ts"]].values.tolist() == [[r["symbol"], r["ts"]] for r in expected]
+    assert frame["state"].unique().tolist() == ["final"]
+    other = api.get_multi_symbol(symbols, *EVER, output="polars", **asked)
+    assert isinstance(other, pl.DataFrame)
+    assert other.to_dicts() == expected
+    for symbol in symbols:
+        mine = [{**row} for row in expected if row["symbol"] == symbol]
+        bare = api.get_ohlc(symbol, *EVER, "1m", final_only=True, output="arrow")
+        assert bare.column_names == ["ts", "open", "high", "low", "close", "volume", "vwap", "trades", "source"]
+        assert bare["ts"].to_pylist() == [row["ts"] for row in mine]
+    assert api.get_multi_symbol(symbols, *EVER, "1m", output="arrow").num_rows == 60
+
+
+def test_no_bars_have_a_state_column_too(tiered: Database, ids: dict[str, int]) -> None:
+    for only in (False, True):
+        found = DataAPI(tiered).get_ohlc("AAA", *EVER, final_only=only, columns=["close", "state"], output="arrow")
+        assert found.column_names == ["ts", "close", "state"]
+        assert found.num_rows == 0
+        assert pa.types.is_dictionary(found.schema.field("state").type)
+
+
+def test_an_unknown_column_is_told_of_the_state(tiered: Database, ids: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="known_at state"):
+        DataAPI(tiered).get_ohlc("AAA", *EVER, columns=["status"])
+
+
+class NoOrchestrator:
+    """Queries need none."""
+
+
+def test_the_command_shows_states_and_final_bars(
+    tiered: Database, ids: dict[str, int], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
+    monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHANDLERY_LAKE", str(tmp_path / "lake"))
+    days = [date(2024, 6, 3) + timedelta(days=n) for n in (0, 1, 2, 3, 4)]
+    put(tiered, D1, [Bar("AAA", utc(day.isoformat())) for day in days], now=utc("2024-06-07T15:00"))
+    ask(tiered, "AAA", D1, ("2024-06-03", "2024-06-06"), "2024-06-05T20:00")
+
+    def run(*arguments: str) -> list[tuple[str, str | None]]:
+        command = ["query", "AAA", "--format", "json", *arguments]
+        result = CliRunner().invoke(app, command, obj=Session(NoOrchestrator))
+        assert result.exit_code == 0, result.output
+        return [(row["ts"][8:10], row.get("state")) for row in json.loads(result.stdout)]
+
+    assert run() == [(f"0{n}", None) for n in range(3, 8)]
+    final = [("03", "final"), ("04", "final"), ("05", "final")]
+    assert run("--with-state") == [*final, ("06", "provisional"), ("07", "forming")]
+    assert run("--final-only", "--with-state") == final
+    assert run("--final-only") == [(day, None) for day, _ in final]
+    assert run("--final-only", "--limit", "2", "--with-state") == final[1:]  # the last two final ones
+    assert run("--final-only", "--limit", "9", "--with-state") == final
+    assert run("--final-only", "--as-of", "2024-06-07T16:00:00Z") == []
+    table = CliRunner().invoke(app, ["query", "AAA", "--with-state"], obj=Session(NoOrchestrator)).stdout
+    assert "provisional" in table
+    empty = ["query", "AAA", "--final-only", "--start", "2024-06-06"]
+    assert "No final bars of AAA 1d" in CliRunner().invoke(app, empty, obj=Session(NoOrchestrator)).stderr

@@ -23,10 +23,14 @@ def test_the_interface_has_exactly_these_methods() -> None:
 def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     parameters = inspect.signature(DataAPI.get_ohlc).parameters
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
-    assert list(parameters) == ["self", "symbol", "start", "end", "timeframe", "as_of", "columns", "output"]
+    assert list(parameters) == [
+        *("self", "symbol", "start", "end", "timeframe"),
+        *("as_of", "final_only", "columns", "output"),
+    ]
     assert defaults == {
         "timeframe": "1d",
         "as_of": None,
+        "final_only": False,
         "columns": ("open", "high", "low", "close", "volume", "vwap", "trades", "source"),
         "output": "pandas",
     }
