@@ -11,9 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
+from chandlery.calendars import Calendar, get_calendar
 from chandlery.instruments import Instrument
 from chandlery.providers.base import Terms
 from chandlery.states import LONG_HOLE, State, measure_holes
@@ -72,14 +74,15 @@ def plan_remedies(
     if timeframe is Timeframe.M1:
         measure_holes(connection, list(of))
     found = connection.execute(_missing(list(of), timeframe, now, sessions)).fetchall()
-    runs: dict[str, dict[int, list[tuple[Gap, datetime, datetime]]]] = defaultdict(lambda: defaultdict(list))
+    gaps: dict[str, dict[int, list[Gap]]] = defaultdict(lambda: defaultdict(list))
     for instrument_id, symbol, session, opens, closes, tries in found:
         reach, settles = of[instrument_id].reach.get(timeframe), of[instrument_id].settles.get(timeframe, timedelta())
         if (reach is not None and opens < now - reach) or closes + settles > now:
             continue
         key = timeframe.window_of(session if timeframe is Timeframe.D1 else opens).key
-        runs[key][instrument_id].append((Gap(instrument_id, symbol, session, tries), opens, closes))
-    return [_remedy(timeframe, key, runs[key]) for key in sorted(runs, reverse=True)[:windows]]
+        gaps[key][instrument_id].append(Gap(instrument_id, symbol, session, tries))
+    calendars = {instrument.instrument_id: instrument.calendar for instrument in instruments}
+    return [_remedy(timeframe, key, gaps[key], calendars, now) for key in sorted(gaps, reverse=True)[:windows]]
 
 
 def begin(connection: psycopg.Connection, remedy: Remedy, now: datetime | None = None) -> None:
@@ -112,20 +115,29 @@ def _missing(ids: Collection[int], timeframe: Timeframe, now: datetime, limit: i
     )
 
 
-def _remedy(timeframe: Timeframe, key: str, found: Mapping[int, Sequence[tuple[Gap, datetime, datetime]]]) -> Remedy:
+def _remedy(
+    timeframe: Timeframe, key: str, found: Mapping[int, Sequence[Gap]], calendars: Mapping[int, str], now: datetime
+) -> Remedy:
     """Return one request a symbol: around all of its gaps in the window."""
     ranges: dict[str, tuple[datetime, datetime]] = {}
-    gaps: list[Gap] = []
     window = timeframe.window(key)
-    for missing in found.values():
-        gaps += [gap for gap, _, _ in missing]
+    for owner, gaps in found.items():
+        first, last = min(gap.session for gap in gaps), max(gap.session for gap in gaps)
         if timeframe is Timeframe.D1:
-            days = [gap.session for gap, _, _ in missing]
-            start, end = _midnight(min(days)), _midnight(max(days)) + timedelta(days=1)
+            start, end = _midnight(first), _midnight(last) + timedelta(days=1)
         else:
-            start, end = min(opens for _, opens, _ in missing), max(closes for _, _, closes in missing)
-        ranges[missing[0][0].symbol] = (max(start, window.start), min(end, window.end))
-    return Remedy(timeframe, key, ranges, gaps)
+            start, end = _around(get_calendar(calendars[owner]), first, last)
+        ranges[gaps[0].symbol] = (max(start, window.start), min(end, window.end, now))
+    return Remedy(timeframe, key, ranges, [gap for gaps in found.values() for gap in gaps])
+
+
+def _around(calendar: Calendar, first: date, last: date) -> tuple[datetime, datetime]:
+    """Return the time from the close before ``first`` to the open after ``last``: extended hours are asked for, too."""
+    days = np.array([first, last], "datetime64[D]").astype(np.int64)
+    places = np.searchsorted(calendar.sessions, days)
+    edges = calendar.closes[max(places[0] - 1, 0)], calendar.opens[min(places[1] + 1, len(calendar.opens) - 1)]
+    start, end = (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(edge)) for edge in edges)
+    return start, end
 
 
 def _midnight(day: date) -> datetime:

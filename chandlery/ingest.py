@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from chandlery import quarantine
 from chandlery.audit import Gate, Partition, Verdict
@@ -23,6 +24,7 @@ from chandlery.fetching import Answer, Progress, ask, fetch, plan_requests
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.landing import Landed, Landing, settle
 from chandlery.providers.base import Provider, Terms
+from chandlery.schema import TS
 from chandlery.store.asked import Ask, final_sessions, record_asked, session_slice
 from chandlery.store.connect import Database
 from chandlery.store.gaps import note_answers
@@ -30,6 +32,7 @@ from chandlery.store.merge import count_windows
 from chandlery.store.publish import PublishReport, publish
 from chandlery.timeframe import Timeframe
 
+_DAY_US = 86_400_000_000
 #: Bars judged and published together, roughly: so many that a batch's fixed costs do not show.
 _ROWS_PER_BATCH = 500_000
 
@@ -193,17 +196,16 @@ class _Desk:
     def answer(self, landing: Landing, landed: Landed) -> Answer:
         """Return what landed as an answer."""
         bars = landing.read(landed)
-        inside = [
-            landed.start_ts <= ts < landed.end_ts and symbol in landed.symbols
-            for ts, symbol in zip(bars["ts"].to_pylist(), bars["symbol"].to_pylist(), strict=True)
-        ]
+        start, end = (pa.scalar(moment, TS) for moment in (landed.start_ts, landed.end_ts))
+        mine = pc.is_in(bars["symbol"].cast(pa.string()), pa.array(landed.symbols, pa.string()))
+        inside = pc.and_(mine, pc.and_(pc.greater_equal(bars["ts"], start), pc.less(bars["ts"], end)))
         wanted = [
             self._partition(self._instruments[symbol], landed.start_ts, landed.end_ts, window.key)
             for symbol in landed.symbols
             if symbol in self._instruments
             for window in self._timeframe.windows(landed.start_ts, landed.end_ts)
         ]
-        return Answer(wanted, bars.filter(pa.array(inside, pa.bool_())), {}, landed.fetched_at, landed)
+        return Answer(wanted, bars.filter(inside), {}, landed.fetched_at, landed)
 
     def narrow(self, partitions: Sequence[Partition]) -> tuple[list[Partition], list[Partition]]:
         """Return what is left to ask for: each partition from its first session that is not final to its last.
@@ -223,9 +225,9 @@ class _Desk:
                 complete.append(partition)
                 continue
             first, last = part.start + int(left[0]), part.start + int(left[-1])
-            start = partition.start if first == part.start else _begin(calendar, self._timeframe, first)
+            start = max(partition.start, _begin(calendar, self._timeframe, first))
             end = partition.end if last == part.stop - 1 else _begin(calendar, self._timeframe, last + 1)
-            open_.append(replace(partition, start=start, end=end))
+            open_.append(replace(partition, start=start, end=min(end, partition.end)))
         return open_, complete
 
     def judge(self, answers: Sequence[Answer]) -> list[Outcome]:
@@ -293,8 +295,11 @@ class _Desk:
 
 
 def _begin(calendar: Calendar, timeframe: Timeframe, session: int) -> datetime:
-    """Return where a request for this session begins: bars before its open are asked for with the one before."""
-    micros = calendar.sessions[session] * 86_400_000_000 if timeframe is Timeframe.D1 else calendar.opens[session]
+    """Return where a request for this session begins: intraday at the close before, for the extended hours between."""
+    if timeframe is Timeframe.D1:
+        micros = calendar.sessions[session] * _DAY_US
+    else:
+        micros = calendar.closes[session - 1] if session else calendar.opens[session]
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(micros))
 
 

@@ -94,14 +94,14 @@ class AlpacaProvider:
     """
 
     timeframes = frozenset(INGESTED)
-    #: A minute is corrected half a minute later, and when a trade is reported late. A day grows until the end of
-    #: after-hours trading, four hours after the close, and may be corrected overnight.
+    #: A minute is corrected half a minute later, and when a trade is reported late; those of after-hours trading come
+    #: for four hours after the close. A day grows until then, and may be corrected overnight.
     terms = Terms(
         remote=True,
         symbols_per_request=100,
         bars_per_request=20 * _BARS_PER_PAGE,
         workers=8,
-        settles={Timeframe.M1: timedelta(hours=1), Timeframe.D1: timedelta(days=1)},
+        settles={Timeframe.M1: timedelta(hours=5), Timeframe.D1: timedelta(days=1)},
     )
 
     def __init__(

@@ -50,7 +50,8 @@ class Terms:
         symbols_per_request: so many symbols go into one request at most.
         bars_per_request: about so many bars go into one request at most.
         workers: so many requests may be under way at a time.
-        settles: by timeframe, for how long after a session's close its bars may still change; not at all where absent.
+        settles: by timeframe, for how long after a session's close bars that belong to it may still come or change,
+            those of extended hours included; not at all where absent.
         reach: by timeframe, for how long after a bar's start it is still served; for ever where absent.
     """
 
