@@ -103,7 +103,7 @@ class Installation:
     @cached_property
     def landing(self) -> Landing:
         """Where answers of providers are kept before they are judged."""
-        return Landing(self.database, Lake(self.settings.landing))
+        return Landing(self.database, Lake(self.settings.landing, "CHANDLERY_LANDING"))
 
     @property
     def budgets(self) -> BudgetFactory:

@@ -45,6 +45,7 @@ class Lake:
     Args:
         root: a local folder (made when it is first written to), or ``s3://bucket/prefix``; the bucket has to be there.
             Credentials, region and endpoint come from the environment (``s3``).
+        variable: the environment variable that holds ``root``, for an error.
 
     Attributes:
         root: as given.
@@ -54,14 +55,14 @@ class Lake:
         ConfigurationError: ``root`` is neither, or the environment is wrong.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, variable: str = "CHANDLERY_LAKE") -> None:
         text = str(root)
         self.is_local = "://" not in text and not text.startswith("s3:/")  # as a path, "s3://" loses a slash
         if not self.is_local and text.partition(":")[0] != "s3":
             raise ConfigurationError(
-                f"CHANDLERY_LAKE is neither a folder nor s3://bucket/prefix; it begins with {text.partition(':')[0]}:"
+                f"{variable} is neither a folder nor s3://bucket/prefix; it begins with {text.partition(':')[0]}:"
             )
-        self._bucket = None if self.is_local else Bucket.parse(text)
+        self._bucket = None if self.is_local else Bucket.parse(text, variable)
         self._base = self._bucket.base if self._bucket else str(Path(text).expanduser().absolute())
         self.root = f"s3://{self._base}" if self._bucket else text
 

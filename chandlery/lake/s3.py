@@ -49,7 +49,7 @@ class Bucket:
     endpoint: tuple[str, str] | None
 
     @classmethod
-    def parse(cls, url: str) -> Bucket:
+    def parse(cls, url: str, variable: str) -> Bucket:
         """Return the place that ``s3://bucket/prefix`` names, at the server that the environment names.
 
         Raises:
@@ -58,7 +58,7 @@ class Bucket:
         found = _URL.fullmatch(url)
         if found is None or {".", ".."} & set(found["prefix"].split("/")):
             raise ConfigurationError(
-                "CHANDLERY_LAKE is not of the form s3://bucket/prefix; credentials, region and endpoint are not part of"
+                f"{variable} is not of the form s3://bucket/prefix; credentials, region and endpoint are not part of"
                 " it but come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
             )
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
