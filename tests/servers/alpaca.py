@@ -122,8 +122,7 @@ if __name__ == "__main__":
         AlpacaServer,
         ["AAPL", "MSFT", "BTC/USD"],
         tuple(INGESTED),
-        "Put this into config/providers.yaml, then: export ALPACA_API_KEY={key} ALPACA_API_SECRET=try-out\n"
-        "and then: chandlery ingest AAPL --provider alpaca --timeframe 1m\n"
         "  alpaca:\n    kind: alpaca\n    options: {{url: '{url}'}}\n"
         "    key_env: {{key: ALPACA_API_KEY, secret: ALPACA_API_SECRET}}",
+        keys={"ALPACA_API_KEY": "{key}", "ALPACA_API_SECRET": "try-out"},
     )

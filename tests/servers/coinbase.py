@@ -55,6 +55,5 @@ if __name__ == "__main__":
         CoinbaseServer,
         ["BTC/USD", "ETH/USD"],
         tuple(INGESTED),
-        "Put this into config/providers.yaml, then: chandlery ingest BTC/USD --provider coinbase --timeframe 1m\n"
         "  coinbase:\n    kind: coinbase\n    options: {{url: '{url}'}}",
     )

@@ -242,8 +242,25 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer, cut: Literal["drop", 
         handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def run(build: type[VendorServer], symbols: list[str], timeframes: tuple[Timeframe, ...], hint: str) -> None:
-    """Serve invented bars of the last month (``1m``) and two years (``1d``) to a person, until interrupted."""
+def run(
+    build: type[VendorServer],
+    symbols: list[str],
+    timeframes: tuple[Timeframe, ...],
+    entry: str,
+    *,
+    keys: Mapping[str, str] | None = None,
+    timeframe: Timeframe = Timeframe.M1,
+) -> None:
+    """Serve invented bars of the last month (``1m``) and two years (``1d``) to a person, until interrupted.
+
+    Args:
+        build: makes the server.
+        symbols: what it serves, unless the person says otherwise.
+        timeframes: likewise.
+        entry: what to write into ``providers.yaml`` under ``providers:``, with ``{url}`` and ``{port}``.
+        keys: environment variables that hold keys, with ``{key}``.
+        timeframe: what to ask for first.
+    """
     parser = argparse.ArgumentParser(description=build.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key", default="try-out")
@@ -251,9 +268,26 @@ def run(build: type[VendorServer], symbols: list[str], timeframes: tuple[Timefra
     given = parser.parse_args()
     now = datetime.now(UTC)
     market = Market({})
-    for timeframe in timeframes:
-        reach = timedelta(days=30 if timeframe is Timeframe.M1 else 730)
-        market |= Market.invent(given.symbols, timeframe, now - reach, now)
+    for width in timeframes:
+        reach = timedelta(days=30 if width is Timeframe.M1 else 730)
+        market |= Market.invent(given.symbols, width, now - reach, now)
     server = build(market, key=given.key, port=given.port)
-    print(hint.format(url=server.url, port=server.port, key=given.key))
+    text = entry.format(url=server.url, port=server.port)
+    variables = [f"{name}={value.format(key=given.key)}" for name, value in (keys or {}).items()]
+    start = now - timedelta(days=7 if timeframe is Timeframe.M1 else 700)
+    ask = f"{given.symbols[0]} --provider {text.strip().partition(':')[0]} --timeframe {timeframe.value}"
+    # Flushed, for it may be written to a file or a pipe.
+    print(
+        f"Invented bars of {', '.join(given.symbols)} on 127.0.0.1:{server.port}, until Ctrl-C."
+        " In another terminal, in the same folder:\n",
+        "export CHANDLERY_HOME=$(mktemp -d) CHANDLERY_CONFIG=$(mktemp -d)",
+        "echo 'instruments: []' > $CHANDLERY_CONFIG/universe.yaml",
+        f"cat > $CHANDLERY_CONFIG/providers.yaml <<'END'\nproviders:\n{text}\nEND",
+        *([f"export {' '.join(variables)}"] if variables else []),
+        "chandlery init",
+        f"chandlery ingest {ask} --start {start:%Y-%m-%d}",
+        f"chandlery coverage {given.symbols[0]}",
+        sep="\n",
+        flush=True,
+    )
     server.serve_forever()

@@ -237,7 +237,7 @@ if __name__ == "__main__":
         IbServer,
         ["AAPL", "MSFT", "BRK.B"],
         tuple(INGESTED),
-        "Put this into config/providers.yaml, then: chandlery ingest AAPL --provider ib --timeframe 1d\n"
         "  ib:\n    kind: ib\n    options: {{port: {port}, allow_adjusted: true}}\n"
         "    limits: {{calls_per_minute: 600}}",
+        timeframe=Timeframe.D1,
     )

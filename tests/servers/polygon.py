@@ -117,7 +117,7 @@ if __name__ == "__main__":
         PolygonServer,
         ["AAPL", "MSFT", "BTC/USD"],
         tuple(INGESTED),
-        "Put this into config/providers.yaml, then: POLYGON_API_KEY={key} chandlery ingest AAPL --provider polygon"
-        " --timeframe 1m\n  polygon:\n    kind: polygon\n    options: {{url: '{url}'}}\n"
+        "  polygon:\n    kind: polygon\n    options: {{url: '{url}'}}\n"
         "    key_env: {{key: POLYGON_API_KEY}}\n    limits: {{calls_per_minute: 6000}}",
+        keys={"POLYGON_API_KEY": "{key}"},
     )

@@ -169,6 +169,6 @@ if __name__ == "__main__":
         YahooServer,
         ["AAPL", "MSFT", "BTC/USD"],
         tuple(INGESTED),
-        "Put this into config/providers.yaml, then: chandlery ingest AAPL --provider yahoo --timeframe 1d\n"
         "  yahoo:\n    kind: yahoo\n    options: {{url: '{url}'}}",
+        timeframe=Timeframe.D1,
     )

@@ -3,56 +3,106 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
+from pydantic import SecretStr
 
-from chandlery.errors import ProviderNotFoundError
-from chandlery.providers.base import BarRequest
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderNotFoundError,
+    ProviderTransientError,
+)
+from chandlery.providers.base import BarRequest, Provider
+from chandlery.providers.budget import LocalBudget
+from chandlery.providers.calls import Calls
 from chandlery.schema import BARS
 from chandlery.timeframe import Timeframe
+from tests.servers.example import ExampleServer
+from tests.servers.http import Fault
+from tests.servers.market import Market
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
+KEY = "acme+key/4711"
+START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "ABC.csv").write_text(
-        "ts,open,high,low,close,volume\n2024-01-02,10,11,9,10.5,100\n2024-01-03,10.5,12,10,11,\n2024-01-04,11,12,10,11,7\n"
-    )
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=tmp_path))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def server() -> Iterator[ExampleServer]:
+    with ExampleServer(Market.invent(["AAPL", "BTC/USD"], Timeframe.D1, START, END), key=KEY) as server:
+        yield server
 
 
-def test_the_provider_in_the_documentation_works_as_it_is_printed(url: str) -> None:
+def example(server: ExampleServer, *, key: str = KEY) -> Provider:
+    """Make the provider that docs/providers.md prints."""
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "providers.md").read_text(), re.DOTALL)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(code, "docs/providers.md", "exec"), names)
-    provider = names["factory"]("my-service", options={"url": url}, keys={}, calendars={})  # type: ignore[operator]
+    calls = Calls("acme", LocalBudget(None), timeout=5, secrets=[SecretStr(key)], wait=lambda seconds: None)
+    provider: Provider = names["AcmeProvider"](
+        "acme", options={"url": server.url}, keys={"key": SecretStr(key)}, calendars={}, calls=calls
+    )
+    return provider
 
-    start, end = datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 4, tzinfo=UTC)
-    reply = provider.fetch(BarRequest(["ABC", "NONE"], Timeframe.D1, start, end))
+
+def test_the_provider_in_the_documentation_works_as_it_is_printed(server: ExampleServer) -> None:
+    server.shuffled = server.repeat_pages = True
+    reply = example(server).fetch(BarRequest(["AAPL", "NONE", "BTC/USD"], Timeframe.D1, START, END))
 
     assert reply.bars.schema == BARS
-    assert reply.bars["close"].to_pylist() == [10.5, 11.0]
-    assert reply.bars["volume"].to_pylist() == [100.0, None]
-    assert set(reply.bars["source"].to_pylist()) == {"my-service"}
+    assert set(reply.bars["source"].to_pylist()) == {"acme"}
+    for symbol in ("AAPL", "BTC/USD"):
+        mine = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
+        wanted = server.market.between(symbol, Timeframe.D1, START, END)
+        assert mine["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == wanted["ts"].tolist()
+        for name in ("open", "high", "low", "close", "volume"):
+            assert mine[name].to_pylist() == wanted[name].tolist()
+    assert set(reply.failures) == {"NONE"}
     assert isinstance(reply.failures["NONE"], ProviderNotFoundError)
+
+
+def test_the_provider_in_the_documentation_takes_an_empty_answer(server: ExampleServer) -> None:
+    never = datetime(2023, 1, 1, tzinfo=UTC), datetime(2023, 2, 1, tzinfo=UTC)
+    reply = example(server).fetch(BarRequest(["AAPL"], Timeframe.D1, *never))
+    assert reply.bars.schema == BARS
+    assert (reply.bars.num_rows, reply.failures) == (0, {})
+
+
+@pytest.mark.parametrize("fault", ["rate_limited", "rate_limited_retry_after", "http_503", "drop"])
+def test_the_provider_in_the_documentation_tries_again(server: ExampleServer, fault: Fault) -> None:
+    server.faults.extend([fault, fault])
+    reply = example(server).fetch(BarRequest(["AAPL"], Timeframe.D1, START, END))
+    assert reply.failures == {}
+    assert reply.bars.num_rows == 21
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("malformed", ProviderBadDataError), ("truncated", ProviderBadDataError), ("http_500", ProviderTransientError)],
+)
+def test_the_provider_in_the_documentation_tells_what_went_wrong(
+    server: ExampleServer, fault: Fault, kind: type[ProviderError]
+) -> None:
+    server.faults.extend([fault] * 6)
+    reply = example(server).fetch(BarRequest(["AAPL", "BTC/USD"], Timeframe.D1, START, END))
+    assert type(reply.failures["AAPL"]) is kind
+    assert str(reply.failures["AAPL"]).startswith("acme: AAPL")
+
+
+def test_the_provider_in_the_documentation_never_tells_its_key(server: ExampleServer) -> None:
+    wrong = "acme+key/0815"
+    with pytest.raises(ProviderAuthError, match=r"no such key: \*\*\*") as caught:
+        example(server, key=wrong).fetch(BarRequest(["AAPL"], Timeframe.D1, START, END))
+    assert wrong not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md"), key=str), ids=lambda page: page.name)

@@ -1,0 +1,199 @@
+"""A provider from outside: the one in docs/providers.md, packaged, installed by pip, and used by the real command."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from chandlery.instruments import list_instruments
+from chandlery.reader import read_bars
+from chandlery.states import session_states
+from chandlery.store.connect import Database
+from chandlery.store.read import Span
+from chandlery.timeframe import Timeframe
+from tests.editions import get_server, url
+from tests.servers.example import ExampleServer
+from tests.servers.market import Market
+from tests.support import EVER, every_row
+
+pytestmark = pytest.mark.slow
+
+DOCS = Path(__file__).parents[2] / "docs" / "providers.md"
+KEY, WRONG = "acme+4711/right", "acme+0815/wrong"
+SYMBOLS = ("AAPL", "BTC/USD")
+START, END = datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)
+RANGE = ("--start", "2024-02-28", "--end", "2024-03-02")
+
+
+def printed(language: str, containing: str) -> str:
+    """Return the one block of the page that is written in ``language`` and contains a text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if containing in block]
+    return str(block)
+
+
+@dataclass
+class Installed:
+    """An installation beside which somebody installed a package with a provider."""
+
+    folder: Path
+    database: Database
+    server: ExampleServer
+    environment: dict[str, str]
+    said: list[str] = field(default_factory=list)
+
+    def run(self, *arguments: str, key: str | None = KEY) -> subprocess.CompletedProcess[str]:
+        """Run ``chandlery`` as a person does; remember what it said."""
+        environment = {name: value for name, value in self.environment.items() if key or name != "MY_SERVICE_API_KEY"}
+        done = subprocess.run(
+            [Path(sys.executable).with_name("chandlery"), *arguments],
+            env={**environment, **({"MY_SERVICE_API_KEY": key} if key else {})},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        self.said += [done.stdout, done.stderr]
+        return done
+
+    def closes(self, symbol: str, timeframe: Timeframe) -> dict[int, float]:
+        """Return what is stored, by start in µs; every row has to be of the custom provider."""
+        with self.database.connection() as connection:
+            (owner,) = [i.instrument_id for i in list_instruments(connection) if i.symbol == symbol]
+        bars = read_bars(self.database, timeframe, [Span(owner, *EVER)], {owner: symbol})
+        assert set(bars["source"].to_pylist()) <= {"my-service"}
+        return dict(zip(_micros(bars["ts"].to_numpy()), bars["close"].to_pylist(), strict=True))
+
+    def served(self, symbol: str, timeframe: Timeframe) -> dict[int, float]:
+        """Return what the service has of the range."""
+        found = self.server.market.between(symbol, timeframe, START, END)
+        return dict(zip(found["ts"].tolist(), found["close"].tolist(), strict=True))
+
+    def states(self, symbol: str, timeframe: Timeframe) -> list[str]:
+        """Return the state of each session of the range."""
+        with self.database.connection() as connection:
+            instruments = [i for i in list_instruments(connection) if i.symbol == symbol]
+            found = session_states(connection, instruments, timeframe, START.date(), END.date())
+        return [str(state) for state in found["state"].to_pylist()]
+
+
+def _micros(ts: np.ndarray) -> list[int]:
+    return ts.astype("datetime64[us]").astype(np.int64).tolist()  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    folder = tmp_path_factory.mktemp("custom")
+    market = Market({})
+    for timeframe in (Timeframe.M1, Timeframe.D1):
+        market |= Market.invent(SYMBOLS, timeframe, START, END)
+    with ExampleServer(market, key=KEY) as server, _databases() as dsn:
+        database = Database(dsn)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))},
+            "PYTHONPATH": str(_install(folder)),
+            "CHANDLERY_HOME": str(folder / "home"),
+            "CHANDLERY_CONFIG": str(_configure(folder / "config", server.url)),
+            "CHANDLERY_DATABASE_URL": url(dsn),
+        }
+        installed = Installed(folder, database, server, environment)
+        done = installed.run("init")
+        assert done.returncode == 0, done.stderr
+        yield installed
+        database.close()
+
+
+@contextmanager
+def _databases() -> Iterator[str]:
+    """Lend a fresh database; drop it, and Dagster's beside it."""
+    server = get_server("postgres")
+    with server.new_database() as dsn:
+        yield dsn
+        name = f"{conninfo.conninfo_to_dict(dsn)['dbname']}_dagster"
+        with psycopg.connect(server.admin, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _install(folder: Path) -> Path:
+    """Make a package of what the page prints and let pip install it; return where."""
+    source, target = folder / "source", folder / "site"
+    source.mkdir()
+    (source / "my_package.py").write_text(printed("python", "class AcmeProvider"))
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "my-package"\nversion = "1.0"\n'
+        f'{printed("toml", "chandlery.providers")}[tool.setuptools]\npy-modules = ["my_package"]\n'
+    )
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
+    subprocess.run([*command, *options], check=True, timeout=120)
+    return target
+
+
+def _configure(folder: Path, address: str) -> Path:
+    folder.mkdir()
+    (folder / "universe.yaml").write_text(
+        "instruments:\n  - {symbol: AAPL, provider: my-service}\n  - {symbol: BTC/USD, provider: my-service}\n"
+    )
+    text = printed("yaml", "kind: acme")
+    assert "http://127.0.0.1:8000" in text
+    text = text.replace("http://127.0.0.1:8000", address).replace("calls_per_minute: 300", "calls_per_minute: 6000")
+    (folder / "providers.yaml").write_text(text)
+    return folder
+
+
+def test_a_provider_from_another_package_fills_the_store(installed: Installed) -> None:
+    for timeframe, explained in ((Timeframe.M1, {"complete", "no_trades"}), (Timeframe.D1, {"complete"})):
+        done = installed.run("ingest", *SYMBOLS, "--timeframe", timeframe.value, *RANGE)
+        assert done.returncode == 0, done.stderr
+        assert "failed" not in done.stdout + done.stderr
+        for symbol, sessions in zip(SYMBOLS, (3, 3), strict=True):
+            wanted = installed.served(symbol, timeframe)
+            assert len(wanted) >= sessions
+            assert installed.closes(symbol, timeframe) == wanted
+            states = installed.states(symbol, timeframe)
+            assert len(states) == sessions
+            assert set(states) <= explained
+
+    asked = len(installed.server.requests)
+    again = installed.run("ingest", *SYMBOLS, "--timeframe", "1m", *RANGE)
+    assert again.returncode == 0, again.stderr
+    assert len(installed.server.requests) == asked  # what is final is not asked for twice
+
+
+def test_its_key_is_asked_for_and_never_told(installed: Installed) -> None:
+    command = ("ingest", "AAPL", "--timeframe", "1d", *RANGE, "--refresh")
+    missing = installed.run(*command, key=None)
+    assert missing.returncode == 1
+    assert "provider 'my-service' needs the environment variable MY_SERVICE_API_KEY" in missing.stderr
+
+    refused = installed.run(*command, key=WRONG)  # its server quotes the key that it refuses
+    assert refused.returncode == 1
+    assert "no such key: ***" in refused.stderr
+
+    with installed.database.connection() as connection:
+        found = "\n".join(row for rows in every_row(connection).values() for row in rows)
+    name = f"{conninfo.conninfo_to_dict(installed.database.dsn)['dbname']}_dagster"
+    with psycopg.connect(installed.database.dsn, dbname=name) as dagster:
+        events = "\n".join(row[0] for row in dagster.execute("SELECT event FROM event_logs"))
+        runs = "\n".join(row[0] for row in dagster.execute("SELECT run_body FROM runs"))
+    assert "no such key: ***" in events  # it was told there, too
+    files = [file for file in (installed.folder / "home").rglob("*") if file.is_file()]
+    for key in (KEY, WRONG):
+        for text in (*installed.said, found, events, runs):
+            assert key not in text
+        for file in files:
+            assert key.encode() not in file.read_bytes(), file
