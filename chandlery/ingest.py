@@ -36,7 +36,7 @@ _DAY_US = 86_400_000_000
 #: Bars judged and published together, roughly: so many that a batch's fixed costs do not show.
 _ROWS_PER_BATCH = 500_000
 
-Status: TypeAlias = Literal["published", "rejected", "failed", "complete"]
+Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Outcome:
         partition: which.
         status: ``published``: audited, and its good rows are in the store (there may be none, where none were
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
-            deliver it; ``complete``: all of it was asked for before and is final, so nobody was asked.
+            deliver it; ``complete``: all of it was asked for before and is final, so nobody was asked; ``empty``: the
+            remote provider answered that it has nothing, where there were sessions.
         inserted: bars that were not there.
         revised: bars whose values changed.
         unchanged: bars that were there already.
@@ -186,6 +187,7 @@ class _Desk:
         self._timeframe = timeframe
         self._instruments = instruments
         self._now = now
+        self._remote = terms.remote
         self._settles = terms.settles.get(timeframe, timedelta())
 
     def recover(self, landing: Landing) -> None:
@@ -246,22 +248,43 @@ class _Desk:
             for partition in answer.partitions
             if partition.symbol not in answer.failures
         ]
-        if not served:
-            return failed
         bars = pa.concat_tables([answer.bars for answer in answers]).unify_dictionaries()
         now = self._now or datetime.now(UTC)
-        report = self._gate.audit(bars, [partition for partition, _ in served], now=now)
+        empty = self._empty([partition for partition, _ in served], bars)
+        judged = [partition for partition, _ in served if partition not in empty]
+        outcomes = failed + [Outcome(partition, "empty") for partition in empty]
+        if judged:
+            outcomes += self._publish(bars, judged)
+        with self._database.connection() as connection:
+            self._note(connection, served, now)
+            settle(connection, [answer.landed for answer in answers if answer.landed])
+        return outcomes
+
+    def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
+        """Return the partitions in which there were sessions, and a remote provider has nothing of them.
+
+        That is no reason to reject anything: coverage says so, and healing asks again.
+        """
+        if not self._remote:
+            return {}
+        offered = _count(bars, self._timeframe)
+        return {
+            partition: None
+            for partition in partitions
+            if (partition.symbol, partition.window.key) not in offered and _has_sessions(partition)
+        }
+
+    def _publish(self, bars: pa.Table, partitions: Sequence[Partition]) -> list[Outcome]:
+        report = self._gate.audit(bars, partitions, now=self._now or datetime.now(UTC))
         with self._database.connection() as connection:
             outcomes, released = _set_aside(connection, report.verdicts, self._provider)
             good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
             database = self._database
             published = publish(connection, database.edition, self._timeframe, good, now=self._now, lake=database.lake)
-            self._note(connection, served, now)
-            settle(connection, [answer.landed for answer in answers if answer.landed])
         offered = _count(good, self._timeframe)
         sources = tuple(bars["source"].unique().to_pylist())
         changed = _count_changes(published, self._timeframe)
-        return failed + [_finish(outcome, offered, changed, sources) for outcome in outcomes]
+        return [_finish(outcome, offered, changed, sources) for outcome in outcomes]
 
     def _note(self, connection: psycopg.Connection, served: Sequence[tuple[Partition, Answer]], now: datetime) -> None:
         """Note what was asked for, and answered, once what came of it is safe."""
@@ -292,6 +315,11 @@ class _Desk:
             listed=instrument.listed,
             delisted=instrument.delisted,
         )
+
+
+def _has_sessions(partition: Partition) -> bool:
+    part = session_slice(get_calendar(partition.calendar), partition.timeframe, partition.start, partition.end)
+    return bool(part.stop > part.start)
 
 
 def _begin(calendar: Calendar, timeframe: Timeframe, session: int) -> datetime:

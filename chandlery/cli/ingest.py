@@ -143,6 +143,10 @@ def _sum_up(plan: Plan, tally: Tally, seconds: float) -> None:
     derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in tally.rolled_up.items() if bars)
     if derived:
         note(f"rolled up: {derived} bars changed")
+    if tally.empty:
+        note(
+            f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
+        )
     note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
 
 

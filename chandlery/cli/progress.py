@@ -94,6 +94,11 @@ class Tally:
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
     @property
+    def empty(self) -> Sequence[Outcome]:
+        """Partitions of which a remote provider has nothing."""
+        return [outcome for outcome in self.outcomes if outcome.status == "empty"]
+
+    @property
     def rejected(self) -> Sequence[Outcome]:
         """Partitions of which something went into quarantine, or that were refused without a row to put there."""
         return [outcome for outcome in self.outcomes if outcome.status == "rejected" or outcome.quarantined]
@@ -161,9 +166,9 @@ class LineListener(TallyListener):
         if now - self._said >= _SECONDS_BETWEEN_LINES:
             self._said = now
             done, elapsed = len(self.tally.outcomes), now - self._begun
-            left = (
-                f"about {elapsed / done * max(0, self.tally.planned - done):.0f} s left" if done else "no estimate yet"
-            )
+            # What was complete before took no time: where a provider is asked, its answers tell how long it takes.
+            begun, planned = (self._asked.answered, self._asked.planned) if self._asked else (done, self.tally.planned)
+            left = f"about {elapsed / begun * max(0, planned - begun):.0f} s left" if begun else "no estimate yet"
             calls = f", {fetching.describe_calls(self._asked)}" if self._asked else ""
             self._console.print(
                 f"{done}/{self.tally.planned} partitions, {self._rows / elapsed:,.0f} rows/s, {elapsed:.0f} s elapsed,"

@@ -1,6 +1,6 @@
 """How many calls a provider allows, and who may make the next one.
 
-Calls are spaced evenly, without bursts: then no window of a minute holds more than the limit, whichever way the provider
+Calls are spaced evenly, without bursts: then no window of a minute holds more than the limit, whichever way the vendor
 counts. A provider counts when a call reaches it, which is later than it was due, and not always by the same: where one
 call is late and another is not, more than the limit could fall into a minute. So the calls of a minute are spread over
 ``LEEWAY`` seconds more. Not here: the budget that holds across processes (``store.budget``), and making a call
@@ -29,8 +29,8 @@ class Budget(Protocol):
         """Let nobody make a call for so long: the provider said so."""
         ...
 
-    def is_paused(self) -> bool:
-        """Whether a pause has come, perhaps after a call was reserved, and is not over: the call may not be made."""
+    def paused(self) -> float:
+        """Return how many seconds the pause still lasts; 0 without one. It may be later than a call reserved before."""
         ...
 
 
@@ -66,10 +66,10 @@ class LocalBudget:
             self._paused_until = max(self._paused_until, self._clock() + seconds)
             self._due = max(self._due, self._paused_until)
 
-    def is_paused(self) -> bool:
+    def paused(self) -> float:
         """See ``Budget``."""
         with self._lock:
-            return self._clock() < self._paused_until
+            return max(0.0, self._paused_until - self._clock())
 
 
 def interval(per_minute: float) -> float:

@@ -27,6 +27,10 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 #: A provider that asks for more patience than so many seconds is given up for now.
 _PATIENCE = 900.0
+#: Seconds by which the database's clock and ours may differ over a pause.
+_INACCURACY = 0.01
+#: So many turns may be missed in a row before a call is made that is late.
+_MISSED_TURNS = 3
 #: So many letters from the beginning of a key tell too much of it.
 _TELLING = 4
 
@@ -112,16 +116,23 @@ class Calls:
     def _await_turn(self, about: str) -> None:
         """Wait until the next call may be made.
 
-        A turn that was slept through is given up for another, because too many could come at once; so is one that a
-        pause has overtaken.
+        A turn that was slept through is given up for another, because many could come at once (but not for ever, where
+        the machine is always late); so is one that lies in a pause which came meanwhile.
         """
+        missed = 0
         while True:
             seconds = self._budget.take()
-            began = time.monotonic()
+            turn = time.monotonic() + seconds
             self._pause(seconds, about)
-            late = time.monotonic() - began - seconds
-            if seconds <= 0 or (late <= LEEWAY / 2 and not self._budget.is_paused()):
+            if seconds <= 0:
                 return
+            left = self._budget.paused()
+            now = time.monotonic()
+            if left > 0 and now + left > turn + _INACCURACY:
+                continue
+            if now - turn <= LEEWAY / 2 or missed == _MISSED_TURNS:
+                return
+            missed += 1
 
     def _patience(self, error: ProviderError, attempt: int) -> float | None:
         """Return how many seconds to wait before a next try; None where it would not help."""
@@ -148,13 +159,15 @@ class Calls:
         forms = {form for secret in self._secrets for form in _spellings(secret.get_secret_value()) if form}
         if not forms:
             return text
-        longest_first = sorted(forms, key=len, reverse=True)  # where one key begins like another, nothing is left of it
-        text = re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.IGNORECASE)
-        for form in longest_first:
-            # What a server answered is quoted in part: it may end within a key.
-            for length in range(len(form) - 1, _TELLING - 1, -1):
-                text = text.replace(f"{form[:length]}…", "***…")
-        return text
+        # What a server answered is quoted in part, and may end within a key.
+        begun = {form[:length] for form in forms for length in range(_TELLING, len(form))}
+        pattern = f"(?:{_any_of(begun)})(?=…)|{_any_of(forms)}" if begun else _any_of(forms)
+        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
+
+
+def _any_of(texts: set[str]) -> str:
+    """Return a pattern of these, longest first: where one key begins like another, nothing is left of either."""
+    return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chandlery.errors import StoreError
-from chandlery.providers.budget import Budget, BudgetFactory, LocalBudget
+from chandlery.providers.budget import Budget, BudgetFactory, LocalBudget, interval
 from chandlery.store.connect import Database
 
 
@@ -24,7 +24,9 @@ class SharedBudget:
     def __init__(self, database: Database, name: str, per_minute: float) -> None:
         self._database = database
         self._name = name
-        self._interval = timedelta(minutes=1) / per_minute
+        # A row of its own: the end of the pause. ``due`` of the budget's row moves with each call.
+        self._pause = f"{name}:pause"
+        self._interval = timedelta(seconds=interval(per_minute))
 
     def take(self) -> float:
         """See ``Budget``."""
@@ -37,7 +39,15 @@ class SharedBudget:
     def pause(self, seconds: float) -> None:
         """See ``Budget``."""
         with self._database.connection() as connection:
-            connection.execute(_PAUSE, (self._name, timedelta(seconds=seconds)))
+            connection.execute(
+                _PAUSE, {"budget": self._name, "pause": self._pause, "length": timedelta(seconds=seconds)}
+            )
+
+    def paused(self) -> float:
+        """See ``Budget``."""
+        with self._database.connection() as connection:
+            row = connection.execute(_PAUSED, (self._pause,)).fetchone()
+        return max(0.0, float(row[0])) if row else 0.0
 
 
 def shared_budgets(database: Database) -> BudgetFactory:
@@ -55,6 +65,8 @@ ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(
 RETURNING extract(epoch FROM due - %(interval)s - clock_timestamp())
 """
 _PAUSE = """
-INSERT INTO ops.call_budget AS b (budget, due) VALUES (%s, clock_timestamp() + %s)
+INSERT INTO ops.call_budget AS b (budget, due)
+VALUES (%(budget)s, clock_timestamp() + %(length)s), (%(pause)s, clock_timestamp() + %(length)s)
 ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, excluded.due)
 """
+_PAUSED = "SELECT extract(epoch FROM due - clock_timestamp()) FROM ops.call_budget WHERE budget = %s"

@@ -44,11 +44,12 @@ def note_launch(connection: psycopg.Connection, timeframe: Timeframe, gaps: Sequ
     Whether the answer ever comes or not, the pause grows: an outage is not asked after for ever either.
     """
     connection.execute(
-        "INSERT INTO ops.gap AS g (instrument_id, timeframe, session, tries, next_try)"
-        " SELECT id, %(timeframe)s, session, 0, %(now)s + %(pause)s"
+        "INSERT INTO ops.gap AS g (instrument_id, timeframe, session, next_try)"
+        " SELECT id, %(timeframe)s, session, %(now)s + %(pause)s"
         " FROM unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (id, session)"
         " ON CONFLICT (instrument_id, timeframe, session) DO UPDATE"
-        " SET next_try = %(now)s + least(%(pause)s * 2 ^ least(g.tries + 1, 16), %(longest)s)",
+        " SET launches = g.launches + 1,"
+        " next_try = %(now)s + least(%(pause)s * 2 ^ least(g.launches, 16), %(longest)s)",
         {
             "timeframe": timeframe.value,
             "now": now,
@@ -63,7 +64,8 @@ def note_launch(connection: psycopg.Connection, timeframe: Timeframe, gaps: Sequ
 def note_answers(connection: psycopg.Connection, timeframe: Timeframe, asks: Sequence[Ask], now: datetime) -> None:
     """Count these answers for the sessions that wait for one; after enough that left a hole, the hole is confirmed.
 
-    Only answers that came after the session had settled count.
+    Only answers that came after the session had settled count. Before the first bar of all, where the provider's
+    history begins, one is enough.
     """
     if asks:
         connection.execute(

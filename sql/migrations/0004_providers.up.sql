@@ -54,12 +54,15 @@ CREATE TABLE IF NOT EXISTS ops.gap (
     instrument_id int         NOT NULL REFERENCES market.instrument,
     timeframe     text        NOT NULL,
     session       date        NOT NULL,
+    launches      int         NOT NULL DEFAULT 1,
     tries         int         NOT NULL DEFAULT 0,
     next_try      timestamptz NOT NULL,
     confirmed_at  timestamptz,
     PRIMARY KEY (instrument_id, timeframe, session)
 );
 COMMENT ON TABLE ops.gap IS 'sessions that healing asked for again';
+COMMENT ON COLUMN ops.gap.launches IS 'how often it was to be asked for again';
+COMMENT ON COLUMN ops.gap.tries IS 'how often the provider answered';
 COMMENT ON COLUMN ops.gap.next_try IS 'not asked for again before';
 COMMENT ON COLUMN ops.gap.confirmed_at IS 'when the provider had said often enough that there is no more';
 

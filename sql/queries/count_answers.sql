@@ -1,14 +1,21 @@
 -- Counts an answer for each session that healing asked for and that is final by now. After enough of them, what is missing still is
--- confirmed to be missing.
+-- confirmed to be missing. Before the first bar of all one answer is enough: there the provider's history begins.
 --
 -- ids, starts, ends: what was asked for and answered; tries: how many answers are enough; now: timestamptz
 UPDATE ops.gap AS g
 SET tries = g.tries + 1,
-    confirmed_at = CASE WHEN g.tries + 1 >= %(tries)s THEN coalesce(g.confirmed_at, %(now)s) END
-FROM unnest(%(ids)s::int4[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS n (id, first, after),
-     market.instrument AS i, market.session AS s, ops.asked AS a
-WHERE g.instrument_id = n.id AND g.timeframe = %(timeframe)s AND i.instrument_id = n.id
-    AND s.calendar = i.calendar AND s.session = g.session AND s.session >= n.first::date - 1 AND s.session <= n.after::date
+    confirmed_at = CASE WHEN g.tries + 1 >= %(tries)s OR g.session < f.session THEN coalesce(g.confirmed_at, %(now)s) END
+FROM unnest(%(ids)s::int4[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS n (id, first, after)
+JOIN market.instrument AS i ON i.instrument_id = n.id
+JOIN ops.asked AS a ON a.instrument_id = n.id AND a.timeframe = %(timeframe)s
+CROSS JOIN LATERAL (
+    SELECT least(
+        (SELECT min(c.session) FROM ops.coverage AS c WHERE c.instrument_id = n.id AND c.timeframe = %(timeframe)s),
+        CASE WHEN %(timeframe)s = '1d' THEN (SELECT min(b.ts)::date FROM market.bars_1d AS b WHERE b.instrument_id = n.id) END
+    ) AS session
+) AS f
+JOIN market.session AS s
+    ON s.calendar = i.calendar AND s.session >= n.first::date - 1 AND s.session <= n.after::date
     AND CASE WHEN %(timeframe)s = '1d' THEN s.session >= n.first AND s.session < n.after
              ELSE s.open >= n.first AND s.close <= n.after END
-    AND a.instrument_id = n.id AND a.timeframe = %(timeframe)s AND s.session <@ a.final
+WHERE g.instrument_id = n.id AND g.timeframe = %(timeframe)s AND g.session = s.session AND s.session <@ a.final

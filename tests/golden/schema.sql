@@ -523,12 +523,17 @@ CREATE TABLE ops.gap (
     instrument_id integer NOT NULL,
     timeframe text NOT NULL,
     session date NOT NULL,
+    launches integer DEFAULT 1 NOT NULL,
     tries integer DEFAULT 0 NOT NULL,
     next_try timestamp with time zone NOT NULL,
     confirmed_at timestamp with time zone
 );
 
 COMMENT ON TABLE ops.gap IS 'sessions that healing asked for again';
+
+COMMENT ON COLUMN ops.gap.launches IS 'how often it was to be asked for again';
+
+COMMENT ON COLUMN ops.gap.tries IS 'how often the provider answered';
 
 COMMENT ON COLUMN ops.gap.next_try IS 'not asked for again before';
 

@@ -131,14 +131,31 @@ def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:
     remote.load(START, END, symbols=PAIRS[:1], now=NOW)
     remote.server.faults.extend(["http_503"] * 10_000)
     now = NOW
+    pauses = []
     for _ in range(TRIES + 3):
         assert heal(remote, now) == 1
-        now += timedelta(days=8)
+        last = now
+        while not plan(remote, now):
+            now += timedelta(minutes=15)
+        pauses.append(now - last)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 2**5 * pauses[0]
     assert states(remote, now)[2] == "provider_gap"
     remote.server.faults.clear()
     remote.server.market = market
     assert heal(remote, now) == 1
     assert set(states(remote, now)) == {"no_trades"}
+
+
+def test_before_the_first_bar_one_answer_is_enough(remote: Remote, market: Market) -> None:
+    early = START - timedelta(days=3)
+    remote.load(early, END, symbols=PAIRS[:1], now=NOW)
+    assert heal(remote, NOW) == 3
+    assert heal(remote, NOW + timedelta(days=30)) == 0
+    with remote.database.connection() as connection:
+        instrument = remote.instruments()["BTC/USD"]
+        found = session_states(connection, [instrument], Timeframe.M1, early.date(), END.date(), now=NOW)
+    assert found["state"].to_pylist() == ["no_trades"] * 8
 
 
 def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, market: Market) -> None:

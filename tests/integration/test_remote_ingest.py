@@ -149,6 +149,18 @@ def test_an_outage_is_not_an_empty_market(remote: Remote, market: Market) -> Non
     assert remote.is_whole(market, START, END)
 
 
+def test_where_the_provider_has_nothing_nothing_is_rejected(remote: Remote, market: Market) -> None:
+    outcomes = remote.load(day("2023-12-01"), END, now=LATER, symbols=PAIRS[:1])
+    assert {outcome.partition.window.key: outcome.status for outcome in outcomes} == {
+        "2023-12": "empty",
+        "2024-01": "empty",
+        "2024-02": "published",
+        "2024-03": "published",
+    }
+    assert remote.is_whole(market, START, END, PAIRS[:1])
+    assert {o.status for o in remote.load(day("2023-12-01"), END, now=LATER, symbols=PAIRS[:1])} == {"complete"}
+
+
 def test_a_symbol_that_fails_fails_alone(remote: Remote, market: Market, database: Database) -> None:
     del market
     other = Remote.open(database, remote.server, remote.folder, [*PAIRS, "NOSUCH/USD"])

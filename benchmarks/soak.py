@@ -1,0 +1,328 @@
+"""A soak: 500 symbols, a month of minutes, from a server that limits its rate and fails one call in twenty.
+
+Everything but the vendor is real: ``alpaca-py`` and our adapter, the budget in the database, the landing zone, the gate
+and the store. The server, in a process of its own, counts the calls of any 60 s and refuses those above its limit. The
+limit is chosen so that it alone takes more than a minute, and more than this machine needs for the bars: what is
+measured is how well the budget is used. ``--rows`` and ``--repeat`` change nothing here. Not here: how fast bars can be
+loaded (``pipeline``).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.harness import Comparison, Measure, Section, say
+from benchmarks.world import BARS_PER_MONTH, World, months, partitions, symbols, warm_up
+from chandlery.audit import AuditReport, Partition
+from chandlery.fetching import Progress, calls_made, describe_calls, plan_requests
+from chandlery.ingest import Outcome, ingest
+from chandlery.instruments import list_instruments
+from chandlery.lake.files import Lake
+from chandlery.landing import Landing
+from chandlery.providers.alpaca import AlpacaProvider
+from chandlery.providers.base import Provider
+from chandlery.providers.config import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.providers.registry import build_provider
+from chandlery.reader import read_bars
+from chandlery.schema import VALUES, empty_bars
+from chandlery.store.budget import shared_budgets
+from chandlery.store.connect import Database
+from chandlery.store.read import Span
+from chandlery.timeframe import Timeframe
+from expectations.gate import BarGate
+from tests.servers.alpaca import AlpacaServer
+from tests.servers.http import Fault, Request
+from tests.servers.market import Market
+
+_SYMBOLS = 500
+_PER_PAGE = 10_000
+_FAILING = 0.05
+#: Share of the failures in which the connection is dropped in the middle of the body; the others are 503.
+_DROPPED = 0.3
+#: Seconds that the limit alone makes the calls take.
+_SECONDS = 90
+_AIM = 1.2
+_KEYS = {"key": "SOAK_API_KEY", "secret": "SOAK_API_SECRET"}
+_PER_CHUNK = 20
+#: Seconds between two lines of progress.
+_QUIET = 15
+
+
+def run(world: World) -> Iterator[Section]:
+    """Yield the result."""
+    names, (start, end) = symbols(_SYMBOLS), months(1)
+    planned = partitions(names, Timeframe.M1, start, end)
+    pages = [
+        len(wanted) * BARS_PER_MONTH // _PER_PAGE + 1 for wanted in plan_requests(planned, AlpacaProvider.terms)
+    ]  # a partition is a symbol's month
+    per_minute = round(sum(pages) / (1 - _FAILING) / _SECONDS * 60)
+    say(f"{len(names)} symbols in {len(pages)} requests of {sum(pages)} pages; {per_minute} calls a minute are allowed")
+    with serve(names, start, end, per_minute) as server, world.database("soak", names) as database:
+        warm_up()
+        gate = _TimedGate()
+        gate.audit(empty_bars(), planned[:1], now=datetime.now(UTC))  # imports Great Expectations
+        gate.seconds = 0.0
+        provider = connect(server.url, database, per_minute)
+        landing = Landing(database, Lake(world.folder / "soak"))
+        found = _load(database, provider, gate, landing, planned)
+        told = server.tell()
+        _check(database, found, told)
+    yield _section(found, told, per_minute, len(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the server has to tell.
+
+    Attributes:
+        calls: how many came.
+        refused: over the limit.
+        failed: answered with 503.
+        dropped: the connection was dropped in the middle of the body.
+        repeated: pages that were served whole more than once.
+        busiest: most calls in any 60 s.
+        checksums: of each symbol's bars.
+        bars: how many there are.
+    """
+
+    calls: int
+    refused: int
+    failed: int
+    dropped: int
+    repeated: int
+    busiest: int
+    checksums: Mapping[str, bytes]
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteServer:
+    """A server in another process."""
+
+    url: str
+    pipe: Connection
+
+    def tell(self) -> Told:
+        """Return what it saw."""
+        self.pipe.send("tell")
+        told: Told = self.pipe.recv()
+        return told
+
+
+class SoakServer(AlpacaServer):
+    """Alpaca on a bad day: a share of calls fail, with 503 or in the middle of the body."""
+
+    def __init__(self, market: Market, **how: Any) -> None:  # noqa: ANN401 - AlpacaServer's
+        super().__init__(market, **how)
+        self.failed: Counter[str] = Counter()
+        self.served: Counter[tuple[str, ...]] = Counter()
+        self._luck = random.Random(29)
+        self._laid_out = lru_cache(maxsize=32)(self._lay_out)
+
+    def tell(self) -> Told:
+        """Return what came in and what there is."""
+        at = np.sort([request.at for request in self.requests])
+        in_window = np.searchsorted(at, at + 60) - np.arange(len(at))
+        bars = {symbol: columns for (symbol, _), columns in self.market.bars.items()}
+        return Told(
+            calls=len(at),
+            refused=self.refused,
+            failed=self.failed["http_503"],
+            dropped=self.failed["drop"],
+            repeated=sum(count - 1 for count in self.served.values()),
+            busiest=int(in_window.max(initial=0)),
+            checksums={symbol: checksum(columns) for symbol, columns in bars.items()},
+            bars=sum(len(columns["ts"]) for columns in bars.values()),
+        )
+
+    def _take(self, request: Request) -> tuple[Fault | None, float | None]:
+        """See ``VendorServer``."""
+        fault, wait = super()._take(request)
+        with self._lock:
+            if fault is None and wait is None and self._luck.random() < _FAILING:
+                fault = "drop" if self._luck.random() < _DROPPED else "http_503"
+            if fault is not None:
+                self.failed[fault] += 1
+            elif wait is None:
+                self.served[tuple(request.query.get(name, "") for name in ("symbols", "start", "page_token"))] += 1
+        return fault, wait
+
+    def _rows(self, request: Request) -> Iterator[tuple[str, dict[str, Any]]]:
+        """See ``AlpacaServer``. Laid out once for all pages of a request, so that a call costs this machine little."""
+        yield from self._laid_out(request.path, *(request.query[name] for name in ("symbols", "start", "end")))
+
+    def _lay_out(self, path: str, names: str, start: str, end: str) -> list[tuple[str, dict[str, Any]]]:
+        query = {"symbols": names, "timeframe": "1Min", "start": start, "end": end}
+        return list(super()._rows(Request(path, query, {}, 0.0)))
+
+
+@contextmanager
+def serve(names: Sequence[str], start: datetime, end: datetime, per_minute: float) -> Iterator[RemoteServer]:
+    """Serve the invented minutes of ``names`` in ``[start, end)``, UTC, from a process of its own."""
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    process = processes.Process(target=_serve, args=(theirs, names, start, end, per_minute), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield RemoteServer(ours.recv(), ours)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection, names: Sequence[str], start: datetime, end: datetime, per_minute: float) -> None:
+    market = Market({})
+    for first in range(0, len(names), _PER_CHUNK):
+        market |= Market.invent(names[first : first + _PER_CHUNK], Timeframe.M1, start, end)
+    with SoakServer(market, key="soak", secret="soak", per_minute=per_minute) as server:
+        pipe.send(server.url)
+        while pipe.recv() == "tell":
+            pipe.send(server.tell())
+
+
+def connect(url: str, database: Database, per_minute: float) -> Provider:
+    """Make the adapter as an installation does, with a budget that all processes share."""
+    os.environ |= dict.fromkeys(_KEYS.values(), "soak")
+    config = ProviderConfig(
+        kind="alpaca", options={"url": url}, key_env=_KEYS, limits=CallLimits(calls_per_minute=per_minute)
+    )
+    return build_provider("alpaca", ProvidersConfig(providers={"alpaca": config}), budgets=shared_budgets(database))
+
+
+def checksum(columns: Mapping[str, Any]) -> bytes:
+    """Return a checksum of one symbol's bars: ``ts`` in µs since the epoch, and every value."""
+    digest = blake2b(np.asarray(columns["ts"]).astype(np.int64).tobytes(), digest_size=16)
+    for name in VALUES:
+        digest.update(np.asarray(columns[name], np.float64).tobytes())
+    return digest.digest()
+
+
+class _TimedGate:
+    """The gate, with a watch."""
+
+    def __init__(self) -> None:
+        self._gate = BarGate()
+        self.seconds = 0.0
+        self.ended = 0.0
+
+    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+        """See ``chandlery.audit.Gate``."""
+        began = time.perf_counter()
+        report = self._gate.audit(bars, partitions, now=now)
+        self.ended = time.perf_counter()
+        self.seconds += self.ended - began
+        return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a load took and brought."""
+
+    outcomes: list[Outcome]
+    seconds: float
+    calls: int | None
+    gate: float
+    publish: float
+
+
+def _load(
+    database: Database, provider: Provider, gate: _TimedGate, landing: Landing, planned: Sequence[Partition]
+) -> _Found:
+    said = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        taken = time.perf_counter() - began
+        if taken > said + _QUIET:
+            said = taken
+            say(f"{taken:.0f} s: {progress.rows:,} bars, {describe_calls(progress)}")
+
+    outcomes: list[Outcome] = []
+    publishing = judged = 0.0
+    began = time.perf_counter()
+    for outcome in ingest(database, provider, gate, planned, landing=landing, tell=tell):
+        if gate.ended != judged:  # the first outcome of a batch: from the gate's verdict to here it was published
+            judged = gate.ended
+            publishing += time.perf_counter() - judged
+        outcomes.append(outcome)
+    return _Found(outcomes, time.perf_counter() - began, calls_made(provider), gate.seconds, publishing)
+
+
+def _check(database: Database, found: _Found, told: Told) -> None:
+    """Make sure that everything arrived exactly once and that no call was over the limit."""
+    wrong = [f"{o.partition.key} is {o.status}: {o.error}" for o in found.outcomes if o.status != "published"]
+    wrong += [
+        f"{what}: {value:,}, not {wanted:,}"
+        for what, value, wanted in (
+            ("bars inserted", sum(outcome.inserted for outcome in found.outcomes), told.bars),
+            ("bars revised or unchanged", sum(o.revised + o.unchanged for o in found.outcomes), 0),
+            ("bars stored", _scalar(database, "SELECT count(*) FROM market.bars_1m"), told.bars),
+            ("revisions", _scalar(database, "SELECT count(*) FROM market.bars_revision"), 0),
+            ("bars landed", _scalar(database, "SELECT sum(row_count)::int8 FROM ops.landing"), told.bars),
+            ("calls over the limit", told.refused, 0),
+            ("pages served more than once", told.repeated, 0),
+            ("calls made, and counted by the server", found.calls or 0, told.calls),
+        )
+        if value != wanted
+    ]
+    wrong += [f"{name}: not the server's bars" for name, sum_ in _checksums(database) if told.checksums[name] != sum_]
+    if wrong:
+        raise AssertionError("; ".join(wrong[:10]))
+
+
+def _checksums(database: Database) -> Iterator[tuple[str, bytes]]:
+    """Yield the checksum of each symbol's bars in the store."""
+    with database.connection() as connection:
+        instruments = list_instruments(connection)
+    start, end = months(1)
+    for one in instruments:
+        table = read_bars(
+            database, Timeframe.M1, [Span(one.instrument_id, start, end)], {one.instrument_id: one.symbol}
+        )
+        columns = {name: table[name].to_numpy() for name in VALUES}
+        yield one.symbol, checksum({"ts": table["ts"].to_numpy().astype("datetime64[us]"), **columns})
+
+
+def _scalar(database: Database, statement: str) -> int:
+    with database.connection() as connection:
+        row = connection.execute(statement.encode()).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _section(found: _Found, told: Told, per_minute: float, count: int) -> Section:
+    allowed = told.calls / per_minute * 60
+    section = Section(f"soak: {count} symbols, a month of minutes, {per_minute} calls a minute, 5 % of them fail")
+    section.measures += [
+        Measure("alpaca, landing, gate, publish", [found.seconds], told.bars, "bars"),
+        Measure("what the budget allows", [allowed], told.calls, "calls"),
+    ]
+    section.comparisons.append(
+        Comparison(
+            section.measures[0].name, "what the budget allows", [allowed / found.seconds], aim=round(1 / _AIM, 2)
+        )
+    )
+    section.facts |= {
+        "time": f"{found.seconds / allowed:.2f} of what the budget allows; at most {_AIM} is hoped for",
+        "calls": f"{told.calls}: {told.failed} failed with 503, {told.dropped} dropped, {told.refused} over the limit",
+        "most calls in any 60 s": f"{told.busiest}, {per_minute} are allowed",
+        "arrived exactly once": f"{told.bars:,} bars, equal to the server's value by value",
+        "share of the time in the gate": f"{found.gate / found.seconds:.0%}",
+        "share of the time in publishing": f"{found.publish / found.seconds:.0%}",
+    }
+    return section

@@ -1,0 +1,184 @@
+"""A process that loads from a remote provider is killed, again and again: what was landed is never asked for twice.
+
+In the end everything has arrived exactly once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+from chandlery import ingest as ingesting
+from chandlery import landing as landing_zone
+from chandlery.lake.files import StagedFile
+from chandlery.providers.coinbase import CoinbaseProvider
+from chandlery.store import publish as publishing
+from chandlery.store.connect import Database
+from chandlery.timeframe import Timeframe
+from tests.acceptance.workers import AcceptingGate, context
+from tests.remote import PAIRS, Remote, day
+from tests.servers.coinbase import CoinbaseServer
+from tests.servers.http import Request
+from tests.servers.market import Market
+
+START, END = day("2024-02-27"), day("2024-03-03")  # of each of two pairs, two months: four requests, 42 calls
+LATER = day("2024-06-01")
+
+#: What a process does that a kill may follow; where it is a statement of a transaction, before that is committed.
+DEEDS: dict[str, tuple[object, str]] = {
+    "call": (CoinbaseProvider, "_candles"),
+    "file written": (StagedFile, "write"),
+    "file landed": (StagedFile, "commit"),
+    "answer entered": (landing_zone, "_enter"),
+    "bars merged": (publishing, "write"),
+    "consequences recorded": (publishing, "record"),
+    "published": (ingesting, "publish"),
+    "asking recorded": (ingesting, "record_asked"),
+    "settled": (ingesting, "settle"),
+}
+
+
+class Moment(NamedTuple):
+    """After the ``number``-th ``deed``."""
+
+    deed: str
+    number: int
+
+
+class Asked(NamedTuple):
+    """Candles of a pair that start in ``[start, end)``."""
+
+    symbol: str
+    start: datetime
+    end: datetime
+
+
+def live(dsn: str, server: Elsewhere, folder: Path, last: Moment) -> None:
+    """In a process: load everything; be killed at ``last``."""
+    owner, name = DEEDS[last.deed]
+    setattr(owner, name, _mortal(getattr(owner, name), last.number))
+    remote = Remote.open(Database(dsn), server, folder)  # type: ignore[arg-type] - all it needs of a server is its URL
+    remote.load(START, END, now=LATER, gate=AcceptingGate())
+
+
+class Elsewhere(NamedTuple):
+    """A server in another process."""
+
+    url: str
+
+
+def _mortal(deed: Callable[..., Any], number: int) -> Callable[..., Any]:
+    count = itertools.count(1)
+
+    @wraps(deed)
+    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        result = deed(*args, **kwargs)
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()
+        return result
+
+    return done
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market.invent(PAIRS, Timeframe.M1, START, END)
+
+
+@pytest.fixture
+def remote(database: Database, market: Market, tmp_path: Path) -> Iterator[Remote]:
+    with CoinbaseServer(market, page=350) as server:
+        yield Remote.open(database, server, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [Moment("call", 1)],
+        [Moment("call", 30)],
+        [Moment("file written", 2)],
+        [Moment("file landed", 1), Moment("file landed", 2)],
+        [Moment("answer entered", 3)],
+        [Moment("bars merged", 1)],
+        [Moment("consequences recorded", 1), Moment("published", 1)],
+        [Moment("asking recorded", 1)],
+        [Moment("settled", 1), Moment("call", 1)],
+    ],
+    ids=lambda moments: ", ".join(f"{moment.deed} {moment.number}" for moment in moments).replace(" ", "_"),
+)
+def test_a_kill_at_any_moment_costs_no_call_for_what_was_landed(
+    remote: Remote, market: Market, moments: Sequence[Moment]
+) -> None:
+    kept: list[Asked] = []
+    for moment in moments:
+        before = len(remote.server.requests)
+        elsewhere = Elsewhere(remote.server.url)
+        process = context().Process(target=live, args=(remote.database.dsn, elsewhere, remote.folder, moment))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, f"it was not killed after {moment}"
+        assert not _again(kept, remote.server.requests[before:])
+        kept = _landed(remote)
+        if moment.deed not in ("call", "file written"):
+            assert kept
+    before = len(remote.server.requests)
+    outcomes = remote.load(START, END, now=LATER)
+    assert {outcome.status for outcome in outcomes} <= {"published", "complete"}
+    assert not _again(kept, remote.server.requests[before:])
+    assert remote.is_whole(market, START, END)
+    total = sum(len(bars["ts"]) for bars in market.bars.values())
+    assert remote.scalar("SELECT count(*) FROM market.bars_1m") == total
+    assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 0
+    assert remote.scalar("SELECT sum(present)::int8 FROM ops.coverage WHERE timeframe = '1m'") == total
+    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL") == 0
+    assert remote.scalar("SELECT sum(row_count)::int8 FROM ops.landing") == total
+    assert len(_files(remote)) == remote.scalar("SELECT count(*) FROM ops.landing")
+    before = len(remote.server.requests)
+    assert {outcome.status for outcome in remote.load(START, END, now=LATER)} == {"complete"}
+    assert len(remote.server.requests) == before
+
+
+def _files(remote: Remote) -> list[Path]:
+    """Return the files that landed, without those that were still on their way."""
+    return list((remote.folder / "landing" / "coinbase").rglob("*.parquet"))
+
+
+def _landed(remote: Remote) -> list[Asked]:
+    """Return what is in the landing zone, by its files; every row has one."""
+    files = _files(remote)
+    with remote.database.connection() as connection:
+        paths = {path for (path,) in connection.execute("SELECT path FROM ops.landing").fetchall()}
+    assert paths <= {str(file.relative_to(remote.folder / "landing")) for file in files}
+    kept = []
+    for file in files:
+        note = json.loads(pq.read_schema(file).metadata[b"chandlery.landing"])
+        start, end = (datetime.fromisoformat(note[name]) for name in ("start_ts", "end_ts"))
+        kept += [Asked(symbol, start, end) for symbol in note["symbols"]]
+    return kept
+
+
+def _again(kept: Sequence[Asked], requests: Sequence[Request]) -> list[Asked]:
+    """Return which requests ask for any of what is kept."""
+    asked = [
+        Asked(
+            request.path.split("/")[-2].replace("-", "/"),
+            *(datetime.fromtimestamp(int(request.query[name]), UTC) for name in ("start", "end")),
+        )
+        for request in requests
+    ]
+    return [
+        one for one in asked if any(one.symbol == k.symbol and one.start < k.end and one.end >= k.start for k in kept)
+    ]

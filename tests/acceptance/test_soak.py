@@ -1,0 +1,103 @@
+"""The soak in small: two processes load from one limited and failing server, with one budget between them.
+
+At full size: ``python -m benchmarks --only soak``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.soak import SoakServer, checksum, connect
+from chandlery.audit import Partition
+from chandlery.config import InstrumentConfig
+from chandlery.ingest import ingest
+from chandlery.instruments import sync_instruments
+from chandlery.lake.files import Lake
+from chandlery.landing import Landing
+from chandlery.providers.budget import LEEWAY
+from chandlery.schema import VALUES
+from chandlery.store.connect import Database
+from chandlery.timeframe import Timeframe
+from expectations.gate import BarGate
+from tests.acceptance.workers import context
+from tests.servers.market import Market
+from tests.support import get, utc
+
+SYMBOLS = [f"SIM{number:03}" for number in range(20)]
+START, END = utc("2024-03-04"), utc("2024-03-09")
+#: The server counts over ten seconds instead of sixty, so that a test can reach its limit. How late a call
+#: may be does not shrink with that.
+WINDOW = 10.0
+PER_WINDOW = 60
+CALLS_PER_MINUTE = PER_WINDOW * (60 + LEEWAY) / (WINDOW + LEEWAY)
+
+
+class HastyServer(SoakServer):
+    """Counts over ``WINDOW`` seconds."""
+
+    def _over_limit(self, now: float) -> float | None:
+        return super()._over_limit(now * 60 / WINDOW)
+
+
+def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection) -> None:
+    """In a process: ingest these symbols when told to; send back what became of them, and how many calls that took."""
+    database = Database(dsn)
+    provider = connect(url, database, CALLS_PER_MINUTE)
+    provider.terms = replace(provider.terms, symbols_per_request=2)  # type: ignore[misc] - so that calls are made at once
+    window = Timeframe.M1.window("2024-03")
+    planned = [Partition(symbol, "XNYS", Timeframe.M1, window, START, END) for symbol in symbols]
+    BarGate().audit(get(database, Timeframe.M1, {}).drop_columns(["known_at"]), planned[:1], now=datetime.now(UTC))
+    pipe.send("ready")
+    pipe.recv()
+    outcomes = list(ingest(database, provider, BarGate(), planned, landing=Landing(database, Lake(folder))))
+    pipe.send(([(o.status, o.inserted, o.revised, o.unchanged) for o in outcomes], provider.calls.made))  # type: ignore[attr-defined]
+    database.close()
+
+
+@pytest.mark.slow
+def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.connection() as connection:
+        sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="alpaca") for s in SYMBOLS])
+        ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
+    market = Market.invent(SYMBOLS, Timeframe.M1, START, END)
+    with HastyServer(market, key="soak", secret="soak", page=400, per_minute=PER_WINDOW) as server:
+        pipes, processes = [], []
+        for mine in (SYMBOLS[::2], SYMBOLS[1::2]):
+            ours, theirs = context().Pipe()
+            process = context().Process(
+                target=load, args=(database.dsn, server.url, tmp_path / "landing", mine, theirs)
+            )
+            process.start()
+            pipes.append(ours)
+            processes.append(process)
+        assert [pipe.recv() for pipe in pipes] == ["ready"] * 2
+        for pipe in pipes:
+            pipe.send("go")
+        found = [pipe.recv() for pipe in pipes]
+        for process in processes:
+            process.join(10)
+    told = server.tell()
+    outcomes = [outcome for mine, _ in found for outcome in mine]
+    assert {status for status, *_ in outcomes} == {"published"}
+    assert [sum(counts) for counts in zip(*(counts for _, *counts in outcomes), strict=True)] == [told.bars, 0, 0]
+    assert told.calls == sum(calls for _, calls in found)
+    assert told.refused == 0
+    assert told.failed > 0
+    assert told.repeated == 0
+    at = [request.at for request in server.requests]
+    assert told.calls > 1.5 * PER_WINDOW
+    # The budget was the bottleneck: it was used, not only kept to.
+    assert max(at) - min(at) < 1.5 * told.calls * (60 + LEEWAY) / CALLS_PER_MINUTE
+    for symbol in SYMBOLS:
+        table = get(database, Timeframe.M1, {symbol: ids[symbol]})
+        columns = {name: table[name].to_numpy() for name in VALUES}
+        columns["ts"] = table["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
+        assert checksum(columns) == told.checksums[symbol], symbol
