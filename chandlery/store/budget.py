@@ -24,8 +24,6 @@ class SharedBudget:
     def __init__(self, database: Database, name: str, per_minute: float) -> None:
         self._database = database
         self._name = name
-        # A row of its own: the end of the pause. ``due`` of the budget's row moves with each call.
-        self._pause = f"{name}:pause"
         self._interval = timedelta(seconds=interval(per_minute))
 
     def take(self) -> float:
@@ -39,15 +37,13 @@ class SharedBudget:
     def pause(self, seconds: float) -> None:
         """See ``Budget``."""
         with self._database.connection() as connection:
-            connection.execute(
-                _PAUSE, {"budget": self._name, "pause": self._pause, "length": timedelta(seconds=seconds)}
-            )
+            connection.execute(_PAUSE, {"budget": self._name, "length": timedelta(seconds=seconds)})
 
     def paused(self) -> float:
         """See ``Budget``."""
         with self._database.connection() as connection:
-            row = connection.execute(_PAUSED, (self._pause,)).fetchone()
-        return max(0.0, float(row[0])) if row else 0.0
+            row = connection.execute(_PAUSED, (self._name,)).fetchone()
+        return max(0.0, float(row[0])) if row and row[0] is not None else 0.0
 
 
 def shared_budgets(database: Database) -> BudgetFactory:
@@ -65,8 +61,9 @@ ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(
 RETURNING extract(epoch FROM due - %(interval)s - clock_timestamp())
 """
 _PAUSE = """
-INSERT INTO ops.call_budget AS b (budget, due)
-VALUES (%(budget)s, clock_timestamp() + %(length)s), (%(pause)s, clock_timestamp() + %(length)s)
-ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, excluded.due)
+INSERT INTO ops.call_budget AS b (budget, due, paused_until)
+VALUES (%(budget)s, clock_timestamp() + %(length)s, clock_timestamp() + %(length)s)
+ON CONFLICT (budget) DO UPDATE
+SET due = greatest(b.due, excluded.due), paused_until = greatest(b.paused_until, excluded.paused_until)
 """
-_PAUSED = "SELECT extract(epoch FROM due - clock_timestamp()) FROM ops.call_budget WHERE budget = %s"
+_PAUSED = "SELECT extract(epoch FROM paused_until - clock_timestamp()) FROM ops.call_budget WHERE budget = %s"

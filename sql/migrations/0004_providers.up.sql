@@ -2,11 +2,13 @@
 -- again.
 
 CREATE TABLE IF NOT EXISTS ops.call_budget (
-    budget text        PRIMARY KEY,
-    due    timestamptz NOT NULL
+    budget       text        PRIMARY KEY,
+    due          timestamptz NOT NULL,
+    paused_until timestamptz
 );
 COMMENT ON TABLE ops.call_budget IS 'when the next call to a provider may be made, over all processes, by key';
 COMMENT ON COLUMN ops.call_budget.budget IS 'kind of provider, and a digest of its key';
+COMMENT ON COLUMN ops.call_budget.paused_until IS 'until when the provider wants no call at all';
 
 CREATE TABLE IF NOT EXISTS ops.landing (
     landing_id bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -481,12 +481,15 @@ COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
 
 CREATE TABLE ops.call_budget (
     budget text NOT NULL,
-    due timestamp with time zone NOT NULL
+    due timestamp with time zone NOT NULL,
+    paused_until timestamp with time zone
 );
 
 COMMENT ON TABLE ops.call_budget IS 'when the next call to a provider may be made, over all processes, by key';
 
 COMMENT ON COLUMN ops.call_budget.budget IS 'kind of provider, and a digest of its key';
+
+COMMENT ON COLUMN ops.call_budget.paused_until IS 'until when the provider wants no call at all';
 
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,
