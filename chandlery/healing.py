@@ -71,9 +71,12 @@ def plan_remedies(
     """
     now = now or datetime.now(UTC)
     of = {i.instrument_id: terms[i.provider] for i in instruments if i.provider in terms}
+    since = _first_asked(connection, list(of), timeframe)
+    if since is None:
+        return []
     if timeframe is Timeframe.M1:
         measure_holes(connection, list(of))
-    found = connection.execute(_missing(list(of), timeframe, now, sessions)).fetchall()
+    found = connection.execute(_missing(list(of), timeframe, since, now, sessions)).fetchall()
     gaps: dict[str, dict[int, list[Gap]]] = defaultdict(lambda: defaultdict(list))
     for instrument_id, symbol, session, opens, closes, tries in found:
         reach, settles = of[instrument_id].reach.get(timeframe), of[instrument_id].settles.get(timeframe, timedelta())
@@ -90,11 +93,19 @@ def begin(connection: psycopg.Connection, remedy: Remedy, now: datetime | None =
     note_launch(connection, remedy.timeframe, remedy.gaps, now or datetime.now(UTC))
 
 
-def _missing(ids: Collection[int], timeframe: Timeframe, now: datetime, limit: int) -> sql.Composed:
+def _first_asked(connection: psycopg.Connection, ids: Sequence[int], timeframe: Timeframe) -> date | None:
+    row = connection.execute(
+        "SELECT min(lower(sessions)) FROM ops.asked WHERE timeframe = %s AND instrument_id = ANY(%s)",
+        (timeframe.value, list(ids)),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _missing(ids: Collection[int], timeframe: Timeframe, since: date, now: datetime, limit: int) -> sql.Composed:
     states = query("session_states").format(
         ids=sql.Literal(list(ids)),
         timeframe=sql.Literal(timeframe.value),
-        since=sql.SQL("date '1970-01-01'"),
+        since=sql.Literal(since),
         until=sql.Literal(now.date() + timedelta(days=1)),
         now=sql.SQL("{}::timestamptz").format(sql.Literal(now)),
         gap=sql.Literal(LONG_HOLE),
