@@ -1,17 +1,20 @@
-"""The coverage assets: what is there of each symbol, as a table and a picture, kept up to date by automation.
+"""The coverage assets: what is there of each symbol and why the rest is not, kept up to date by automation.
 
-Not here: how coverage is counted (``chandlery.coverage``).
+Not here: how coverage is counted (``chandlery.coverage``), and what the states mean (``chandlery.states``).
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import psycopg
 
 from assets.metadata import picture
-from chandlery.charts import coverage_png
-from chandlery.coverage import Summary, monthly_coverage, summarize
-from chandlery.instruments import list_instruments
+from chandlery.charts import states_png
+from chandlery.coverage import Summary, summarize
+from chandlery.instruments import Instrument, list_instruments
+from chandlery.states import State, count_states, map_states, newest_year, state_runs
 from chandlery.timeframe import Timeframe
 from resources.store import StoreResource
 
@@ -37,18 +40,35 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
         with store.database.connection() as connection:
             instruments = list_instruments(connection)
             summaries = summarize(connection, instruments, [base])
-            held = {summary.symbol for summary in summaries}
-            shown = [instrument for instrument in instruments if instrument.symbol in held][:_SHOWN]
-            months = monthly_coverage(connection, shown, base)
-        metadata = _totals(summaries)
-        if months.num_rows:
-            metadata["map"] = picture(
-                coverage_png(months, title=f"{base.value}: share of sessions present"), "coverage"
-            )
+            states = _states(connection, instruments, base)
+        metadata = _totals(summaries) | states
+        if summaries:
             metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SHOWN]])
         return dg.MaterializeResult(metadata=metadata)
 
     return coverage
+
+
+def _states(connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe) -> dict[str, Any]:
+    """Return how many sessions of the newest year are in each state, and a picture of them."""
+    span = newest_year(connection, instruments, base)
+    if span is None:
+        return {}
+    counts = count_states(connection, instruments, base, *span)
+    total = {state: sum(states.get(state, 0) for states in counts.values()) for state in State}
+    shown = [instrument for instrument in instruments if instrument.symbol in counts][:_SHOWN]
+    states = map_states(connection, shown, state_runs(connection, shown, base, *span))
+    if states is None:
+        return {}
+    left_out = f"; {len(counts) - len(shown):,} more are not shown" if len(counts) > len(shown) else ""
+    what = f"{span[0]} to {span[1] - timedelta(days=1)}, {len(shown)} of {len(counts):,} symbols{left_out}"
+    return {
+        "states": dg.MetadataValue.table(
+            [dg.TableRecord({"state": state.value, "sessions": count}) for state, count in total.items() if count]
+        ),
+        "shown": f"states from {what}; `chandlery coverage --picture FILE.png` draws all",
+        "map": picture(states_png(states, title=f"{base.value}: states of sessions", width_px=720), "coverage"),
+    }
 
 
 def _totals(summaries: Sequence[Summary]) -> dict[str, Any]:

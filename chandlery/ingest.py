@@ -323,7 +323,7 @@ def _has_sessions(partition: Partition) -> bool:
 
 
 def _begin(calendar: Calendar, timeframe: Timeframe, session: int) -> datetime:
-    """Return where a request for this session begins: intraday at the close before, for the extended hours between."""
+    """Return where a request for one session begins: intraday at the close before, for the extended hours between."""
     if timeframe is Timeframe.D1:
         micros = calendar.sessions[session] * _DAY_US
     else:

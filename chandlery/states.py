@@ -1,44 +1,54 @@
 """Why something is missing: the state of each session of an instrument, from what was asked and what is there.
 
-Everything is derived in the database. Not here: how much there is in all (``coverage``), and asking again (``healing``).
+Derived in the database. Not here: how much there is in all (``coverage``), and asking again (``healing``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from chandlery.calendars import get_calendar
 from chandlery.errors import UsageError
 from chandlery.instruments import Instrument
 from chandlery.schema import TS
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
-#: A run of so many empty minutes is longer than thin trading leaves, unless the instrument often has such runs: then
-#: three times its usual (median) longest run of a session is.
+Codes: TypeAlias = npt.NDArray[np.int8]
+
+#: A hole is too long for thin trading if more bars than so many would have come in it, at the rate of the rest of its
+#: session. Where every minute trades, these are so many minutes.
 LONG_HOLE = 15
+#: So many sessions are measured at a time: publications of these wait meanwhile.
+_MEASURED_AT_ONCE = 500
+_EPOCH = date(1970, 1, 1)
+_YEAR = timedelta(days=365)
 
 
 class State(StrEnum):
     """What is known of a session, or of a day on which there is none.
 
-    A hole is the longest run of minutes of a session without a bar, its two ends included.
+    A hole is the longest run of minutes of a session without a bar, its two ends included. Where trading was halted, it
+    is the longest of what the halts leave.
 
     Attributes:
         COMPLETE: every slot has a bar.
-        NO_TRADES: the holes are as thin trading leaves them, or the provider confirmed that there is no more.
+        NO_TRADES: the hole is as thin trading leaves it, or the provider confirmed that there is no more.
         PARTIAL: there are bars, but not all of the session was asked for.
-        HALTED: trading was halted for all of the hole.
+        HALTED: trading was halted meanwhile, and the hole is as thin trading leaves it; or all of the session long.
         PROVIDER_GAP: asked for after it settled; nothing came, or a hole too long for thin trading.
-        NOT_FINAL: under way, or not asked for since it settled.
+        NOT_FINAL: under way, or not all of it asked for since it settled.
         NEVER_FETCHED: no provider ever answered for it.
-        CLOSED: no session: a holiday or a weekend.
+        CLOSED: no session: a holiday, a weekend, or a closure out of turn.
         NOT_LISTED: before the instrument was listed, or after it was delisted.
     """
 
@@ -71,6 +81,35 @@ STATES = pa.schema(
         ("calendar", pa.string()),
     ]
 )
+#: Shape of ``state_runs``; one row a run of consecutive sessions in one state.
+RUNS = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("state", pa.string()),
+        ("first", pa.date32()),
+        ("last", pa.date32()),
+        ("sessions", pa.int32()),
+        ("expected", pa.int64()),
+        ("present", pa.int64()),
+        ("hole_start", TS),
+        ("hole_slots", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateMap:
+    """The state of each day of each instrument.
+
+    Attributes:
+        symbols: canonical symbols.
+        first: the first day.
+        codes: of shape (symbols, days): the place of each state in ``State``; -1 where nothing is known.
+    """
+
+    symbols: Sequence[str]
+    first: date
+    codes: Codes
 
 
 def session_states(
@@ -93,34 +132,160 @@ def session_states(
         now: the present, UTC; the clock by default.
 
     Returns:
-        Table of schema ``STATES``, in the order of ``instruments`` and ascending by session. ``expected`` and
-        ``present`` count slots: minutes of the session, or 1 for a day. ``calendar`` is the calendar's name and the
+        Table of schema ``STATES``, in the order of ``instruments`` and ascending by session. ``expected``, ``present``
+        and ``hole_slots`` count slots: minutes of the session, or 1 for a day. ``hole_start`` is null where there is no
+        hole, and of a day; both are null where nobody could measure it. ``calendar`` is the calendar's name and the
         version of its rules.
 
     Raises:
         UsageError: ``timeframe`` is derived: it is as complete as its base.
     """
-    if not timeframe.is_ingested:
-        raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    ids = [instrument.instrument_id for instrument in instruments]
-    if timeframe is Timeframe.M1:
-        measure_holes(connection, ids)
-    states = query("session_states").format(
-        ids=sql.Literal(ids),
-        timeframe=sql.Literal(timeframe.value),
-        since=sql.Literal(since),
-        until=sql.Literal(until),
-        now=sql.SQL("{}::timestamptz").format(sql.Literal(now or datetime.now(UTC))),
-        gap=sql.Literal(LONG_HOLE),
-    )
+    states = _states(connection, instruments, timeframe, (since, until), now)
     wanted = sql.SQL(
         "SELECT symbol, session, state, expected, present, first_ts, last_ts, hole_start, hole_slots, final,"
         " open, close, calendar FROM ({}) AS s JOIN unnest({}::int4[]) WITH ORDINALITY AS o (instrument_id, place)"
         " USING (instrument_id) ORDER BY place, session"
-    ).format(states, sql.Literal(ids))
-    rows = connection.execute(wanted).fetchall()
-    columns = list(zip(*rows, strict=True)) or [()] * len(STATES)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, STATES, strict=True)], STATES)
+    ).format(states, sql.Literal(_ids(instruments)))
+    return _table(connection, wanted, STATES)
+
+
+def state_runs(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    since: date | None = None,
+    until: date | None = None,
+    *,
+    only: Collection[State] | None = None,
+    now: datetime | None = None,
+) -> pa.Table:
+    """Return runs of consecutive sessions in the same state: the same as ``session_states``, but short.
+
+    Args:
+        connection: to the database.
+        instruments: which.
+        timeframe: ``1m`` or ``1d``.
+        since: first session, inclusive. Of each instrument, nothing is said before the first session that was asked for
+            or is there; where there is none, everything since then is said if the timeframe is scheduled for it, and
+            nothing without ``since``.
+        until: last session, exclusive; the present by default.
+        only: return only runs in these states.
+        now: the present, UTC; the clock by default.
+
+    Returns:
+        Table of schema ``RUNS``, in the order of ``instruments`` and ascending. ``last`` is inclusive; ``expected`` and
+        ``present`` are sums; the hole is the longest of the run.
+
+    Raises:
+        UsageError: ``timeframe`` is derived: it is as complete as its base.
+    """
+    asked = _ask_runs(connection, instruments, timeframe, since, until, now=now)
+    names = sql.Literal(None if only is None else [state.value for state in only])
+    statement = query("state_runs").format(**asked, only=names)
+    return _table(connection, statement, RUNS)
+
+
+def count_states(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    since: date | None = None,
+    until: date | None = None,
+    *,
+    now: datetime | None = None,
+) -> dict[str, dict[State, int]]:
+    """Return how many sessions are in each state, by symbol; of the sessions of which ``state_runs`` tells."""
+    asked = _ask_runs(connection, instruments, timeframe, since, until, now=now)
+    statement = sql.SQL(
+        "SELECT symbol, state, count(*) FROM ({states}) AS s JOIN unnest({ids}::int4[], {firsts}::date[])"
+        " AS n (instrument_id, first) ON n.instrument_id = s.instrument_id AND s.session >= n.first GROUP BY 1, 2"
+    ).format(**asked)
+    found: dict[str, dict[State, int]] = {}
+    order = {state.value: place for place, state in enumerate(State)}
+    for symbol, state, sessions in sorted(connection.execute(statement), key=lambda row: order[row[1]]):
+        found.setdefault(symbol, {})[State(state)] = sessions
+    return found
+
+
+def newest_year(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    *,
+    now: datetime | None = None,
+) -> tuple[date, date] | None:
+    """Return the newest year in which anything is known, [since, until); None where nothing is.
+
+    It ends with the present, unless what was asked for or is there ends more than a year before.
+    """
+    today = (now or datetime.now(UTC)).date()
+    last = max((last for _, last in _known(connection, instruments, timeframe).values()), default=None)
+    if last is None:
+        return None
+    end = today if last > today - _YEAR else last
+    return end - _YEAR, end + timedelta(days=1)
+
+
+def never_asked(
+    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
+) -> list[Instrument]:
+    """Return the instruments for which the timeframe is scheduled, and of which nothing was asked for or is there."""
+    known = _known(connection, instruments, timeframe)
+    return [i for i in instruments if timeframe.value in i.timeframes and i.instrument_id not in known]
+
+
+def map_states(connection: psycopg.Connection, instruments: Sequence[Instrument], runs: pa.Table) -> StateMap | None:
+    """Return ``runs`` (of all states) day by day; None where there is none. Instruments without a run are left out."""
+    if not runs.num_rows:
+        return None
+    calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
+    firsts, lasts = (runs[name].cast(pa.int32()).to_numpy() for name in ("first", "last"))
+    first, last = int(firsts.min()), int(lasts.max())
+    sessions = _sessions(connection, set(calendars.values()), _day(first), _day(last + 1))
+    places = {symbol: place for place, symbol in enumerate(dict.fromkeys(runs["symbol"].to_pylist()))}
+    codes = np.full((len(places), last - first + 1), -1, np.int8)
+    order = {state.value: code for code, state in enumerate(State)}
+    for symbol, state, begin, end in zip(
+        runs["symbol"].to_pylist(), runs["state"].to_pylist(), firsts, lasts, strict=True
+    ):
+        days = sessions[calendars[symbol]]
+        row = codes[places[symbol]]
+        stretch = row[begin - first : end - first + 1]
+        stretch[:] = order[State.CLOSED]
+        row[days[np.searchsorted(days, begin) : np.searchsorted(days, end, side="right")] - first] = order[state]
+    _close_between(codes, order[State.CLOSED])
+    return StateMap(list(places), _day(first), codes)
+
+
+def states_of_day(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    day: date,
+    *,
+    now: datetime | None = None,
+) -> pa.Table:
+    """Return what is known of ``day``: the state of its session, or that there is none.
+
+    Returns:
+        Table of schema ``STATES``, a row an instrument in their order. Where there is no session, the state is
+        ``closed``, ``calendar`` is by which, and all else is null.
+
+    Raises:
+        UsageError: ``timeframe`` is derived, the day's session has not begun, or the calendar does not reach to it.
+    """
+    found = {row["symbol"]: row for row in session_states(
+        connection, instruments, timeframe, day, day + timedelta(days=1), now=now
+    ).to_pylist()}  # fmt: skip
+    told = {
+        name: _told(connection, name, day)
+        for name in sorted({i.calendar for i in instruments if i.symbol not in found})
+    }
+    rows = [
+        found.get(i.symbol) or {"symbol": i.symbol, "session": day, "state": "closed", "calendar": told[i.calendar]}
+        for i in instruments
+    ]
+    return pa.Table.from_pylist(rows, STATES)
 
 
 def state_of_day(
@@ -131,21 +296,154 @@ def state_of_day(
     *,
     now: datetime | None = None,
 ) -> State:
-    """Return what is known of ``day``: the state of its session, or that there is none.
+    """Return the state of ``day`` alone; see ``states_of_day``."""
+    return State(states_of_day(connection, [instrument], timeframe, day, now=now)["state"][0].as_py())
 
-    Raises:
-        UsageError: ``timeframe`` is derived, or the day lies in the future.
+
+def measure_holes(
+    connection: psycopg.Connection, ids: Sequence[int], since: date = date.min, until: date = date.max
+) -> None:
+    """Measure the longest hole of each session of minutes that was not measured while it was published.
+
+    Args:
+        connection: to the database.
+        ids: of the instruments.
+        since: first session, inclusive.
+        until: last session, exclusive.
     """
-    found = session_states(connection, [instrument], timeframe, day, day + timedelta(days=1), now=now)
-    if found.num_rows:
-        return State(found["state"][0].as_py())
-    calendar = get_calendar(instrument.calendar)
-    number = (day - date(1970, 1, 1)).days
-    if number in calendar.sessions:
-        raise UsageError(f"day={day} has not begun; only days that did have a state")
-    return State.CLOSED
+    wanted = {"ids": list(ids), "since": since, "until": until}
+    todo = connection.execute(query("unmeasured_sessions"), wanted).fetchall()
+    for start in range(0, len(todo), _MEASURED_AT_ONCE):
+        owners, days = zip(*todo[start : start + _MEASURED_AT_ONCE], strict=True)
+        with connection.transaction():
+            # Two statements, so that the second sees what was there when the rows were locked. Rows that a publication
+            # has are left to the next time: waiting for them, with others locked, might stop both.
+            locked = connection.execute(_LOCK, {"ids": list(owners), "sessions": list(days)}).fetchall()
+            mine = {"ids": [owner for owner, _ in locked], "sessions": [day for _, day in locked]}
+            connection.execute(query("measure_holes"), mine)
 
 
-def measure_holes(connection: psycopg.Connection, ids: Sequence[int]) -> None:
-    """Measure the longest hole of each session of minutes that was not measured while it was published."""
-    connection.execute(query("measure_holes"), {"ids": list(ids)})
+def _states(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    span: tuple[date, date],
+    now: datetime | None,
+) -> sql.Composed:
+    """Return the query ``session_states``, after measuring what it needs."""
+    if not timeframe.is_ingested:
+        raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
+    ids = _ids(instruments)
+    if timeframe is Timeframe.M1:
+        measure_holes(connection, ids, *span)
+    return query("session_states").format(
+        ids=sql.Literal(ids),
+        timeframe=sql.Literal(timeframe.value),
+        since=sql.Literal(span[0]),
+        until=sql.Literal(span[1]),
+        now=sql.SQL("{}::timestamptz").format(sql.Literal(now or datetime.now(UTC))),
+        gap=sql.Literal(LONG_HOLE),
+    )
+
+
+def _ask_runs(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    *span: date | None,
+    now: datetime | None,
+) -> dict[str, sql.Composable]:
+    """Return the parts of a statement about the sessions of ``state_runs``."""
+    since, until = span
+    now = now or datetime.now(UTC)
+    firsts = _firsts(connection, instruments, timeframe, since)
+    shown = [instrument for instrument in instruments if instrument.instrument_id in firsts]
+    begin = min(firsts.values(), default=now.date())
+    return {
+        "states": _states(connection, shown, timeframe, (begin, until or now.date() + timedelta(days=2)), now),
+        "ids": sql.Literal(_ids(shown)),
+        "firsts": sql.Literal([firsts[instrument.instrument_id] for instrument in shown]),
+    }
+
+
+def _firsts(
+    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe, since: date | None
+) -> dict[int, date]:
+    """Return from which session on there is something to say of each instrument."""
+    known = _known(connection, instruments, timeframe)
+    firsts = {owner: max(first, since or first) for owner, (first, _) in known.items()}
+    if since is not None:
+        firsts |= {
+            instrument.instrument_id: since
+            for instrument in instruments
+            if timeframe.value in instrument.timeframes and instrument.instrument_id not in known
+        }
+    return firsts
+
+
+def _known(
+    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
+) -> dict[int, tuple[date, date]]:
+    """Return the first and the last session of each that was asked for or is there."""
+    wanted = {"ids": _ids(instruments), "timeframe": timeframe.value}
+    return {owner: (first, last) for owner, first, last in connection.execute(query("known_sessions"), wanted)}
+
+
+def _ids(instruments: Sequence[Instrument]) -> list[int]:
+    return [instrument.instrument_id for instrument in instruments]
+
+
+def _table(connection: psycopg.Connection, statement: sql.Composed, schema: pa.Schema) -> pa.Table:
+    rows = connection.execute(statement).fetchall()
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+
+
+def _told(connection: psycopg.Connection, calendar: str, day: date) -> str:
+    """Return the name and version of a calendar by which there is no session on ``day``."""
+    row = connection.execute(
+        "SELECT min(session), max(session), calendar || ' ' || (array_agg(version ORDER BY session DESC))[1],"
+        " bool_or(session = %s) FROM market.session WHERE calendar = %s GROUP BY calendar",
+        (day, calendar),
+    ).fetchone()
+    if row is None:
+        raise UsageError(f"calendar={calendar!r} has no sessions in the database; `chandlery init` stores them")
+    first, last, told, is_session = row
+    if is_session:
+        raise UsageError(f"day={day} has not begun on {calendar}; only days that did have a state")
+    if not first <= day <= last:
+        raise UsageError(f"day={day} is not known to the calendar {calendar}; allowed: {first} to {last}")
+    return str(told)
+
+
+def _sessions(
+    connection: psycopg.Connection, calendars: Collection[str], since: date, until: date
+) -> Mapping[str, npt.NDArray[np.int64]]:
+    """Return the sessions in [since, until) of each calendar, as days since 1970-01-01, ascending."""
+    found = connection.execute(
+        "SELECT calendar, array_agg(session - date '1970-01-01' ORDER BY session) FROM market.session"
+        " WHERE calendar = ANY(%s) AND session >= %s AND session < %s GROUP BY calendar",
+        (list(calendars), since, until),
+    )
+    return {name: np.array(days, np.int64) for name, days in found}
+
+
+def _close_between(codes: Codes, closed: int) -> None:
+    """Mark days between an instrument's first and last session that are no session's."""
+    known = codes >= 0
+    after = np.logical_or.accumulate(known, axis=1)
+    before = np.logical_or.accumulate(known[:, ::-1], axis=1)[:, ::-1]
+    codes[after & before & ~known] = closed
+
+
+def _day(number: int) -> date:
+    return _EPOCH + timedelta(days=number)
+
+
+_LOCK = """
+SELECT c.instrument_id, c.session
+FROM ops.coverage AS c
+JOIN unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (instrument_id, session) USING (instrument_id, session)
+WHERE c.timeframe = '1m'
+FOR UPDATE OF c SKIP LOCKED
+"""

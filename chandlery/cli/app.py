@@ -12,7 +12,7 @@ import psycopg
 import typer
 from typer.core import TyperGroup
 
-from chandlery.cli import coverage, ingest, move, quarantine, query, replay, setup, tiers
+from chandlery.cli import coverage, halts, ingest, move, quarantine, query, replay, setup, tiers
 from chandlery.cli.output import say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 
@@ -63,6 +63,7 @@ ingest.register(app)
 replay.register(app)
 query.register(app)
 coverage.register(app)
+app.add_typer(halts.app, name="halts")
 tiers.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 move.register(app)

@@ -1,37 +1,49 @@
--- Measures the longest run of empty minutes of each session whose bars did not all come at once. (Others were measured while they were
--- published.) Sessions that changed meanwhile, or have left the store, stay as they are.
+-- Measures the longest run of minutes of each session that have no bar and were not halted, and counts its bars again, because the
+-- calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
 --
--- ids: int4[]
+-- ids, sessions: which; parallel arrays
 WITH todo AS (
-    SELECT c.instrument_id, c.session, c.present, c.outside, s.open, s.close
-    FROM ops.coverage AS c
+    SELECT n.instrument_id, n.session, s.open, s.close
+    FROM unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (instrument_id, session)
     JOIN market.instrument AS i USING (instrument_id)
-    JOIN market.session AS s ON s.calendar = i.calendar AND s.session = c.session
-    WHERE c.timeframe = '1m' AND c.hole_slots IS NULL AND c.instrument_id = ANY(%(ids)s)
-        AND NOT EXISTS (
-            SELECT FROM ops.bar_window AS w
-            WHERE w.timeframe = '1m' AND w.instrument_id = c.instrument_id AND w.cold
-                AND w.start = date_trunc('month', c.session)::date
-        )
+    JOIN market.session AS s ON s.calendar = i.calendar AND s.session = n.session
 ),
-runs AS (
-    SELECT t.instrument_id, t.session, t.present, t.outside, b.ts,
-           lag(b.ts + interval '1 minute', 1, t.open) OVER (PARTITION BY t.instrument_id, t.session ORDER BY b.ts) AS since
+-- A stretch of the session in which there is something, or which is no hole for another reason.
+taken AS (
+    SELECT t.instrument_id, t.session, t.open, b.is_bar, b.since, b.until
     FROM todo AS t
     CROSS JOIN LATERAL (
-        SELECT ts FROM market.bars_1m AS m WHERE m.instrument_id = t.instrument_id AND m.ts >= t.open AND m.ts < t.close
+        SELECT true AS is_bar, m.ts AS since, m.ts + interval '1 minute' AS until
+        FROM market.bars_1m AS m
+        WHERE m.instrument_id = t.instrument_id AND m.ts >= t.open AND m.ts < t.close
         UNION ALL
-        SELECT t.close
+        SELECT false, greatest(date_trunc('minute', x.start_ts), t.open),
+               least(date_trunc('minute', x.end_ts + interval '59.999999 s'), t.close)
+        FROM market.halt AS x
+        WHERE x.instrument_id = t.instrument_id AND x.start_ts < t.close AND x.end_ts > t.open
+        UNION ALL
+        SELECT false, t.close, t.close
     ) AS b
 ),
-longest AS (
-    SELECT DISTINCT ON (instrument_id, session) instrument_id, session, present, outside, since,
-           (extract(epoch FROM ts - since) / 60)::int AS slots
+runs AS (
+    SELECT instrument_id, session, is_bar, since,
+           coalesce(max(until) OVER (
+               PARTITION BY instrument_id, session ORDER BY since, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), open) AS free
+    FROM taken
+),
+sized AS (
+    SELECT instrument_id, session, is_bar, free, greatest((extract(epoch FROM since - free) / 60)::int, 0) AS slots
     FROM runs
-    ORDER BY instrument_id, session, ts - since DESC, ts
+),
+found AS (
+    SELECT instrument_id, session, count(*) FILTER (WHERE is_bar) AS present, max(slots) AS slots,
+           (array_agg(free ORDER BY slots DESC, free))[1] AS start
+    FROM sized
+    GROUP BY instrument_id, session
 )
 UPDATE ops.coverage AS c
-SET hole_slots = n.slots, hole_start = CASE WHEN n.slots > 0 THEN n.since END
-FROM longest AS n
-WHERE c.instrument_id = n.instrument_id AND c.timeframe = '1m' AND c.session = n.session
-    AND c.present = n.present AND c.outside = n.outside
+SET hole_slots = f.slots, hole_start = CASE WHEN f.slots > 0 THEN f.start END,
+    present = f.present, outside = c.present + c.outside - f.present
+FROM found AS f
+WHERE c.instrument_id = f.instrument_id AND c.timeframe = '1m' AND c.session = f.session

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from chandlery.charts import DOWN, UP, candles_png, combine, coverage_png
-from chandlery.coverage import MONTHLY
+from chandlery.charts import DOWN, STATE_COLORS, UP, candles_png, combine, states_png
 from chandlery.errors import UsageError
 from chandlery.schema import BARS, conform
+from chandlery.states import State, StateMap
 
 
 def bars_of(closes: list[float], *, volume: float | None = 10.0) -> pa.Table:
@@ -86,17 +87,83 @@ def test_no_bars_are_refused() -> None:
         candles_png(bars_of([1.0]), title="A", max_candles=0)
 
 
-def test_a_month_with_nothing_stands_out_in_the_heat_map() -> None:
-    months = [date(2024, month, 1) for month in range(1, 7)]
+def states_of(*rows: str, first: date = date(2024, 1, 1)) -> StateMap:
+    """Return a map from letters: one a day, of the states below; a dot where nothing is known."""
+    letters = {
+        "c": State.COMPLETE,
+        "n": State.NO_TRADES,
+        "g": State.PROVIDER_GAP,
+        "x": State.CLOSED,
+        "f": State.NOT_FINAL,
+    }
+    order = list(State)
+    codes = [[order.index(letters[letter]) if letter in letters else -1 for letter in row] for row in rows]
+    return StateMap([f"S{number}" for number in range(len(rows))], first, np.array(codes, np.int8))
 
-    def draw(shares: list[float]) -> bytes:
-        return coverage_png(pa.table({"symbol": ["A"] * 6, "month": months, "share": shares}), title="coverage")
 
-    assert count(draw([1.0] * 6), DOWN) == 0
-    assert count(draw([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]), DOWN) > 500
-    assert count(draw([1.0] * 6), UP) > count(draw([1.0, 1.0, 0.0, 1.0, 1.0, 1.0]), UP) > 2000
+def inked(states: StateMap, state: State, **how: int) -> int:
+    return count(states_png(states, title="states", **how), STATE_COLORS[state])
 
 
-def test_an_empty_heat_map_is_refused() -> None:
-    with pytest.raises(UsageError, match="coverage is empty"):
-        coverage_png(MONTHLY.empty_table(), title="coverage")
+def test_a_gap_stands_out_and_only_states_that_occur_are_in_the_legend() -> None:
+    assert inked(states_of("cccccxxccc"), State.PROVIDER_GAP) == 0
+    assert inked(states_of("cccccxxccc"), State.CLOSED) > 500
+    assert inked(states_of("cccgcxxccc"), State.PROVIDER_GAP) > 28 * 18
+    assert inked(states_of("cccgcxxccc"), State.COMPLETE) > 6 * 28 * 18
+
+
+def test_a_month_shows_its_worst_state() -> None:
+    years = "c" * 3 * 366
+    gap = years[:500] + "g" + years[501:]
+    png = states_png(states_of(years, gap), title="states", width_px=600)
+    assert pixels(png).shape[1] == 600
+    assert count(png, STATE_COLORS[State.PROVIDER_GAP]) > 18 * 12 + 80  # a month of one row, and the legend
+    wide = states_png(states_of(years, gap), title="states", width_px=1300)
+    assert 80 < count(wide, STATE_COLORS[State.PROVIDER_GAP]) < 18 * 2 + 150  # a day
+
+
+def test_no_day_of_a_long_map_gets_lost_between_pixels() -> None:
+    for place in range(0, 640, 7):
+        days = "c" * place + "g" + "c" * (640 - place - 1)
+        assert inked(states_of(days), State.PROVIDER_GAP, width_px=700) >= 80 + 18  # the legend has about 100 of them
+
+
+def test_narrow_days_look_like_the_session_before_them() -> None:
+    weeks = states_of("cccccxx" * 60)
+    assert inked(weeks, State.CLOSED, width_px=720) < 20  # edges of letters
+    assert inked(states_of("cccccxx" * 3), State.CLOSED, width_px=720) > 1000
+
+
+def test_a_map_has_room_for_every_symbol() -> None:
+    many = states_of(*["c" * 200] * 500)
+    picture = pixels(states_png(many, title="states"))
+    assert picture.shape[1] == 1000
+    assert picture.shape[0] > 500 * 9
+    assert pixels(states_png(states_of("cc"), title="states")).shape[0] < 120
+
+
+def test_colours_of_states_are_told_apart_by_everyone() -> None:
+    """Simulated by Machado, Oliveira and Fernandes (2009); the distance is that of CIELAB."""
+    seen = {
+        "everyone": np.eye(3),
+        "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+        "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    }
+    for eyes, matrix in seen.items():
+        lab = {state: to_lab(np.array(matrix) @ linear(color)) for state, color in STATE_COLORS.items()}
+        for one, other in combinations(lab, 2):
+            least = 20 if State.PROVIDER_GAP in {one, other} else 15
+            assert np.linalg.norm(lab[one] - lab[other]) > least, (eyes, one, other)
+
+
+def linear(color: str) -> np.ndarray:
+    srgb = np.array([int(color[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def to_lab(rgb: np.ndarray) -> np.ndarray:
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    ratio = np.array(to_xyz) @ np.clip(rgb, 0, 1) / [0.95047, 1.0, 1.08883]
+    x, y, z = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

@@ -1,0 +1,101 @@
+"""``halts add``, ``list``, ``import`` and ``remove``: when trading in an instrument was halted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chandlery import halts
+from chandlery.cli.output import Format, moment, note, out, say, table
+from chandlery.cli.session import Session
+from chandlery.errors import UsageError
+from chandlery.instruments import resolve
+from chandlery.timeframe import parse_moment, parse_range
+
+_EVER = parse_range("1900-01-01", "2200-01-01")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Record when trading was halted: what is missing meanwhile is then explained (see coverage).",
+    epilog="Examples:\n\nchandlery halts add AAPL 2024-06-03T14:41:00Z 2024-06-03T14:46:00Z --reason LUDP"
+    "\n\nchandlery halts list AAPL\n\nchandlery halts import halts.csv",
+)
+Symbol = Annotated[str, typer.Argument(help="Which instrument.")]
+Start = Annotated[str, typer.Argument(help="First instant, ISO 8601 with its zone.")]
+
+
+@app.command(epilog="Example: chandlery halts add AAPL 2024-06-03T14:41:00Z 2024-06-03T14:46:00Z --reason LUDP")
+def add(
+    ctx: typer.Context,
+    *,
+    symbol: Symbol,
+    start: Start,
+    end: Annotated[str, typer.Argument(help="First instant after it, ISO 8601 with its zone.")],
+    reason: Annotated[str, typer.Option(help="Why, for example the exchange's code.")],
+) -> None:
+    """Record a halt; one with the same start is replaced."""
+    halt = halts.parse_halt(symbol, start, end, reason)
+    with Session.of(ctx).installation.database.connection() as connection:
+        report = halts.record_halts(connection, [halt])
+    _tell(report)
+
+
+@app.command("list", epilog="Example: chandlery halts list AAPL --format json")
+def list_(
+    ctx: typer.Context,
+    *,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Which instruments; all by default.")] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="table or json")] = Format.TABLE,
+) -> None:
+    """List what is recorded, by symbol and time."""
+    if form not in {Format.TABLE, Format.JSON}:
+        raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
+    with Session.of(ctx).installation.database.connection() as connection:
+        names = [resolve(connection, symbol, *_EVER).symbol for symbol in symbols or ()]
+        found = halts.list_halts(connection, names or None)
+    if form is Format.JSON:
+        rows = [
+            {
+                "symbol": halt.symbol,
+                "start": f"{halt.start:%Y-%m-%dT%H:%M:%SZ}",
+                "end": f"{halt.end:%Y-%m-%dT%H:%M:%SZ}",
+                "reason": halt.reason,
+            }
+            for halt in found
+        ]
+        say(json.dumps(rows, indent=2))
+        return
+    if not found:
+        note("No halt is recorded; `chandlery halts add --help` shows how to.")
+        return
+    grid = table(*halts.COLUMNS, left=halts.COLUMNS)
+    for halt in found:
+        grid.add_row(halt.symbol, moment(halt.start), moment(halt.end), halt.reason)
+    out().print(grid)
+
+
+@app.command("import", epilog="Example: chandlery halts import halts.csv")
+def import_(
+    ctx: typer.Context,
+    *,
+    file: Annotated[Path, typer.Argument(help="CSV with the columns symbol,start,end,reason; ISO 8601 with its zone.")],
+) -> None:
+    """Record every halt of a file, or none if any line is wrong. Again changes nothing."""
+    with Session.of(ctx).installation.database.connection() as connection:
+        report = halts.import_halts(connection, file)
+    _tell(report)
+
+
+@app.command(epilog="Example: chandlery halts remove AAPL 2024-06-03T14:41:00Z")
+def remove(ctx: typer.Context, *, symbol: Symbol, start: Start) -> None:
+    """Remove a halt that was recorded by mistake."""
+    with Session.of(ctx).installation.database.connection() as connection:
+        gone = halts.remove_halt(connection, symbol, parse_moment(start, name="start"))
+    say(f"removed: {gone.symbol} {moment(gone.start)} to {moment(gone.end)}, {gone.reason}")
+
+
+def _tell(report: halts.HaltReport) -> None:
+    say(f"halts: added={report.added} changed={report.changed} unchanged={report.unchanged}")

@@ -1,0 +1,123 @@
+"""The longest hole of a session, however its bars came, is what pandas finds in the most naive way."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chandlery.halts import Halt, record_halts
+from chandlery.instruments import sync_sessions
+from chandlery.states import measure_holes
+from chandlery.store.connect import Database
+from chandlery.store.queries import query
+from chandlery.timeframe import Timeframe
+from tests.property.test_publish import IN_ONE_DATABASE
+from tests.support import Bar, forget_bars, put, register, utc
+
+pytestmark = pytest.mark.every_edition
+
+#: A half day between two others, around which bars of extended hours may be; and a market that never closes.
+SESSIONS = {
+    ("AAA", date(2024, 7, 2)): (utc("2024-07-02T13:30"), utc("2024-07-02T20:00")),
+    ("AAA", date(2024, 7, 3)): (utc("2024-07-03T13:30"), utc("2024-07-03T17:00")),
+    ("BTC", date(2024, 7, 2)): (utc("2024-07-02"), utc("2024-07-03")),
+    ("BTC", date(2024, 7, 3)): (utc("2024-07-03"), utc("2024-07-04")),
+}
+#: A run of minutes: whose, its first one (minutes from midnight), how many, and which of the batches brings it.
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(["AAA", "BTC"]),
+        st.one_of(
+            st.integers(0, 2879), st.sampled_from([809, 810, 811, 1199, 1200, 2249, 2250, 2459, 2460, 1439, 1440])
+        ),
+        st.integers(1, 400),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=12,
+)
+HALTS = st.lists(st.tuples(st.sampled_from(["AAA", "BTC"]), st.integers(700, 2500), st.integers(1, 300)), max_size=3)
+
+
+def longest_hole(present: set[datetime], opens: datetime, closes: datetime) -> tuple[datetime | None, int]:
+    """Return where the longest run of empty minutes begins, and its length; the first of several."""
+    minutes = pd.Series(False, index=pd.date_range(opens, closes, freq="min", inclusive="left"))
+    minutes[minutes.index.isin(list(present))] = True
+    empty = minutes[~minutes]
+    if empty.empty:
+        return None, 0
+    number = minutes.cumsum()[~minutes]
+    sizes = empty.groupby(number).size()
+    first = sizes.idxmax()
+    return number[number == first].index[0].to_pydatetime(), int(sizes[first])
+
+
+@given(RUNS, HALTS)
+@settings(IN_ONE_DATABASE, max_examples=25)
+def test_holes_are_those_that_pandas_finds(
+    database: Database, runs: list[tuple[str, int, int, int]], halts: list[tuple[str, int, int]]
+) -> None:
+    start = utc("2024-07-02")
+    with database.connection() as connection:
+        forget_bars(connection)
+        connection.execute("DELETE FROM market.halt")
+        if connection.execute("SELECT count(*) FROM market.instrument").fetchone() == (0,):
+            register(database, {"AAA": "XNYS", "BTC": "24/7"})
+            sync_sessions(connection, ["XNYS", "24/7"])
+    held: dict[str, set[datetime]] = {"AAA": set(), "BTC": set()}
+    for batch in sorted({run[3] for run in runs}):
+        bars = {
+            (symbol, start + timedelta(minutes=minute))
+            for symbol, first, count, where in runs
+            for minute in range(first, min(first + count, 2880))
+            if where == batch
+        }
+        put(database, Timeframe.M1, [Bar(*key) for key in sorted(bars)])
+        for symbol, ts in bars:
+            held[symbol].add(ts)
+    with database.connection() as connection:
+        check(database, held, held)
+        for symbol, first, count in halts:
+            begin = start + timedelta(minutes=first, seconds=20)
+            record_halts(connection, [Halt(symbol, begin, begin + timedelta(minutes=count), "T1")])
+        excused = {
+            symbol: held[symbol] | {
+                start + timedelta(minutes=minute)
+                for name, first, count in halts if name == symbol
+                for minute in range(first, first + count + 1)
+            }
+            for symbol in held
+        }  # fmt: skip
+        # Of two halts with the same start, the second replaces the first.
+        if len({(symbol, first) for symbol, first, _ in halts}) == len(halts):
+            check(database, held, excused)
+
+
+def check(database: Database, held: dict[str, set[datetime]], excused: dict[str, set[datetime]]) -> None:
+    """Compare every session of which there is a bar; ``excused`` are minutes that are no hole."""
+    with database.connection() as connection:
+        ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
+        measure_holes(connection, list(ids.values()))
+        found = {
+            (symbol, session): (start, slots, present)
+            for symbol, session, start, slots, present in connection.execute(
+                "SELECT symbol, session, hole_start, hole_slots, present FROM ops.coverage"
+                " JOIN market.instrument USING (instrument_id)"
+            )
+        }
+        wanted = {"ids": list(ids.values()), "since": date(2024, 1, 1), "until": date(2025, 1, 1)}
+        assert connection.execute(query("unmeasured_sessions"), wanted).fetchall() == []  # nothing is left to do
+    for (symbol, session), (opens, closes) in SESSIONS.items():
+        inside = {ts for ts in held[symbol] if opens <= ts < closes}
+        if not inside:
+            continue
+        start, slots, present = found[symbol, session]
+        assert present == len(inside)
+        if present < (closes - opens) // timedelta(minutes=1):
+            assert (start, slots) == longest_hole(excused[symbol], opens, closes)
+        else:
+            assert slots in {0, None}  # a complete session is not measured
