@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from chandlery.installation import Installation
+from chandlery.instruments import list_instruments
 from chandlery.lake.archive import Archived, archive, find_due, sweep
 from chandlery.lake.manifest import Scope
 from chandlery.lake.retention import Retention, retain
+from chandlery.states import measure_holes
 from chandlery.store.aggregates import hold_aggregates
 from chandlery.store.editions.base import Compression
 from chandlery.timeframe import INGESTED, Timeframe
@@ -84,9 +86,18 @@ def let_go(
     for timeframe in timeframes:
         before = installation.lifecycle.policy(timeframe).retained_from(now)
         if before is not None:
+            if timeframe is Timeframe.M1:
+                _measure_what_leaves(installation, before)
             with hold_aggregates(installation.database) if timeframe is Timeframe.M1 else nullcontext():
                 report = retain(installation.database, timeframe, before, now=now)
             yield report
+
+
+def _measure_what_leaves(installation: Installation, before: datetime) -> None:
+    """Measure the holes of sessions, of which coverage tells why: once their bars have left, nobody can."""
+    with installation.database.connection() as connection:
+        ids = [instrument.instrument_id for instrument in list_instruments(connection)]
+        measure_holes(connection, ids, until=before.date() + timedelta(days=1))
 
 
 def clean_up(installation: Installation, *, now: datetime | None = None) -> int:
