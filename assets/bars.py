@@ -18,9 +18,10 @@ from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
 from chandlery.audit import Gate, Partition
 from chandlery.fetching import Progress, describe_calls
-from chandlery.ingest import Outcome, ingest, replay
+from chandlery.ingest import ingest, replay
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
+from chandlery.judging import Outcome
 from chandlery.orchestrator import Listener
 from chandlery.providers.base import Terms
 from chandlery.providers.registry import remote_terms

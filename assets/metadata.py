@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from chandlery.audit import Verdict
 from chandlery.charts import candles_png
-from chandlery.ingest import Outcome
+from chandlery.judging import Outcome
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "asked for before, complete and final: nobody was asked (refresh: true asks all the same)"

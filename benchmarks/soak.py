@@ -30,8 +30,9 @@ from benchmarks.harness import Comparison, Measure, Section, say
 from benchmarks.world import BARS_PER_MONTH, World, months, partitions, symbols, warm_up
 from chandlery.audit import AuditReport, Partition
 from chandlery.fetching import Progress, calls_made, describe_calls, plan_requests
-from chandlery.ingest import Outcome, ingest
+from chandlery.ingest import ingest
 from chandlery.instruments import list_instruments
+from chandlery.judging import Outcome
 from chandlery.lake.files import Lake
 from chandlery.landing import Landing
 from chandlery.providers.alpaca import AlpacaProvider

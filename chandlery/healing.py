@@ -18,8 +18,9 @@ from psycopg import sql
 from chandlery.calendars import Calendar, get_calendar
 from chandlery.instruments import Instrument
 from chandlery.providers.base import Terms
-from chandlery.states import LONG_HOLE, State, measure_holes
+from chandlery.states import LONG_HOLE, State
 from chandlery.store.gaps import Gap, note_launch
+from chandlery.store.holes import measure_holes
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 

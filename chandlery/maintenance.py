@@ -15,9 +15,9 @@ from chandlery.instruments import list_instruments
 from chandlery.lake.archive import Archived, archive, find_due, sweep
 from chandlery.lake.manifest import Scope
 from chandlery.lake.retention import Retention, retain
-from chandlery.states import measure_holes
 from chandlery.store.aggregates import hold_aggregates
 from chandlery.store.editions.base import Compression
+from chandlery.store.holes import measure_holes
 from chandlery.timeframe import INGESTED, Timeframe
 
 

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from chandlery.derive import Derived
 from chandlery.errors import ConfigurationError
 from chandlery.fetching import Progress
-from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument
+from chandlery.judging import Outcome
 from chandlery.timeframe import Timeframe
 
 

@@ -21,9 +21,9 @@ import pyarrow as pa
 from chandlery.calendars import get_calendar
 from chandlery.charts import combine
 from chandlery.coverage import Summary, monthly_coverage, summarize
-from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, resolve
+from chandlery.judging import Outcome
 from chandlery.quarantine import list_entries
 from chandlery.reader import read_bars
 from chandlery.report_page import PAGE

@@ -20,6 +20,7 @@ from psycopg import sql
 from chandlery.errors import UsageError
 from chandlery.instruments import Instrument
 from chandlery.schema import TS
+from chandlery.store.holes import measure_holes
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
@@ -28,8 +29,6 @@ Codes: TypeAlias = npt.NDArray[np.int8]
 #: A hole is too long for thin trading if more bars than so many would have come in it, at the rate of the rest of its
 #: session. Where every minute trades, these are so many minutes.
 LONG_HOLE = 15
-#: So many sessions are measured at a time: publications of these wait meanwhile.
-_MEASURED_AT_ONCE = 500
 _EPOCH = date(1970, 1, 1)
 _YEAR = timedelta(days=365)
 
@@ -300,29 +299,6 @@ def state_of_day(
     return State(states_of_day(connection, [instrument], timeframe, day, now=now)["state"][0].as_py())
 
 
-def measure_holes(
-    connection: psycopg.Connection, ids: Sequence[int], since: date = date.min, until: date = date.max
-) -> None:
-    """Measure the longest hole of each session of minutes that was not measured while it was published.
-
-    Args:
-        connection: to the database.
-        ids: of the instruments.
-        since: first session, inclusive.
-        until: last session, exclusive.
-    """
-    wanted = {"ids": list(ids), "since": since, "until": until}
-    todo = connection.execute(query("unmeasured_sessions"), wanted).fetchall()
-    for start in range(0, len(todo), _MEASURED_AT_ONCE):
-        owners, days = zip(*todo[start : start + _MEASURED_AT_ONCE], strict=True)
-        with connection.transaction():
-            # Two statements, so that the second sees what was there when the rows were locked. Rows that a publication
-            # has are left to the next time: waiting for them, with others locked, might stop both.
-            locked = connection.execute(_LOCK, {"ids": list(owners), "sessions": list(days)}).fetchall()
-            mine = {"ids": [owner for owner, _ in locked], "sessions": [day for _, day in locked]}
-            connection.execute(query("measure_holes"), mine)
-
-
 def _states(
     connection: psycopg.Connection,
     instruments: Sequence[Instrument],
@@ -438,12 +414,3 @@ def _close_between(codes: Codes, closed: int) -> None:
 
 def _day(number: int) -> date:
     return _EPOCH + timedelta(days=number)
-
-
-_LOCK = """
-SELECT c.instrument_id, c.session
-FROM ops.coverage AS c
-JOIN unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (instrument_id, session) USING (instrument_id, session)
-WHERE c.timeframe = '1m'
-FOR UPDATE OF c SKIP LOCKED
-"""

@@ -27,9 +27,9 @@ from psycopg import conninfo
 from assets.reference import register_symbols
 from chandlery.derive import Derived
 from chandlery.fetching import Progress
-from chandlery.ingest import Outcome
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, list_instruments
+from chandlery.judging import Outcome
 from chandlery.orchestrator import IngestOrder
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated import SimulatedProvider

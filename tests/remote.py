@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from chandlery.audit import Gate, Partition
 from chandlery.config import InstrumentConfig
-from chandlery.ingest import Outcome, ingest
+from chandlery.ingest import ingest
 from chandlery.instruments import Instrument, list_instruments, sync_instruments
+from chandlery.judging import Outcome
 from chandlery.lake.files import Lake
 from chandlery.landing import Landing
 from chandlery.providers.base import Provider

@@ -13,8 +13,8 @@ from chandlery.cli.output import err, note, number, say, say_error
 from chandlery.cli.progress import Tally, show_progress
 from chandlery.cli.session import Session
 from chandlery.errors import UsageError
-from chandlery.ingest import Outcome
 from chandlery.installation import Installation
+from chandlery.judging import Outcome
 from chandlery.orchestrator import Orchestrator, RunRecord
 from chandlery.ordering import Plan, Wish, plan_order
 from chandlery.timeframe import Timeframe, parse_moment

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from chandlery import fetching
 from chandlery.derive import Derived
-from chandlery.ingest import Outcome
+from chandlery.judging import Outcome
 from chandlery.timeframe import Timeframe
 
 _SECONDS_BETWEEN_LINES = 2.0

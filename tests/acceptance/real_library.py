@@ -23,8 +23,9 @@ from chandlery.audit import Gate, Partition
 from chandlery.calendars import get_calendar
 from chandlery.config import InstrumentConfig
 from chandlery.derive import catch_up
-from chandlery.ingest import Outcome, ingest
+from chandlery.ingest import ingest
 from chandlery.instruments import list_instruments, sync_instruments
+from chandlery.judging import Outcome
 from chandlery.providers.files import FilesProvider
 from chandlery.store.connect import Database
 from chandlery.timeframe import Timeframe

@@ -27,7 +27,6 @@ from chandlery.states import (
     State,
     count_states,
     map_states,
-    measure_holes,
     never_asked,
     newest_year,
     session_states,
@@ -37,6 +36,7 @@ from chandlery.states import (
 )
 from chandlery.store.asked import Ask, record_asked
 from chandlery.store.connect import Database
+from chandlery.store.holes import measure_holes
 from chandlery.timeframe import Timeframe
 from expectations.gate import BarGate
 from tests.acceptance.real_library import Library

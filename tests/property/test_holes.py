@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from chandlery.halts import Halt, record_halts
 from chandlery.instruments import sync_sessions
-from chandlery.states import measure_holes
 from chandlery.store.connect import Database
+from chandlery.store.holes import measure_holes
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 from tests.property.test_publish import IN_ONE_DATABASE
