@@ -211,7 +211,7 @@ class Judge:
             for partition, answer in served
             if partition.symbol in self._instruments
         ]
-        record_asked(connection, self._timeframe, asks)
+        record_asked(connection, self._timeframe, asks, now=self._now)
         note_answers(connection, self._timeframe, asks, now)
 
     def _partition(self, instrument: Instrument, start: datetime, end: datetime, key: str) -> Partition:

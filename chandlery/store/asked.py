@@ -44,8 +44,17 @@ class Ask:
     settles: timedelta = timedelta()
 
 
-def record_asked(connection: psycopg.Connection, timeframe: Timeframe, asks: Iterable[Ask]) -> None:
-    """Record that these ranges were asked for, and answered. Idempotent."""
+def record_asked(
+    connection: psycopg.Connection, timeframe: Timeframe, asks: Iterable[Ask], *, now: datetime | None = None
+) -> None:
+    """Record that these ranges were asked for, and answered. Idempotent.
+
+    Args:
+        connection: to the database.
+        timeframe: ``1m`` or ``1d``.
+        asks: the ranges.
+        now: the present, UTC, from which sessions are final; the server's clock by default.
+    """
     asked: dict[int, list[str]] = defaultdict(list)
     final: dict[int, list[str]] = defaultdict(list)
     calendars: dict[int, str] = {}
@@ -62,6 +71,7 @@ def record_asked(connection: psycopg.Connection, timeframe: Timeframe, asks: Ite
         _RECORD,
         {
             "timeframe": timeframe.value,
+            "now": now,
             "ids": ids,
             "sessions": ["{" + ",".join(asked[owner]) + "}" for owner in ids],
             "final": ["{" + ",".join(final[owner]) + "}" for owner in ids],
@@ -145,12 +155,12 @@ WITH new AS (
         AS n (id, sessions, final, calendar)
 ),
 gained AS (
-    INSERT INTO ops.finalized (instrument_id, timeframe, final_at, sessions)
-    SELECT n.id, %(timeframe)s, clock_timestamp(), n.final - coalesce(a.final, '{}'::datemultirange)
+    INSERT INTO ops.finalized AS f (instrument_id, timeframe, final_at, sessions)
+    SELECT n.id, %(timeframe)s, coalesce(%(now)s, clock_timestamp()), n.final - coalesce(a.final, '{}'::datemultirange)
     FROM new AS n
     LEFT JOIN ops.asked AS a ON a.instrument_id = n.id AND a.timeframe = %(timeframe)s
     WHERE NOT isempty(n.final - coalesce(a.final, '{}'::datemultirange))
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (instrument_id, timeframe, final_at) DO UPDATE SET sessions = f.sessions + excluded.sessions
 )
 INSERT INTO ops.asked AS a (instrument_id, timeframe, sessions, final, calendar)
 SELECT id, %(timeframe)s, sessions, final, calendar FROM new

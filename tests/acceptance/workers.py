@@ -56,6 +56,7 @@ class EarlierProvider:
 
     name = "simulated"
     timeframes = SimulatedProvider.timeframes
+    terms = SimulatedProvider.terms
 
     def fetch(self, request: BarRequest) -> BarReply:
         """See ``chandlery.providers.base.Provider``."""

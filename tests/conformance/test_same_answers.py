@@ -43,7 +43,10 @@ FIRST, CORRECTED, REJECTED, LIVE = (utc(day) for day in ("2024-04-01", "2024-04-
 INSTANT = timedelta(microseconds=1)
 MOMENTS = [FIRST - INSTANT, FIRST, CORRECTED - INSTANT, CORRECTED, REJECTED, LIVE, LIVE + timedelta(days=1)]
 #: In this history nobody writes to these.
-UNUSED = ["market.corporate_action", "ops.aggregate_pending", "ops.manifest", "ops.rollup_pending"]
+UNUSED = [
+    *("market.corporate_action", "market.halt", "ops.aggregate_pending", "ops.call_budget", "ops.gap", "ops.landing"),
+    *("ops.manifest", "ops.rollup_pending"),
+]
 VIEW = "SELECT o::text FROM market.ohlcv AS o WHERE timeframe <> '1m' ORDER BY 1"
 COLUMNS = ["open", "high", "low", "close", "volume", "vwap", "trades", "source"]
 
@@ -55,6 +58,7 @@ class Told:
     change: Change
     name = "simulated"
     timeframes = SimulatedProvider.timeframes
+    terms = SimulatedProvider.terms
 
     def fetch(self, request: BarRequest) -> BarReply:
         """See ``chandlery.providers.base.Provider``."""

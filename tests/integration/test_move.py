@@ -23,9 +23,11 @@ from chandlery.instruments import list_instruments, sync_sessions
 from chandlery.lake.archive import archive, find_due
 from chandlery.lake.files import Lake
 from chandlery.lake.retention import retain
+from chandlery.store.asked import Ask, record_asked
 from chandlery.store.connect import Database
 from chandlery.store.contents import Part, checksum, list_tables
 from chandlery.store.destination import set_up
+from chandlery.store.gaps import Gap, note_launch
 from chandlery.store.move import move
 from chandlery.timeframe import Timeframe
 from tests.support import EVER, Bar, every_row, put, register, table, utc
@@ -96,11 +98,27 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Database]:
         for base in (Timeframe.M1, Timeframe.D1):
             list(catch_up(database, base, list_instruments(connection), *EVER))
         quarantine.put(connection, rejected(), "simulated")
+        ask(connection)
         list(archive(database, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
     put(database, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up
     assert retain(database, Timeframe.D1, utc("1990-01-01")).released == [("AAA", "1989")]
     yield database
     database.close()
+
+
+def ask(connection: psycopg.Connection) -> None:
+    """Leave what asking a provider leaves, and a halt."""
+    asked = [Ask(1, "XNYS", utc(f"{year}-01-01"), utc(f"{year}-03-01"), utc("2024-03-01")) for year in (2022, 2024)]
+    record_asked(connection, Timeframe.D1, asked)
+    note_launch(connection, Timeframe.D1, [Gap(1, "AAA", utc("2024-01-02").date(), 0)], utc("2024-03-01"))
+    connection.execute("INSERT INTO ops.call_budget (budget, due) VALUES ('alpaca:1', '2024-03-01')")
+    connection.execute(
+        "INSERT INTO ops.landing"
+        " (provider, timeframe, symbols, start_ts, end_ts, fetched_at, row_count, path, checksum, writer)"
+        " VALUES ('alpaca', '1d', %s, '2024-01-01', '2024-03-01', '2024-03-01', 7, 'a/b', %s, 9)",
+        (["AAA", "B,C"], b"\x00\xff"),
+    )
+    connection.execute("INSERT INTO market.halt VALUES (1, '2024-01-02T15:00Z', '2024-01-02T15:05Z', 'volatility')")
 
 
 def days() -> list[Bar]:
