@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from chandlery import ingest as ingesting
+from chandlery import judging
 from chandlery import landing as landing_zone
 from chandlery.lake.files import StagedFile
 from chandlery.providers.coinbase import CoinbaseProvider
@@ -43,9 +43,9 @@ DEEDS: dict[str, tuple[object, str]] = {
     "answer entered": (landing_zone, "_enter"),
     "bars merged": (publishing, "write"),
     "consequences recorded": (publishing, "record"),
-    "published": (ingesting, "publish"),
-    "asking recorded": (ingesting, "record_asked"),
-    "settled": (ingesting, "settle"),
+    "published": (judging, "publish"),
+    "asking recorded": (judging, "record_asked"),
+    "settled": (judging, "settle"),
 }
 
 
