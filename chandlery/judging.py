@@ -144,7 +144,10 @@ class Judge:
         return open_, complete
 
     def judge(self, answers: Sequence[Answer]) -> list[Outcome]:
-        """Let the gate judge these answers; quarantine what it rejects, publish the rest."""
+        """Let the gate judge these answers; quarantine what it rejects, publish the rest.
+
+        What is published, what was asked for and that the answers are settled become known together, in one transaction.
+        """
         if not answers:
             return []
         failed = [
@@ -163,12 +166,16 @@ class Judge:
         now = self._now or datetime.now(UTC)
         empty = self._empty([partition for partition, _ in served], bars)
         judged = [partition for partition, _ in served if partition not in empty]
+        report = self._gate.audit(bars, judged, now=now) if judged else None
         outcomes = failed + [Outcome(partition, "empty") for partition in empty]
-        if judged:
-            outcomes += self._publish(bars, judged)
         with self._database.connection() as connection:
-            self._note(connection, served, now)
-            settle(connection, [answer.landed for answer in answers if answer.landed])
+            aside, released = _set_aside(connection, report.verdicts if report else [], self._provider)
+            with connection.transaction():
+                if report:
+                    good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
+                    outcomes += self._publish(connection, good, aside, tuple(bars["source"].unique().to_pylist()))
+                self._note(connection, served, now)
+                settle(connection, [answer.landed for answer in answers if answer.landed])
         return outcomes
 
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
@@ -185,20 +192,18 @@ class Judge:
             if (partition.symbol, partition.window.key) not in offered and _has_sessions(partition)
         }
 
-    def _publish(self, bars: pa.Table, partitions: Sequence[Partition]) -> list[Outcome]:
-        report = self._gate.audit(bars, partitions, now=self._now or datetime.now(UTC))
-        with self._database.connection() as connection:
-            outcomes, released = _set_aside(connection, report.verdicts, self._provider)
-            good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
-            database = self._database
-            published = publish(connection, database.edition, self._timeframe, good, now=self._now, lake=database.lake)
+    def _publish(
+        self, connection: psycopg.Connection, good: pa.Table, outcomes: Sequence[Outcome], sources: tuple[str, ...]
+    ) -> list[Outcome]:
+        """Publish what passed, in the caller's transaction, and return the outcomes with what came of it."""
+        database = self._database
+        published = publish(connection, database.edition, self._timeframe, good, now=self._now, lake=database.lake)
         offered = _count(good, self._timeframe)
-        sources = tuple(bars["source"].unique().to_pylist())
         changed = _count_changes(published, self._timeframe)
         return [_finish(outcome, offered, changed, sources) for outcome in outcomes]
 
     def _note(self, connection: psycopg.Connection, served: Sequence[tuple[Partition, Answer]], now: datetime) -> None:
-        """Note what was asked for, and answered, once what came of it is safe."""
+        """Note what was asked for, and answered, in the transaction that keeps what came of it."""
         asks = [
             Ask(
                 self._instruments[partition.symbol].instrument_id,

@@ -6,6 +6,7 @@ each edition; others run on the embedded PostgreSQL.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from tests.editions import Server, get_server, list_editions, url
 # Machines are shared, and tests run side by side: how long an example takes says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+# A shell that runs the tests in the background lets them ignore SIGINT, and whatever they start would inherit that: then
+# Dagster's code server, which takes SIGTERM for SIGINT, could not be told to stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
