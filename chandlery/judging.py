@@ -146,7 +146,7 @@ class Judge:
     def judge(self, answers: Sequence[Answer]) -> list[Outcome]:
         """Let the gate judge these answers; quarantine what it rejects, publish the rest.
 
-        What is published, what was asked for and that the answers are settled become known together, in one transaction.
+        What is published, what was asked for and that answers are settled become known in one transaction.
         """
         if not answers:
             return []

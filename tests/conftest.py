@@ -22,7 +22,7 @@ from tests.editions import Server, get_server, list_editions, url
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-# A shell that runs the tests in the background lets them ignore SIGINT, and whatever they start would inherit that: then
+# A shell that runs the tests in the background lets them ignore SIGINT, and what they start would inherit that: then
 # Dagster's code server, which takes SIGTERM for SIGINT, could not be told to stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
