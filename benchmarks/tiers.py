@@ -41,6 +41,7 @@ from chandlery.timeframe import Timeframe
 _YEAR = months(12)
 _SEALED = datetime(2024, 2, 1, tzinfo=UTC)
 _RESTATED = 1000
+_SHAPES = ("of one symbol, successive", "of ten symbols, the same minutes")
 
 
 def run(world: World) -> Iterator[Section]:
@@ -147,6 +148,7 @@ def _reading(database: Database, symbol: str, repeat: int) -> Section:
 
 def _columnstore(world: World, database: Database, table: pa.Table, names: list[str]) -> Section:
     section = Section(f"TimescaleDB, {database.edition.name}: {table.num_rows:,} minute bars")
+    across = table.take(pc.sort_indices(table["ts"]))
     plain: list[float] = []
     hyper: list[float] = []
     with world.database("plain", names) as other:
@@ -159,34 +161,35 @@ def _columnstore(world: World, database: Database, table: pa.Table, names: list[
                 say(f"{one.edition.name}: {taken[-1]:.2f} s")
     with database.connection() as connection:
         before = sum(piece.bytes for piece in database.edition.pieces(connection, Timeframe.M1))
-        uncompressed = _restate(database, connection, table, world.repeat, first=0)
+        uncompressed = [_restate(database, connection, each, range(world.repeat)) for each in (table, across)]
         began = time.perf_counter()
         chunks = list(database.edition.compress(connection, Timeframe.M1, _SEALED))
         took = time.perf_counter() - began
         after = sum(piece.bytes for piece in database.edition.pieces(connection, Timeframe.M1))
-        compressed = _restate(database, connection, table, world.repeat, first=world.repeat)
+        later = range(world.repeat, 2 * world.repeat)
+        compressed = [_restate(database, connection, each, later) for each in (table, across)]
     of = {
         "ingest into plain PostgreSQL": Measure("ingest into plain PostgreSQL", plain, table.num_rows, "bars"),
         "ingest into a hypertable": Measure("ingest into a hypertable", hyper, table.num_rows, "bars"),
-        "restate, uncompressed": Measure(f"restate {_RESTATED} bars, uncompressed", uncompressed, _RESTATED, "bars"),
-        "restate, compressed": Measure(f"restate {_RESTATED} bars, compressed", compressed, _RESTATED, "bars"),
     }
+    for shape, slow, fast in zip(_SHAPES, compressed, uncompressed, strict=True):
+        for tier, taken in (("compressed", slow), ("uncompressed", fast)):
+            of[f"{shape}, {tier}"] = Measure(f"restate {_RESTATED} bars {shape}, {tier}", taken, _RESTATED, "bars")
     section.add(of)
     section.compare(of["ingest into a hypertable"], of["ingest into plain PostgreSQL"])
     if database.edition.compresses:
-        section.compare(of["restate, compressed"], of["restate, uncompressed"], aim=0.5)
+        for shape in _SHAPES:
+            section.compare(of[f"{shape}, compressed"], of[f"{shape}, uncompressed"], aim=0.5)
         section.facts["compressing"] = f"{len(chunks)} chunks in {took:.1f} s"
         section.facts["bytes a bar: hypertable"] = round(before / table.num_rows, 1)
         section.facts["bytes a bar: columnstore"] = round(after / table.num_rows, 1)
     return section
 
 
-def _restate(
-    database: Database, connection: psycopg.Connection, table: pa.Table, repeat: int, *, first: int
-) -> list[float]:
-    """Restate a thousand successive minutes of one symbol, others each time."""
+def _restate(database: Database, connection: psycopg.Connection, table: pa.Table, turns: range) -> list[float]:
+    """Restate a thousand bars that stand together in ``table``, others each time."""
     taken = []
-    for turn in range(first, first + repeat):
+    for turn in turns:
         part = table.slice(20_000 + turn * 3 * _RESTATED, _RESTATED)
         volume = pc.add(part["volume"], 1.0)
         part = part.set_column(part.column_names.index("volume"), "volume", volume)
