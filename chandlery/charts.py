@@ -41,6 +41,7 @@ STATE_COLORS = {
     State.PARTIAL: "#f2d13c",
     State.HALTED: "#a0307a",
     State.PROVIDER_GAP: "#d9722e",
+    State.QUARANTINED: "#8b0000",
     State.NOT_FINAL: "#6fbf73",
     State.NEVER_FETCHED: "#3d4149",
     State.CLOSED: "#f1efe9",
@@ -49,7 +50,7 @@ STATE_COLORS = {
 #: From the best to the worst.
 _SEVERITY = (
     State.CLOSED, State.NOT_LISTED, State.COMPLETE, State.NO_TRADES, State.HALTED, State.NOT_FINAL, State.PARTIAL,
-    State.NEVER_FETCHED, State.PROVIDER_GAP,
+    State.NEVER_FETCHED, State.PROVIDER_GAP, State.QUARANTINED,
 )  # fmt: skip
 #: Colour of each code of a state; the last is that of -1, where nothing is known.
 _PALETTE = np.array(

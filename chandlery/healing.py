@@ -24,8 +24,8 @@ from chandlery.store.holes import measure_holes
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
 
-#: What may get better by asking again.
-_HEALABLE = (State.NEVER_FETCHED, State.PROVIDER_GAP)
+#: What may get better by asking again, until the provider has said often enough that it has nothing else.
+_HEALABLE = (State.NEVER_FETCHED, State.PROVIDER_GAP, State.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _missing(ids: Collection[int], timeframe: Timeframe, since: date, now: datet
     return sql.SQL(
         "SELECT s.instrument_id, s.symbol, s.session, s.open, s.close, s.tries FROM ({}) AS s JOIN ops.asked AS a"
         " ON a.instrument_id = s.instrument_id AND a.timeframe = {} AND s.session >= lower(a.sessions)"
-        " WHERE (s.state = ANY({}) OR (s.asked AND NOT s.final)) AND s.state <> 'not_listed'"
+        " WHERE ((s.state = ANY({}) AND NOT s.confirmed) OR (s.asked AND NOT s.final)) AND s.state <> 'not_listed'"
         " AND s.close <= {}::timestamptz AND (s.next_try IS NULL OR s.next_try <= {}::timestamptz)"
         " ORDER BY s.session DESC, s.instrument_id LIMIT {}"
     ).format(

@@ -5,6 +5,7 @@ Not here: where answers come from (``ingest``, ``fetching``, ``landing``), and t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from chandlery.instruments import Instrument
 from chandlery.landing import Landed, Landing, settle
 from chandlery.providers.base import Terms
 from chandlery.schema import TS
-from chandlery.store.asked import Ask, final_sessions, record_asked, session_slice
+from chandlery.store.asked import Ask, final_sessions, record_asked, session_ranges, session_slice
 from chandlery.store.connect import Database
 from chandlery.store.gaps import note_answers
 from chandlery.store.merge import count_windows
@@ -174,6 +175,7 @@ class Judge:
                 if report:
                     good = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
                     outcomes += self._publish(connection, good, aside, tuple(bars["source"].unique().to_pylist()))
+                    self._replace(connection, aside)
                 self._note(connection, served, now)
                 settle(connection, [answer.landed for answer in answers if answer.landed])
         return outcomes
@@ -201,6 +203,16 @@ class Judge:
         offered = _count(good, self._timeframe)
         changed = _count_changes(published, self._timeframe)
         return [_finish(outcome, offered, changed, sources) for outcome in outcomes]
+
+    def _replace(self, connection: psycopg.Connection, judged: Sequence[Outcome]) -> None:
+        """Note what was rejected before and is not this provider's last word any more."""
+        sessions: dict[int, list[str]] = defaultdict(list)
+        for outcome in judged:
+            one = outcome.partition
+            ranges = session_ranges(get_calendar(one.calendar), self._timeframe, one.start, one.end)
+            sessions[self._instruments[one.symbol].instrument_id] += ranges
+        current = [outcome.quarantine_id for outcome in judged if outcome.quarantine_id is not None]
+        quarantine.note_replaced(connection, self._timeframe, self._provider, sessions, current)
 
     def _note(self, connection: psycopg.Connection, served: Sequence[tuple[Partition, Answer]], now: datetime) -> None:
         """Note what was asked for, and answered, in the transaction that keeps what came of it."""

@@ -1,12 +1,14 @@
-"""Quarantine: what the gate rejected waits here with its reason, until a person releases it.
+"""Quarantine: what the gate rejected waits here with its reason.
 
-Not here: why it was rejected (``expectations``).
+It waits until a person releases it, or until its provider sends something else for the same sessions: that replaces
+it, though it is kept. Not here: why it was rejected (``expectations``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
@@ -15,9 +17,11 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg import sql
 from psycopg.rows import class_row
 
 from chandlery.audit import REJECTED, Verdict
+from chandlery.calendars import get_calendar
 from chandlery.errors import GateError, UsageError
 from chandlery.schema import BARS, PRICES
 from chandlery.store.connect import Database
@@ -44,6 +48,7 @@ class Entry:
         released_at: when a person released it, UTC; None while it waits.
         release_reason: why.
         good_rows_only: whether only the rows that broke no rule of their own were released.
+        replaced: whether its provider sent something else since for every session of it. Then nothing waits for it.
     """
 
     quarantine_id: int
@@ -58,17 +63,21 @@ class Entry:
     released_at: datetime | None
     release_reason: str | None
     good_rows_only: bool
+    replaced: bool
 
 
+_REPLACED = "(NOT isempty(q.sessions) AND q.sessions <@ q.replaced)"
+#: What is neither released nor replaced, of the table ``q``.
+_WAITING = f"(q.released_at IS NULL AND NOT {_REPLACED})"
 _ENTRY = (
     "q.quarantine_id, i.symbol, q.timeframe, q.window_key, q.kind, q.provider, q.reason, q.row_count, q.arrived_at,"
-    " q.released_at, q.release_reason, q.good_rows_only"
+    f" q.released_at, q.release_reason, q.good_rows_only, {_REPLACED} AS replaced"
     " FROM ops.quarantine AS q JOIN market.instrument AS i USING (instrument_id)"
 )
 
 
 def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entry:
-    """Store what ``verdict`` rejected and return its entry. The same rows again are the same entry.
+    """Store what ``verdict`` rejected and return its entry. The same rows again are the same entry, and wait again.
 
     The entry may have been released before: then a person has accepted exactly these rows.
     """
@@ -76,10 +85,11 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
     digest = _digest(verdict.rejected)
     with connection.transaction():
         connection.execute(
-            "INSERT INTO ops.quarantine"
-            " (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count, digest, bars)"
-            " SELECT instrument_id, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM market.instrument"
-            " WHERE symbol = %s ON CONFLICT (instrument_id, timeframe, digest) DO NOTHING",
+            "INSERT INTO ops.quarantine AS q"
+            " (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count, digest, bars, sessions)"
+            " SELECT instrument_id, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::datemultirange FROM market.instrument"
+            " WHERE symbol = %s ON CONFLICT (instrument_id, timeframe, digest) DO UPDATE SET replaced = '{}'"
+            " WHERE q.released_at IS NULL AND NOT isempty(q.replaced)",
             (
                 partition.timeframe.value,
                 partition.window.key,
@@ -90,6 +100,7 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
                 verdict.rejected.num_rows,
                 digest,
                 _pack(verdict.rejected),
+                _sessions(verdict),
                 partition.symbol,
             ),
         )
@@ -103,14 +114,52 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
     return entry
 
 
-def list_entries(connection: psycopg.Connection, *, symbol: str | None = None, released: bool = False) -> list[Entry]:
-    """Return the entries that wait (and, with ``released``, those that do no longer), oldest first."""
+def note_replaced(
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    provider: str,
+    sessions: Mapping[int, Sequence[str]],
+    current: Collection[int],
+) -> None:
+    """Note that ``provider`` answered anew: what it had sent before for these sessions is not its last word any more.
+
+    Args:
+        connection: in the transaction that keeps what came of the answer.
+        timeframe: of the answer.
+        provider: who answered.
+        sessions: of which it did, as ranges of dates, by instrument id.
+        current: numbers of the entries that hold what was rejected of this answer.
+    """
+    connection.execute(
+        "UPDATE ops.quarantine AS q SET replaced = q.replaced + n.sessions"
+        " FROM unnest(%(ids)s::int4[], %(sessions)s::text[]::datemultirange[]) AS n (id, sessions)"
+        " WHERE q.instrument_id = n.id AND q.timeframe = %(timeframe)s AND q.provider = %(provider)s"
+        " AND q.released_at IS NULL AND q.quarantine_id <> ALL(%(current)s) AND q.sessions - q.replaced && n.sessions",
+        {
+            "ids": list(sessions),
+            "sessions": ["{" + ",".join(ranges) + "}" for ranges in sessions.values()],
+            "timeframe": timeframe.value,
+            "provider": provider,
+            "current": list(current),
+        },
+    )
+
+
+def list_entries(connection: psycopg.Connection, *, symbol: str | None = None, everything: bool = False) -> list[Entry]:
+    """Return the entries that wait (with ``everything``, also those released or replaced), oldest first."""
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute(
             f"SELECT {_ENTRY} WHERE (%(symbol)s::text IS NULL OR i.symbol = %(symbol)s)"
-            " AND (%(released)s OR q.released_at IS NULL) ORDER BY q.quarantine_id",
-            {"symbol": symbol, "released": released},
+            f" AND (%(everything)s OR {_WAITING}) ORDER BY q.quarantine_id",
+            {"symbol": symbol, "everything": everything},
         ).fetchall()
+
+
+def count_waiting(connection: psycopg.Connection) -> int:
+    """Return how many entries wait."""
+    statement = sql.SQL("SELECT count(*) FROM ops.quarantine AS q WHERE {}").format(sql.SQL(_WAITING))
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0
 
 
 def show(connection: psycopg.Connection, quarantine_id: int) -> tuple[Entry, pa.Table]:
@@ -193,6 +242,18 @@ def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
             f"entry {quarantine_id} cannot be released as it is: {values[counts > 1][0]}Z occurs {counts.max()} times;"
             " correct the source and ingest again, or release with --good-rows-only"
         )
+
+
+def _sessions(verdict: Verdict) -> str:
+    """Return the sessions of the rejected rows, as a multirange; bars of extended hours are of none."""
+    ts = verdict.rejected["ts"].drop_null().to_numpy().astype("datetime64[us]")
+    if verdict.partition.timeframe is Timeframe.D1:
+        days = ts.astype("datetime64[D]")
+    else:
+        calendar = get_calendar(verdict.partition.calendar)
+        session, inside = calendar.session_of(ts.view(np.int64))
+        days = calendar.sessions[session[inside]].astype("datetime64[D]")
+    return "{" + ",".join(f"[{day},{day + 1})" for day in np.unique(days)) + "}"
 
 
 def _digest(rows: pa.Table) -> bytes:

@@ -24,7 +24,7 @@ from chandlery.coverage import Summary, monthly_coverage, summarize
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, resolve
 from chandlery.judging import Outcome
-from chandlery.quarantine import list_entries
+from chandlery.quarantine import count_waiting
 from chandlery.reader import read_bars
 from chandlery.report_page import PAGE
 from chandlery.store.read import Span
@@ -91,7 +91,7 @@ def write_report(
         instruments = [resolve(connection, symbol, *everything) for symbol in symbols]
         summaries = summarize(connection, instruments)
         months = [monthly_coverage(connection, instruments, timeframe) for timeframe in (Timeframe.D1, Timeframe.M1)]
-        waiting = len(list_entries(connection))
+        waiting = count_waiting(connection)
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
     series = [_Series(by_symbol[one.symbol], one) for one in summaries if one.timeframe.is_ingested]
     charts = [_chart(installation, place, one, summaries) for place, one in enumerate(series)]

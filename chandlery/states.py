@@ -45,6 +45,7 @@ class State(StrEnum):
         PARTIAL: there are bars, but not all of the session was asked for.
         HALTED: trading was halted meanwhile, and the hole is as thin trading leaves it; or all of the session long.
         PROVIDER_GAP: asked for after it settled; nothing came, or a hole too long for thin trading.
+        QUARANTINED: it lacks bars, and the gate rejected some that the provider sent; they wait in quarantine.
         NOT_FINAL: under way, or not all of it asked for since it settled.
         NEVER_FETCHED: no provider ever answered for it.
         CLOSED: no session: a holiday, a weekend, or a closure out of turn.
@@ -56,6 +57,7 @@ class State(StrEnum):
     PARTIAL = "partial"
     HALTED = "halted"
     PROVIDER_GAP = "provider_gap"
+    QUARANTINED = "quarantined"
     NOT_FINAL = "not_final"
     NEVER_FETCHED = "never_fetched"
     CLOSED = "closed"

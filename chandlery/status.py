@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 
 from chandlery.derive import count_stale
 from chandlery.installation import Installation
+from chandlery.quarantine import count_waiting
 from chandlery.store.editions.base import Edition
 from chandlery.store.editions.detect import ServerReport
 from chandlery.store.editions.detect import describe_server as describe_capabilities
@@ -110,7 +111,7 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
             rows=_count_rows(connection, database.edition),
             lake=_count_lake(connection, installation.settings.lake),
             publications=_last_publications(connection, publications),
-            quarantined=_number(connection, sql.SQL("SELECT count(*) FROM ops.quarantine WHERE released_at IS NULL")),
+            quarantined=count_waiting(connection),
             stale=count_stale(connection),
             aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
             landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL")),

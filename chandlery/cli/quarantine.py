@@ -33,20 +33,20 @@ def list_(
     ctx: typer.Context,
     *,
     symbol: Annotated[str | None, typer.Option(help="Only this symbol's.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was released.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what was released, or replaced by a later answer.")
+    ] = False,
 ) -> None:
     """List what waits, oldest first."""
     with Session.of(ctx).installation.database.connection() as connection:
         if symbol is not None:
             symbol = resolve(connection, symbol, *_EVER).symbol
-        entries = quarantine.list_entries(connection, symbol=symbol, released=everything)
+        entries = quarantine.list_entries(connection, symbol=symbol, everything=everything)
     if not entries:
         note(f"Nothing {'was ever' if everything else 'waits'} in quarantine{f' of {symbol}' if symbol else ''}.")
         return
-    names = ["id", "symbol", "timeframe", "window", "kind", "rows", "provider", "arrived", "released", "reason"]
-    grid = table(
-        *names if everything else [name for name in names if name != "released"], left=[*names[1:5], *names[6:]]
-    )
+    names = ["id", "symbol", "timeframe", "window", "kind", "rows", "provider", "arrived", "state", "reason"]
+    grid = table(*names if everything else [name for name in names if name != "state"], left=[*names[1:5], *names[6:]])
     grid.columns[-1].no_wrap = False
     for entry in entries:
         grid.add_row(
@@ -58,7 +58,7 @@ def list_(
             number(entry.row_count),
             entry.provider,
             moment(entry.arrived_at),
-            *([moment(entry.released_at)] if everything else []),
+            *([_state(entry)] if everything else []),
             entry.reason,
         )
     out().print(grid)
@@ -82,7 +82,7 @@ def show(
         ("rejected", "the whole partition" if entry.kind == "batch" else "these rows; the others were published"),
         ("reason", entry.reason),
         ("arrived", moment(entry.arrived_at)),
-        ("released", f"{moment(entry.released_at)}: {entry.release_reason}" if entry.released_at else "no, it waits"),
+        ("state", f"{_state(entry)}: {entry.release_reason}" if entry.released_at else _state(entry)),
     ]
     for line in columns_of(facts):
         say(line)
@@ -118,6 +118,12 @@ def _derive(installation: Installation, quarantine_id: int) -> str:
     changed = sum(step.report.inserted + step.report.revised for step in steps)
     widths = " ".join(timeframe.value for timeframe in derived_from(base))
     return f"derived bars ({widths}) are in step: {number(changed)} changed"
+
+
+def _state(entry: quarantine.Entry) -> str:
+    if entry.released_at is not None:
+        return f"released {moment(entry.released_at)}"
+    return "replaced by a later answer" if entry.replaced else "waits"
 
 
 def _flat(rows: pa.Table) -> pa.Table:

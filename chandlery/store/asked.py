@@ -118,6 +118,11 @@ def final_sessions(
     return found
 
 
+def session_ranges(calendar: Calendar, timeframe: Timeframe, start: datetime, end: datetime) -> Sequence[str]:
+    """Return the sessions of ``session_slice`` as ranges of dates for a multirange."""
+    return _range(calendar, session_slice(calendar, timeframe, start, end))
+
+
 def session_slice(calendar: Calendar, timeframe: Timeframe, start: datetime, end: datetime) -> slice:
     """Return the slice of sessions that begin in ``[start, end)``: of ``1d`` by their label, else by their open."""
     if timeframe is Timeframe.D1:

@@ -1,5 +1,6 @@
 -- Counts an answer for each session that healing asked for and that is final by now. After enough of them, what is missing still is
--- confirmed to be missing. Before the first bar of all one answer is enough: there the provider's history begins.
+-- confirmed to be missing. Before the first bar of all, be it one that was rejected, one answer is enough: there the provider's history
+-- begins.
 --
 -- ids, starts, ends: what was asked for and answered; tries: how many answers are enough; now: timestamptz
 UPDATE ops.gap AS g
@@ -11,6 +12,7 @@ JOIN ops.asked AS a ON a.instrument_id = n.id AND a.timeframe = %(timeframe)s
 CROSS JOIN LATERAL (
     SELECT least(
         (SELECT min(c.session) FROM ops.coverage AS c WHERE c.instrument_id = n.id AND c.timeframe = %(timeframe)s),
+        (SELECT min(lower(q.sessions)) FROM ops.quarantine AS q WHERE q.instrument_id = n.id AND q.timeframe = %(timeframe)s),
         CASE WHEN %(timeframe)s = '1d' THEN (SELECT min(b.ts)::date FROM market.bars_1d AS b WHERE b.instrument_id = n.id) END
     ) AS session
 ) AS f

@@ -20,6 +20,13 @@ halts AS (
     WHERE x.instrument_id = ANY({ids})
     GROUP BY i.instrument_id, s.session, s.open, s.close
 ),
+-- What the gate rejected, and neither a person nor a later answer settled.
+rejected AS (
+    SELECT instrument_id, range_agg(sessions - replaced) AS waiting
+    FROM ops.quarantine
+    WHERE timeframe = {timeframe} AND released_at IS NULL AND instrument_id = ANY({ids})
+    GROUP BY instrument_id
+),
 measured AS (
     SELECT i.instrument_id, i.symbol, s.session, s.open, s.close, s.expected, s.under_way, s.version,
            coalesce(s.session < i.listed, false) OR coalesce(s.session >= i.delisted, false) AS unlisted,
@@ -56,7 +63,7 @@ measured AS (
 ),
 -- Of a session that left the store before another open or close of it became known, or a halt, the hole is as it was measured.
 judged AS (
-    SELECT m.*, x.halted,
+    SELECT m.*, x.halted, coalesce(m.session <@ r.waiting, false) AS rejected,
            CASE WHEN m.hole_start IS NULL OR (x.halted IS NULL AND m.hole_start >= m.open
                                               AND m.hole_start + m.hole_slots * interval '1 minute' <= m.close)
                 THEN m.hole_slots
@@ -69,17 +76,20 @@ judged AS (
                 ), 0) END AS unexplained
     FROM measured AS m
     LEFT JOIN halts AS x USING (instrument_id, session)
+    LEFT JOIN rejected AS r USING (instrument_id)
     OFFSET 0
 )
 SELECT j.instrument_id, j.symbol, j.session, j.open, j.close, j.expected, j.present, j.first_ts, j.last_ts,
        CASE WHEN j.hole_slots > 0 THEN j.hole_start END AS hole_start, j.hole_slots,
        j.asked, j.final, j.version AS calendar, coalesce(g.tries, 0) AS tries, g.next_try,
+       g.confirmed_at IS NOT NULL AS confirmed,
        CASE
            WHEN j.unlisted THEN 'not_listed'
            WHEN j.under_way THEN CASE WHEN j.asked OR j.present > 0 THEN 'not_final' ELSE 'never_fetched' END
            -- Before what is complete: the bar of a day that was asked for at noon is there, and is not that of the day.
            WHEN j.asked AND NOT j.final THEN 'not_final'
            WHEN j.present >= j.expected THEN 'complete'
+           WHEN j.rejected THEN 'quarantined'
            WHEN j.present = 0 AND j.halted @> tstzrange(j.open, j.close) THEN 'halted'
            WHEN NOT j.asked THEN CASE WHEN j.present > 0 THEN 'partial' ELSE 'never_fetched' END
            WHEN j.present > 0 AND j.halted IS NOT NULL

@@ -661,6 +661,8 @@ CREATE TABLE ops.quarantine (
     released_at timestamp with time zone,
     release_reason text,
     good_rows_only boolean DEFAULT false NOT NULL,
+    sessions datemultirange NOT NULL,
+    replaced datemultirange DEFAULT '{}'::datemultirange NOT NULL,
     CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
     CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
 );
@@ -672,6 +674,10 @@ COMMENT ON COLUMN ops.quarantine.digest IS 'of the rows'' values: the same rejec
 COMMENT ON COLUMN ops.quarantine.bars IS 'the rejected rows as an Arrow IPC stream, each with its reasons';
 
 COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows that broke no rule of their own';
+
+COMMENT ON COLUMN ops.quarantine.sessions IS 'of the rejected rows, less those of extended hours';
+
+COMMENT ON COLUMN ops.quarantine.replaced IS 'sessions of which the same provider sent something else since; of the others its rows are the last word';
 
 ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.quarantine_quarantine_id_seq

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chandlery import quarantine
 from chandlery.healing import Remedy, begin, plan_remedies
 from chandlery.providers import calls
 from chandlery.providers.base import Terms
@@ -55,6 +56,16 @@ def without(market: Market, *lost: tuple[datetime, datetime]) -> Market:
         for start, end in lost:
             kept &= (ts < np.datetime64(start.replace(tzinfo=None))) | (ts >= np.datetime64(end.replace(tzinfo=None)))
         bars[key] = {name: values[kept] for name, values in columns.items()}
+    return Market(bars)
+
+
+def spoiled(market: Market, start: datetime, end: datetime) -> Market:
+    """Return the market where the bars that start in [start, end) have a low above their high."""
+    bars = {}
+    for key, columns in market.bars.items():
+        ts = columns["ts"].astype("datetime64[us]")
+        bad = (ts >= np.datetime64(start.replace(tzinfo=None))) & (ts < np.datetime64(end.replace(tzinfo=None)))
+        bars[key] = {**columns, "low": np.where(bad, columns["high"] * 2, columns["low"])}
     return Market(bars)
 
 
@@ -124,6 +135,45 @@ def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Re
     assert pauses[-1] > pauses[1]
     assert states(remote, now)[2] == "no_trades"
     assert heal(remote, now + timedelta(days=365)) == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "rejected"),
+    [
+        ((day("2024-03-01") + 9 * HOUR, day("2024-03-01") + 9 * HOUR + timedelta(minutes=10)), [3]),
+        ((day("2024-03-01"), day("2024-03-02")), [3, 4]),  # so many that all that came of March is
+    ],
+    ids=["some rows", "a whole partition"],
+)
+def test_what_the_gate_rejects_is_told_and_asked_for_until_something_else_comes(
+    remote: Remote, market: Market, bad: tuple[datetime, datetime], rejected: list[int]
+) -> None:
+    told = ["quarantined" if place in rejected else "no_trades" for place in range(5)]
+    remote.server.market = spoiled(market, *bad)
+    remote.load(START, END, now=NOW)
+    assert states(remote, NOW) == told
+    assert heal(remote, NOW) == 2 * len(rejected)  # the same came again
+    assert states(remote, NOW) == told
+    with remote.database.connection() as connection:
+        assert sorted(entry.symbol for entry in quarantine.list_entries(connection)) == list(PAIRS)
+    remote.server.market = market
+    assert heal(remote, NOW + FIRST_PAUSE) == 2 * len(rejected)
+    assert states(remote, NOW + FIRST_PAUSE) == ["no_trades"] * 5
+    assert remote.is_whole(market, START, END)
+    with remote.database.connection() as connection:
+        assert quarantine.list_entries(connection) == []
+        assert [entry.replaced for entry in quarantine.list_entries(connection, everything=True)] == [True, True]
+
+
+def test_what_stays_rejected_is_asked_for_so_often_and_waits_for_a_person(remote: Remote, market: Market) -> None:
+    remote.server.market = spoiled(market, *LOSSES["a whole day"])
+    remote.load(START, END, symbols=PAIRS[:1], now=NOW)
+    now, asked = NOW, 0
+    for _ in range(TRIES + 5):
+        asked += heal(remote, now) > 0
+        now += timedelta(days=8)
+    assert asked == TRIES
+    assert states(remote, now)[2] == "quarantined"
 
 
 def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:

@@ -51,6 +51,14 @@ def waiting(database: Database, **options: bool) -> list[quarantine.Entry]:
         return quarantine.list_entries(connection, **options)
 
 
+def answer_anew(
+    database: Database, ids: dict[str, int], *ranges: str, provider: str = "simulated", of: int = 0
+) -> None:
+    """Note an answer for these dates, of which entry ``of`` holds what was rejected."""
+    with database.connection() as connection:
+        quarantine.note_replaced(connection, TIMEFRAME, provider, {ids["AAA"]: ranges}, [of])
+
+
 def everything(database: Database) -> dict[str, list[str]]:
     with database.connection() as connection:
         return every_row(connection)
@@ -93,7 +101,7 @@ def test_a_release_publishes_once_and_records_who_said_why(database: Database, i
     assert report.inserted == 4
     assert rows(get(database, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
     assert waiting(database) == []
-    (released,) = waiting(database, released=True)
+    (released,) = waiting(database, everything=True)
     assert released.release_reason == "the exchange confirmed it"
     assert released.released_at is not None
     with database.connection() as connection:
@@ -159,3 +167,42 @@ def test_rows_released_before_are_recognised_when_they_come_again(database: Data
     again = set_aside(database, WHOLE)
     assert again.quarantine_id == entry.quarantine_id
     assert rows(quarantine.released_rows(again, WHOLE)) == [*GOOD, HIGH_BELOW_LOW]
+
+
+TWO_DAYS = verdict([HIGH_BELOW_LOW, Bar("AAA", START + timedelta(days=1), high=8.0)], [["high_is_highest"]] * 2)
+
+
+def test_an_entry_waits_until_its_provider_sends_something_else_for_all_of_it(
+    database: Database, ids: dict[str, int]
+) -> None:
+    entry = set_aside(database, TWO_DAYS)
+    answer_anew(database, ids, "[2024-06-03,2024-06-05)", of=entry.quarantine_id)  # it is of this very answer
+    answer_anew(database, ids, "[2024-06-03,2024-06-05)", provider="another")
+    answer_anew(database, ids, "[2024-05-01,2024-06-03)", "[2024-06-05,2024-07-01)")
+    answer_anew(database, ids, "[2024-06-03,2024-06-04)")
+    assert waiting(database) == [entry]
+    before = everything(database)
+    answer_anew(database, ids, "[2024-06-03,2024-06-04)")
+    assert everything(database) == before
+    answer_anew(database, ids, "[2024-06-04,2024-06-05)")
+    assert waiting(database) == []
+    (kept,) = waiting(database, everything=True)
+    assert (kept.quarantine_id, kept.replaced) == (entry.quarantine_id, True)
+    with database.connection() as connection:
+        assert quarantine.count_waiting(connection) == 0
+        _, bars = quarantine.show(connection, entry.quarantine_id)
+    assert bars.to_pylist() == TWO_DAYS.rejected.to_pylist()
+
+
+def test_what_comes_again_waits_again(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, TWO_DAYS)
+    answer_anew(database, ids, "[2024-06-03,2024-06-05)")
+    assert set_aside(database, TWO_DAYS) == entry
+    assert waiting(database) == [entry]
+
+
+def test_bars_of_extended_hours_are_of_no_session(database: Database, ids: dict[str, int]) -> None:
+    early = verdict([Bar("AAA", START - timedelta(hours=4), high=8.0)], [["high_is_highest"]], passed=True)
+    entry = set_aside(database, early)
+    answer_anew(database, ids, "[2024-06-01,2024-07-01)")
+    assert waiting(database) == [entry]

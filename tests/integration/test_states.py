@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import conninfo
 from typer.testing import CliRunner, Result
 
 from assets.coverage import _states as coverage_states
+from chandlery import quarantine
+from chandlery.audit import REJECTED, Check, Partition, Verdict
 from chandlery.calendars import get_calendar
 from chandlery.cli import app
 from chandlery.errors import UsageError
@@ -40,7 +43,7 @@ from chandlery.store.holes import measure_holes
 from chandlery.timeframe import Timeframe
 from expectations.gate import BarGate
 from tests.acceptance.real_library import Library
-from tests.support import Bar, put, register, utc
+from tests.support import Bar, put, register, table, utc
 
 M1, D1 = Timeframe.M1, Timeframe.D1
 NOW = utc("2026-01-01")
@@ -78,6 +81,15 @@ class Store:
             " VALUES (%s, %s, %s, 5, %s, %s)",
             (self.instrument().instrument_id, timeframe.value, day, NOW, NOW),
         )
+
+    def reject(self, *moments: datetime, timeframe: Timeframe = M1) -> quarantine.Entry:
+        """Let the gate reject bars, as rows."""
+        window = timeframe.window_of(moments[0])
+        partition = Partition("AAA", "XNYS", timeframe, window, window.start, window.end)
+        bars = table([Bar("AAA", ts) for ts in moments])
+        rows = bars.append_column("reasons", pa.array([["odd"]] * len(moments), pa.list_(pa.string()))).cast(REJECTED)
+        checks = [Check("odd", "critical", passed=False, failed_rows=len(moments))]
+        return quarantine.put(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
 
     def halt(self, start: str, end: str) -> None:
         record_halts(self.connection, [Halt("AAA", utc(start), utc(end), "T1")])
@@ -122,6 +134,31 @@ def test_a_session_with_every_minute_is_complete(store: Store) -> None:
     assert (row["first_ts"], row["last_ts"]) == (OPEN, CLOSE - timedelta(minutes=1))
     assert (row["hole_start"], row["hole_slots"], row["final"]) == (None, 0, True)
     assert (row["open"], row["close"]) == (OPEN, CLOSE)
+
+
+def test_a_session_that_lacks_what_the_gate_rejected_is_quarantined(store: Store) -> None:
+    store.put(M1, minutes(OPEN, 390, less=[7]))
+    store.ask(M1, "2024-01-09", "2024-01-11")
+    early, late = store.reject(OPEN - timedelta(hours=1)), utc("2024-01-10T15:00")
+    assert (store.state(), early.kind) == (State.NO_TRADES, "rows")
+    entry = store.reject(OPEN + timedelta(minutes=7))
+    assert store.state() is State.QUARANTINED
+    assert (store.day()["hole_start"], store.day()["hole_slots"]) == (OPEN + timedelta(minutes=7), 1)
+    assert store.state(late.date()) is State.PROVIDER_GAP
+    quarantine.release(store.database, entry.quarantine_id, "seen on the tape")
+    assert store.state() is State.COMPLETE
+    store.reject(OPEN + timedelta(minutes=8), late)
+    assert store.state() is State.COMPLETE
+    assert store.state(late.date()) is State.QUARANTINED
+    store.confirm(M1, late.date())
+    assert store.state(late.date()) is State.QUARANTINED
+
+
+def test_a_day_that_was_rejected_is_quarantined(store: Store) -> None:
+    store.ask(D1, "2024-01-09", "2024-01-11")
+    store.reject(utc("2024-01-09"), timeframe=D1)
+    assert (store.state(DAY, D1), store.state(date(2024, 1, 10), D1)) == (State.QUARANTINED, State.PROVIDER_GAP)
+    assert store.state(DAY, M1) is State.NEVER_FETCHED
 
 
 def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) -> None:

@@ -153,7 +153,7 @@ def test_colours_of_states_are_told_apart_by_everyone() -> None:
     for eyes, matrix in seen.items():
         lab = {state: to_lab(np.array(matrix) @ linear(color)) for state, color in STATE_COLORS.items()}
         for one, other in combinations(lab, 2):
-            least = 20 if State.PROVIDER_GAP in {one, other} else 15
+            least = 20 if {State.PROVIDER_GAP, State.QUARANTINED} & {one, other} else 15
             assert np.linalg.norm(lab[one] - lab[other]) > least, (eyes, one, other)
 
 
