@@ -87,7 +87,9 @@ def show(
     for line in columns_of(facts):
         say(line)
     write_rows(rows.drop_columns("symbol"), Format.TABLE, None, day=not Timeframe(entry.timeframe).is_intraday)
-    if entry.released_at is None:
+    if entry.released_at is None and entry.replaced:
+        say("To release it all the same would make these values the present ones again.")
+    elif entry.released_at is None:
         say(f'If it is right after all: chandlery quarantine release {entry.quarantine_id} --reason "..."')
 
 

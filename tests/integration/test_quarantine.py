@@ -12,6 +12,7 @@ from chandlery import quarantine
 from chandlery.audit import REJECTED, Check, Partition, Verdict
 from chandlery.errors import GateError, UsageError
 from chandlery.store.connect import Database
+from chandlery.store.migrate import migrate
 from chandlery.timeframe import Timeframe
 from tests.support import Bar, every_row, get, put, register, rows, table, utc
 
@@ -206,3 +207,16 @@ def test_bars_of_extended_hours_are_of_no_session(database: Database, ids: dict[
     entry = set_aside(database, early)
     answer_anew(database, ids, "[2024-06-01,2024-07-01)")
     assert waiting(database) == [entry]
+
+
+def test_what_waited_before_sessions_were_kept_waits_for_its_window(database: Database, ids: dict[str, int]) -> None:
+    entry = set_aside(database, TWO_DAYS)
+    with database.connection() as connection:
+        migrate(connection, "0004")
+        migrate(connection)
+        sessions = connection.execute("SELECT sessions::text FROM ops.quarantine").fetchall()
+    assert sessions == [("{[2024-06-01,2024-07-01)}",)]
+    answer_anew(database, ids, "[2024-06-01,2024-06-30)")
+    assert waiting(database) == [entry]
+    answer_anew(database, ids, "[2024-06-30,2024-07-01)")
+    assert waiting(database) == []
