@@ -180,13 +180,14 @@ def test_a_changed_rule_is_applied_to_what_landed(remote: Remote, market: Market
         "2024-02": "rejected",
         "2024-03": "published",
     }
-    assert states(remote) == ["provider_gap"] * 3 + ["no_trades"] * 2
+    assert states(remote) == ["quarantined"] * 3 + ["no_trades"] * 2
     asked = len(remote.server.requests)
     landed = remote.landing.find("coinbase", Timeframe.M1)
     outcomes = list(replay(remote.database, remote.landing, BarGate(), landed, terms=CoinbaseProvider.terms))
     assert {outcome.status for outcome in outcomes} == {"published"}
     assert remote.bars("BTC/USD").num_rows == len(low) - 1
-    assert states(remote) == ["no_trades"] * 5
+    assert states(remote) == ["quarantined"] + ["no_trades"] * 4  # of the one row that is odd by any rule
+    assert remote.scalar("SELECT sum(row_count) FROM ops.quarantine WHERE NOT sessions <@ replaced") == 1
     assert len(remote.server.requests) == asked
 
 
