@@ -3,7 +3,7 @@
 Not here: how coverage is counted (``chandlery.coverage``), and what the states mean (``chandlery.states``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
         with store.database.connection() as connection:
             instruments = list_instruments(connection)
             summaries = summarize(connection, instruments, [base])
-            states = _states(connection, instruments, base)
+            states = _states(connection, instruments, base, store.installation.still)
         metadata = _totals(summaries) | states
         if summaries:
             metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SHOWN]])
@@ -49,15 +49,17 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
     return coverage
 
 
-def _states(connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe) -> dict[str, Any]:
+def _states(
+    connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe, still: Collection[str] = ()
+) -> dict[str, Any]:
     """Return how many sessions of the newest year are in each state, and a picture of them."""
     span = newest_year(connection, instruments, base)
     if span is None:
         return {}
-    counts = count_states(connection, instruments, base, *span)
+    counts = count_states(connection, instruments, base, *span, still=still)
     total = {state: sum(states.get(state, 0) for states in counts.values()) for state in State}
     shown = [instrument for instrument in instruments if instrument.symbol in counts][:_SHOWN]
-    states = map_states(connection, shown, state_runs(connection, shown, base, *span))
+    states = map_states(connection, shown, state_runs(connection, shown, base, *span, still=still))
     if states is None:
         return {}
     left_out = f"; {len(counts) - len(shown):,} more are not shown" if len(counts) > len(shown) else ""

@@ -17,6 +17,7 @@ from chandlery.lake.files import Lake
 from chandlery.landing import Landing
 from chandlery.lifecycle import Lifecycle, load_lifecycle
 from chandlery.providers.budget import BudgetFactory
+from chandlery.providers.registry import is_still
 from chandlery.settings import Settings
 from chandlery.store.aggregates import refresh_aggregates, sync_aggregates
 from chandlery.store.budget import shared_budgets
@@ -94,6 +95,11 @@ class Installation:
     def providers(self) -> ProvidersConfig:
         """What ``providers.yaml`` says."""
         return load_providers(self.settings.config / "providers.yaml")
+
+    @property
+    def still(self) -> frozenset[str]:
+        """The providers that never have news."""
+        return frozenset(name for name, provider in self.providers.providers.items() if is_still(provider))
 
     @cached_property
     def lifecycle(self) -> Lifecycle:

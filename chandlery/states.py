@@ -157,6 +157,7 @@ def state_runs(
     since: date | None = None,
     until: date | None = None,
     *,
+    still: Collection[str] = (),
     only: Collection[State] | None = None,
     now: datetime | None = None,
 ) -> pa.Table:
@@ -170,6 +171,8 @@ def state_runs(
             or is there; where there is none, everything since then is said if the timeframe is scheduled for it, and
             nothing without ``since``.
         until: last session, exclusive; the present by default.
+        still: providers that have no news. Of their instruments, nothing is said either after the last session that was
+            asked for or is there.
         only: return only runs in these states.
         now: the present, UTC; the clock by default.
 
@@ -180,7 +183,7 @@ def state_runs(
     Raises:
         UsageError: ``timeframe`` is derived: it is as complete as its base.
     """
-    asked = _ask_runs(connection, instruments, timeframe, since, until, now=now)
+    asked = _ask_runs(connection, instruments, timeframe, since, until, still=still, now=now)
     names = sql.Literal(None if only is None else [state.value for state in only])
     statement = query("state_runs").format(**asked, only=names)
     return _table(connection, statement, RUNS)
@@ -193,13 +196,15 @@ def count_states(
     since: date | None = None,
     until: date | None = None,
     *,
+    still: Collection[str] = (),
     now: datetime | None = None,
 ) -> dict[str, dict[State, int]]:
     """Return how many sessions are in each state, by symbol; of the sessions of which ``state_runs`` tells."""
-    asked = _ask_runs(connection, instruments, timeframe, since, until, now=now)
+    asked = _ask_runs(connection, instruments, timeframe, since, until, still=still, now=now)
     statement = sql.SQL(
-        "SELECT symbol, state, count(*) FROM ({states}) AS s JOIN unnest({ids}::int4[], {firsts}::date[])"
-        " AS n (instrument_id, first) ON n.instrument_id = s.instrument_id AND s.session >= n.first GROUP BY 1, 2"
+        "SELECT symbol, state, count(*) FROM ({states}) AS s"
+        " JOIN unnest({ids}::int4[], {firsts}::date[], {lasts}::date[]) AS n (instrument_id, first, last)"
+        " ON n.instrument_id = s.instrument_id AND s.session BETWEEN n.first AND n.last GROUP BY 1, 2"
     ).format(**asked)
     found: dict[str, dict[State, int]] = {}
     order = {state.value: place for place, state in enumerate(State)}
@@ -329,34 +334,41 @@ def _ask_runs(
     instruments: Sequence[Instrument],
     timeframe: Timeframe,
     *span: date | None,
+    still: Collection[str],
     now: datetime | None,
 ) -> dict[str, sql.Composable]:
     """Return the parts of a statement about the sessions of ``state_runs``."""
     since, until = span
     now = now or datetime.now(UTC)
-    firsts = _firsts(connection, instruments, timeframe, since)
-    shown = [instrument for instrument in instruments if instrument.instrument_id in firsts]
-    begin = min(firsts.values(), default=now.date())
+    told = _told_of(connection, instruments, timeframe, since, still)
+    shown = [instrument for instrument in instruments if instrument.instrument_id in told]
+    begin = min((first for first, _ in told.values()), default=now.date())
     return {
         "states": _states(connection, shown, timeframe, (begin, until or now.date() + timedelta(days=2)), now),
         "ids": sql.Literal(_ids(shown)),
-        "firsts": sql.Literal([firsts[instrument.instrument_id] for instrument in shown]),
+        "firsts": sql.Literal([told[instrument.instrument_id][0] for instrument in shown]),
+        "lasts": sql.Literal([told[instrument.instrument_id][1] for instrument in shown]),
     }
 
 
-def _firsts(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe, since: date | None
-) -> dict[int, date]:
-    """Return from which session on there is something to say of each instrument."""
+def _told_of(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    since: date | None,
+    still: Collection[str],
+) -> dict[int, tuple[date, date]]:
+    """Return the first and the last session of which there is something to say, by instrument."""
     known = _known(connection, instruments, timeframe)
-    firsts = {owner: max(first, since or first) for owner, (first, _) in known.items()}
-    if since is not None:
-        firsts |= {
-            instrument.instrument_id: since
-            for instrument in instruments
-            if timeframe.value in instrument.timeframes and instrument.instrument_id not in known
-        }
-    return firsts
+    told = {}
+    for instrument in instruments:
+        owner, ends = instrument.instrument_id, instrument.provider in still
+        if owner in known:
+            first, last = known[owner]
+            told[owner] = max(first, since or first), last if ends else date.max
+        elif since is not None and timeframe.value in instrument.timeframes and not ends:
+            told[owner] = since, date.max
+    return told
 
 
 def _known(

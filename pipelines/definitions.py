@@ -18,6 +18,7 @@ from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
 from chandlery.config import ProvidersConfig, Universe, load_providers, load_universe
 from chandlery.orchestrator import SilentListener
+from chandlery.providers.registry import is_still
 from chandlery.settings import Settings
 from chandlery.timeframe import INGESTED
 from pipelines.jobs import build_derive_jobs, build_ingest_jobs, maintain
@@ -27,9 +28,6 @@ from pipelines.sensors import build_sensors
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
 from resources.store import StoreResource
-
-#: Providers that have no news: a schedule would only ask in vain.
-_STILL = frozenset({"files", "sample", "simulated"})
 
 
 def build_defs(
@@ -47,7 +45,8 @@ def build_defs(
     live = {
         instrument.calendar
         for instrument in universe.instruments
-        if instrument.provider is not None and providers.provider(instrument.provider).kind not in _STILL
+        # A schedule would ask the others in vain.
+        if instrument.provider is not None and not is_still(providers.provider(instrument.provider))
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
     return dg.Definitions(

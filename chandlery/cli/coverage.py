@@ -42,13 +42,14 @@ _NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What was asked: of which instruments and timeframes, and of which sessions, [since, until)."""
+    """What was asked: of which instruments, timeframes and sessions [since, until); and which providers are still."""
 
     instruments: Sequence[Instrument]
     named: bool
     timeframes: Sequence[Timeframe]
     since: date | None
     until: date | None
+    still: frozenset[str]
 
     @property
     def ingested(self) -> list[Timeframe]:
@@ -84,7 +85,8 @@ def coverage(
     minutes: bars in open minutes, of those there are; and bars outside sessions. Derived bars are as complete as the
     bars they are derived from.
 
-    States are of sessions from the first that was asked for or is there until now: complete; no_trades (thin trading,
+    States are of sessions from the first that was asked for or is there until now (or the last such, of a provider that
+    never has news): complete; no_trades (thin trading,
     or the provider confirmed that there is no more); partial (not asked for as a whole); halted; provider_gap (asked
     for, and too much is missing); quarantined (lacks what the gate rejected); not_final (may still change);
     never_fetched; not_listed; and of days, closed.
@@ -93,8 +95,9 @@ def coverage(
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
     if sum(option is not None for option in (day, state, picture)) > 1:
         raise UsageError("--day, --state and --picture exclude each other; give one")
-    with Session.of(ctx).installation.database.connection() as connection:
-        order = _order(connection, symbols or (), timeframe, start, end)
+    installation = Session.of(ctx).installation
+    with installation.database.connection() as connection:
+        order = _order(connection, symbols or (), timeframe, (start, end), installation.still)
         if day is not None:
             _tell_day(connection, order, _date("day", day), form)
         elif state is not None:
@@ -106,10 +109,16 @@ def coverage(
 
 
 def _order(
-    connection: psycopg.Connection, symbols: Sequence[str], timeframe: str | None, start: str | None, end: str | None
+    connection: psycopg.Connection,
+    symbols: Sequence[str],
+    timeframe: str | None,
+    span: tuple[str | None, str | None],
+    still: frozenset[str],
 ) -> _Order:
     instruments = [resolve(connection, symbol, *parse_range("1900-01-01", "2200-01-01")) for symbol in symbols]
-    since, until = (None if text is None else _date(name, text) for name, text in (("start", start), ("end", end)))
+    since, until = (
+        None if text is None else _date(name, text) for name, text in zip(("start", "end"), span, strict=True)
+    )
     if since and until and since >= until:
         raise UsageError(f"start={since} is not before end={until}; ranges are half-open [start, end)")
     return _Order(
@@ -118,6 +127,7 @@ def _order(
         [Timeframe.parse(timeframe)] if timeframe else list(Timeframe),
         since,
         until,
+        still,
     )
 
 
@@ -159,7 +169,7 @@ def _count(connection: psycopg.Connection, order: _Order) -> dict[tuple[str, Tim
     from chandlery.states import count_states  # noqa: PLC0415 - needs NumPy and Arrow, which --help can do without
 
     found = {
-        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until)
+        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
         for timeframe in order.ingested
     }
     return {
@@ -227,7 +237,7 @@ def _list_state(connection: psycopg.Connection, order: _Order, name: str, form: 
         {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
         for timeframe in _stated(order)
         for row in state_runs(
-            connection, order.instruments, timeframe, order.since, order.until, only=[State(name)]
+            connection, order.instruments, timeframe, order.since, order.until, still=order.still, only=[State(name)]
         ).to_pylist()
     ]
     if form is Format.JSON:
@@ -255,7 +265,7 @@ def _draw(connection: psycopg.Connection, order: _Order, file: Path) -> None:
         raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")
     maps: dict[Timeframe, tuple[StateMap, int]] = {}
     for timeframe in _stated(order):
-        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until)
+        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
         states = map_states(connection, order.instruments, _first_of(runs, _ROWS_DRAWN))
         if states is not None:
             maps[timeframe] = states, len(runs["symbol"].unique()) - len(states.symbols)

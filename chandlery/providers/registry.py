@@ -109,6 +109,11 @@ def build_provider(
     return factory(name, options=merged, keys=keys, calendars=calendars or {}, calls=calls)
 
 
+def is_still(provider: ProviderConfig) -> bool:
+    """Return whether it never has news: what it has is there from the start."""
+    return provider.kind in OPTIONS and provider.kind not in _VENDORS
+
+
 def remote_terms(config: ProvidersConfig) -> dict[str, Terms]:
     """Return the terms of the providers that are asked over a network, by name, without making them."""
     found = {}

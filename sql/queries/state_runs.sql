@@ -1,12 +1,12 @@
 -- Runs of consecutive sessions in the same state, by instrument and time.
 --
--- states: the query session_states; ids: int4[], whose order is that of the answer; firsts: date[], the first session of each
+-- states: the query session_states; ids: int4[], whose order is that of the answer; firsts, lasts: date[], the sessions of each
 -- only: text[] of states, or null
 WITH marked AS (
     SELECT s.*, n.place, lag(s.state) OVER run IS DISTINCT FROM s.state AS begins
     FROM ({states}) AS s
-    JOIN unnest({ids}::int4[], {firsts}::date[]) WITH ORDINALITY AS n (instrument_id, first, place)
-        ON n.instrument_id = s.instrument_id AND s.session >= n.first
+    JOIN unnest({ids}::int4[], {firsts}::date[], {lasts}::date[]) WITH ORDINALITY AS n (instrument_id, first, last, place)
+        ON n.instrument_id = s.instrument_id AND s.session BETWEEN n.first AND n.last
     WINDOW run AS (PARTITION BY n.place ORDER BY s.session)
 ),
 numbered AS (

@@ -549,6 +549,21 @@ def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_hole(stor
     assert since["BTC"] == {State.NEVER_FETCHED: 2}  # it is scheduled for it
 
 
+def test_of_a_provider_without_news_nothing_is_said_after_what_is_known(store: Store) -> None:
+    store.put(M1, minutes(OPEN, 390))
+    store.ask(M1, "2024-01-09", "2024-01-11")
+    both = [store.instrument(provider="files"), store.instrument("BTC", provider="files")]
+    until = date(2024, 1, 20)
+    counts = count_states(store.connection, both, M1, until=until, still={"files"}, now=NOW)
+    assert counts == {"AAA": {State.COMPLETE: 1, State.PROVIDER_GAP: 1}}
+    runs = state_runs(store.connection, both, M1, date(2024, 1, 10), still={"files"}, now=NOW).to_pylist()
+    assert [(run["symbol"], run["state"], run["first"].day, run["last"].day) for run in runs] == [
+        ("AAA", "provider_gap", 10, 10)
+    ]
+    others = count_states(store.connection, both, M1, until=until, still={"sample"}, now=NOW)
+    assert others["AAA"] == {State.COMPLETE: 1, State.PROVIDER_GAP: 1, State.NEVER_FETCHED: 6}
+
+
 def test_a_map_says_for_every_day_what_the_states_say(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390))
     store.ask(M1, "2024-01-08", "2024-01-17")
