@@ -86,10 +86,9 @@ def coverage(
     bars they are derived from.
 
     States are of sessions from the first that was asked for or is there until now (or the last such, of a provider that
-    never has news): complete; no_trades (thin trading,
-    or the provider confirmed that there is no more); partial (not asked for as a whole); halted; provider_gap (asked
-    for, and too much is missing); quarantined (lacks what the gate rejected); not_final (may still change);
-    never_fetched; not_listed; and of days, closed.
+    never has news): complete; no_trades (thin trading, or the provider confirmed that there is no more); partial (not
+    asked for as a whole); halted; provider_gap (asked for, and too much is missing); quarantined (lacks what the gate
+    rejected); not_final (may still change); never_fetched; not_listed; and of days, closed.
     """
     if form not in {Format.TABLE, Format.JSON}:
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
