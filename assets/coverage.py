@@ -11,10 +11,11 @@ import dagster as dg
 import psycopg
 
 from assets.metadata import picture
-from chandlery.charts import states_png
 from chandlery.coverage import Summary, summarize
+from chandlery.heatmap import states_png
 from chandlery.instruments import Instrument, list_instruments
-from chandlery.states import State, count_states, map_states, newest_year, state_runs
+from chandlery.state_map import map_states
+from chandlery.states import State, count_states, newest_year, state_runs
 from chandlery.timeframe import Timeframe
 from resources.store import StoreResource
 

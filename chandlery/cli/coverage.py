@@ -22,7 +22,8 @@ from chandlery.timeframe import Timeframe, parse_range
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from chandlery.states import State, StateMap
+    from chandlery.state_map import StateMap
+    from chandlery.states import State
 
 _EXAMPLES = """Examples:
 
@@ -257,8 +258,9 @@ def _list_state(connection: psycopg.Connection, order: _Order, name: str, form: 
 
 
 def _draw(connection: psycopg.Connection, order: _Order, file: Path) -> None:
-    from chandlery.charts import states_png  # noqa: PLC0415
-    from chandlery.states import map_states, state_runs  # noqa: PLC0415
+    from chandlery.heatmap import states_png  # noqa: PLC0415
+    from chandlery.state_map import map_states  # noqa: PLC0415
+    from chandlery.states import state_runs  # noqa: PLC0415
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")

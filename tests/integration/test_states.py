@@ -26,10 +26,10 @@ from chandlery.instruments import Instrument, list_instruments, sync_sessions
 from chandlery.lake.archive import archive, find_due
 from chandlery.lake.files import Lake
 from chandlery.lake.retention import retain
+from chandlery.state_map import map_states
 from chandlery.states import (
     State,
     count_states,
-    map_states,
     never_asked,
     newest_year,
     session_states,

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from chandlery.charts import DOWN, STATE_COLORS, UP, candles_png, combine, states_png
+from chandlery.charts import DOWN, UP, candles_png, combine
 from chandlery.errors import UsageError
+from chandlery.heatmap import STATE_COLORS, states_png
 from chandlery.schema import BARS, conform
-from chandlery.states import State, StateMap
+from chandlery.state_map import StateMap
+from chandlery.states import State
 
 
 def bars_of(closes: list[float], *, volume: float | None = 10.0) -> pa.Table:
