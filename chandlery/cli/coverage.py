@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import psycopg
 import typer
 
-from chandlery.cli.output import Format, moment, note, number, out, say, table
+from chandlery.cli.output import Format, moment, number, out, say, table
 from chandlery.cli.session import Session
+from chandlery.cli.states import (
+    Order,
+    count,
+    describe_share,
+    draw,
+    explain_nothing,
+    list_state,
+    show_counts,
+    tell_day,
+    tell_never_asked,
+)
 from chandlery.coverage import Summary, missing_sessions, summarize
 from chandlery.errors import UsageError
-from chandlery.instruments import Instrument, list_instruments, resolve
+from chandlery.instruments import list_instruments, resolve
 from chandlery.timeframe import Timeframe, parse_range
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from chandlery.state_map import StateMap
     from chandlery.states import State
 
 _EXAMPLES = """Examples:
@@ -36,26 +44,6 @@ chandlery coverage AAPL --day 2024-12-25
 chandlery coverage --state provider_gap --start 2024-01-01
 
 chandlery coverage -t 1m --picture coverage.png"""
-#: More rows make a picture that no viewer opens.
-_ROWS_DRAWN = 2000
-_NAMED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What was asked: of which instruments, timeframes and sessions [since, until); and which providers are still."""
-
-    instruments: Sequence[Instrument]
-    named: bool
-    timeframes: Sequence[Timeframe]
-    since: date | None
-    until: date | None
-    still: frozenset[str]
-
-    @property
-    def ingested(self) -> list[Timeframe]:
-        """The timeframes that have states."""
-        return [timeframe for timeframe in self.timeframes if timeframe.is_ingested]
 
 
 def register(app: typer.Typer) -> None:
@@ -99,11 +87,11 @@ def coverage(
     with installation.database.connection() as connection:
         order = _order(connection, symbols or (), timeframe, (start, end), installation.still)
         if day is not None:
-            _tell_day(connection, order, _date("day", day), form)
+            tell_day(connection, order, _date("day", day), form)
         elif state is not None:
-            _list_state(connection, order, state, form)
+            list_state(connection, order, state, form)
         elif picture is not None:
-            _draw(connection, order, picture)
+            draw(connection, order, picture)
         else:
             _summarize(connection, order, form, states=states)
 
@@ -114,14 +102,14 @@ def _order(
     timeframe: str | None,
     span: tuple[str | None, str | None],
     still: frozenset[str],
-) -> _Order:
+) -> Order:
     instruments = [resolve(connection, symbol, *parse_range("1900-01-01", "2200-01-01")) for symbol in symbols]
     since, until = (
         None if text is None else _date(name, text) for name, text in zip(("start", "end"), span, strict=True)
     )
     if since and until and since >= until:
         raise UsageError(f"start={since} is not before end={until}; ranges are half-open [start, end)")
-    return _Order(
+    return Order(
         instruments or list_instruments(connection),
         bool(instruments),
         [Timeframe.parse(timeframe)] if timeframe else list(Timeframe),
@@ -138,7 +126,7 @@ def _date(name: str, text: str) -> date:
         raise UsageError(f"{name}={text!r} is not a date; write 2024-01-31") from None
 
 
-def _summarize(connection: psycopg.Connection, order: _Order, form: Format, *, states: bool) -> None:
+def _summarize(connection: psycopg.Connection, order: Order, form: Format, *, states: bool) -> None:
     found = summarize(connection, order.instruments, order.timeframes)
     one_only = order.named and len(order.instruments) == 1
     gaps = {
@@ -146,12 +134,12 @@ def _summarize(connection: psycopg.Connection, order: _Order, form: Format, *, s
         for one in found
         if one_only and one.missing
     }
-    counts = _count(connection, order) if states else {}
+    counts = count(connection, order) if states else {}
     if form is Format.JSON:
         say(json.dumps(_rows(found, gaps, counts), indent=2))
         return
     if not found and not counts:
-        _explain_nothing(order)
+        explain_nothing(order)
         return
     if found:
         _show(found)
@@ -159,159 +147,9 @@ def _summarize(connection: psycopg.Connection, order: _Order, form: Format, *, s
         sessions = ", ".join(f"{a}" if n == 1 else f"{a}..{b} ({n})" for a, b, n in runs)
         say(f"{width.value} sessions of {order.instruments[0].symbol} without a bar: {sessions}")
     if counts:
-        _show_counts(counts)
+        show_counts(counts)
     if states and not order.named:
-        _tell_never_asked(connection, order)
-
-
-def _count(connection: psycopg.Connection, order: _Order) -> dict[tuple[str, Timeframe], dict[State, int]]:
-    """Return how many sessions of each instrument and timeframe are in each state, in the order of both."""
-    from chandlery.states import count_states  # noqa: PLC0415 - needs NumPy and Arrow, which --help can do without
-
-    found = {
-        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
-        for timeframe in order.ingested
-    }
-    return {
-        (instrument.symbol, timeframe): found[timeframe][instrument.symbol]
-        for instrument in order.instruments
-        for timeframe in order.ingested
-        if instrument.symbol in found[timeframe]
-    }
-
-
-def _show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
-    from chandlery.states import State  # noqa: PLC0415
-
-    occurring = [state for state in State if any(state in states for states in counts.values())]
-    grid = table(
-        "symbol", "timeframe", "sessions", *occurring, left=["symbol", "timeframe"], title="Sessions in each state"
-    )
-    for (symbol, timeframe), states in counts.items():
-        cells = (number(states[state]) if states.get(state) else "" for state in occurring)
-        grid.add_row(symbol, timeframe.value, number(sum(states.values())), *cells)
-    out().print(grid)
-
-
-def _tell_never_asked(connection: psycopg.Connection, order: _Order) -> None:
-    from chandlery.states import never_asked  # noqa: PLC0415
-
-    for timeframe in order.ingested:
-        names = [instrument.symbol for instrument in never_asked(connection, order.instruments, timeframe)]
-        if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            note(f"{timeframe.value} was never fetched: {', '.join(names[:_NAMED])}{more}")
-
-
-def _tell_day(connection: psycopg.Connection, order: _Order, day: date, form: Format) -> None:
-    from chandlery.states import states_of_day  # noqa: PLC0415
-
-    if order.since or order.until:
-        raise UsageError("--day is one day; it goes without --start and --end")
-    rows = [
-        {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
-        for timeframe in _stated(order)
-        for row in states_of_day(connection, order.instruments, timeframe, day).to_pylist()
-    ]
-    if form is Format.JSON:
-        say(json.dumps(rows, indent=2, default=_text))
-        return
-    grid = table(
-        "symbol", "timeframe", "day", "state", "present", "hole", "calendar",
-        left=["symbol", "timeframe", "day", "state", "hole", "calendar"],
-    )  # fmt: skip
-    for row in rows:
-        share = _share(row["present"], row["expected"])
-        grid.add_row(row["symbol"], row["timeframe"], f"{day}", row["state"], share, _hole(row), row["calendar"])
-    out().print(grid)
-
-
-def _list_state(connection: psycopg.Connection, order: _Order, name: str, form: Format) -> None:
-    from chandlery.states import State, state_runs  # noqa: PLC0415
-
-    allowed = [state for state in State if state is not State.CLOSED]
-    if name not in allowed:
-        why = "'closed' is no state of a session; ask with --day" if name == "closed" else f"{name!r} is not known"
-        raise UsageError(f"state={why}; allowed: {' '.join(allowed)}")
-    rows = [
-        {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
-        for timeframe in _stated(order)
-        for row in state_runs(
-            connection, order.instruments, timeframe, order.since, order.until, still=order.still, only=[State(name)]
-        ).to_pylist()
-    ]
-    if form is Format.JSON:
-        say(json.dumps(rows, indent=2, default=_text))
-        return
-    if not rows:
-        note(f"No session is in state {name}.")
-        return
-    grid = table(
-        "symbol", "timeframe", "first", "last", "sessions", "present", "longest hole",
-        left=["symbol", "timeframe", "longest hole"], title=f"Sessions in state {name}",
-    )  # fmt: skip
-    for row in rows:
-        share = _share(row["present"], row["expected"])
-        first, last = f"{row['first']}", f"{row['last']}"
-        grid.add_row(row["symbol"], row["timeframe"], first, last, number(row["sessions"]), share, _hole(row))
-    out().print(grid)
-
-
-def _draw(connection: psycopg.Connection, order: _Order, file: Path) -> None:
-    from chandlery.heatmap import states_png  # noqa: PLC0415
-    from chandlery.state_map import map_states  # noqa: PLC0415
-    from chandlery.states import state_runs  # noqa: PLC0415
-
-    if file.suffix.lower() != ".png":
-        raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")
-    maps: dict[Timeframe, tuple[StateMap, int]] = {}
-    for timeframe in _stated(order):
-        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
-        states = map_states(connection, order.instruments, _first_of(runs, _ROWS_DRAWN))
-        if states is not None:
-            maps[timeframe] = states, len(runs["symbol"].unique()) - len(states.symbols)
-    if not maps:
-        _explain_nothing(order)
-    for timeframe, (states, left_out) in maps.items():
-        name = file if len(maps) == 1 else file.with_stem(f"{file.stem}_{timeframe.value}")
-        try:
-            name.write_bytes(states_png(states, title=f"{timeframe.value}: states of sessions"))
-        except OSError as error:
-            raise UsageError(f"picture={str(name)!r} cannot be written: {error.strerror or error}") from None
-        more = f" not shown={left_out} (name some, or use --state)" if left_out else ""
-        say(f"{name}: {timeframe.value} symbols={len(states.symbols)}{more}")
-
-
-def _first_of(runs: pa.Table, most: int) -> pa.Table:
-    """Return the runs of the first so many symbols."""
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    return runs.filter(pc.is_in(runs["symbol"], runs["symbol"].unique()[:most]))
-
-
-def _stated(order: _Order) -> list[Timeframe]:
-    """Return the timeframes asked for that have states.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if not order.ingested:
-        (given,) = order.timeframes
-        raise UsageError(f"timeframe={given.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    return order.ingested
-
-
-def _hole(row: dict[str, Any]) -> str:
-    if not row["hole_slots"] or row["hole_start"] is None:
-        return number(None)
-    return f"{moment(row['hole_start'])}, {number(row['hole_slots'])} min"
-
-
-def _text(value: object) -> str:
-    """Return a date or a time as text."""
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return str(value)
+        tell_never_asked(connection, order)
 
 
 def _rows(
@@ -344,20 +182,13 @@ def _show(found: Sequence[Summary]) -> None:
             number(one.rows),
             moment(one.first_ts, day=day),
             moment(one.last_ts, day=day),
-            _share(one.present, one.expected),
+            describe_share(one.present, one.expected),
             number(one.missing),
-            _share(one.slots_present, one.slots_expected),
+            describe_share(one.slots_present, one.slots_expected),
             number(one.outside),
             ", ".join(one.sources),
         )
     out().print(grid)
-
-
-def _share(present: int | None, expected: int | None) -> str:
-    if present is None or expected is None:
-        return number(None)
-    percent = f" {100 * present / expected:.1f}%" if expected else ""
-    return f"{number(present)}/{number(expected)}{percent}"
 
 
 def _plain(one: Summary, gaps: Sequence[tuple[Any, Any, int]] | None) -> dict[str, object]:
@@ -367,9 +198,3 @@ def _plain(one: Summary, gaps: Sequence[tuple[Any, Any, int]] | None) -> dict[st
     if gaps is not None:
         row["missing_sessions"] = [{"first": f"{a}", "last": f"{b}", "sessions": n} for a, b, n in gaps]
     return row
-
-
-def _explain_nothing(order: _Order) -> None:
-    of = f" of {', '.join(instrument.symbol for instrument in order.instruments)}" if order.named else ""
-    width = f"{order.timeframes[0].value} " if len(order.timeframes) == 1 else ""
-    note(f"No {width}bars{of} yet; `chandlery ingest --help` shows how to get some.")
