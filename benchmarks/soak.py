@@ -183,8 +183,9 @@ def serve(names: Sequence[str], start: datetime, end: datetime, per_minute: floa
     try:
         yield RemoteServer(ours.recv(), ours)
     finally:
-        process.terminate()
-        process.join()
+        ours.send("stop")
+        process.join(30)
+        process.kill()
 
 
 def _serve(pipe: Connection, names: Sequence[str], start: datetime, end: datetime, per_minute: float) -> None:

@@ -1,9 +1,7 @@
 """Bars to and from Parquet: small, fast, every bit as it was, in types that any reader of Parquet knows.
 
-Prices are decimal fractions, which a double hides from a codec and an integer shows. So each column of doubles is
-stored as DECIMAL at the smallest scale at which every value is exactly an integer / 10^scale, and as DOUBLE where there
-is no such scale. ``docs/decisions/0005-lake-encoding.md`` has what was measured, and what to write in DuckDB, Polars
-and pandas.
+Prices are stored as decimals (``decimals``). ``docs/decisions/0005-lake-encoding.md`` has what was measured, and what to
+write in DuckDB, Polars and pandas.
 
 Every byte is vouched for before it is decoded, because over a damaged footer pyarrow may abort the process: the footer
 by a digest before it, which other readers skip, the row groups by digests in it. Pages also have the format's
@@ -28,7 +26,7 @@ import pyarrow.parquet as pq
 
 from chandlery.calendars import microseconds
 from chandlery.errors import LakeError, UsageError
-from chandlery.lake.digest import bits_of
+from chandlery.lake.decimals import decode, encode
 from chandlery.schema import TS
 from chandlery.store.read import READ
 
@@ -42,8 +40,6 @@ _FORMAT_KEY, _FORMAT = b"chandlery.format", b"1"
 _DIGESTS_KEY = b"chandlery.sha256"  # of the row groups, in hexadecimal
 _NAMES = ["symbol", "source"]
 _SORTED_BY = ["symbol", "ts"]
-_LARGEST = 2.0**53  # integers below it are doubles too
-_MAX_SCALE = 15  # as large as any reader takes in 18 digits with room before the point; 10^15 is a double
 _TAIL = 65_536  # read at once from the end: the footer, and small files whole
 _END = 8  # length of the footer, and the magic
 _MAGIC = b"PAR1"
@@ -67,7 +63,7 @@ def write(table: pa.Table, sink: BinaryIO | pa.NativeFile) -> bytes:
     schema = _schema_of(table.schema.names)
     if schema is None or table.schema.types != schema.types:
         raise UsageError(f"a file of bars has the columns\n{BAR_FILE}\ngiven:\n{table.schema}")
-    body = _to_parquet(pa.table([_encode(array) for array in _whole(table)], names=schema.names))
+    body = _to_parquet(pa.table([encode(array) for array in _whole(table)], names=schema.names))
     start = _footer_start(body)
     digest = hashlib.sha256(body[start:]).digest()
     sink.write(b"".join((body[:start], digest, body[start:])))
@@ -110,7 +106,7 @@ def read(
         _read_groups(content, metadata, end_of_rows, groups)
         file = pq.ParquetFile(pa.BufferReader(content.bytes), metadata=metadata, read_dictionary=_NAMES)
         stored = file.read_row_groups(groups, use_threads=False)
-        columns = [pa.chunked_array([_decode(chunk) for chunk in column.chunks]) for column in stored.columns]
+        columns = [pa.chunked_array([decode(chunk) for chunk in column.chunks]) for column in stored.columns]
         return _pick(pa.table(columns, schema=schema).unify_dictionaries(), symbols, *span)
 
 
@@ -123,76 +119,6 @@ def _whole(table: pa.Table) -> list[pa.Array]:
     if any(column.num_chunks != 1 for column in table.columns):
         table = table.unify_dictionaries().combine_chunks()
     return [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in table.columns]
-
-
-# To integers and back
-
-
-def _encode(array: pa.Array) -> pa.Array:
-    """Return doubles as decimals if that loses nothing; everything else as it is."""
-    if array.type != pa.float64():
-        return array
-    values = bits_of(array).view(np.float64)
-    validity = None
-    if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
-        values = np.where(valid, values, 0.0)
-        validity = _bitmap(valid)
-    scale = _smallest_scale(values) if array.null_count < len(array) else None
-    if scale is None:
-        return array
-    numbers = _scaled(values, scale)
-    if scale <= 9 and np.abs(numbers).max() < 10**9:
-        numbers, kind = numbers.astype(np.int32), pa.decimal32(9, scale)
-    else:
-        kind = pa.decimal64(18, scale)
-    return pa.Array.from_buffers(kind, len(array), [validity, pa.py_buffer(numbers)], array.null_count)
-
-
-def _decode(array: pa.Array) -> pa.Array:
-    """Return decimals as the doubles they were; everything else as it is."""
-    if not pa.types.is_decimal(array.type):
-        return array
-    words = np.frombuffer(array.buffers()[1], "<i8", 2 * len(array), 16 * array.offset)
-    values = words[::2].astype(np.float64)  # the upper halves only repeat the sign
-    values /= 10.0**array.type.scale
-    validity = _bitmap(array.is_valid().to_numpy(zero_copy_only=False)) if array.null_count else None
-    return pa.Array.from_buffers(pa.float64(), len(array), [validity, pa.py_buffer(values)], array.null_count)
-
-
-def _smallest_scale(values: npt.NDArray[np.float64]) -> int | None:
-    """Return the smallest scale at which every value is an integer / 10^scale, bit for bit; None if there is none.
-
-    A scale that is right for a value is right for the larger ones too; so the value that failed one pass over the
-    column says where the next one need not even begin.
-    """
-    largest = float(np.abs(values).max())
-    culprit = values[:1]
-    for scale in range(_MAX_SCALE + 1):
-        if not largest * 10.0**scale < _LARGEST:  # nor if it is NaN
-            return None
-        if _is_exact(culprit, scale).all():
-            exact = _is_exact(values, scale)
-            if exact.all():
-                return scale
-            culprit = values[exact.argmin()][np.newaxis]
-    return None
-
-
-def _is_exact(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.bool_]:
-    back = _scaled(values, scale) / 10.0**scale
-    return np.equal(back.view(np.int64), values.view(np.int64))  # so that -0.0 is not 0.0
-
-
-def _scaled(values: npt.NDArray[np.float64], scale: int) -> npt.NDArray[np.int64]:
-    return np.rint(values * 10.0**scale).astype(np.int64)
-
-
-def _bitmap(valid: npt.NDArray[np.bool_]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(valid, bitorder="little"))
-
-
-# The file
 
 
 def _to_parquet(stored: pa.Table) -> memoryview:

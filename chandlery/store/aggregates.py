@@ -28,6 +28,7 @@ from chandlery.store.arrays import Column
 from chandlery.store.connect import Database
 from chandlery.store.editions.base import Edition
 from chandlery.store.pending import Days, Ids
+from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe, derived_from
 
 #: Held by whoever refreshes, and by whoever must not be refreshed meanwhile; any fixed number will do.
@@ -169,7 +170,7 @@ def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
 
 def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timeframe) -> None:
     from_bars = base is Timeframe.M1
-    statement = (_FROM_BARS if from_bars else _FROM_AGGREGATE).format(
+    statement = query("aggregate_of_bars" if from_bars else "aggregate_of_aggregate").format(
         kept=_kept(timeframe),
         base=sql.Identifier("market", base.table) if from_bars else _kept(base),
         width=sql.Literal(timedelta(microseconds=timeframe.microseconds)),
@@ -178,7 +179,7 @@ def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timefram
         time_bucket=_function(connection, "time_bucket"),
     )
     connection.execute(statement)
-    connection.execute(_VIEW.format(view=_view(timeframe), kept=_kept(timeframe)))
+    connection.execute(query("aggregate_view").format(view=_view(timeframe), kept=_kept(timeframe)))
     connection.execute(
         sql.SQL("COMMENT ON VIEW {} IS {}").format(_view(timeframe), sql.Literal(_comment(timeframe, base)))
     )
@@ -303,8 +304,10 @@ def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date
     with connection.transaction():
         for timeframe in kept:
             place = sql.Identifier(*places[f"aggregate_{timeframe.value}_kept"])
-            connection.execute(_FORGET.format(place=place), values)
-            connection.execute(_COPY.format(place=place, bars=sql.Identifier("market", timeframe.table)), values)
+            connection.execute(query("forget_aggregates").format(place=place), values)
+            connection.execute(
+                query("copy_aggregates").format(place=place, bars=sql.Identifier("market", timeframe.table)), values
+            )
         return _take_off(connection, month, end, seen)
 
 
@@ -328,42 +331,3 @@ SELECT DISTINCT instrument_id, (ts AT TIME ZONE 'UTC')::date FROM market.bars_4h
 ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
 """
 _DROP = sql.SQL("DROP VIEW {view}; DROP MATERIALIZED VIEW {kept}")
-# Without bars that were not refreshed yet ("real time"): those would be ahead of the derived tables, and computed again
-# by every query.
-_FROM_BARS = sql.SQL("""
-CREATE MATERIALIZED VIEW {kept} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
-SELECT b.instrument_id, {time_bucket}({width}, b.ts) AS ts, {first}(b.open, b.ts) AS open, max(b.high) AS high,
-       min(b.low) AS low, {last}(b.close, b.ts) AS close, sum(b.volume) AS volume, sum(b.vwap * b.volume) AS turnover,
-       count(*) FILTER (WHERE b.volume <> 0 AND b.vwap IS NULL) AS unpriced, sum(b.trades) AS trades
-FROM {base} AS b GROUP BY 1, 2
-WITH NO DATA
-""")
-_FROM_AGGREGATE = sql.SQL("""
-CREATE MATERIALIZED VIEW {kept} WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
-SELECT b.instrument_id, {time_bucket}({width}, b.ts) AS ts, {first}(b.open, b.ts) AS open, max(b.high) AS high,
-       min(b.low) AS low, {last}(b.close, b.ts) AS close, sum(b.volume) AS volume, sum(b.turnover) AS turnover,
-       sum(b.unpriced)::bigint AS unpriced, sum(b.trades)::bigint AS trades
-FROM {base} AS b GROUP BY 1, 2
-WITH NO DATA
-""")
-_VIEW = sql.SQL("""
-CREATE VIEW {view} AS
-SELECT ts, open, high, low, close, volume,
-       CASE WHEN volume > 0 AND unpriced = 0 THEN turnover / volume END AS vwap, instrument_id, trades::int AS trades
-FROM {kept}
-""")
-_FORGET = sql.SQL("""
-DELETE FROM {place} AS k USING ops.aggregate_pending AS p
-WHERE k.instrument_id = p.instrument_id AND k.ts >= p.day AND k.ts < p.day + 1
-  AND k.ts >= %(start)s AND k.ts < %(end)s
-  AND p.day >= %(start)s AND p.day < %(end)s AND pg_visible_in_snapshot(p.noted_by, %(seen)s::pg_snapshot)
-""")
-_COPY = sql.SQL("""
-INSERT INTO {place} (instrument_id, ts, open, high, low, close, volume, turnover, unpriced, trades)
-SELECT b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap * b.volume,
-       CASE WHEN b.volume > 0 AND b.vwap IS NULL THEN 1 ELSE 0 END, b.trades
-FROM {bars} AS b JOIN ops.aggregate_pending AS p
-  ON b.instrument_id = p.instrument_id AND b.ts >= p.day AND b.ts < p.day + 1
-WHERE b.ts >= %(start)s AND b.ts < %(end)s
-  AND p.day >= %(start)s AND p.day < %(end)s AND pg_visible_in_snapshot(p.noted_by, %(seen)s::pg_snapshot)
-""")
