@@ -1,7 +1,7 @@
 """Bars to and from Parquet: small, fast, every bit as it was, in types that any reader of Parquet knows.
 
-Prices are stored as decimals (``decimals``). ``docs/decisions/0005-lake-encoding.md`` has what was measured, and what to
-write in DuckDB, Polars and pandas.
+Prices are stored as decimals (``decimals``). ``docs/decisions/0005-lake-encoding.md`` has what was measured, and what
+to write in DuckDB, Polars and pandas.
 
 Every byte is vouched for before it is decoded, because over a damaged footer pyarrow may abort the process: the footer
 by a digest before it, which other readers skip, the row groups by digests in it. Pages also have the format's
