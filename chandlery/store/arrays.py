@@ -1,7 +1,7 @@
-"""Columns of values, and how they travel as parameters of a statement: as PostgreSQL's binary arrays.
+"""Columns of values, and how they travel to the server and back within a statement: as PostgreSQL's binary arrays.
 
-The driver turns lists into arrays value by value, which takes longer than the statement does. Not here: batches large
-enough for COPY (``copy``). Format: PostgreSQL source, ``array_send``.
+The driver turns lists into arrays value by value, and back, which takes longer than the statement does. Not here:
+batches large enough for COPY (``copy``). Format: PostgreSQL source, ``array_send``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ _TYPES = {
         (np.float64, 1022, 701, ">f8"),
         ("datetime64[us]", 1185, 1184, ">i8"),
     )
+}
+#: Type of the values and a field of them on the wire, by PostgreSQL's number of the element.
+_FIELDS = {
+    element: (np.dtype(values), np.dtype([("length", ">i4"), ("value", wire)]))
+    for element, values, wire in ((16, np.bool_, "u1"), (23, np.int32, ">i4"), (1184, "datetime64[us]", ">i8"))
 }
 
 
@@ -82,6 +87,16 @@ def _without_nulls(fields: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> by
     kept = np.ones(octets.shape, np.bool_)
     kept[~valid, 4:] = False
     return octets[kept].tobytes()
+
+
+def read_array(data: bytes) -> npt.NDArray[Any]:
+    """Return what ``array_send`` made of a one-dimensional array of int4, bool or timestamptz without nulls."""
+    ndim, _, element = struct.unpack_from(">iii", data)
+    values, field = _FIELDS[element]
+    if not ndim:
+        return np.empty(0, values)
+    found = np.frombuffer(data, field, offset=20)["value"]
+    return (found.astype(np.int64) + PG_EPOCH_US).view(values) if values.kind == "M" else found.astype(values)
 
 
 psycopg.adapters.register_dumper(Column, ColumnDumper)

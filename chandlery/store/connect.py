@@ -134,6 +134,11 @@ class Database:
             import adbc_driver_postgresql.dbapi  # noqa: PLC0415 - slow to import, and writers do not need it
 
             connection = adbc_driver_postgresql.dbapi.connect(self.dsn)
+            with connection.cursor() as cursor:
+                # Bars are wanted in the order of their key, which the index has; of a table that it does not know yet,
+                # the planner would rather take a bitmap's order and sort.
+                cursor.execute("SET enable_bitmapscan = off")
+            connection.commit()
             self._per_thread.connection = connection
             with self._lock:
                 self._arrow.append(connection)

@@ -5,6 +5,7 @@ Not here: the checks before and the bookkeeping after, all in one transaction (`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
-from chandlery.store.arrays import PG_EPOCH_US, Column
+from chandlery.store.arrays import Column, read_array
 from chandlery.store.copy import encode
 from chandlery.store.queries import query
 from chandlery.store.rows import INCOMING, Rows, pair_keys, split_keys
@@ -112,17 +113,7 @@ def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows,
     values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at}
     values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    with connection.execute(_merge_arrays(timeframe), values, prepare=False, binary=True) as cursor:
-        cursor.fetchone()  # waits for the answer
-        found = cursor.pgresult
-        if found is None or not found.ntuples:
-            return Changes.none()
-        wire = [b"".join([found.get_value(row, column) or b"" for row in range(found.ntuples)]) for column in range(3)]
-    return Changes(
-        np.frombuffer(wire[0], ">i4").astype(np.int32),
-        _times(np.frombuffer(wire[1], ">i8")),
-        np.frombuffer(wire[2], "?"),
-    )
+    return _read_changes(connection, _merge_arrays(timeframe), values)
 
 
 def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
@@ -169,8 +160,7 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
         incoming=sql.SQL("incoming"),
         present=query("present_of_many").format(
             bars=bars,
-            lowest=sql.Literal(int(rows.ids[0])),
-            highest=sql.Literal(int(rows.ids[-1])),
+            ids=sql.Literal(np.unique(rows.ids).tolist()),
             first=sql.Literal(rows.first),
             last=sql.Literal(rows.last),
         ),
@@ -184,22 +174,11 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
     return changes
 
 
-def _read_changes(connection: psycopg.Connection, merge: sql.Composed) -> Changes:
-    """Run ``merge`` and decode the (int4, timestamptz, bool) rows it returns, of 31 bytes each on the wire."""
-    wire = np.dtype(
-        [("_", ">i2"), ("_0", ">i4"), ("id", ">i4"), ("_1", ">i4"), ("ts", ">i8"), ("_2", ">i4"), ("r", "u1")]
-    )
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(merge)) as out,
-    ):
-        stream = b"".join(bytes(block) for block in out)
-    rows = np.frombuffer(stream, wire, offset=19, count=(len(stream) - 21) // wire.itemsize)
-    return Changes(rows["id"].astype(np.int32), _times(rows["ts"]), rows["r"].astype(np.bool_))
-
-
-def _times(wire: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
-    return (wire.astype(np.int64) + PG_EPOCH_US).view("datetime64[us]")
+def _read_changes(
+    connection: psycopg.Connection, merge: bytes | sql.Composed, values: Mapping[str, object] | None = None
+) -> Changes:
+    found = connection.execute(merge, values, prepare=False, binary=True).fetchone()
+    return Changes.none() if found is None or found[0] is None else Changes(*map(read_array, found))
 
 
 def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[str, Column]) -> None:

@@ -6,6 +6,7 @@ ADBC carries the rows, because it sits on the wire's own speed limit. Not here: 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,12 +94,20 @@ def read_stored_revisions(
 
 
 def _wanted(spans: Sequence[Span]) -> sql.Composable:
-    """Return the condition on ``b`` that picks ``spans``: simple where they share one range, so that it plans well."""
-    ids = sorted({span.instrument_id for span in spans})
-    if len({(span.start, span.end) for span in spans}) == 1:
+    """Return the condition on ``b`` that picks ``spans``: simple where all want the same ranges, to plan well."""
+    ranges: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+    for span in spans:
+        ranges[span.instrument_id].append((span.start, span.end))
+    ids = sorted(ranges)
+    shared = sorted(ranges[ids[0]])
+    if all(sorted(mine) == shared for mine in ranges.values()):
+        wanted = sql.SQL("b.instrument_id = ANY({}::int4[])").format(sql.Literal(ids))
         if len(ids) == 1:
-            return sql.SQL("b.instrument_id = {}").format(sql.Literal(ids[0]))
-        return sql.SQL("b.instrument_id = ANY({}::int4[])").format(sql.Literal(ids))
+            wanted = sql.SQL("b.instrument_id = {}").format(sql.Literal(ids[0]))
+        if len(shared) == 1:
+            return wanted
+        pieces = ",".join(f"[{start.isoformat()},{end.isoformat()})" for start, end in shared)
+        return sql.SQL("{} AND b.ts <@ {}::tstzmultirange").format(wanted, sql.Literal(f"{{{pieces}}}"))
     return sql.SQL(
         "EXISTS (SELECT FROM unnest({}::int4[], {}::timestamptz[], {}::timestamptz[]) AS w (id, start, stop)"
         " WHERE w.id = b.instrument_id AND b.ts >= w.start AND b.ts < w.stop) AND b.instrument_id = ANY({}::int4[])"

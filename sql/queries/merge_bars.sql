@@ -1,5 +1,6 @@
 -- Brings incoming bars into the table of their timeframe: skips what is identical, copies the old values of what changed to the revisions,
--- inserts what is new. Returns one row for each bar that changed: (instrument_id, ts, revised).
+-- inserts what is new. Returns one row, of what changed: (instrument ids, times, whether each was revised) as arrays in their binary
+-- form, or nulls where nothing did.
 --
 -- incoming: rows (instrument_id, ts, open, high, low, close, volume, vwap, trades, source), unique by their key
 -- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many)
@@ -43,4 +44,4 @@ added AS (
     FROM delta
     WHERE believed_from IS NULL
 )
-SELECT instrument_id, ts, believed_from IS NOT NULL AS revised FROM delta
+SELECT array_send(array_agg(instrument_id)), array_send(array_agg(ts)), array_send(array_agg(believed_from IS NOT NULL)) FROM delta

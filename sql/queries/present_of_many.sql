@@ -1,6 +1,6 @@
--- The bars from first to last of the instruments from lowest to highest, which an index has in their order. (A subquery of merge_bars.)
+-- The bars from first to last of some instruments, which an index has in their order. (A subquery of merge_bars.)
 (
     SELECT *
     FROM {bars}
-    WHERE instrument_id BETWEEN {lowest} AND {highest} AND ts BETWEEN {first} AND {last}
+    WHERE instrument_id = ANY({ids}::int4[]) AND ts BETWEEN {first} AND {last}
 )

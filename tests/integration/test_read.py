@@ -126,6 +126,16 @@ def test_spans_of_different_length_are_read_together(database: Database, api: Da
     assert [bar[:2] for bar in rows(found)] == [("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0])]
 
 
+def test_several_ranges_are_read_of_each_instrument(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+    ranges = [(DAYS[2], DAYS[2] + timedelta(days=1)), (DAYS[0], DAYS[1])]
+    spans = [Span(ids[symbol], start, end) for symbol in ("BBB", "AAA", "CCC") for start, end in ranges]
+    found = read_bars(database, Timeframe.D1, spans, {number: symbol for symbol, number in ids.items()})
+    names, ts = found["symbol"].to_pylist(), found["ts"].to_pylist()
+    assert list(zip(names, ts, strict=True)) == [
+        ("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0]), ("BBB", DAYS[2])
+    ]  # fmt: skip
+
+
 def test_no_span_reads_nothing(database: Database) -> None:
     assert read_bars(database, Timeframe.D1, [], {}).equals(READ.empty_table())
 

@@ -1,4 +1,4 @@
-"""Columns as parameters: every type arrives in a real server bit for bit, with and without NULLs."""
+"""Columns and arrays: every type arrives in a real server, and comes back, bit for bit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from chandlery.store.arrays import Column
+from chandlery.store.arrays import Column, read_array
 from chandlery.store.connect import Database
 
 _VALUES = {
@@ -34,6 +34,22 @@ def test_each_type_arrives_as_it_was(database: Database, kind: str, valid: list[
 def test_no_values_are_an_empty_array(database: Database) -> None:
     with database.connection() as connection:
         assert _send(connection, "float8", Column(np.empty(0))) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [_VALUES["int4"], _VALUES["timestamptz"], np.array([True, False]), np.empty(0, np.int32)],
+    ids=["int4", "timestamptz", "bool", "none"],
+)
+def test_an_array_comes_back_as_it_was(database: Database, values: np.ndarray) -> None:
+    kind = {"i": "int4", "M": "timestamptz", "b": "bool"}[values.dtype.kind]
+    given = values.tolist() if kind == "bool" else Column(values)
+    with database.connection() as connection:
+        row = connection.execute(f"SELECT array_send(%s::{kind}[])", (given,), binary=True).fetchone()  # type: ignore[arg-type]
+    assert row is not None
+    found = read_array(row[0])
+    assert found.dtype == values.dtype
+    assert found.tolist() == values.tolist()
 
 
 def _send(connection: psycopg.Connection, kind: str, column: Column) -> list[str | None]:
