@@ -17,6 +17,7 @@ import pyarrow as pa
 from chandlery.instruments import Instrument
 from chandlery.reader import read_bars
 from chandlery.rollup import roll_up
+from chandlery.schema import BARS
 from chandlery.store.aggregates import note_days, refresh_aggregates
 from chandlery.store.connect import Database
 from chandlery.store.locks import lock_instruments
@@ -136,7 +137,7 @@ def _step(
             return []
         if base is Timeframe.M1:
             note_days(connection, database.edition, ids, days)
-        bars = read_bars(database, base, _spans(base, ids, days), names).drop_columns("known_at")
+        bars = read_bars(database, base, _spans(base, ids, days), names, columns=BARS.names)
         for timeframe in derived_from(base):
             rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
             report = publish(connection, database.edition, timeframe, rolled, origin="roll-up", now=now)

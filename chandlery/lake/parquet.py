@@ -77,6 +77,7 @@ def read(
     symbols: Sequence[str] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Return the rows of a file in the order in which they were written, every bit as it was.
 
@@ -86,9 +87,11 @@ def read(
         symbols: only rows of these; all by default.
         start: only rows with ``ts`` from here on, inclusive, UTC.
         end: only rows with ``ts`` before, exclusive, UTC.
+        columns: only these, in the file's order, ``symbol`` and ``ts`` among them; all by default.
 
     Returns:
-        Table of schema ``BAR_FILE`` or ``REVISION_FILE``. Only the row groups that may hold rows asked for are read.
+        Table of schema ``BAR_FILE`` or ``REVISION_FILE``, or these columns of it. Only the row groups that may hold
+        rows asked for are read.
 
     Raises:
         LakeError: the file is damaged, cut short or not one of ours. The text says what is wrong with it.
@@ -101,13 +104,15 @@ def read(
         if schema is None:
             raise LakeError(f"it has other columns than a file of bars: {', '.join(metadata.schema.names)}")
         groups = [n for n in range(metadata.num_row_groups) if _may_hold(metadata.row_group(n), symbols, *span)]
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns])
         if not groups:
             return schema.empty_table()
         _read_groups(content, metadata, end_of_rows, groups)
         file = pq.ParquetFile(pa.BufferReader(content.bytes), metadata=metadata, read_dictionary=_NAMES)
-        stored = file.read_row_groups(groups, use_threads=False)
-        columns = [pa.chunked_array([decode(chunk) for chunk in column.chunks]) for column in stored.columns]
-        return _pick(pa.table(columns, schema=schema).unify_dictionaries(), symbols, *span)
+        stored = file.read_row_groups(groups, columns=schema.names, use_threads=False)
+        decoded = [pa.chunked_array([decode(chunk) for chunk in column.chunks]) for column in stored.columns]
+        return _pick(pa.table(decoded, schema=schema).unify_dictionaries(), symbols, *span)
 
 
 def _schema_of(names: list[str]) -> pa.Schema | None:

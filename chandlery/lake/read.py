@@ -31,6 +31,7 @@ def read_entry(
     start: datetime | None = None,
     end: datetime | None = None,
     as_of: datetime | None = None,
+    columns: Sequence[str] = READ.names,
 ) -> pa.Table:
     """Return the bars of some windows that start in ``[start, end)``, sorted by (symbol in the file, ts).
 
@@ -42,23 +43,25 @@ def read_entry(
         start: inclusive, UTC; as early as there is by default.
         end: exclusive, UTC; as late as there is by default.
         as_of: return what was believed at that time, UTC.
+        columns: of ``READ``, in its order, ``symbol`` and ``ts`` among them; no others are decoded.
 
     Returns:
-        Table of schema ``READ``.
+        Table of these columns of schema ``READ``.
 
     Raises:
         LakeError: a file is missing or damaged; names it.
     """
-    present = _read(lake, entry.bars, entry, windows, symbols, start, end)
     if as_of is None:
-        return present
+        return _read(lake, entry.bars, entry, windows, symbols, start, end, columns)
+    present = _read(lake, entry.bars, entry, windows, symbols, start, end)
     moment = pa.scalar(as_of, pa.timestamp("us", tz="UTC"))
     present = present.filter(pc.less_equal(present["known_at"], moment))
     if entry.revisions is None:
-        return present
+        return present.select(columns)
     earlier = read_revisions_of(lake, entry, windows, symbols, start=start, end=end)
     believed = pc.and_(pc.less_equal(earlier["known_at"], moment), pc.greater(earlier["superseded_at"], moment))
-    return pa.concat_tables([present, earlier.filter(believed).select(READ.names)]).unify_dictionaries()
+    parts = [table.select(columns) for table in (present, earlier.filter(believed))]
+    return pa.concat_tables(parts).unify_dictionaries()
 
 
 def read_revisions_of(
@@ -82,12 +85,19 @@ def read_part(
     symbols: Sequence[str] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    *,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Return the rows of one file, of some symbols or all, in ``[start, end)``; raise ``LakeError`` naming the file."""
+    """Return the rows of one file, of some symbols or all, in ``[start, end)``; raise ``LakeError`` naming the file.
+
+    Of ``columns`` alone, where they are given; see ``parquet.read``.
+    """
     try:
         with lake.open(part.path) as source:
             _check_size(source.size(), part.size)
-            return parquet.read(source, footer_digest=part.footer_digest, symbols=symbols, start=start, end=end)
+            return parquet.read(
+                source, footer_digest=part.footer_digest, symbols=symbols, start=start, end=end, columns=columns
+            )
     except LakeError as error:
         raise _damaged(lake, part, str(error)) from None
     except (OSError, pa.ArrowException) as error:
@@ -132,6 +142,7 @@ def _read(  # noqa: PLR0917 - private
     symbols: Mapping[int, str],
     start: datetime | None,
     end: datetime | None,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Return the rows of ``windows`` in ``[start, end)``."""
     starts = sorted({window.start for window in windows})
@@ -139,7 +150,7 @@ def _read(  # noqa: PLR0917 - private
     wanted = None
     if entry.instrument_id is None:
         wanted = sorted({symbols[window.instrument_id] for window in windows})
-    table = read_part(lake, part, wanted, max(first, start or first), min(after, end or after))
+    table = read_part(lake, part, wanted, max(first, start or first), min(after, end or after), columns=columns)
     if len(starts) == sum(1 for _ in entry.timeframe.windows(first, after)):
         return table
     # Some window between the first and the last is not wanted, because it is in the store.

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from psycopg import sql
 
-from chandlery.schema import BARS, TS, VALUES
+from chandlery.schema import BARS, TS
 from chandlery.store.connect import Database
 from chandlery.store.queries import query
 from chandlery.timeframe import Timeframe
@@ -24,6 +24,8 @@ from chandlery.timeframe import Timeframe
 READ = BARS.append(pa.field("known_at", TS))
 #: An earlier value of a bar, believed from ``known_at`` until ``superseded_at``.
 SUPERSEDED = READ.append(pa.field("superseded_at", TS, nullable=False))
+#: What the tables call it.
+_STORED = {"symbol": "instrument_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ def read_stored(
     names: Mapping[int, str],
     *,
     as_of: datetime | None = None,
+    columns: Sequence[str] = READ.names,
 ) -> pa.Table:
     """Return the bars of ``spans`` that are in the store, sorted by (instrument_id, ts).
 
@@ -51,14 +54,20 @@ def read_stored(
         spans: disjoint where they are of the same instrument.
         names: the symbol to show for each instrument.
         as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
+        columns: of ``READ``, in its order, ``symbol`` and ``ts`` among them; no others travel.
 
     Returns:
-        Table of schema ``READ``.
+        Table of these columns of schema ``READ``.
     """
+    schema = pa.schema([READ.field(name) for name in columns])
     if not spans:
-        return READ.empty_table()
+        return schema.empty_table()
     first, last = min(span.start for span in spans), max(span.end for span in spans)
+    owners = {span.instrument_id for span in spans}
+    # Of a single instrument, its number need not travel with each bar.
+    sent = [name for name in columns if name != "symbol" or len(owners) > 1 or as_of is not None]
     parts: dict[str, sql.Composable] = {
+        "columns": sql.SQL(", ").join(sql.Identifier("b", _STORED.get(name, name)) for name in sent),
         "bars": sql.Identifier("market", timeframe.table),
         "first": sql.Literal(first),
         "last": sql.Literal(last),
@@ -66,10 +75,11 @@ def read_stored(
     }
     if as_of is None:
         statement = query("read_bars").format(**parts)
-        return _named(database, database.fetch_arrow(statement), names)
+        shown = {owner: names[owner] for owner in owners}
+        return _named(database, database.fetch_arrow(statement), shown, schema)
     parts |= {"as_of": sql.Literal(as_of), "timeframe": sql.Literal(timeframe.value)}
     statement = query("read_bars_as_of").format(**parts)
-    return _named(database, database.fetch_arrow(statement), names)
+    return _named(database, database.fetch_arrow(statement), names, schema)
 
 
 def read_stored_revisions(
@@ -89,8 +99,7 @@ def read_stored_revisions(
         timeframe=sql.Literal(timeframe.value),
     )
     rows = database.fetch_arrow(statement)
-    named = _named(database, rows, names)
-    return named.append_column(SUPERSEDED.field("superseded_at"), rows["superseded_at"].cast(TS))
+    return _named(database, rows, names, SUPERSEDED)
 
 
 def _wanted(spans: Sequence[Span]) -> sql.Composable:
@@ -119,17 +128,25 @@ def _wanted(spans: Sequence[Span]) -> sql.Composable:
     )
 
 
-def _named(database: Database, rows: pa.Table, names: Mapping[int, str]) -> pa.Table:
-    """Replace ids by names."""
-    sources = database.source_names(rows["source"])
-    columns = {
-        "symbol": _decode(rows["instrument_id"], names),
-        "ts": rows["ts"].cast(TS),
-        **{name: rows[name] for name in VALUES},
-        "source": _decode(rows["source"], sources),
-        "known_at": rows["known_at"].cast(TS),
-    }
-    return pa.table([columns[name] for name in READ.names], schema=READ)
+def _named(database: Database, rows: pa.Table, names: Mapping[int, str], schema: pa.Schema) -> pa.Table:
+    """Return ``rows`` as a table of ``schema``, with names for ids; without ids, all bear the only name."""
+    columns = []
+    for field in schema:
+        if field.name == "symbol" and "instrument_id" not in rows.column_names:
+            columns.append(_repeated(names, rows.num_rows))
+            continue
+        column = rows[_STORED.get(field.name, field.name)]
+        if field.name == "symbol":
+            columns.append(_decode(column, names))
+        elif field.name == "source":
+            columns.append(_decode(column, database.source_names(column)))
+        else:
+            columns.append(column.cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _repeated(names: Mapping[int, str], count: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array(names.values(), pa.string()))
 
 
 def _decode(ids: pa.ChunkedArray, names: Mapping[int, str]) -> pa.DictionaryArray:

@@ -1,9 +1,9 @@
 -- The values that were believed at as_of of bars that start in [first, last) and are wanted.
-SELECT b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades, b.source, b.known_at
+SELECT {columns}
 FROM {bars} AS b
 WHERE b.ts >= {first} AND b.ts < {last} AND {wanted} AND b.known_at <= {as_of}
 UNION ALL
-SELECT b.instrument_id, b.ts, b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trades, b.source, b.known_at
+SELECT {columns}
 FROM market.bars_revision AS b
 WHERE b.timeframe = {timeframe} AND b.ts >= {first} AND b.ts < {last} AND {wanted}
     AND b.known_at <= {as_of} AND b.superseded_at > {as_of}

@@ -17,10 +17,12 @@ from chandlery.lake.archive import archive, find_due, sweep
 from chandlery.lake.files import Lake
 from chandlery.lake.retention import restore, retain
 from chandlery.lake.verify import find_strangers, verify
+from chandlery.reader import read_bars
 from chandlery.store.connect import Database
 from chandlery.store.publish import publish
+from chandlery.store.read import Span
 from chandlery.timeframe import Timeframe
-from tests.support import Bar, get, put, register, rows, table, utc
+from tests.support import EVER, Bar, get, put, register, rows, table, utc
 
 pytestmark = pytest.mark.every_edition
 
@@ -238,3 +240,39 @@ def _stored(database: Database, table: str) -> int:
 
 def _flip(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("columns", [["close"], ["source", "vwap"], [], ["symbol", "ts", "known_at"]])
+def test_some_columns_are_the_same_as_all_wherever_bars_are(
+    tiered: Database, ids: dict[str, int], columns: list[str]
+) -> None:
+    put(
+        tiered,
+        M1,
+        minutes("AAA", "2024-01-31T14:30", 50) + minutes("BTC/USD", "2024-01-01", 200),
+        now=utc("2024-03-01"),
+    )
+    put(tiered, M1, minutes("AAA", "2024-02-01T14:30", 20), now=utc("2024-03-02"))
+    put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 20, close=12.0), now=utc("2024-03-03"))
+    questions = [
+        ({symbol: ids[symbol] for symbol in asked}, moment)
+        for asked in (["AAA"], ["AAA", "BTC/USD"])
+        for moment in (None, utc("2024-03-02T12:00"))
+    ]
+    whole = [get(tiered, M1, asked, as_of=moment) for asked, moment in questions]
+    wanted = [name for name in whole[0].column_names if name in {"symbol", "ts", *columns}]
+
+    def some() -> list[pa.Table]:
+        spans = [[Span(number, *EVER) for number in asked.values()] for asked, _ in questions]
+        return [
+            read_bars(tiered, M1, mine, {number: name for name, number in asked.items()}, as_of=moment, columns=columns)
+            for mine, (asked, moment) in zip(spans, questions, strict=True)
+        ]
+
+    assert same(some(), [table.select(wanted) for table in whole])  # in the store
+    settle(tiered, M1, utc("2025-01-01"))
+    retain(tiered, M1, utc("2024-02-01"), now=NOW)
+    assert same(some(), [table.select(wanted) for table in whole])  # January in the lake
+    retain(tiered, M1, utc("2025-01-01"), now=NOW)
+    assert same(some(), [table.select(wanted) for table in whole])  # all in the lake
+    assert [table.schema for table in some()] == [table.select(wanted).schema for table in whole]
