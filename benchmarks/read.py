@@ -5,7 +5,7 @@ Not here: how the bars got there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,8 +39,8 @@ def run(world: World) -> Iterator[Section]:
         minutes = _Readers(database, one)
         yield minutes.compare(
             "read: one symbol's year of minutes",
-            lambda output, as_of: api.get_ohlc(
-                names[0], *_YEAR, "1m", columns=_API_COLUMNS, output=output, as_of=as_of
+            lambda output, as_of, columns: api.get_ohlc(
+                names[0], *_YEAR, "1m", columns=columns, output=output, as_of=as_of
             ),
             before,
             world.repeat,
@@ -49,8 +49,8 @@ def run(world: World) -> Iterator[Section]:
         days = _Readers(database, many)
         yield days.compare(
             "read: a year of days of 100 symbols",
-            lambda output, as_of: api.get_multi_symbol(
-                names, *_YEAR, "1d", columns=_API_COLUMNS, output=output, as_of=as_of
+            lambda output, as_of, columns: api.get_multi_symbol(
+                names, *_YEAR, "1d", columns=columns, output=output, as_of=as_of
             ),
             before,
             world.repeat,
@@ -84,14 +84,19 @@ class _Readers:
         self._adbc = adbc_driver_postgresql.dbapi.connect(database.dsn)
 
     def compare(
-        self, title: str, read: Callable[[str, datetime | None], Any], before: datetime, repeat: int
+        self,
+        title: str,
+        read: Callable[[str, datetime | None, Sequence[str]], Any],
+        before: datetime,
+        repeat: int,
     ) -> Section:
-        """Return how ``read``, given an output and an ``as_of``, compares with doing it by hand."""
+        """Return how ``read``, given an output, an ``as_of`` and columns, compares with doing it by hand."""
         rows = len(self._read_sql())
         ways: dict[str, Callable[[], Any]] = {
-            "DataAPI to Arrow": lambda: read("arrow", None),
-            "DataAPI to pandas": lambda: read("pandas", None),
-            "DataAPI to Arrow, as_of": lambda: read("arrow", before),
+            "DataAPI to Arrow": lambda: read("arrow", None, _API_COLUMNS),
+            "DataAPI to Arrow, close alone": lambda: read("arrow", None, ["close"]),
+            "DataAPI to pandas": lambda: read("pandas", None, _API_COLUMNS),
+            "DataAPI to Arrow, as_of": lambda: read("arrow", before, _API_COLUMNS),
             "ADBC by hand": self._fetch,
             "pandas.read_sql": self._read_sql,
         }
@@ -105,6 +110,7 @@ class _Readers:
         section.add(of)
         section.compare(of["DataAPI to pandas"], of["pandas.read_sql"])
         section.compare(of["DataAPI to Arrow"], of["ADBC by hand"])
+        section.compare(of["DataAPI to Arrow, close alone"], of["DataAPI to Arrow"])
         section.compare(of["DataAPI to Arrow, as_of"], of["DataAPI to Arrow"])
         return section
 
