@@ -209,8 +209,9 @@ class Judge:
         sessions: dict[int, list[str]] = defaultdict(list)
         for outcome in judged:
             one = outcome.partition
-            ranges = session_ranges(get_calendar(one.calendar), self._timeframe, one.start, one.end)
-            sessions[self._instruments[one.symbol].instrument_id] += ranges
+            if one.symbol in self._instruments:
+                ranges = session_ranges(get_calendar(one.calendar), self._timeframe, one.start, one.end)
+                sessions[self._instruments[one.symbol].instrument_id] += ranges
         current = [outcome.quarantine_id for outcome in judged if outcome.quarantine_id is not None]
         quarantine.note_replaced(connection, self._timeframe, self._provider, sessions, current)
 

@@ -24,7 +24,7 @@ from chandlery.lake.recall import symbols_of
 from chandlery.schema import TS
 from chandlery.store.connect import Database
 from chandlery.store.locks import lock_instruments
-from chandlery.store.read import READ, Span, read_stored
+from chandlery.store.read import READ, Span, by_key, read_stored
 from chandlery.timeframe import Timeframe
 
 #: How often a read is begun anew because windows left the store, or came back, meanwhile.
@@ -240,14 +240,8 @@ def _united(parts: Sequence[tuple[npt.NDArray[np.int64], pa.Table]], columns: Se
     if not parts:
         return READ.empty_table().select(columns)
     if len(parts) == 1:
-        return _ordered(*parts[0])
+        return by_key(*parts[0])
     parts = sorted(parts, key=lambda part: (part[0][0], part[1]["ts"][0].value))
     owner = np.concatenate([owner for owner, _ in parts])
     table = pa.concat_tables([table.select(columns) for _, table in parts]).unify_dictionaries().combine_chunks()
-    return _ordered(owner, table)
-
-
-def _ordered(owner: npt.NDArray[np.int64], table: pa.Table) -> pa.Table:
-    ts = table["ts"].to_numpy()
-    later = (owner[1:] > owner[:-1]) | ((owner[1:] == owner[:-1]) & (ts[1:] > ts[:-1]))
-    return table if later.all() else table.take(pa.array(np.lexsort((ts, owner))))
+    return by_key(owner, table)

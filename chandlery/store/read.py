@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from psycopg import sql
 
@@ -78,8 +79,8 @@ def read_stored(
         shown = {owner: names[owner] for owner in owners}
         return _named(database, database.fetch_arrow(statement), shown, schema)
     parts |= {"as_of": sql.Literal(as_of), "timeframe": sql.Literal(timeframe.value)}
-    statement = query("read_bars_as_of").format(**parts)
-    return _named(database, database.fetch_arrow(statement), names, schema)
+    rows = database.fetch_arrow(query("read_bars_as_of").format(**parts))
+    return by_key(rows["instrument_id"].to_numpy(), _named(database, rows, names, schema))
 
 
 def read_stored_revisions(
@@ -100,6 +101,13 @@ def read_stored_revisions(
     )
     rows = database.fetch_arrow(statement)
     return _named(database, rows, names, SUPERSEDED)
+
+
+def by_key(owner: npt.NDArray[np.integer], table: pa.Table) -> pa.Table:
+    """Return ``table``, whose rows are of the instruments ``owner``, sorted by (instrument_id, ts)."""
+    ts = table["ts"].to_numpy()
+    later = (owner[1:] > owner[:-1]) | ((owner[1:] == owner[:-1]) & (ts[1:] > ts[:-1]))
+    return table if later.all() else table.take(pa.array(np.lexsort((ts, owner))))
 
 
 def _wanted(spans: Sequence[Span]) -> sql.Composable:
