@@ -16,7 +16,7 @@ from psycopg import conninfo
 
 from chandlery.store.connect import Database
 from tests.apache_server import UnavailableError
-from tests.editions import Server, get_server, list_editions, url
+from tests.editions import COMMUNITY_URL, Server, get_server, list_editions, url
 
 # Machines are shared, and tests run side by side: how long an example takes says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,7 +36,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     only = metafunc.definition.get_closest_marker("only_on")
     editions = [name for name in list_editions() if only is None or name in only.args]
-    metafunc.parametrize("edition", editions, indirect=True)
+    absent = pytest.mark.skip(reason=f"{COMMUNITY_URL} names no TimescaleDB server")
+    metafunc.parametrize("edition", editions or [pytest.param("community", marks=absent)], indirect=True)
 
 
 @pytest.fixture(scope="session")
