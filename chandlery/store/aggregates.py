@@ -8,8 +8,8 @@ A refresh computes a range from the minute bars that the store holds, and would 
 it for the lake: dropping a chunk tells the server that its range changed. So a day of a month that left, even if only
 in part, is never refreshed. What changed there is copied from the derived tables, which never leave.
 
-Not here: which aggregates are asked for (``chandlery.lifecycle``) and when they are refreshed (``chandlery.derive``,
-``chandlery.maintenance``).
+Not here: their views (``aggregate_views``), which aggregates are asked for (``chandlery.lifecycle``) and when they are
+refreshed (``chandlery.derive``, ``chandlery.maintenance``).
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ import numpy as np
 import psycopg
 from psycopg import sql
 
+from chandlery.store.aggregate_views import CHOICES, define_views, extension_function, kept_view, list_aggregates
 from chandlery.store.arrays import Column
 from chandlery.store.connect import Database
 from chandlery.store.editions.base import Edition
 from chandlery.store.pending import Days, Ids
 from chandlery.store.queries import query
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.timeframe import Timeframe
 
 #: Held by whoever refreshes, and by whoever must not be refreshed meanwhile; any fixed number will do.
 _REFRESHING = 0x6167_6772_6567
@@ -39,7 +40,6 @@ _ONE_DAY = timedelta(days=1)
 #: Days without a change that a refresh may span, so that a history of weeks is not refreshed week by week. The server
 #: itself leaves alone what did not change.
 _BRIDGED = timedelta(days=4)
-_CHOICES = derived_from(Timeframe.M1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +78,16 @@ def sync_aggregates(connection: psycopg.Connection, edition: Edition, timeframes
         edition: of the server.
         timeframes: any of 5m 15m 30m 1h 4h.
     """
-    wanted = tuple(timeframe for timeframe in _CHOICES if timeframe in timeframes)
+    wanted = tuple(timeframe for timeframe in CHOICES if timeframe in timeframes)
     if not edition.keeps_aggregates:
         return Aggregates((), wanted)
     with _refreshing(connection), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DEFINING,))
-        there = _comments(connection)
-        new: list[Timeframe] = []
-        for timeframe in wanted:
-            base = _base_of(timeframe, wanted)
-            if base in new or there.get(timeframe) != _comment(timeframe, base):
-                new.append(timeframe)
-        for timeframe in reversed(_CHOICES):
-            if timeframe in there and (timeframe in new or timeframe not in wanted):
-                connection.execute(_DROP.format(view=_view(timeframe), kept=_kept(timeframe)))
-        for timeframe in new:
-            _create(connection, timeframe, _base_of(timeframe, wanted))
-        if new:
+        if define_views(connection, wanted):
             connection.execute(_NOTE_ALL)
         if not wanted:
             connection.execute("DELETE FROM ops.aggregate_pending")
     return Aggregates(wanted, ())
-
-
-def list_aggregates(connection: psycopg.Connection) -> tuple[Timeframe, ...]:
-    """Return the timeframes that have an aggregate, narrowest first."""
-    return tuple(_comments(connection))
 
 
 def note_days(connection: psycopg.Connection, edition: Edition, ids: Ids, days: Days) -> None:
@@ -157,67 +141,6 @@ def hold_aggregates(database: Database) -> Iterator[None]:
             pass
         yield
     refresh_aggregates(database)  # what was noted meanwhile
-
-
-# Making them ----------------------------------------------------------------------------------------------------------
-
-
-def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
-    """Return what an aggregate is made from: the widest of the others that divides it, or minute bars."""
-    narrower = [one for one in wanted if one.rank < timeframe.rank and timeframe.microseconds % one.microseconds == 0]
-    return narrower[-1] if narrower else Timeframe.M1
-
-
-def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timeframe) -> None:
-    from_bars = base is Timeframe.M1
-    statement = query("aggregate_of_bars" if from_bars else "aggregate_of_aggregate").format(
-        kept=_kept(timeframe),
-        base=sql.Identifier("market", base.table) if from_bars else _kept(base),
-        width=sql.Literal(timedelta(microseconds=timeframe.microseconds)),
-        first=_function(connection, "first"),
-        last=_function(connection, "last"),
-        time_bucket=_function(connection, "time_bucket"),
-    )
-    connection.execute(statement)
-    connection.execute(query("aggregate_view").format(view=_view(timeframe), kept=_kept(timeframe)))
-    connection.execute(
-        sql.SQL("COMMENT ON VIEW {} IS {}").format(_view(timeframe), sql.Literal(_comment(timeframe, base)))
-    )
-
-
-def _comments(connection: psycopg.Connection) -> dict[Timeframe, str]:
-    """Return the comment of each aggregate's view, narrowest first; what it was made from can be told by it."""
-    rows = connection.execute(
-        "SELECT relname, coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class"
-        " WHERE relnamespace = 'market'::regnamespace AND relkind = 'v' AND relname = ANY(%s)",
-        ([f"aggregate_{timeframe.value}" for timeframe in _CHOICES],),
-    ).fetchall()
-    found: dict[str, str] = dict(rows)
-    return {tf: found[f"aggregate_{tf.value}"] for tf in _CHOICES if f"aggregate_{tf.value}" in found}
-
-
-def _comment(timeframe: Timeframe, base: Timeframe) -> str:
-    return f"{timeframe.value} bars as a continuous aggregate of {base.value}; without revisions"
-
-
-def _function(connection: psycopg.Connection, name: str) -> sql.Identifier:
-    """Return a function of the extension's, which may be in any schema."""
-    row = connection.execute(
-        "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
-        " WHERE extname = 'timescaledb'"
-    ).fetchone()
-    return sql.Identifier(str(row[0]) if row else "public", name)
-
-
-def _view(timeframe: Timeframe) -> sql.Identifier:
-    return sql.Identifier("market", f"aggregate_{timeframe.value}")
-
-
-def _kept(timeframe: Timeframe) -> sql.Identifier:
-    return sql.Identifier("market", f"aggregate_{timeframe.value}_kept")
-
-
-# Refreshing them ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -283,8 +206,8 @@ def _call_refresh(connection: psycopg.Connection, timeframe: Timeframe, start: d
     """Let the server refresh ``[start, end)``; it leaves alone what did not change. Not in a transaction."""
     connection.execute(
         sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
-            _function(connection, "refresh_continuous_aggregate"),
-            sql.Literal(_kept(timeframe).as_string(connection)),
+            extension_function(connection, "refresh_continuous_aggregate"),
+            sql.Literal(kept_view(timeframe).as_string(connection)),
             sql.Literal(start),
             sql.Literal(end),
         )
@@ -330,4 +253,3 @@ INSERT INTO ops.aggregate_pending (instrument_id, day)
 SELECT DISTINCT instrument_id, (ts AT TIME ZONE 'UTC')::date FROM market.bars_4h
 ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
 """
-_DROP = sql.SQL("DROP VIEW {view}; DROP MATERIALIZED VIEW {kept}")

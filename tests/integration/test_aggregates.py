@@ -29,11 +29,11 @@ from chandlery.lake.retention import restore, retain
 from chandlery.maintenance import let_go
 from chandlery.settings import Settings
 from chandlery.store import aggregates
+from chandlery.store.aggregate_views import list_aggregates
 from chandlery.store.aggregates import (
     Aggregates,
     count_pending,
     hold_aggregates,
-    list_aggregates,
     refresh_aggregates,
     sync_aggregates,
 )
