@@ -1,6 +1,6 @@
 """A report of what is stored: one HTML file that opens anywhere, without a network.
 
-Not here: its style and script (``report_page``), and the small pictures of run records (``charts``).
+Not here: its style and script (``report_page``), and the data of its charts (``report_charts``).
 """
 
 from __future__ import annotations
@@ -9,29 +9,23 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from chandlery.calendars import get_calendar
-from chandlery.charts import combine
 from chandlery.coverage import Summary, monthly_coverage, summarize
 from chandlery.installation import Installation
 from chandlery.instruments import Instrument, resolve
 from chandlery.judging import Outcome
 from chandlery.quarantine import count_waiting
-from chandlery.reader import read_bars
+from chandlery.report_charts import chart_data
 from chandlery.report_page import PAGE
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.timeframe import Timeframe
 
-#: A browser draws about so many candles without a pause.
-_MOST_CANDLES = 3_500
 _SIMULATED, _SAMPLE = "simulated", "sample"
 _FORMATS = {"open": ",.2f", "high": ",.2f", "low": ",.2f", "close": ",.2f", "volume": ",.0f", "vwap": ",.4f"}
 
@@ -94,7 +88,10 @@ def write_report(
         waiting = count_waiting(connection)
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
     series = [_Series(by_symbol[one.symbol], one) for one in summaries if one.timeframe.is_ingested]
-    charts = [_chart(installation, place, one, summaries) for place, one in enumerate(series)]
+    charts = [
+        chart_data(installation.database, place, one.instrument, one.summary, summaries)
+        for place, one in enumerate(series)
+    ]
     body = "\n".join(
         [
             _header(title, series, summaries, now or datetime.now(UTC)),
@@ -205,45 +202,6 @@ def _charts(series: Sequence[_Series], charts: Sequence[dict[str, Any]]) -> str:
             f'{escape(chart["width"])}</span>{tag}</h3><div class="chart" id="{chart["id"]}"></div>'
         )
     return "".join(parts)
-
-
-def _chart(installation: Installation, place: int, one: _Series, summaries: Sequence[Summary]) -> dict[str, Any]:
-    """Return the data of one chart: the narrowest timeframe of which a browser can draw all bars."""
-    mine = {each.timeframe: each.rows for each in summaries if each.symbol == one.instrument.symbol}
-    base = one.summary.timeframe
-    ladder = [width for width in (base, *derived_from(base)) if width in mine]
-    width = next((width for width in ladder if mine[width] <= _MOST_CANDLES), ladder[-1])
-    span = Span(
-        one.instrument.instrument_id, one.summary.first_ts - timedelta(days=40), one.summary.last_ts + timedelta(days=1)
-    )
-    names = {one.instrument.instrument_id: one.instrument.symbol}
-    bars = combine(read_bars(installation.database, width, [span], names), _MOST_CANDLES)
-    ts = bars["ts"].to_numpy().astype("datetime64[m]")
-    first = max(0, len(ts) - 260)
-    return {
-        "id": f"chart-{place}",
-        "name": one.instrument.symbol,
-        "width": width.value if bars.num_rows == mine[width] else f"{width.value}, combined",
-        "x": np.datetime_as_string(ts).tolist()
-        if width.is_intraday
-        else ts.astype("datetime64[D]").astype(str).tolist(),
-        **{name: bars[name].to_pylist() for name in ("open", "high", "low", "close", "volume")},
-        "breaks": _breaks(one.instrument, width, ts),
-        "range": [str(ts[first]), str(ts[-1] + np.timedelta64(width.microseconds // 60_000_000, "m"))],
-    }
-
-
-def _breaks(instrument: Instrument, width: Timeframe, ts: np.ndarray) -> list[dict[str, Any]]:
-    """Return the times that the axis leaves out, because the market is closed then."""
-    if get_calendar(instrument.calendar).always_open or width in {Timeframe.W1, Timeframe.MO1}:
-        return []
-    breaks: list[dict[str, Any]] = [{"bounds": ["sat", "mon"]}]
-    if width.is_intraday:
-        minutes = (ts - ts.astype("datetime64[D]")).astype(int)
-        opens, closes = int(minutes.min()) / 60, (int(minutes.max()) + width.microseconds // 60_000_000) / 60
-        if closes < 24 or opens > 0:
-            breaks.append({"bounds": [closes, opens], "pattern": "hour"})
-    return breaks
 
 
 def _coverage(months: Iterable[pa.Table]) -> str:
