@@ -185,3 +185,19 @@ def test_weeks_and_months_are_labelled_by_their_first_session(day: str, timefram
     bar = Bar("AAA", datetime.fromisoformat(day).replace(tzinfo=UTC))
     (found,) = rows(roll_up(table([bar]), timeframe, {"AAA": "XNYS"}))
     assert found.ts.date().isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        [2.0**53, 1.0, 2.0**-30],  # just above the middle between two doubles
+        [2.0**53, 1.0, 0.5, -0.5 + 2.0**-40],
+        [2.0**53 + 2, 1.0, 2.0**-60, 2.0**-60],
+        [0.1] * 5,
+        [1e16, 0.5, 0.25, 0.125, 0.0625],
+    ],
+)
+def test_sums_at_the_edge_of_rounding_are_rounded_right(volumes: list[float]) -> None:
+    bars = [Bar("BTC/USD", MINUTES[0] + timedelta(minutes=n), volume=volume) for n, volume in enumerate(volumes)]
+    (rolled,) = rows(roll_up(table(bars), Timeframe.M5, CALENDARS))
+    assert rolled.volume == float(sum(map(Fraction, volumes)))
