@@ -13,9 +13,10 @@ import psycopg
 from assets.metadata import picture
 from chandlery.coverage import Summary, summarize
 from chandlery.heatmap import states_png
+from chandlery.horizon import newest_year
 from chandlery.instruments import Instrument, list_instruments
 from chandlery.state_map import map_states
-from chandlery.states import State, count_states, newest_year, state_runs
+from chandlery.states import State, count_states, state_runs
 from chandlery.timeframe import Timeframe
 from resources.store import StoreResource
 

@@ -15,7 +15,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -183,7 +183,8 @@ def serve(names: Sequence[str], start: datetime, end: datetime, per_minute: floa
     try:
         yield RemoteServer(ours.recv(), ours)
     finally:
-        ours.send("stop")
+        with suppress(OSError):  # it may have died
+            ours.send("stop")
         process.join(30)
         process.kill()
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from chandlery.errors import UsageError
+from chandlery.horizon import told_sessions
 from chandlery.instruments import Instrument
 from chandlery.schema import TS
 from chandlery.store.holes import measure_holes
@@ -23,7 +24,6 @@ from chandlery.timeframe import Timeframe
 #: A hole is too long for thin trading if more bars than so many would have come in it, at the rate of the rest of its
 #: session. Where every minute trades, these are so many minutes.
 LONG_HOLE = 15
-_YEAR = timedelta(days=365)
 
 
 class State(StrEnum):
@@ -191,33 +191,6 @@ def count_states(
     return found
 
 
-def newest_year(
-    connection: psycopg.Connection,
-    instruments: Sequence[Instrument],
-    timeframe: Timeframe,
-    *,
-    now: datetime | None = None,
-) -> tuple[date, date] | None:
-    """Return the newest year in which anything is known, [since, until); None where nothing is.
-
-    It ends with the present, unless what was asked for or is there ends more than a year before.
-    """
-    today = (now or datetime.now(UTC)).date()
-    last = max((last for _, last in _known(connection, instruments, timeframe).values()), default=None)
-    if last is None:
-        return None
-    end = today if last > today - _YEAR else last
-    return end - _YEAR, end + timedelta(days=1)
-
-
-def never_asked(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
-) -> list[Instrument]:
-    """Return the instruments for which the timeframe is scheduled, and of which nothing was asked for or is there."""
-    known = _known(connection, instruments, timeframe)
-    return [i for i in instruments if timeframe.value in i.timeframes and i.instrument_id not in known]
-
-
 def states_of_day(
     connection: psycopg.Connection,
     instruments: Sequence[Instrument],
@@ -295,7 +268,7 @@ def _ask_runs(
     """Return the parts of a statement about the sessions of ``state_runs``."""
     since, until = span
     now = now or datetime.now(UTC)
-    told = _told_of(connection, instruments, timeframe, since, still)
+    told = told_sessions(connection, instruments, timeframe, since, still)
     shown = [instrument for instrument in instruments if instrument.instrument_id in told]
     begin = min((first for first, _ in told.values()), default=now.date())
     return {
@@ -304,34 +277,6 @@ def _ask_runs(
         "firsts": sql.Literal([told[instrument.instrument_id][0] for instrument in shown]),
         "lasts": sql.Literal([told[instrument.instrument_id][1] for instrument in shown]),
     }
-
-
-def _told_of(
-    connection: psycopg.Connection,
-    instruments: Sequence[Instrument],
-    timeframe: Timeframe,
-    since: date | None,
-    still: Collection[str],
-) -> dict[int, tuple[date, date]]:
-    """Return the first and the last session of which there is something to say, by instrument."""
-    known = _known(connection, instruments, timeframe)
-    told = {}
-    for instrument in instruments:
-        owner, ends = instrument.instrument_id, instrument.provider in still
-        if owner in known:
-            first, last = known[owner]
-            told[owner] = max(first, since or first), last if ends else date.max
-        elif since is not None and timeframe.value in instrument.timeframes and not ends:
-            told[owner] = since, date.max
-    return told
-
-
-def _known(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
-) -> dict[int, tuple[date, date]]:
-    """Return the first and the last session of each that was asked for or is there."""
-    wanted = {"ids": _ids(instruments), "timeframe": timeframe.value}
-    return {owner: (first, last) for owner, first, last in connection.execute(query("known_sessions"), wanted)}
 
 
 def _ids(instruments: Sequence[Instrument]) -> list[int]:

@@ -79,7 +79,7 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
 
 def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
     """Say of which instruments nothing was ever fetched."""
-    from chandlery.states import never_asked  # noqa: PLC0415
+    from chandlery.horizon import never_asked  # noqa: PLC0415
 
     for timeframe in order.ingested:
         names = [instrument.symbol for instrument in never_asked(connection, order.instruments, timeframe)]

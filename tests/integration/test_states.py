@@ -22,6 +22,7 @@ from chandlery.calendars import get_calendar
 from chandlery.cli import app
 from chandlery.errors import UsageError
 from chandlery.halts import Halt, HaltReport, import_halts, list_halts, record_halts, remove_halt
+from chandlery.horizon import never_asked, newest_year
 from chandlery.instruments import Instrument, list_instruments, sync_sessions
 from chandlery.lake.archive import archive, find_due
 from chandlery.lake.files import Lake
@@ -30,8 +31,6 @@ from chandlery.state_map import map_states
 from chandlery.states import (
     State,
     count_states,
-    never_asked,
-    newest_year,
     session_states,
     state_of_day,
     state_runs,
