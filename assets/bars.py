@@ -16,19 +16,20 @@ from pydantic import Field
 
 from assets.metadata import check_metadata, ingest_metadata
 from assets.plan import plan_partitions
-from chandlery.audit import Gate, Partition
-from chandlery.fetching import Progress, describe_calls
-from chandlery.ingest import ingest, replay
-from chandlery.installation import Installation
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.judging import Outcome
-from chandlery.orchestrator import Listener
-from chandlery.providers.base import Terms
-from chandlery.providers.registry import remote_terms
-from chandlery.reader import read_bars
-from chandlery.store.connect import Database
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe, parse_moment
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Listener
+from chandlery.bars.read import Span
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.ingest.fetch import Progress, describe_calls
+from chandlery.ingest.gate import Gate
+from chandlery.ingest.pipeline import ingest, replay
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.providers.base import ProviderLimits
+from chandlery.providers.catalog import remote_limits
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
 from resources.store import StoreResource
@@ -91,7 +92,7 @@ def build_bars(
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def bars(  # noqa: PLR0917 - Dagster passes them by name
+    def bars(
         context: dg.AssetExecutionContext,
         config: IngestConfig,
         store: StoreResource,
@@ -103,7 +104,7 @@ def build_bars(
             raise dg.Failure(
                 "the gate judges bars on their way in; materialize a partition instead", allow_retries=False
             )
-        with store.database.connection() as connection:
+        with store.warehouse.connection() as connection:
             instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
         ranges = {symbol: _range(pair) for symbol, pair in config.ranges.items()}
         planned = plan_partitions(context.partition_keys, timeframe, instruments, ranges, datetime.now(UTC))
@@ -115,11 +116,11 @@ def build_bars(
         for name, group in _by_provider(planned, instruments, config.provider):
             if config.replay_since is None:
                 provider = providers.get(
-                    name, options=config.options, calendars=calendars, budgets=store.installation.budgets
+                    name, options=config.options, calendars=calendars, rate_limiters=store.installation.rate_limiters
                 )
                 tell = _teller(context, listener, name)
                 outcomes = ingest(
-                    store.database,
+                    store.warehouse,
                     provider,
                     judge,
                     group,
@@ -134,7 +135,7 @@ def build_bars(
                 if outcome.status == "empty":  # nothing to judge, nothing to materialize; coverage and healing know
                     context.log.info(f"{outcome.partition.key}: {name} has nothing")
                     continue
-                yield from _events(key, outcome, store.database, instruments, drawn=outcome.partition in drawn)
+                yield from _events(key, outcome, store.warehouse, instruments, drawn=outcome.partition in drawn)
                 if outcome.status in {"rejected", "failed"}:
                     troubles.append(outcome)
                     context.log.error(f"{outcome.partition.key} {_trouble(outcome)}")
@@ -146,14 +147,14 @@ def build_bars(
 
 def _replay(
     installation: Installation, gate: Gate, name: str, group: Sequence[Partition], since: str
-) -> Iterator[Outcome]:
+) -> Iterator[PartitionResult]:
     within: dict[str, tuple[datetime, datetime]] = {}
     for partition in group:
         start, end = within.get(partition.symbol, (partition.start, partition.end))
         within[partition.symbol] = min(start, partition.start), max(end, partition.end)
     landed = installation.landing.find(name, group[0].timeframe, parse_moment(since, name="replay_since"))
-    terms = remote_terms(installation.providers).get(name, Terms())
-    return replay(installation.database, installation.landing, gate, landed, terms=terms, within=within)
+    limits = remote_limits(installation.providers).get(name, ProviderLimits())
+    return replay(installation.warehouse, installation.landing, gate, landed, limits=limits, within=within)
 
 
 def _teller(context: dg.AssetExecutionContext, listener: Listener, name: str) -> Callable[[Progress], None]:
@@ -171,7 +172,7 @@ def _teller(context: dg.AssetExecutionContext, listener: Listener, name: str) ->
 
 
 def _events(
-    key: dg.AssetKey, outcome: Outcome, database: Database, instruments: dict[str, Instrument], *, drawn: bool
+    key: dg.AssetKey, outcome: PartitionResult, warehouse: Warehouse, instruments: dict[str, Instrument], *, drawn: bool
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     partition = outcome.partition
     yield dg.AssetCheckEvaluation(
@@ -186,7 +187,7 @@ def _events(
         stored = None
         if drawn:
             span = Span(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)
-            stored = read_bars(database, partition.timeframe, [span], {span.instrument_id: partition.symbol})
+            stored = read_bars(warehouse, partition.timeframe, [span], {span.instrument_id: partition.symbol})
         yield dg.AssetMaterialization(key, partition=partition.key, metadata=ingest_metadata(outcome, stored))
 
 
@@ -214,15 +215,15 @@ def _range(pair: Sequence[str]) -> tuple[datetime, datetime]:
     return parse_moment(start, name="ranges"), parse_moment(end, name="ranges")
 
 
-def _trouble(outcome: Outcome) -> str:
+def _trouble(outcome: PartitionResult) -> str:
     if outcome.verdict is None:
         return f"was not delivered: {outcome.error}"
     return f"was rejected ({outcome.verdict.reason}); it waits as entry {outcome.quarantine_id} in quarantine"
 
 
-def _summary(troubles: Sequence[Outcome]) -> str:
+def _summary(troubles: Sequence[PartitionResult]) -> str:
     """Name every symbol in trouble once, with its first reason."""
-    by_symbol: dict[str, list[Outcome]] = defaultdict(list)
+    by_symbol: dict[str, list[PartitionResult]] = defaultdict(list)
     for outcome in troubles:
         by_symbol[outcome.partition.symbol].append(outcome)
     lines = [

@@ -1,6 +1,6 @@
 """The coverage assets: what is there of each symbol and why the rest is not, kept up to date by automation.
 
-Not here: how coverage is counted (``chandlery.coverage``), and what the states mean (``chandlery.states``).
+Not here: how coverage is counted (``chandlery.coverage.summary``), and what the states mean (``chandlery.coverage.session_states``).
 """
 
 from collections.abc import Collection, Sequence
@@ -11,13 +11,13 @@ import dagster as dg
 import psycopg
 
 from assets.metadata import picture
-from chandlery.coverage import Summary, summarize
-from chandlery.heatmap import states_png
-from chandlery.horizon import newest_year
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.state_map import map_states
-from chandlery.states import State, count_states, state_runs
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.known_range import newest_year
+from chandlery.coverage.session_states import State, count_states, state_runs
+from chandlery.coverage.state_grid import map_states
+from chandlery.coverage.summary import Summary, summarize
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.pictures.heatmap import states_png
 from resources.store import StoreResource
 
 #: More rows than anyone reads in a browser; the command line shows all.
@@ -39,10 +39,10 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
         description=f"What is there of each symbol's {base.value} bars.",
     )
     def coverage(store: StoreResource) -> dg.MaterializeResult[None]:
-        with store.database.connection() as connection:
+        with store.warehouse.connection() as connection:
             instruments = list_instruments(connection)
             summaries = summarize(connection, instruments, [base])
-            states = _states(connection, instruments, base, store.installation.still)
+            states = _states(connection, instruments, base, store.installation.static)
         metadata = _totals(summaries) | states
         if summaries:
             metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SHOWN]])
@@ -52,16 +52,16 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
 
 
 def _states(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe, still: Collection[str] = ()
+    connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe, static: Collection[str] = ()
 ) -> dict[str, Any]:
     """Return how many sessions of the newest year are in each state, and a picture of them."""
     span = newest_year(connection, instruments, base)
     if span is None:
         return {}
-    counts = count_states(connection, instruments, base, *span, still=still)
+    counts = count_states(connection, instruments, base, *span, static=static)
     total = {state: sum(states.get(state, 0) for states in counts.values()) for state in State}
     shown = [instrument for instrument in instruments if instrument.symbol in counts][:_SHOWN]
-    states = map_states(connection, shown, state_runs(connection, shown, base, *span, still=still))
+    states = map_states(connection, shown, state_runs(connection, shown, base, *span, static=static))
     if states is None:
         return {}
     left_out = f"; {len(counts) - len(shown):,} more are not shown" if len(counts) > len(shown) else ""

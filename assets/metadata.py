@@ -10,9 +10,9 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from chandlery.audit import Verdict
-from chandlery.charts import candles_png
-from chandlery.judging import Outcome
+from chandlery.ingest.gate import Verdict
+from chandlery.ingest.validate import PartitionResult
+from chandlery.pictures.charts import candles_png
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "asked for before, complete and final: nobody was asked (refresh: true asks all the same)"
@@ -27,7 +27,7 @@ _GATE_TABLE = dg.TableSchema(
 )
 
 
-def check_metadata(outcome: Outcome) -> dict[str, Any]:
+def check_metadata(outcome: PartitionResult) -> dict[str, Any]:
     """Return what the gate's check shows for one partition."""
     verdict = outcome.verdict
     if verdict is None:
@@ -42,7 +42,7 @@ def check_metadata(outcome: Outcome) -> dict[str, Any]:
     return shown
 
 
-def ingest_metadata(outcome: Outcome, stored: pa.Table | None) -> dict[str, Any]:
+def ingest_metadata(outcome: PartitionResult, stored: pa.Table | None) -> dict[str, Any]:
     """Return what a materialization of bars shows: in this order, because that is the order on the page.
 
     Args:

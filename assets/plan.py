@@ -6,10 +6,10 @@ Not here: which keys there are (``pipelines.partitions``).
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from chandlery.audit import Partition
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
-from chandlery.instruments import Instrument
-from chandlery.timeframe import Timeframe, Window
+from chandlery.instruments.registry import Instrument
 
 
 def split_keys(keys: Iterable[str], timeframe: Timeframe) -> list[tuple[str, Window]]:

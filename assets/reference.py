@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from chandlery.instruments import list_instruments, sync_instruments
+from chandlery.instruments.registry import list_instruments, sync_instruments
 from resources.store import StoreResource
 
 SYMBOLS = "symbol"
@@ -29,7 +29,7 @@ def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
 @dg.asset(group_name="reference", kinds={"postgres"})
 def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[None]:
     """Brings the database's instruments, their aliases and sessions, and Dagster's partitions to ``universe.yaml``."""
-    with store.database.connection() as connection:
+    with store.warehouse.connection() as connection:
         report = sync_instruments(connection, store.installation.universe.instruments)
         symbols = [instrument.symbol for instrument in list_instruments(connection)]
     register_symbols(context.instance, symbols)

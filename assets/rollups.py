@@ -13,11 +13,11 @@ import dagster as dg
 
 from assets.metadata import derived_metadata
 from assets.plan import split_keys
-from chandlery.derive import catch_up
-from chandlery.instruments import list_instruments
-from chandlery.orchestrator import Listener
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.app.orchestrator import Listener
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.instruments.registry import list_instruments
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.warehouse import Warehouse
 from resources.store import StoreResource
 
 #: What changed, by timeframe and partition key: how many bars were ``inserted``, and how many ``revised``.
@@ -50,7 +50,7 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         wanted = split_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in wanted}
         start, end = min(window.start for _, window in wanted), max(window.end for _, window in wanted)
-        changes = _derive(store.database, base, listener, start, end, symbols=symbols)
+        changes = _derive(store.warehouse, base, listener, start, end, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
                 yield _materialization(timeframe, key, changes[timeframe, key])
@@ -67,7 +67,7 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
 
     @dg.op(name=f"derive_what_is_stale_of_{base.value}", out={}, tags={"kind": "postgres"})
     def follow(store: StoreResource, listener: dg.ResourceParam[Listener]) -> Iterator[dg.AssetMaterialization]:
-        changes = _derive(store.database, base, listener, *_ALWAYS)
+        changes = _derive(store.warehouse, base, listener, *_ALWAYS)
         for (timeframe, key), counts in changes.items():
             yield _materialization(timeframe, key, counts)
 
@@ -75,7 +75,7 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
 
 
 def _derive(
-    database: Database,
+    warehouse: Warehouse,
     base: Timeframe,
     listener: Listener,
     start: datetime,
@@ -84,10 +84,10 @@ def _derive(
     symbols: Collection[str] | None = None,
 ) -> Changes:
     """Derive what is stale in ``[start, end)``, of these symbols or of all; return what changed."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         instruments = [found for found in list_instruments(connection) if symbols is None or found.symbol in symbols]
     changes: Changes = defaultdict(Counter)
-    for derived in catch_up(database, base, instruments, start, end):
+    for derived in catch_up(warehouse, base, instruments, start, end):
         listener.derived(derived)
         for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
             changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"].update(

@@ -1,6 +1,6 @@
 """Where bars live: ``archive_1m`` and ``archive_1d`` in the lake, ``compression`` and ``retention`` of the store.
 
-Each runs by itself, and all of them in order every day. Not here: how (``chandlery.maintenance``).
+Each runs by itself, and all of them in order every day. Not here: how (``chandlery.app.maintenance``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from assets.plan import split_keys
-from chandlery.installation import Installation
-from chandlery.lake.archive import Archived
-from chandlery.lake.retention import Refusal, Retention
-from chandlery.maintenance import archive_due, clean_up, compress, let_go
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.app.installation import Installation
+from chandlery.app.maintenance import archive_due, clean_up, compress, prune
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.tiers.archive import Archived
+from chandlery.tiers.retention import Refusal, Retention
 from resources.store import StoreResource
 
 COMPRESSION = "compression"
@@ -78,7 +78,7 @@ def compression(store: StoreResource) -> dg.MaterializeResult[None]:
 )
 def retention(store: StoreResource) -> Iterator[dg.MaterializeResult[None]]:
     """Let go of what the lake holds."""
-    reports = list(let_go(store.installation))
+    reports = list(prune(store.installation))
     yield dg.MaterializeResult(metadata=_retention_metadata(reports))
     _raise_refusals(reports)
 
@@ -99,9 +99,9 @@ def archive_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | 
 
 
 @dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
-def let_windows_go(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
+def prune_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
     """Lets windows leave the store that the lake provably holds; red where one had to stay."""
-    reports = list(let_go(store.installation))
+    reports = list(prune(store.installation))
     yield dg.AssetMaterialization(RETENTION, metadata=_retention_metadata(reports))
     _raise_refusals(reports)
     yield dg.Output(None)
@@ -123,9 +123,9 @@ def _events(installation: Installation, done: Archived) -> Iterator[dg.AssetMate
 
 
 def _archive_metadata(installation: Installation, done: Archived) -> dict[str, Any]:
-    lake = installation.database.lake
+    lake = installation.warehouse.lake
     return {
-        "file": lake.describe(done.bars.path) if lake else done.bars.path,
+        "file": lake.describe(done.bars.path),
         "version": done.version,
         "bars in the file": done.bars.row_count,
         "earlier values": done.revisions.row_count if done.revisions else 0,
@@ -143,8 +143,8 @@ def _compress(installation: Installation) -> dict[str, Any]:
         "bytes before": sum(one.piece.bytes for _, one in done),
         "bytes after": sum(one.bytes for _, one in done),
     }
-    if not installation.database.edition.compresses:
-        shown["note"] = f"{installation.database.edition.name}: {installation.database.edition.meaning}"
+    if not installation.warehouse.edition.compresses:
+        shown["note"] = f"{installation.warehouse.edition.name}: {installation.warehouse.edition.meaning}"
     return shown
 
 

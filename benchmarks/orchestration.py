@@ -20,15 +20,16 @@ from dagster_graphql.cli import execute_query
 from assets.reference import SYMBOLS
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, months, partitions, reset, symbols
-from chandlery.derive import catch_up
-from chandlery.ingest import ingest
-from chandlery.installation import Installation
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.orchestrator import IngestOrder, SilentListener
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import SilentListener
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import Column
+from chandlery.database.dsn import dagster_dsn
+from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.request import IngestPlan
+from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.store.arrays import Column
-from chandlery.store.connect import dagster_dsn
-from chandlery.timeframe import Timeframe
+from chandlery.rollups.refresh import catch_up
 from expectations.gate import BarGate
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance
@@ -72,22 +73,22 @@ def run(world: World) -> Iterator[Section]:
         yield _loading(world, installation)
         yield _size(world, installation)
     finally:
-        installation.database.close()
+        installation.warehouse.close()
 
 
 def _loading(world: World, installation: Installation) -> Section:
     """Compare loading through Dagster with the library alone, roll-ups included."""
     start, end = months(max(world.rows // 250_000, 1))
-    database, orchestrator = installation.database, DagsterOrchestrator(installation)
-    with database.connection() as connection:
+    warehouse, orchestrator = installation.warehouse, DagsterOrchestrator(installation)
+    with warehouse.connection() as connection:
         known = list_instruments(connection)
     gate = BarGate()
 
     def library(chosen: list[Instrument], end: datetime) -> None:
         planned = partitions([stock.symbol for stock in chosen], Timeframe.M1, start, end)
-        for _ in ingest(database, SimulatedProvider(), gate, planned):
+        for _ in ingest(warehouse, SimulatedProvider(), gate, planned):
             pass
-        for _ in catch_up(database, Timeframe.M1, chosen, start, end):
+        for _ in catch_up(warehouse, Timeframe.M1, chosen, start, end):
             pass
 
     def dagster(chosen: list[Instrument], end: datetime) -> None:
@@ -96,7 +97,7 @@ def _loading(world: World, installation: Installation) -> Section:
             raise AssertionError(f"a run failed: {[record.error for record in records]}")
 
     def emptied(work: Callable[[list[Instrument], datetime], None], chosen: list[Instrument], end: datetime) -> float:
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             reset(connection)
         return stopwatch(lambda: work(chosen, end))
 
@@ -261,7 +262,7 @@ def _ticks(
 
     measures = [Measure("schedule tick, all symbols", [stopwatch(schedule) for _ in range(3)])]
     for kind in ("common", "scattered"):
-        with installation.database.connection() as connection:
+        with installation.warehouse.connection() as connection:
             _note_stale(connection, scattered=kind == "scattered")
         name = f"sensor tick, {_SYMBOLS * _STALE_DAYS:,} stale days, {kind}"
         seconds = stopwatch(lambda name=name: sensor(name))  # type: ignore[misc]
@@ -292,5 +293,5 @@ def _start_up(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance)
     return measures
 
 
-def _order(chosen: list[Instrument], timeframe: Timeframe, start: datetime, end: datetime) -> IngestOrder:
-    return IngestOrder(timeframe, dict.fromkeys(chosen, (start, end)))
+def _order(chosen: list[Instrument], timeframe: Timeframe, start: datetime, end: datetime) -> IngestPlan:
+    return IngestPlan(timeframe, dict.fromkeys(chosen, (start, end)))

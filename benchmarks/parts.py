@@ -13,9 +13,9 @@ import pyarrow as pa
 from benchmarks.harness import Measure, Section, stopwatch, take_turns
 from benchmarks.pipeline import write_files
 from benchmarks.world import World, bars, minutes, partitions
+from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import BarRequest
-from chandlery.providers.files import FilesProvider
-from chandlery.timeframe import Timeframe
+from chandlery.providers.files.provider import FilesProvider
 from expectations.gate import BarGate
 
 

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, minutes, partitions, reset
-from chandlery.audit import Partition
-from chandlery.ingest import ingest
-from chandlery.providers.files import FilesProvider
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.pipeline import ingest
+from chandlery.providers.files.provider import FilesProvider
+from chandlery.publishing.publish import publish
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 
 
@@ -33,15 +33,15 @@ def run(world: World) -> Iterator[Section]:
     say(f"{table.num_rows:,} minute bars in {len(planned)} partitions, as {len(names)} Parquet files")
     section = Section(f"pipeline: {table.num_rows:,} minute bars in {len(planned)} partitions")
     gate = BarGate()
-    with world.database("pipeline", names) as database, database.connection() as connection:
-        _ingest(database, folder, gate, planned, table.num_rows)  # imports Great Expectations and makes the partitions
+    with world.warehouse("pipeline", names) as warehouse, warehouse.connection() as connection:
+        _ingest(warehouse, folder, gate, planned, table.num_rows)  # imports Great Expectations and makes the partitions
 
         def whole() -> float:
             reset(connection)
-            return stopwatch(lambda: _ingest(database, folder, gate, planned, table.num_rows))
+            return stopwatch(lambda: _ingest(warehouse, folder, gate, planned, table.num_rows))
 
         seconds = take_turns(
-            {"files, gate, publish": whole, "publish alone": lambda: _publish(database, connection, table)},
+            {"files, gate, publish": whole, "publish alone": lambda: _publish(warehouse, connection, table)},
             world.repeat,
         )
     of = {name: Measure(name, taken, table.num_rows, "bars") for name, taken in seconds.items()}
@@ -60,13 +60,13 @@ def write_files(folder: Path, table: pa.Table) -> Path:
     return folder
 
 
-def _ingest(database: Database, folder: Path, gate: BarGate, planned: list[Partition], rows: int) -> None:
+def _ingest(warehouse: Warehouse, folder: Path, gate: BarGate, planned: list[Partition], rows: int) -> None:
     # A provider of its own each time, because it keeps what it has read.
-    outcomes = list(ingest(database, FilesProvider(folder), gate, planned))
+    outcomes = list(ingest(warehouse, FilesProvider(folder), gate, planned))
     if sum(outcome.inserted for outcome in outcomes) != rows:
         raise AssertionError(f"not everything was published: {[o for o in outcomes if o.status != 'published'][:3]}")
 
 
-def _publish(database: Database, connection: psycopg.Connection, table: pa.Table) -> float:
+def _publish(warehouse: Warehouse, connection: psycopg.Connection, table: pa.Table) -> float:
     reset(connection)
-    return stopwatch(lambda: publish(connection, database.edition, Timeframe.M1, table))
+    return stopwatch(lambda: publish(connection, warehouse, Timeframe.M1, table))

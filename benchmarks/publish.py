@@ -21,12 +21,12 @@ from psycopg2.extras import execute_values
 
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, minutes, months, reset, revise, symbols
-from chandlery.schema import TS
-from chandlery.store.arrays import Column
-from chandlery.store.connect import Database
-from chandlery.store.copy import encode
-from chandlery.store.publish import PublishReport, publish
-from chandlery.timeframe import Timeframe
+from chandlery.core.schema import TS
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import Column
+from chandlery.database.copy import encode
+from chandlery.publishing.publish import PublishReport, publish
+from chandlery.tiers.warehouse import Warehouse
 from pipelines.instance import sqlalchemy_url
 
 _SAMPLE_UPSERT, _SAMPLE_TO_SQL = 40_000, 8_000
@@ -43,25 +43,25 @@ def run(world: World) -> Iterator[Section]:
     names, start, end = minutes(world.rows)
     table = bars(names, Timeframe.M1, start, end)
     say(f"{table.num_rows:,} minute bars of {len(names)} symbols")
-    with world.database("publish", names) as database:
-        yield _batches(database, table, world.repeat)
+    with world.warehouse("publish", names) as warehouse:
+        yield _batches(warehouse, table, world.repeat)
     live = symbols(_LIVE_ROWS // 2)
-    with world.database("live", live) as database:
-        yield _live(database, bars(live, Timeframe.M1, *months(1)), world.repeat)
+    with world.warehouse("live", live) as warehouse:
+        yield _live(warehouse, bars(live, Timeframe.M1, *months(1)), world.repeat)
 
 
-def _batches(database: Database, table: pa.Table, repeat: int) -> Section:
+def _batches(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     section = Section(f"publish: {table.num_rows:,} minute bars")
     revised = revise(table, 0.01)
     rewritten: list[int] = []
-    with database.connection() as connection:
-        publish(connection, database.edition, Timeframe.M1, table)  # makes the partitions and the source
+    with warehouse.connection() as connection:
+        publish(connection, warehouse, Timeframe.M1, table)  # makes the partitions and the source
         frame = _frame(connection, table)
         wire = list(encode({name: _numpy(frame[name]) for name in _NAMES}))
 
         def again() -> float:
             before = _versions(connection)
-            taken = stopwatch(lambda: _put(database, connection, table, inserted=0, revised=0))
+            taken = stopwatch(lambda: _put(warehouse, connection, table, inserted=0, revised=0))
             rewritten.append(before != _versions(connection))
             return taken
 
@@ -74,13 +74,13 @@ def _batches(database: Database, table: pa.Table, repeat: int) -> Section:
             {
                 "raw COPY, no key": lambda: _into_heap(connection, wire),
                 "raw COPY, same table": lambda: alone(lambda: _raw_copy(connection, "market.bars_1m", wire)),
-                "first publish": lambda: alone(lambda: _put(database, connection, table, table.num_rows, 0)),
+                "first publish": lambda: alone(lambda: _put(warehouse, connection, table, table.num_rows, 0)),
                 "publish again, identical": again,
                 "publish again, 1 % revised": lambda: stopwatch(
-                    lambda: _put(database, connection, revised, 0, changed)
+                    lambda: _put(warehouse, connection, revised, 0, changed)
                 ),
-                "execute_values upsert": lambda: alone(lambda: _execute_values(database, frame[:_SAMPLE_UPSERT])),
-                "DataFrame.to_sql": lambda: alone(lambda: _to_sql(database, frame[:_SAMPLE_TO_SQL])),
+                "execute_values upsert": lambda: alone(lambda: _execute_values(warehouse, frame[:_SAMPLE_UPSERT])),
+                "DataFrame.to_sql": lambda: alone(lambda: _to_sql(warehouse, frame[:_SAMPLE_TO_SQL])),
             },
             repeat,
         )
@@ -107,18 +107,18 @@ def _batches(database: Database, table: pa.Table, repeat: int) -> Section:
     return section
 
 
-def _live(database: Database, table: pa.Table, repeat: int) -> Section:
+def _live(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     """Measure batches of a hundred rows into a table with ten years of partitions."""
     section = Section(f"publish live: {_LIVE_ROWS} rows at a time on an open connection, median of {_LIVE_ROUNDS}")
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         now = datetime.now(UTC)
-        database.edition.prepare(connection, Timeframe.M1, now - timedelta(days=3650), now)
-        _put(database, connection, table, table.num_rows, 0)
+        warehouse.edition.prepare(connection, Timeframe.M1, now - timedelta(days=3650), now)
+        _put(warehouse, connection, table, table.num_rows, 0)
         connection.execute("VACUUM ANALYZE market.bars_1m")
         heads = table.filter(pc.equal(table["ts"], pc.max(table["ts"])))
-        plain = psycopg2.connect(database.dsn)
+        plain = psycopg2.connect(warehouse.database.dsn)
         plain.autocommit = True
-        cases = _Live(database, connection, plain, heads)
+        cases = _Live(warehouse, connection, plain, heads)
         seconds = take_turns(
             {
                 "half new, half unchanged": cases.new,
@@ -140,8 +140,8 @@ def _live(database: Database, table: pa.Table, repeat: int) -> Section:
 class _Live:
     """A feed that brings the last bar again and a new one, over and over."""
 
-    def __init__(self, database: Database, connection: psycopg.Connection, plain: Any, heads: pa.Table) -> None:  # noqa: ANN401
-        self._database = database
+    def __init__(self, warehouse: Warehouse, connection: psycopg.Connection, plain: Any, heads: pa.Table) -> None:
+        self._warehouse = warehouse
         self._connection = connection
         self._plain = plain
         self._heads = heads
@@ -182,7 +182,7 @@ class _Live:
         return float(np.median(taken))
 
     def _publish(self, table: pa.Table, *, inserted: int | None = None, revised: int = 0) -> None:
-        report = publish(self._connection, self._database.edition, Timeframe.M1, table)
+        report = publish(self._connection, self._warehouse, Timeframe.M1, table)
         if inserted is not None and (report.inserted, report.revised) != (inserted, revised):
             raise AssertionError(
                 f"inserted {report.inserted} and revised {report.revised}, not {inserted} and {revised}"
@@ -196,9 +196,9 @@ class _Live:
 
 
 def _put(
-    database: Database, connection: psycopg.Connection, table: pa.Table, inserted: int, revised: int
+    warehouse: Warehouse, connection: psycopg.Connection, table: pa.Table, inserted: int, revised: int
 ) -> PublishReport:
-    report = publish(connection, database.edition, Timeframe.M1, table)
+    report = publish(connection, warehouse, Timeframe.M1, table)
     if (report.inserted, report.revised) != (inserted, revised):
         raise AssertionError(f"inserted {report.inserted} and revised {report.revised}, not {inserted} and {revised}")
     return report
@@ -221,19 +221,19 @@ def _into_heap(connection: psycopg.Connection, wire: list[memoryview]) -> float:
     return taken
 
 
-def _execute_values(database: Database, frame: Any) -> None:  # noqa: ANN401 - pandas
-    with psycopg2.connect(database.dsn) as connection, connection.cursor() as cursor:
+def _execute_values(warehouse: Warehouse, frame: Any) -> None:
+    with psycopg2.connect(warehouse.database.dsn) as connection, connection.cursor() as cursor:
         execute_values(cursor, _UPSERT, list(frame[list(_NAMES)].itertuples(index=False, name=None)), page_size=1000)
     connection.close()
 
 
-def _to_sql(database: Database, frame: Any) -> None:  # noqa: ANN401 - pandas
-    engine = sqlalchemy.create_engine(sqlalchemy_url(database.dsn))
+def _to_sql(warehouse: Warehouse, frame: Any) -> None:
+    engine = sqlalchemy.create_engine(sqlalchemy_url(warehouse.database.dsn))
     frame.to_sql("bars_1m", engine, schema="market", if_exists="append", index=False, method="multi", chunksize=5000)
     engine.dispose()
 
 
-def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:  # noqa: ANN401 - pandas
+def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:
     """Return ``table`` as a user would have it at hand: with the ids that the database wants."""
     ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
     frame = table.drop_columns("source").to_pandas()
@@ -243,7 +243,7 @@ def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:  # noqa: ANN
     return frame[list(_NAMES)].sort_values(["instrument_id", "ts"], ignore_index=True)
 
 
-def _numpy(series: Any) -> Column:  # noqa: ANN401 - pandas
+def _numpy(series: Any) -> Column:
     values = (
         series.to_numpy()
         if series.dtype.kind != "M"

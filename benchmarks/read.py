@@ -16,9 +16,9 @@ import sqlalchemy
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, months, revise, symbols
 from chandlery.api import DataAPI
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.publishing.publish import publish
+from chandlery.tiers.warehouse import Warehouse
 from pipelines.instance import sqlalchemy_url
 
 _YEAR = months(12)
@@ -30,13 +30,13 @@ _API_COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades")
 def run(world: World) -> Iterator[Section]:
     """Yield the results: minutes of one symbol, then days of many."""
     names = symbols(100)
-    with world.database("read", names) as database:
-        before = _load(database, names)
-        api = DataAPI(database)
-        with database.connection() as connection:
+    with world.warehouse("read", names) as warehouse:
+        before = _load(warehouse, names)
+        api = DataAPI(warehouse)
+        with warehouse.connection() as connection:
             ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
         one = f"SELECT {_COLUMNS} FROM market.bars_1m WHERE instrument_id = {ids[names[0]]} AND {_AFTER} ORDER BY ts"
-        minutes = _Readers(database, one)
+        minutes = _Readers(warehouse, one)
         yield minutes.compare(
             "read: one symbol's year of minutes",
             lambda output, as_of, columns: api.get_ohlc(
@@ -46,7 +46,7 @@ def run(world: World) -> Iterator[Section]:
             world.repeat,
         )
         many = f"SELECT instrument_id, {_COLUMNS} FROM market.bars_1d WHERE {_AFTER} ORDER BY instrument_id, ts"
-        days = _Readers(database, many)
+        days = _Readers(warehouse, many)
         yield days.compare(
             "read: a year of days of 100 symbols",
             lambda output, as_of, columns: api.get_multi_symbol(
@@ -59,18 +59,18 @@ def run(world: World) -> Iterator[Section]:
             readers.close()
 
 
-def _load(database: Database, names: list[str]) -> datetime:
+def _load(warehouse: Warehouse, names: list[str]) -> datetime:
     """Publish minutes of ten symbols and days of all, revise one bar in a hundred; return the time between."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         tables = {
             Timeframe.M1: bars(names[:10], Timeframe.M1, *_YEAR),
             Timeframe.D1: bars(names, Timeframe.D1, *_YEAR),
         }
         for timeframe, table in tables.items():
             say(f"loading {table.num_rows:,} bars of {timeframe.value}")
-            publish(connection, database.edition, timeframe, table, now=datetime(2024, 1, 1, tzinfo=UTC))
+            publish(connection, warehouse, timeframe, table, now=datetime(2024, 1, 1, tzinfo=UTC))
         for timeframe, table in tables.items():
-            publish(connection, database.edition, timeframe, revise(table, 0.01), now=datetime(2024, 6, 1, tzinfo=UTC))
+            publish(connection, warehouse, timeframe, revise(table, 0.01), now=datetime(2024, 6, 1, tzinfo=UTC))
         connection.execute("VACUUM ANALYZE")
     return datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -78,10 +78,10 @@ def _load(database: Database, names: list[str]) -> datetime:
 class _Readers:
     """Ways to run one query."""
 
-    def __init__(self, database: Database, statement: str) -> None:
+    def __init__(self, warehouse: Warehouse, statement: str) -> None:
         self._statement = statement
-        self._engine = sqlalchemy.create_engine(sqlalchemy_url(database.dsn))
-        self._adbc = adbc_driver_postgresql.dbapi.connect(database.dsn)
+        self._engine = sqlalchemy.create_engine(sqlalchemy_url(warehouse.database.dsn))
+        self._adbc = adbc_driver_postgresql.dbapi.connect(warehouse.database.dsn)
 
     def compare(
         self,
@@ -121,7 +121,7 @@ class _Readers:
     def _read_sql(self) -> pd.DataFrame:
         return pd.read_sql(self._statement, self._engine)
 
-    def _fetch(self) -> Any:  # noqa: ANN401 - ADBC is not typed
+    def _fetch(self) -> Any:
         with self._adbc.cursor() as cursor:
             cursor.execute(self._statement)
             table = cursor.fetch_arrow_table()

@@ -20,13 +20,13 @@ from psycopg import sql
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.tiers import timescale
 from benchmarks.world import BARS_PER_MONTH, World, bars, months, reset, revise, symbols
-from chandlery.derive import catch_up
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.rollup import roll_up
-from chandlery.store.aggregates import note_days, refresh_aggregates, sync_aggregates
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.publishing.publish import publish
+from chandlery.rollups.aggregate import roll_up
+from chandlery.rollups.continuous import note_days, refresh_aggregates, sync_aggregates
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.warehouse import Warehouse
 
 _MONTH = months(1)
 _CHANGED = datetime(2023, 1, 18, tzinfo=UTC)
@@ -39,32 +39,32 @@ def run(world: World) -> Iterator[Section]:
     names = symbols(min(max(world.rows // BARS_PER_MONTH, 2), 60) * 100 // 60)
     table = bars(names, Timeframe.M1, *_MONTH)
     say(f"{table.num_rows:,} minute bars of {len(names)} symbols")
-    with world.database("rollup", names) as database:
-        yield _store(database, table, world.repeat)
+    with world.warehouse("rollup", names) as warehouse:
+        yield _store(warehouse, table, world.repeat)
     if world.timescale is not None:
-        with timescale(world.timescale, names) as database:
-            if database.edition.keeps_aggregates:
-                yield _aggregates(database, table, world.repeat)
+        with timescale(world.timescale, names) as warehouse:
+            if warehouse.edition.keeps_aggregates:
+                yield _aggregates(warehouse, table, world.repeat)
     yield _arithmetic(table, names, world.repeat)
 
 
-def _store(database: Database, table: pa.Table, repeat: int) -> Section:
+def _store(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     section = Section(f"roll-up: a month of minutes ({table.num_rows:,} bars) into {' '.join(_WIDTHS)}")
     changed = table.filter(pc.equal(pc.floor_temporal(table["ts"], unit="day"), pa.scalar(_CHANGED, table["ts"].type)))
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         stocks = list_instruments(connection)
-        store = _Store(database, connection, stocks)
-        publish(connection, database.edition, Timeframe.M1, table)
+        store = _Store(warehouse, connection, stocks)
+        publish(connection, warehouse, Timeframe.M1, table)
         store.catch_up()  # makes the partitions
 
         def full() -> float:
             reset(connection)
-            publish(connection, database.edition, Timeframe.M1, table)
+            publish(connection, warehouse, Timeframe.M1, table)
             return stopwatch(store.catch_up)
 
         def one_day() -> float:
             store.version += 1
-            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=store.version))
+            publish(connection, warehouse, Timeframe.M1, revise(changed, 0.2, by=store.version))
             return stopwatch(store.catch_up)
 
         ours = store.digest()
@@ -85,31 +85,31 @@ def _store(database: Database, table: pa.Table, repeat: int) -> Section:
     return section
 
 
-def _aggregates(database: Database, table: pa.Table, repeat: int) -> Section:
+def _aggregates(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     """Compare the roll-up with the refresh of continuous aggregates, on the same server; each without the other."""
     section = Section(f"TimescaleDB: {table.num_rows:,} minute bars into {' '.join(_WIDTHS)}, or continuous aggregates")
     changed = table.filter(pc.equal(pc.floor_temporal(table["ts"], unit="day"), pa.scalar(_CHANGED, table["ts"].type)))
-    with database.connection() as connection:
-        store = _Store(database, connection, list_instruments(connection))
-        publish(connection, database.edition, Timeframe.M1, table)
+    with warehouse.connection() as connection:
+        store = _Store(warehouse, connection, list_instruments(connection))
+        publish(connection, warehouse, Timeframe.M1, table)
         store.catch_up()  # makes the chunks
 
         days = np.full(len(store.ids), np.datetime64(_CHANGED.date(), "D"))
 
         def roll_up_full() -> float:
-            sync_aggregates(connection, database.edition, ())
+            sync_aggregates(connection, warehouse.edition, ())
             reset(connection)
-            publish(connection, database.edition, Timeframe.M1, table)
+            publish(connection, warehouse, Timeframe.M1, table)
             return stopwatch(store.catch_up)
 
         def refresh_full() -> float:
-            sync_aggregates(connection, database.edition, ())
-            sync_aggregates(connection, database.edition, _WIDTHS)
-            return stopwatch(lambda: refresh_aggregates(database))
+            sync_aggregates(connection, warehouse.edition, ())
+            sync_aggregates(connection, warehouse.edition, _WIDTHS)
+            return stopwatch(lambda: refresh_aggregates(warehouse.database))
 
         def change() -> None:
             store.version += 1
-            publish(connection, database.edition, Timeframe.M1, revise(changed, 0.2, by=store.version))
+            publish(connection, warehouse, Timeframe.M1, revise(changed, 0.2, by=store.version))
 
         def roll_up_day() -> float:
             change()
@@ -117,8 +117,8 @@ def _aggregates(database: Database, table: pa.Table, repeat: int) -> Section:
 
         def refresh_day() -> float:
             change()
-            note_days(connection, database.edition, store.ids, days)
-            taken = stopwatch(lambda: refresh_aggregates(database))
+            note_days(connection, warehouse.edition, store.ids, days)
+            taken = stopwatch(lambda: refresh_aggregates(warehouse.database))
             store.catch_up()
             return taken
 
@@ -143,15 +143,15 @@ def _aggregates(database: Database, table: pa.Table, repeat: int) -> Section:
 class _Store:
     """The bars of the benchmark, and both ways to derive them."""
 
-    def __init__(self, database: Database, connection: psycopg.Connection, stocks: list[Instrument]) -> None:
-        self._database = database
+    def __init__(self, warehouse: Warehouse, connection: psycopg.Connection, stocks: list[Instrument]) -> None:
+        self._warehouse = warehouse
         self._connection = connection
         self._stocks = stocks
         self.ids = np.array([stock.instrument_id for stock in stocks], np.int64)
         self.version = 0
 
     def catch_up(self) -> None:
-        if not list(catch_up(self._database, Timeframe.M1, self._stocks, *_MONTH)):
+        if not list(catch_up(self._warehouse, Timeframe.M1, self._stocks, *_MONTH)):
             raise AssertionError("nothing was stale")
 
     def upsert(self, start: datetime, end: datetime) -> None:

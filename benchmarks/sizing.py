@@ -6,17 +6,17 @@ Takes minutes and tens of gigabytes, and so runs only when it is asked for (``--
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from benchmarks.harness import Section, say
 from benchmarks.tiers import timescale
 from benchmarks.world import World, bars, months, symbols
-from chandlery.lake.archive import archive, find_due
-from chandlery.lake.files import Lake
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.lake.store import Lake
+from chandlery.publishing.publish import publish
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.warehouse import Warehouse
 
 _SEALED = datetime(2040, 1, 1, tzinfo=UTC)
 _AT_ONCE = 1_000_000
@@ -44,41 +44,42 @@ def run(world: World) -> Iterator[Section]:
     for universe in _UNIVERSES:
         names = [f"{name}/USD" if universe.calendar == "24/7" else name for name in symbols(universe.count)]
         section = Section(f"room for {universe.title}")
-        with world.database("sizing", names, calendar=universe.calendar) as database:
-            database.lake = Lake(world.folder / f"lake_{len(names)}_{universe.timeframe}_{universe.months}")
-            rows = _load(database, universe, names)
+        with world.warehouse("sizing", names, calendar=universe.calendar) as warehouse:
+            lake = Lake(world.folder / f"lake_{len(names)}_{universe.timeframe}_{universe.months}")
+            warehouse = replace(warehouse, lake=lake)
+            rows = _load(warehouse, universe, names)
             section.facts["bars"] = f"{rows:,}"
-            section.facts["plain PostgreSQL, with key"] = _shown(_stored(database, universe), rows)
-            with database.connection() as connection:
+            section.facts["plain PostgreSQL, with key"] = _shown(_stored(warehouse, universe), rows)
+            with warehouse.connection() as connection:
                 due = find_due(connection, universe.timeframe, _SEALED)
-            lake = sum(done.bytes for done in archive(database, due))
+            lake = sum(done.bytes for done in archive(warehouse, due))
             section.facts["lake"] = _shown(lake, rows)
         if world.timescale is not None:
-            with timescale(world.timescale, names, calendar=universe.calendar) as database:
-                _load(database, universe, names)
-                section.facts["hypertable, with key"] = _shown(_stored(database, universe), rows)
-                with database.connection() as connection:
-                    list(database.edition.compress(connection, universe.timeframe, _SEALED))
-                section.facts["columnstore"] = _shown(_stored(database, universe), rows)
+            with timescale(world.timescale, names, calendar=universe.calendar) as warehouse:
+                _load(warehouse, universe, names)
+                section.facts["hypertable, with key"] = _shown(_stored(warehouse, universe), rows)
+                with warehouse.connection() as connection:
+                    list(warehouse.edition.compress(connection, universe.timeframe, _SEALED))
+                section.facts["columnstore"] = _shown(_stored(warehouse, universe), rows)
         yield section
 
 
-def _load(database: Database, universe: _Universe, names: list[str]) -> int:
+def _load(warehouse: Warehouse, universe: _Universe, names: list[str]) -> int:
     start, end = months(universe.months, first=datetime(2022, 1, 1, tzinfo=UTC))
     total = 0
     each = max(1, _AT_ONCE // max(1, universe.months * (43_800 if universe.timeframe is Timeframe.M1 else 22)))
     for first in range(0, len(names), each):
         table = bars(names[first : first + each], universe.timeframe, start, end, calendar=universe.calendar)
-        with database.connection() as connection:
-            publish(connection, database.edition, universe.timeframe, table)
+        with warehouse.connection() as connection:
+            publish(connection, warehouse, universe.timeframe, table)
         total += table.num_rows
-        say(f"{universe.title}: {total:,} bars in {database.edition.name}")
+        say(f"{universe.title}: {total:,} bars in {warehouse.edition.name}")
     return total
 
 
-def _stored(database: Database, universe: _Universe) -> int:
-    with database.connection() as connection:
-        return sum(piece.bytes for piece in database.edition.pieces(connection, universe.timeframe))
+def _stored(warehouse: Warehouse, universe: _Universe) -> int:
+    with warehouse.connection() as connection:
+        return sum(piece.bytes for piece in warehouse.edition.pieces(connection, universe.timeframe))
 
 
 def _shown(size: int, rows: int) -> str:

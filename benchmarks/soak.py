@@ -28,23 +28,24 @@ import pyarrow as pa
 
 from benchmarks.harness import Comparison, Measure, Section, say
 from benchmarks.world import BARS_PER_MONTH, World, months, partitions, symbols, warm_up
-from chandlery.audit import AuditReport, Partition
-from chandlery.fetching import Progress, calls_made, describe_calls, plan_requests
-from chandlery.ingest import ingest
-from chandlery.instruments import list_instruments
-from chandlery.judging import Outcome
-from chandlery.lake.files import Lake
-from chandlery.landing import Landing
+from chandlery.bars.read import Span
+from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.core.partition import Partition
+from chandlery.core.schema import VALUES, empty_bars
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.fetch import Progress, calls_made, describe_calls, plan_requests
+from chandlery.ingest.gate import AuditReport
+from chandlery.ingest.landing import Landing
+from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import list_instruments
+from chandlery.lake.store import Lake
 from chandlery.providers.alpaca import AlpacaProvider
 from chandlery.providers.base import Provider
-from chandlery.providers.config import CallLimits, ProviderConfig, ProvidersConfig
-from chandlery.providers.registry import build_provider
-from chandlery.reader import read_bars
-from chandlery.schema import VALUES, empty_bars
-from chandlery.store.budget import shared_budgets
-from chandlery.store.connect import Database
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.servers.alpaca import AlpacaServer
 from tests.servers.http import Fault, Request
@@ -69,20 +70,20 @@ def run(world: World) -> Iterator[Section]:
     names, (start, end) = symbols(_SYMBOLS), months(1)
     planned = partitions(names, Timeframe.M1, start, end)
     pages = [
-        len(wanted) * BARS_PER_MONTH // _PER_PAGE + 1 for wanted in plan_requests(planned, AlpacaProvider.terms)
+        len(wanted) * BARS_PER_MONTH // _PER_PAGE + 1 for wanted in plan_requests(planned, AlpacaProvider.limits)
     ]  # a partition is a symbol's month
     per_minute = round(sum(pages) / (1 - _FAILING) / _SECONDS * 60)
     say(f"{len(names)} symbols in {len(pages)} requests of {sum(pages)} pages; {per_minute} calls a minute are allowed")
-    with serve(names, start, end, per_minute) as server, world.database("soak", names) as database:
+    with serve(names, start, end, per_minute) as server, world.warehouse("soak", names) as warehouse:
         warm_up()
         gate = _TimedGate()
         gate.audit(empty_bars(), planned[:1], now=datetime.now(UTC))  # imports Great Expectations
         gate.seconds = 0.0
-        provider = connect(server.url, database, per_minute)
-        landing = Landing(database, Lake(world.folder / "soak"))
-        found = _load(database, provider, gate, landing, planned)
+        provider = connect(server.url, warehouse, per_minute)
+        landing = Landing(warehouse.database, Lake(world.folder / "soak"))
+        found = _load(warehouse, provider, gate, landing, planned)
         told = server.tell()
-        _check(database, found, told)
+        _check(warehouse, found, told)
     yield _section(found, told, per_minute, len(names))
 
 
@@ -128,7 +129,7 @@ class RemoteServer:
 class SoakServer(AlpacaServer):
     """Alpaca on a bad day: a share of calls fail, with 503 or in the middle of the body."""
 
-    def __init__(self, market: Market, **how: Any) -> None:  # noqa: ANN401 - AlpacaServer's
+    def __init__(self, market: Market, **how: Any) -> None:
         super().__init__(market, **how)
         self.failed: Counter[str] = Counter()
         self.served: Counter[tuple[str, ...]] = Counter()
@@ -199,13 +200,15 @@ def _serve(pipe: Connection, names: Sequence[str], start: datetime, end: datetim
             pipe.send(server.tell())
 
 
-def connect(url: str, database: Database, per_minute: float) -> Provider:
+def connect(url: str, warehouse: Warehouse, per_minute: float) -> Provider:
     """Make the adapter as an installation does, with a budget that all processes share."""
     os.environ |= dict.fromkeys(_KEYS.values(), "soak")
     config = ProviderConfig(
         kind="alpaca", options={"url": url}, key_env=_KEYS, limits=CallLimits(calls_per_minute=per_minute)
     )
-    return build_provider("alpaca", ProvidersConfig(providers={"alpaca": config}), budgets=shared_budgets(database))
+    return build_provider(
+        "alpaca", ProvidersConfig(providers={"alpaca": config}), rate_limiters=shared_rate_limiters(warehouse.database)
+    )
 
 
 def checksum(columns: Mapping[str, Any]) -> bytes:
@@ -225,7 +228,7 @@ class _TimedGate:
         self.ended = 0.0
 
     def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
-        """See ``chandlery.audit.Gate``."""
+        """See ``chandlery.ingest.gate.Gate``."""
         began = time.perf_counter()
         report = self._gate.audit(bars, partitions, now=now)
         self.ended = time.perf_counter()
@@ -237,7 +240,7 @@ class _TimedGate:
 class _Found:
     """What a load took and brought."""
 
-    outcomes: list[Outcome]
+    outcomes: list[PartitionResult]
     seconds: float
     calls: int | None
     gate: float
@@ -245,7 +248,7 @@ class _Found:
 
 
 def _load(
-    database: Database, provider: Provider, gate: _TimedGate, landing: Landing, planned: Sequence[Partition]
+    warehouse: Warehouse, provider: Provider, gate: _TimedGate, landing: Landing, planned: Sequence[Partition]
 ) -> _Found:
     said = 0.0
 
@@ -256,10 +259,10 @@ def _load(
             said = taken
             say(f"{taken:.0f} s: {progress.rows:,} bars, {describe_calls(progress)}")
 
-    outcomes: list[Outcome] = []
+    outcomes: list[PartitionResult] = []
     publishing = judged = 0.0
     began = time.perf_counter()
-    for outcome in ingest(database, provider, gate, planned, landing=landing, tell=tell):
+    for outcome in ingest(warehouse, provider, gate, planned, landing=landing, tell=tell):
         if gate.ended != judged:  # the first outcome of a batch: from the gate's verdict to here it was published
             judged = gate.ended
             publishing += time.perf_counter() - judged
@@ -267,7 +270,7 @@ def _load(
     return _Found(outcomes, time.perf_counter() - began, calls_made(provider), gate.seconds, publishing)
 
 
-def _check(database: Database, found: _Found, told: Told) -> None:
+def _check(warehouse: Warehouse, found: _Found, told: Told) -> None:
     """Make sure that everything arrived exactly once and that no call was over the limit."""
     wrong = [f"{o.partition.key} is {o.status}: {o.error}" for o in found.outcomes if o.status != "published"]
     wrong += [
@@ -275,35 +278,35 @@ def _check(database: Database, found: _Found, told: Told) -> None:
         for what, value, wanted in (
             ("bars inserted", sum(outcome.inserted for outcome in found.outcomes), told.bars),
             ("bars revised or unchanged", sum(o.revised + o.unchanged for o in found.outcomes), 0),
-            ("bars stored", _scalar(database, "SELECT count(*) FROM market.bars_1m"), told.bars),
-            ("revisions", _scalar(database, "SELECT count(*) FROM market.bars_revision"), 0),
-            ("bars landed", _scalar(database, "SELECT sum(row_count)::int8 FROM ops.landing"), told.bars),
+            ("bars stored", _scalar(warehouse, "SELECT count(*) FROM market.bars_1m"), told.bars),
+            ("revisions", _scalar(warehouse, "SELECT count(*) FROM market.bars_revision"), 0),
+            ("bars landed", _scalar(warehouse, "SELECT sum(row_count)::int8 FROM ops.landing"), told.bars),
             ("calls over the limit", told.refused, 0),
             ("pages served more than once", told.repeated, 0),
             ("calls made, and counted by the server", found.calls or 0, told.calls),
         )
         if value != wanted
     ]
-    wrong += [f"{name}: not the server's bars" for name, sum_ in _checksums(database) if told.checksums[name] != sum_]
+    wrong += [f"{name}: not the server's bars" for name, sum_ in _checksums(warehouse) if told.checksums[name] != sum_]
     if wrong:
         raise AssertionError("; ".join(wrong[:10]))
 
 
-def _checksums(database: Database) -> Iterator[tuple[str, bytes]]:
+def _checksums(warehouse: Warehouse) -> Iterator[tuple[str, bytes]]:
     """Yield the checksum of each symbol's bars in the store."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
     start, end = months(1)
     for one in instruments:
         table = read_bars(
-            database, Timeframe.M1, [Span(one.instrument_id, start, end)], {one.instrument_id: one.symbol}
+            warehouse, Timeframe.M1, [Span(one.instrument_id, start, end)], {one.instrument_id: one.symbol}
         )
         columns = {name: table[name].to_numpy() for name in VALUES}
         yield one.symbol, checksum({"ts": table["ts"].to_numpy().astype("datetime64[us]"), **columns})
 
 
-def _scalar(database: Database, statement: str) -> int:
-    with database.connection() as connection:
+def _scalar(warehouse: Warehouse, statement: str) -> int:
+    with warehouse.connection() as connection:
         row = connection.execute(statement.encode()).fetchone()
     return int(row[0] or 0) if row else 0
 

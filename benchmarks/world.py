@@ -20,16 +20,19 @@ import pyarrow.compute as pc
 import yaml
 from psycopg import conninfo, sql
 
-from chandlery.audit import Partition
-from chandlery.calendars import get_calendar
-from chandlery.config import InstrumentConfig
-from chandlery.instruments import sync_instruments
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
+from chandlery.database.dsn import ensure_database, market_dsn
+from chandlery.database.migrate import migrate
+from chandlery.instruments.registry import sync_instruments
+from chandlery.lake.store import Lake
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated import SimulatedProvider
 from chandlery.settings import Settings
-from chandlery.store.connect import Database, ensure_database, market_dsn
-from chandlery.store.migrate import migrate
-from chandlery.timeframe import Timeframe
+from chandlery.tiers.warehouse import Warehouse
 
 #: Minutes of a month of a stock, about.
 BARS_PER_MONTH = 8190
@@ -59,18 +62,18 @@ class World:
         self._dsn = market_dsn(self.settings)
 
     @contextmanager
-    def database(self, name: str, symbols: Sequence[str], *, calendar: str = "XNYS") -> Iterator[Database]:
+    def warehouse(self, name: str, symbols: Sequence[str], *, calendar: str = "XNYS") -> Iterator[Warehouse]:
         """Lend a fresh market database in which ``symbols`` are registered."""
         dsn = conninfo.make_conninfo(self._dsn, dbname=f"bench_{name}")
         ensure_database(dsn)
-        database = Database(dsn)
-        with database.connection() as connection:
+        warehouse = Warehouse(Database(dsn), Lake(self.folder / f"lake_{name}"))
+        with warehouse.connection() as connection:
             migrate(connection)
             sync_instruments(
                 connection, [InstrumentConfig(symbol=s, calendar=calendar, provider="simulated") for s in symbols]
             )
-        yield database
-        database.close()
+        yield warehouse
+        warehouse.close()
         with psycopg.connect(conninfo.make_conninfo(self._dsn, dbname="postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"bench_{name}")))
 

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
+from chandlery.bars.read import Span
+from chandlery.core.schema import READ
+from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
+from chandlery.coverage.finality import BarState, read_finality
 from chandlery.errors import UsageError
-from chandlery.finality import BarState, read_finality
-from chandlery.instruments import Instrument, resolve_all
-from chandlery.reader import read_bars
+from chandlery.instruments.registry import Instrument, resolve_all
+from chandlery.reading.planner import read_bars
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
-from chandlery.store.read import READ, Span
-from chandlery.timeframe import Timeframe, parse_moment, parse_range
+from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +45,8 @@ class DataAPI:
         database: where to read; the installation's own by default (see ``Settings``).
     """
 
-    def __init__(self, database: Database | None = None) -> None:
-        self._database = database or Database.open(Settings())
+    def __init__(self, warehouse: Warehouse | None = None) -> None:
+        self._warehouse = warehouse or Warehouse.open(Settings())
 
     @overload
     def get_ohlc(
@@ -135,7 +136,7 @@ class DataAPI:
         final_only: bool = False,
         columns: Sequence[str] = COLUMNS,
         output: Output = "pandas",
-    ) -> Any:  # noqa: ANN401 - by ``output``
+    ) -> Any:
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
 
         Arguments and errors as in ``get_ohlc``. The result is sorted by symbol, in the order asked for, and time; with
@@ -172,7 +173,7 @@ class DataAPI:
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
-        with self._database.connection() as connection:
+        with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
             names = _names(symbols, instruments)
             finality = None
@@ -181,7 +182,7 @@ class DataAPI:
                 finality = read_finality(connection, width, by_name, first, last, as_of=moment)
         spans = [Span(instrument_id, first, last) for instrument_id in names]
         needed = columns if finality is None else {*columns, "known_at"}
-        table = read_bars(self._database, width, spans, names, as_of=moment, columns=needed)
+        table = read_bars(self._warehouse, width, spans, names, as_of=moment, columns=needed)
         if finality is not None:
             table = table.append_column(STATE, finality.states(table))
         wanted = table.select(["symbol", "ts", *columns])
@@ -198,15 +199,15 @@ def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[in
 
 
 def _only_final(table: pa.Table, states: pa.ChunkedArray) -> pa.Table:
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.compute as pc
 
     final = pc.equal(states, BarState.FINAL.value)
     return table if pc.all(final).as_py() else table.filter(final)
 
 
 def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
+    import numpy as np
+    import pyarrow as pa
 
     rank = {symbol: place for place, symbol in enumerate(symbols)}
     column = table["symbol"].combine_chunks()
@@ -215,11 +216,11 @@ def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
     return table.take(pa.array(order))
 
 
-def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:  # noqa: ANN401
+def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:
     if output == "arrow":
         return table
     if output == "polars":
-        import polars as pl  # noqa: PLC0415 - only for those who ask for it
+        import polars as pl
 
         return pl.from_arrow(table)
     return table.to_pandas().set_index(index)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.calendars import Int64s, get_calendar, microseconds
-from chandlery.schema import PRICES, VALUES
+from chandlery.core.calendars import Int64s, get_calendar, microseconds
+from chandlery.core.schema import PRICES, VALUES
 from expectations.layout import Layout
 from expectations.sessions import listed_span
 

@@ -1,4 +1,4 @@
-"""The gate: judges a batch of bars before it is published (``chandlery.audit.Gate``).
+"""The gate: judges a batch of bars before it is published (``chandlery.ingest.gate.Gate``).
 
 The way through: ``layout`` assigns rows to partitions, ``evidence`` measures rows, ``suites`` judges them, ``measures``
 sums up the partitions, ``suites`` judges those, and the answer is put together here.
@@ -13,10 +13,11 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from chandlery.audit import REJECTED, AuditReport, Check, Partition, Verdict
-from chandlery.calendars import Int64s
-from chandlery.schema import empty_bars
-from chandlery.timeframe import parse_moment
+from chandlery.core.calendars import Int64s
+from chandlery.core.partition import Partition
+from chandlery.core.schema import empty_bars
+from chandlery.core.timeframe import parse_moment
+from chandlery.ingest.gate import REJECTED, AuditReport, Check, Verdict
 from expectations.evidence import Bools, row_evidence
 from expectations.layout import Layout, lay_out
 from expectations.limits import GateLimits
@@ -37,7 +38,7 @@ class BarGate:
         limits: the numbers in the rules.
     """
 
-    def __init__(self, limits: GateLimits = GateLimits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, limits: GateLimits = GateLimits()) -> None:
         self._limits = limits
         self._suites = Suites(limits)
 

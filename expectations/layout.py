@@ -12,10 +12,10 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from chandlery.audit import Partition
-from chandlery.calendars import Int64s, microseconds
+from chandlery.core.calendars import Int64s, microseconds
+from chandlery.core.partition import Partition
+from chandlery.core.schema import conform
 from chandlery.errors import UsageError
-from chandlery.schema import conform
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chandlery.calendars import Int64s
+from chandlery.core.calendars import Int64s
 from expectations.evidence import Bools, Floats, floats
 from expectations.layout import Layout
 from expectations.limits import GateLimits

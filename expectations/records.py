@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chandlery.audit import Verdict
+    from chandlery.ingest.gate import Verdict
 
 
 def checks_as_records(verdict: Verdict) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def rejected_as_records(verdict: Verdict, limit: int = 20) -> list[dict[str, Any
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any cell of the table
+def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, list):

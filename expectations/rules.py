@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from chandlery.audit import Severity
+from chandlery.ingest.gate import Severity
 from expectations.limits import GateLimits
 
 _LARGEST = sys.float_info.max

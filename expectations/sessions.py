@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from chandlery.audit import Partition
-from chandlery.calendars import Calendar, Int64s, get_calendar, microseconds
+from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
+from chandlery.core.partition import Partition
 
 _DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()

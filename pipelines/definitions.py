@@ -16,11 +16,11 @@ from assets.coverage import build_coverage
 from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
-from chandlery.config import ProvidersConfig, Universe, load_providers, load_universe
-from chandlery.orchestrator import SilentListener
-from chandlery.providers.registry import is_still
+from chandlery.app.orchestrator import SilentListener
+from chandlery.config.universe import ProvidersConfig, Universe, load_providers, load_universe
+from chandlery.core.timeframe import INGESTED
+from chandlery.providers.catalog import is_static
 from chandlery.settings import Settings
-from chandlery.timeframe import INGESTED
 from pipelines.jobs import build_derive_jobs, build_ingest_jobs, maintain
 from pipelines.partitions import build_partitions
 from pipelines.schedules import build_schedules
@@ -46,7 +46,7 @@ def build_defs(
         instrument.calendar
         for instrument in universe.instruments
         # A schedule would ask the others in vain.
-        if instrument.provider is not None and not is_still(providers.provider(instrument.provider))
+        if instrument.provider is not None and not is_static(providers.provider(instrument.provider))
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
     return dg.Definitions(

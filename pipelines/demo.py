@@ -15,17 +15,17 @@ import pyarrow as pa
 from rich.console import Console
 
 from chandlery.api import DataAPI
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Orchestrator
 from chandlery.cli.ingest import DONE, FAILED, judge
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import Tally, show_progress
-from chandlery.coverage import Summary, summarize
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError
-from chandlery.installation import Installation
-from chandlery.instruments import list_instruments
-from chandlery.orchestrator import Orchestrator
-from chandlery.ordering import Plan, Wish, plan_order
-from chandlery.report import Answer, write_report
-from chandlery.timeframe import Timeframe
+from chandlery.ingest.request import IngestRequest, Plan, plan_ingest
+from chandlery.instruments.registry import list_instruments
+from chandlery.report.report import Answer, write_report
 
 #: Fixed, so that the simulated minutes are the same every time and running again changes nothing.
 MINUTES_FROM, MINUTES_UNTIL = datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC)
@@ -61,7 +61,7 @@ def _run(make_orchestrator: Callable[[Installation], Orchestrator] | None) -> in
     try:
         return _show_off(installation, make_orchestrator or _dagster, progress, begun)
     finally:
-        installation.database.close()
+        installation.warehouse.close()
 
 
 def _show_off(
@@ -93,7 +93,7 @@ def _show_off(
 
 
 def _dagster(installation: Installation) -> Orchestrator:
-    from pipelines.orchestrator import DagsterOrchestrator  # noqa: PLC0415 - slow to import
+    from pipelines.orchestrator import DagsterOrchestrator
 
     return DagsterOrchestrator(installation)
 
@@ -101,8 +101,8 @@ def _dagster(installation: Installation) -> Orchestrator:
 def _load(installation: Installation, orchestrator: Orchestrator, progress: Console) -> tuple[Tally, int]:
     """Ingest the real days and the simulated minutes; return what was done, and the exit code."""
     universe = installation.universe
-    days = Wish(Timeframe.D1, universe.preset("demo-daily"))
-    minutes = Wish(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
+    days = IngestRequest(Timeframe.D1, universe.preset("demo-daily"))
+    minutes = IngestRequest(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
     tally, codes = Tally(), [DONE]
     for what, plan in _plans(installation, {"real days": days, "simulated minutes": minutes}):
         progress.print(f"Ingesting {what} of {len(plan.order.ranges)} instruments ...", style="dim")
@@ -113,13 +113,13 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     return tally, FAILED if FAILED in codes else max(codes)
 
 
-def _plans(installation: Installation, wishes: dict[str, Wish]) -> list[tuple[str, Plan]]:
-    return [(what, plan_order(installation, wish)) for what, wish in wishes.items()]
+def _plans(installation: Installation, wishes: dict[str, IngestRequest]) -> list[tuple[str, Plan]]:
+    return [(what, plan_ingest(installation, wish)) for what, wish in wishes.items()]
 
 
 def _ask(installation: Installation) -> Answer:
     """Ask one question twice, and time the second: the first also connects."""
-    api = DataAPI(installation.database)
+    api = DataAPI(installation.warehouse)
 
     def ask() -> pa.Table:
         return api.get_ohlc("AAPL", "2012-09-17", "2012-09-29", output="arrow")
@@ -132,7 +132,7 @@ def _ask(installation: Installation) -> Answer:
 
 
 def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answer: Answer) -> None:
-    with installation.database.connection() as connection:
+    with installation.warehouse.connection() as connection:
         known = [instrument for instrument in list_instruments(connection) if instrument.symbol in symbols]
         summaries = summarize(connection, known)
     out().print(_stored(summaries))

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 import dagster as dg
 from psycopg import conninfo
 
+from chandlery.database.dsn import dagster_dsn, ensure_database
 from chandlery.settings import Settings
-from chandlery.store.connect import dagster_dsn, ensure_database
 
 #: Where dagster.yaml finds the address; the file itself holds no secret.
 URL_VARIABLE = "CHANDLERY_DAGSTER_URL"

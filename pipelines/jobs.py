@@ -8,8 +8,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.rollups import build_follow
-from assets.tiers import archive_windows, compress_store, delete_retired_files, let_windows_go
-from chandlery.timeframe import INGESTED, Timeframe
+from assets.tiers import archive_windows, compress_store, delete_retired_files, prune_windows
+from chandlery.core.timeframe import INGESTED, Timeframe
 from resources.store import StoreResource
 
 
@@ -47,4 +47,4 @@ def make_room(context: dg.OpExecutionContext, store: StoreResource) -> None:
 @dg.job(description="Makes room ahead, compresses, archives, and lets go of what the lake holds; in this order.")
 def maintain() -> None:
     """Look after the store and the lake."""
-    delete_retired_files(start=let_windows_go(start=archive_windows(start=compress_store(start=make_room()))))
+    delete_retired_files(start=prune_windows(start=archive_windows(start=compress_store(start=make_room()))))

@@ -17,10 +17,11 @@ import psutil
 from dagster_shared.error import SerializableErrorInfo
 
 from assets.reference import SYMBOLS, register_symbols
-from chandlery.installation import Installation
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.orchestrator import IngestOrder, Listener, RunRecord
-from chandlery.store.pending import stale_version
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Listener, RunRecord
+from chandlery.ingest.request import IngestPlan
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.rollups.stale import stale_version
 from pipelines import serve
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
@@ -49,7 +50,7 @@ class DagsterOrchestrator:
         with open_instance(self._installation.settings) as instance:
             self._register(instance)
 
-    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         """See ``chandlery.orchestrator.Orchestrator``."""
         defs = build_defs(
             self._installation.universe, self._installation.providers, resource_overrides={"listener": listener}
@@ -62,7 +63,7 @@ class DagsterOrchestrator:
             for tags, ranges in plan_runs(order, symbols):
                 config = {"ops": {order.timeframe.table: {"config": _config(order, ranges)}}, "loggers": _QUIET}
                 records.append(_run(job, instance, tags, config))
-            with self._installation.database.connection() as connection:
+            with self._installation.warehouse.connection() as connection:
                 stale = stale_version(connection, order.timeframe) is not None
             if stale:
                 job = defs.resolve_job_def(derive_job_name(order.timeframe))
@@ -76,14 +77,14 @@ class DagsterOrchestrator:
 
     def _register(self, instance: dg.DagsterInstance) -> None:
         close_dead_runs(instance)
-        with self._installation.database.connection() as connection:
+        with self._installation.warehouse.connection() as connection:
             known = list_instruments(connection)
         # Symbols of one calendar side by side, so that a scheduled run of all of them is one rectangle.
         register_symbols(instance, [i.symbol for i in sorted(known, key=lambda i: i.calendar)])
 
 
 def plan_runs(
-    order: IngestOrder, symbols: Sequence[str]
+    order: IngestPlan, symbols: Sequence[str]
 ) -> Iterator[tuple[dict[str, str], Mapping[Instrument, tuple[datetime, datetime]]]]:
     """Yield the tags and the ranges of each run: one for all neighbouring symbols that want the same windows.
 
@@ -101,7 +102,7 @@ def plan_runs(
             yield range_tags(group[0], group[-1], first, last), ranges
 
 
-def _config(order: IngestOrder, ranges: Mapping[Instrument, tuple[datetime, datetime]]) -> dict[str, object]:
+def _config(order: IngestPlan, ranges: Mapping[Instrument, tuple[datetime, datetime]]) -> dict[str, object]:
     return {
         "provider": order.provider,
         "options": dict(order.options),

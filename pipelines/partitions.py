@@ -11,8 +11,8 @@ from itertools import groupby
 import dagster as dg
 
 from assets.reference import SYMBOLS
-from chandlery.config import HistoryConfig
-from chandlery.timeframe import Timeframe
+from chandlery.config.universe import HistoryConfig
+from chandlery.core.timeframe import Timeframe
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from assets.reference import SYMBOLS
-from chandlery.calendars import Calendar, get_calendar, microseconds
-from chandlery.instruments import list_instruments
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.calendars import Calendar, get_calendar, microseconds
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.instruments.registry import list_instruments
 from pipelines.jobs import ingest_job_name, maintain
 from pipelines.partitions import neighbours, range_tags
 from resources.store import StoreResource
@@ -59,7 +59,7 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
         if windows is None:
             yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
             return
-        with store.database.connection() as connection:
+        with store.warehouse.connection() as connection:
             symbols = [
                 instrument.symbol
                 for instrument in list_instruments(connection)

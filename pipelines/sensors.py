@@ -2,7 +2,7 @@
 
 Derived bars follow every correction of any window, because the publishing transaction itself notes which days became
 stale; the sensor only launches the runs. Missing bars are asked for again. Not here: what a run does (``assets``), and
-what is missing (``chandlery.healing``).
+what is missing (``chandlery.coverage.repair``).
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.reference import SYMBOLS
-from chandlery.healing import begin, plan_remedies
-from chandlery.instruments import list_instruments
-from chandlery.providers.registry import remote_terms
-from chandlery.store.pending import stale_version
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.coverage.repair import begin, plan_backfills
+from chandlery.instruments.registry import list_instruments
+from chandlery.providers.catalog import remote_limits
+from chandlery.rollups.stale import stale_version
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
 from resources.store import StoreResource
@@ -28,7 +28,7 @@ _UNFINISHED = [
 ]
 
 #: Marks the runs that heal.
-_HEAL = "chandlery/heal"
+_REPAIR = "chandlery/heal"
 
 #: A run whose machine went down never ends in Dagster's books; after so long nobody waits for it.
 _PATIENCE = timedelta(hours=1)
@@ -47,49 +47,49 @@ def build_sensors() -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps coverage up to date.",
     )
-    return [*(_follow(base) for base in INGESTED), *(_heal(base) for base in INGESTED), automation]
+    return [*(_follow(base) for base in INGESTED), *(_repair(base) for base in INGESTED), automation]
 
 
-def heal_sensor_name(base: Timeframe) -> str:
+def repair_sensor_name(base: Timeframe) -> str:
     """Return the name of the sensor that asks again for missing bars of ``base``."""
     return f"heal_{base.value}"
 
 
-def _heal(base: Timeframe) -> dg.SensorDefinition:
+def _repair(base: Timeframe) -> dg.SensorDefinition:
     job = ingest_job_name(base)
 
     @dg.sensor(
-        name=heal_sensor_name(base),
+        name=repair_sensor_name(base),
         job_name=job,
         minimum_interval_seconds=300,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Asks remote providers again for {base.value} bars that are missing or were not final.",
     )
-    def heal(context: dg.SensorEvaluationContext, store: StoreResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def repair(context: dg.SensorEvaluationContext, store: StoreResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
         recent = datetime.now(UTC) - _PATIENCE
-        running = dg.RunsFilter(tags={_HEAL: base.value}, statuses=_UNFINISHED, created_after=recent)
+        running = dg.RunsFilter(tags={_REPAIR: base.value}, statuses=_UNFINISHED, created_after=recent)
         if context.instance.get_runs_count(running):
             yield dg.SkipReason("what is missing is being asked for")
             return
-        terms = remote_terms(store.installation.providers)
+        limits = remote_limits(store.installation.providers)
         order = context.instance.get_dynamic_partitions(SYMBOLS)
-        with store.database.connection() as connection:
+        with store.warehouse.connection() as connection:
             known = [stock for stock in list_instruments(connection) if stock.symbol in set(order)]
-            remedies = plan_remedies(connection, known, base, terms=terms)
-            for remedy in remedies:
-                begin(connection, remedy)
-        if not remedies:
+            backfills = plan_backfills(connection, known, base, limits=limits)
+            for backfill in backfills:
+                begin(connection, backfill)
+        if not backfills:
             yield dg.SkipReason("nothing is missing that may be had")
-        for remedy in remedies:
-            for group in neighbours(list(remedy.ranges), order):
-                ranges = {symbol: [at.isoformat() for at in remedy.ranges[symbol]] for symbol in group}
+        for backfill in backfills:
+            for group in neighbours(list(backfill.ranges), order):
+                ranges = {symbol: [at.isoformat() for at in backfill.ranges[symbol]] for symbol in group}
                 yield dg.RunRequest(
                     job_name=job,
-                    tags=range_tags(group[0], group[-1], remedy.window, remedy.window) | {_HEAL: base.value},
+                    tags=range_tags(group[0], group[-1], backfill.window, backfill.window) | {_REPAIR: base.value},
                     run_config={"ops": {base.table: {"config": {"ranges": ranges, "refresh": True}}}},
                 )
 
-    return heal
+    return repair
 
 
 def _follow(base: Timeframe) -> dg.SensorDefinition:
@@ -108,7 +108,7 @@ def _follow(base: Timeframe) -> dg.SensorDefinition:
         if context.instance.get_runs_count(running):
             # It takes along what is stale now; what comes later is seen by a later tick.
             return dg.SkipReason("what is stale is being derived")
-        with store.database.connection() as connection:
+        with store.warehouse.connection() as connection:
             version = stale_version(connection, base)
         if version is None:
             return dg.SkipReason("nothing is stale")

@@ -5,8 +5,8 @@ Not here: any rule.
 
 import dagster as dg
 
-from chandlery.audit import Gate
-from chandlery.config import load_universe
+from chandlery.config.universe import load_universe
+from chandlery.ingest.gate import Gate
 from chandlery.settings import Settings
 from expectations.gate import BarGate
 from expectations.limits import GateLimits

@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from chandlery.config import load_providers
+from chandlery.config.universe import load_providers
 from chandlery.providers.base import Provider
-from chandlery.providers.budget import BudgetFactory, local_budget
-from chandlery.providers.registry import build_provider
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 from chandlery.settings import Settings
 
 
@@ -24,8 +24,8 @@ class ProvidersResource(dg.ConfigurableResource[None]):
         *,
         options: Mapping[str, Any] | None = None,
         calendars: Mapping[str, str] | None = None,
-        budgets: BudgetFactory = local_budget,
+        rate_limiters: RateLimiterFactory = local_rate_limiter,
     ) -> Provider:
         """Return the provider called ``name``; see ``registry.build_provider``."""
         config = load_providers(Settings().config / "providers.yaml")
-        return build_provider(name, config, options=options, calendars=calendars, budgets=budgets)
+        return build_provider(name, config, options=options, calendars=calendars, rate_limiters=rate_limiters)

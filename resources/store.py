@@ -1,4 +1,4 @@
-"""The market database as a Dagster resource: a shell around ``chandlery.store.connect.Database``.
+"""The market database as a Dagster resource: a shell around ``chandlery.tiers.warehouse.Warehouse``.
 
 Not here: which server it is (``chandlery.settings``, read from the environment when a run starts).
 """
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from chandlery.installation import Installation
+from chandlery.app.installation import Installation
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
+from chandlery.tiers.warehouse import Warehouse
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
@@ -24,11 +24,11 @@ class StoreResource(dg.ConfigurableResource["StoreResource"]):
         """Open the installation, and close its connections at the end."""
         del context
         settings = Settings()
-        self._installation = Installation(settings, Database.open(settings))
+        self._installation = Installation(settings, Warehouse.open(settings))
         try:
             yield self
         finally:
-            self._installation.database.close()
+            self._installation.warehouse.close()
 
     @property
     def installation(self) -> Installation:
@@ -38,6 +38,6 @@ class StoreResource(dg.ConfigurableResource["StoreResource"]):
         return self._installation
 
     @property
-    def database(self) -> Database:
+    def warehouse(self) -> Warehouse:
         """The open market database."""
-        return self.installation.database
+        return self.installation.warehouse

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import conninfo
 
-from chandlery.store.connect import Database
+from chandlery.tiers.warehouse import Warehouse
 from tests.apache_server import UnavailableError
 from tests.editions import COMMUNITY_URL, Server, get_server, list_editions, url
+from tests.support import open_warehouse
 
 # Machines are shared, and tests run side by side: how long an example takes says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -78,8 +79,8 @@ def database_url(edition_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def warehouse(database_url: str) -> Iterator[Warehouse]:
     """A fresh database with the schema and nothing in it."""
-    database = Database(conninfo.make_conninfo(database_url))
-    yield database
-    database.close()
+    warehouse = open_warehouse(conninfo.make_conninfo(database_url))
+    yield warehouse
+    warehouse.close()

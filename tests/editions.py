@@ -23,9 +23,9 @@ from uuid import uuid4
 import psycopg
 from psycopg import conninfo, sql
 
-from chandlery.store import embedded
-from chandlery.store.editions.install import install
-from chandlery.store.migrate import migrate
+from chandlery.database import embedded
+from chandlery.database.editions.install import install
+from chandlery.database.migrate import migrate
 from tests import apache_server
 
 EMBEDDED_TEMPLATE = "template_of_tests"
@@ -100,7 +100,7 @@ def _started(edition: str) -> Server | Exception:
     start = {"postgres": _start_embedded, "apache": _start_apache, "community": _join_community}[edition]
     try:
         return start()
-    except Exception as error:  # noqa: BLE001 - raised for every test that asks
+    except Exception as error:
         return error
 
 

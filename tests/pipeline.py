@@ -25,16 +25,16 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from psycopg import conninfo
 
 from assets.reference import register_symbols
-from chandlery.derive import Derived
-from chandlery.fetching import Progress
-from chandlery.installation import Installation
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.judging import Outcome
-from chandlery.orchestrator import IngestOrder
+from chandlery.app.installation import Installation
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.fetch import Progress
+from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated import SimulatedProvider
+from chandlery.rollups.refresh import Derived
 from chandlery.settings import Settings
-from chandlery.timeframe import Timeframe
 from pipelines.definitions import build_defs
 from tests.support import utc
 
@@ -44,7 +44,7 @@ class Heard:
     """A listener that remembers."""
 
     partitions: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PartitionResult] = field(default_factory=list)
     steps: list[Derived] = field(default_factory=list)
     calls: int | None = None
 
@@ -54,7 +54,7 @@ class Heard:
     def fetched(self, progress: Progress) -> None:
         self.calls = progress.calls
 
-    def ingested(self, outcome: Outcome) -> None:
+    def ingested(self, outcome: PartitionResult) -> None:
         self.outcomes.append(outcome)
 
     def derived(self, derived: Derived) -> None:
@@ -120,27 +120,27 @@ class Workbench:
 
     def register(self) -> None:
         """Make the registered instruments partitions."""
-        with self.installation.database.connection() as connection:
+        with self.installation.warehouse.connection() as connection:
             register_symbols(self.instance, [instrument.symbol for instrument in list_instruments(connection)])
 
     def materialized(self, asset: str) -> set[str]:
         return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
 
-    def scalar(self, statement: str) -> Any:  # noqa: ANN401 - whatever it is
+    def scalar(self, statement: str) -> Any:
         """Return the one value that ``statement`` selects."""
-        with self.installation.database.connection() as connection:
+        with self.installation.warehouse.connection() as connection:
             row = connection.execute(statement).fetchone()  # type: ignore[call-overload]
         return row[0]
 
     def instrument(self, symbol: str) -> Instrument:
-        with self.installation.database.connection() as connection:
+        with self.installation.warehouse.connection() as connection:
             return next(found for found in list_instruments(connection) if found.symbol == symbol)
 
     def order(
         self, timeframe: str, symbols: Iterable[str], start: str, end: str, *, provider: str | None = None
-    ) -> IngestOrder:
+    ) -> IngestPlan:
         wanted = {self.instrument(symbol): (utc(start), utc(end)) for symbol in symbols}
-        return IngestOrder(Timeframe(timeframe), wanted, provider)
+        return IngestPlan(Timeframe(timeframe), wanted, provider)
 
 
 def configure(
@@ -195,7 +195,7 @@ def open_workbench(installation: Installation, instance: dg.DagsterInstance | No
         bench = Workbench(installation, opened)
         bench.register()
         yield bench
-    installation.database.close()
+    installation.warehouse.close()
 
 
 def simulate(symbols: Sequence[str], timeframe: Timeframe, start: str, end: str, seed: int = 7) -> pa.Table:

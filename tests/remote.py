@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from chandlery.audit import Gate, Partition
-from chandlery.config import InstrumentConfig
-from chandlery.ingest import ingest
-from chandlery.instruments import Instrument, list_instruments, sync_instruments
-from chandlery.judging import Outcome
-from chandlery.lake.files import Lake
-from chandlery.landing import Landing
+from chandlery.bars.read import Span
+from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.gate import Gate
+from chandlery.ingest.landing import Landing
+from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
+from chandlery.lake.store import Lake
 from chandlery.providers.base import Provider
-from chandlery.providers.budget import BudgetFactory
-from chandlery.providers.config import CallLimits, ProviderConfig, ProvidersConfig
-from chandlery.providers.registry import build_provider
-from chandlery.reader import read_bars
-from chandlery.store.budget import shared_budgets
-from chandlery.store.connect import Database
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.rate_limit import RateLimiterFactory
+from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
@@ -37,23 +38,23 @@ PAIRS = ("BTC/USD", "ETH/USD")
 class Remote:
     """A store, a landing zone and a provider of candles."""
 
-    database: Database
+    warehouse: Warehouse
     landing: Landing
     server: CoinbaseServer
     folder: Path
     timeframe: Timeframe = Timeframe.M1
 
     @classmethod
-    def open(cls, database: Database, server: CoinbaseServer, folder: Path, pairs: Sequence[str] = PAIRS) -> Remote:
+    def open(cls, warehouse: Warehouse, server: CoinbaseServer, folder: Path, pairs: Sequence[str] = PAIRS) -> Remote:
         """Register the pairs, with their sessions."""
         configs = [
             InstrumentConfig(symbol=pair, provider="coinbase", calendar="24/7", asset_class="crypto") for pair in pairs
         ]
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             sync_instruments(connection, configs)
-        return cls(database, Landing(database, Lake(folder / "landing")), server, folder)
+        return cls(warehouse, Landing(warehouse.database, Lake(folder / "landing")), server, folder)
 
-    def provider(self, *, budgets: BudgetFactory | None = None, **limits: float) -> Provider:
+    def provider(self, *, rate_limiters: RateLimiterFactory | None = None, **limits: float) -> Provider:
         """Make the adapter, as an installation does."""
         config = ProviderConfig(
             kind="coinbase",
@@ -61,11 +62,13 @@ class Remote:
             limits=CallLimits.model_validate({"calls_per_minute": 60_000, "timeout": 5, "attempts": 2, **limits}),
         )
         config = ProvidersConfig(providers={"coinbase": config})
-        return build_provider("coinbase", config, budgets=budgets or shared_budgets(self.database))
+        return build_provider(
+            "coinbase", config, rate_limiters=rate_limiters or shared_rate_limiters(self.warehouse.database)
+        )
 
     def instruments(self) -> dict[str, Instrument]:
         """The registered instruments by symbol."""
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             return {instrument.symbol: instrument for instrument in list_instruments(connection)}
 
     def partitions(self, start: datetime, end: datetime, symbols: Iterable[str] = PAIRS) -> list[Partition]:
@@ -93,11 +96,11 @@ class Remote:
         refresh: bool = False,
         now: datetime | None = None,
         provider: Provider | None = None,
-    ) -> list[Outcome]:
+    ) -> list[PartitionResult]:
         """Ingest ``[start, end)`` of the symbols."""
         return list(
             ingest(
-                self.database,
+                self.warehouse,
                 provider or self.provider(),
                 gate or BarGate(),
                 self.partitions(start, end, symbols),
@@ -110,7 +113,7 @@ class Remote:
     def bars(self, symbol: str) -> pa.Table:
         """All bars of one symbol."""
         instrument_id = self.instruments()[symbol].instrument_id
-        return read_bars(self.database, self.timeframe, [Span(instrument_id, *EVER)], {instrument_id: symbol})
+        return read_bars(self.warehouse, self.timeframe, [Span(instrument_id, *EVER)], {instrument_id: symbol})
 
     def is_whole(self, market: Market, start: datetime, end: datetime, symbols: Iterable[str] = PAIRS) -> bool:
         """Whether exactly the market's bars are there."""
@@ -124,7 +127,7 @@ class Remote:
 
     def scalar(self, statement: str) -> object:
         """Return the one value that a query gives."""
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             row = connection.execute(statement.encode()).fetchone()
         return row[0] if row else None
 

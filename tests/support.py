@@ -5,24 +5,37 @@ Not here: fixtures (``conftest``).
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 
-from chandlery.calendars import get_calendar
-from chandlery.instruments import list_instruments
-from chandlery.reader import read_bars
-from chandlery.schema import conform
-from chandlery.store.connect import Database
-from chandlery.store.publish import PublishReport, publish
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.bars.read import Span
+from chandlery.core.calendars import get_calendar
+from chandlery.core.schema import conform
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
+from chandlery.instruments.registry import list_instruments
+from chandlery.lake.store import Lake
+from chandlery.publishing.publish import PublishReport, publish
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
+
+#: A folder that nobody makes: the lake of tests that need none.
+NO_LAKE = Path(tempfile.gettempdir()) / f"chandlery-no-lake-{uuid4().hex}"
 
 EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def open_warehouse(dsn: str, lake: str | Path = NO_LAKE) -> Warehouse:
+    """Return the warehouse of a database; without a lake, one with an empty folder that is made when it is written to."""
+    return Warehouse(Database(dsn), Lake(lake))
 
 
 class Bar(NamedTuple):
@@ -58,9 +71,9 @@ def rows(found: pa.Table) -> list[Bar]:
     return [Bar(**row) for row in found.select(list(Bar._fields)).to_pylist()]
 
 
-def register(database: Database, symbols: Mapping[str, str]) -> dict[str, int]:
+def register(warehouse: Warehouse, symbols: Mapping[str, str]) -> dict[str, int]:
     """Register symbols with their calendars, without any sessions, and return their ids."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         for symbol, calendar in symbols.items():
             connection.execute(
                 "INSERT INTO market.instrument (symbol, asset_class, calendar, provider, timeframes)"
@@ -71,18 +84,20 @@ def register(database: Database, symbols: Mapping[str, str]) -> dict[str, int]:
 
 
 def put(
-    database: Database, timeframe: Timeframe, bars: Iterable[Bar] | pa.Table, *, now: datetime | None = None
+    warehouse: Warehouse, timeframe: Timeframe, bars: Iterable[Bar] | pa.Table, *, now: datetime | None = None
 ) -> PublishReport:
     """Publish ``bars`` in a transaction of their own."""
     batch = bars if isinstance(bars, pa.Table) else table(bars)
-    with database.connection() as connection:
-        return publish(connection, database.edition, timeframe, batch, now=now, lake=database.lake)
+    with warehouse.connection() as connection:
+        return publish(connection, warehouse, timeframe, batch, now=now)
 
 
-def get(database: Database, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None) -> pa.Table:
+def get(
+    warehouse: Warehouse, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None
+) -> pa.Table:
     """Return every bar of these instruments, with ``known_at``."""
     spans = [Span(instrument_id, *EVER) for instrument_id in ids.values()]
-    return read_bars(database, timeframe, spans, {number: name for name, number in ids.items()}, as_of=as_of)
+    return read_bars(warehouse, timeframe, spans, {number: name for name, number in ids.items()}, as_of=as_of)
 
 
 def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:

@@ -25,13 +25,13 @@ from chandlery.cli.states import (
     tell_day,
     tell_never_asked,
 )
-from chandlery.coverage import Summary, missing_sessions, summarize
+from chandlery.core.timeframe import Timeframe, parse_range
+from chandlery.coverage.summary import Summary, missing_sessions, summarize
 from chandlery.errors import UsageError
-from chandlery.instruments import list_instruments, resolve
-from chandlery.timeframe import Timeframe, parse_range
+from chandlery.instruments.registry import list_instruments, resolve
 
 if TYPE_CHECKING:
-    from chandlery.states import State
+    from chandlery.coverage.session_states import State
 
 _EXAMPLES = """Examples:
 
@@ -84,8 +84,8 @@ def coverage(
     if sum(option is not None for option in (day, state, picture)) > 1:
         raise UsageError("--day, --state and --picture exclude each other; give one")
     installation = Session.of(ctx).installation
-    with installation.database.connection() as connection:
-        order = _order(connection, symbols or (), timeframe, (start, end), installation.still)
+    with installation.warehouse.connection() as connection:
+        order = _order(connection, symbols or (), timeframe, (start, end), installation.static)
         if day is not None:
             tell_day(connection, order, _date("day", day), form)
         elif state is not None:
@@ -101,7 +101,7 @@ def _order(
     symbols: Sequence[str],
     timeframe: str | None,
     span: tuple[str | None, str | None],
-    still: frozenset[str],
+    static: frozenset[str],
 ) -> Order:
     instruments = [resolve(connection, symbol, *parse_range("1900-01-01", "2200-01-01")) for symbol in symbols]
     since, until = (
@@ -115,7 +115,7 @@ def _order(
         [Timeframe.parse(timeframe)] if timeframe else list(Timeframe),
         since,
         until,
-        still,
+        static,
     )
 
 

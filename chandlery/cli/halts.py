@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from chandlery import halts
 from chandlery.cli.output import Format, moment, note, out, say, table
 from chandlery.cli.session import Session
+from chandlery.core.timeframe import parse_moment, parse_range
 from chandlery.errors import UsageError
-from chandlery.instruments import resolve
-from chandlery.timeframe import parse_moment, parse_range
+from chandlery.instruments import halts
+from chandlery.instruments.registry import resolve
 
 _EVER = parse_range("1900-01-01", "2200-01-01")
 
@@ -38,7 +38,7 @@ def add(
 ) -> None:
     """Record a halt; one with the same start is replaced."""
     halt = halts.parse_halt(symbol, start, end, reason)
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         report = halts.record_halts(connection, [halt])
     _tell(report)
 
@@ -53,7 +53,7 @@ def list_(
     """List what is recorded, by symbol and time."""
     if form not in {Format.TABLE, Format.JSON}:
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         names = [resolve(connection, symbol, *_EVER).symbol for symbol in symbols or ()]
         found = halts.list_halts(connection, names or None)
     if form is Format.JSON:
@@ -84,7 +84,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="CSV with the columns symbol,start,end,reason; ISO 8601 with its zone.")],
 ) -> None:
     """Record every halt of a file, or none if any line is wrong. Again changes nothing."""
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         report = halts.import_halts(connection, file)
     _tell(report)
 
@@ -92,7 +92,7 @@ def import_(
 @app.command(epilog="Example: chandlery halts remove AAPL 2024-06-03T14:41:00Z")
 def remove(ctx: typer.Context, *, symbol: Symbol, start: Start) -> None:
     """Remove a halt that was recorded by mistake."""
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         gone = halts.remove_halt(connection, symbol, parse_moment(start, name="start"))
     say(f"removed: {gone.symbol} {moment(gone.start)} to {moment(gone.end)}, {gone.reason}")
 

@@ -9,15 +9,15 @@ from typing import Annotated
 
 import typer
 
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Orchestrator, RunRecord
 from chandlery.cli.output import err, note, number, say, say_error
 from chandlery.cli.progress import Tally, show_progress
 from chandlery.cli.session import Session
+from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
-from chandlery.installation import Installation
-from chandlery.judging import Outcome
-from chandlery.orchestrator import Orchestrator, RunRecord
-from chandlery.ordering import Plan, Wish, plan_order
-from chandlery.timeframe import Timeframe, parse_moment
+from chandlery.ingest.request import IngestRequest, Plan, plan_ingest
+from chandlery.ingest.validate import PartitionResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
 _NAMED = 10
@@ -81,7 +81,7 @@ def ingest(
     session = Session.of(ctx)
     installation = session.installation
     options = {"path": path and str(path.expanduser().absolute()), "tz": tz, "epoch_unit": epoch_unit}
-    wish = Wish(
+    wish = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
@@ -93,7 +93,7 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    raise typer.Exit(carry_out(session.orchestrator(installation), plan_order(installation, wish)))
+    raise typer.Exit(carry_out(session.orchestrator(installation), plan_ingest(installation, wish)))
 
 
 def carry_out(orchestrator: Orchestrator, plan: Plan) -> int:
@@ -180,7 +180,7 @@ def _by_symbol(tally: Tally) -> dict[str, list[str]]:
     return texts
 
 
-def _rejection(outcome: Outcome) -> str:
+def _rejection(outcome: PartitionResult) -> str:
     partition = outcome.partition
     what = "rejected" if outcome.status == "rejected" else f"{outcome.quarantined} rows rejected, the others published"
     why = outcome.verdict.reason if outcome.verdict else ""

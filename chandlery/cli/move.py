@@ -16,11 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from chandlery.cli.output import err, number, say
 from chandlery.cli.session import Session
+from chandlery.database.connections import Database
+from chandlery.database.dsn import market_dsn
 from chandlery.errors import ConfigurationError, UsageError
+from chandlery.ops.move.contents import Part
+from chandlery.ops.move.move import MoveListener, MoveReport, move
 from chandlery.settings import Settings
-from chandlery.store.connect import Database, market_dsn
-from chandlery.store.contents import Part
-from chandlery.store.move import MoveListener, MoveReport, move
 
 _VARIABLE = "CHANDLERY_MOVE_TO"
 _SECONDS_BETWEEN_LINES = 2.0
@@ -59,14 +60,13 @@ def run(
     target = Database(_parse(to))
     session = Session.of(ctx)
     ctx.call_on_close(target.close)
-    source = session.installation.database
+    source = session.installation.warehouse
     began = time.monotonic()
     with _show_progress(err()) as listener:
-        report = move(source, target, listener)
+        report = move(source.database, target, listener)
     for line in _summary(report, time.monotonic() - began):
         say(line)
-    if source.lake:
-        say(f"The lake's files are not copied: both databases name them by the same paths below {source.lake.root}.")
+    say(f"The lake's files are not copied: both databases name them by the same paths below {source.lake.root}.")
     if target.edition.compresses:
         say("Nothing is compressed there yet: `chandlery compress` does that.")
     say("Dagster's history of runs is not copied: `chandlery init` makes the new server ready for a new one.")
@@ -80,13 +80,13 @@ def hide_password(dsn: str) -> str:
     parts |= {name: "***" for name in parts if "password" in name}
     user, password = quote(parts.pop("user", ""), safe=""), parts.pop("password", "")
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    database = quote(parts.pop("dbname", ""), safe="")
+    name = quote(parts.pop("dbname", ""), safe="")
     host, port = parts.pop("host", ""), parts.pop("port", "")
     if host.startswith("/"):  # the folder of a socket
         host, parts = "", {"host": host} | parts
     place = f"{host}:{port}" if port else host
     options = f"?{urlencode(parts, safe='/*')}" if parts else ""
-    return f"postgresql://{login}{place}/{database}{options}"
+    return f"postgresql://{login}{place}/{name}{options}"
 
 
 def _parse(url: str) -> str:

@@ -19,10 +19,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from chandlery import fetching
-from chandlery.derive import Derived
-from chandlery.judging import Outcome
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest import fetch as fetching
+from chandlery.ingest.validate import PartitionResult
+from chandlery.rollups.refresh import Derived
 
 _SECONDS_BETWEEN_LINES = 2.0
 
@@ -36,7 +36,7 @@ class Count:
     unchanged: int = 0
     quarantined: int = 0
 
-    def add(self, other: Outcome | Count) -> None:
+    def add(self, other: PartitionResult | Count) -> None:
         """Add another's numbers."""
         self.inserted += other.inserted
         self.revised += other.revised
@@ -62,7 +62,7 @@ class Tally:
     """
 
     planned: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PartitionResult] = field(default_factory=list)
     rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
     calls: int | None = None
 
@@ -89,17 +89,17 @@ class Tally:
         return count
 
     @property
-    def failed(self) -> Sequence[Outcome]:
+    def failed(self) -> Sequence[PartitionResult]:
         """Partitions that the provider did not deliver."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
     @property
-    def empty(self) -> Sequence[Outcome]:
+    def empty(self) -> Sequence[PartitionResult]:
         """Partitions of which a remote provider has nothing."""
         return [outcome for outcome in self.outcomes if outcome.status == "empty"]
 
     @property
-    def rejected(self) -> Sequence[Outcome]:
+    def rejected(self) -> Sequence[PartitionResult]:
         """Partitions of which something went into quarantine, or that were refused without a row to put there."""
         return [outcome for outcome in self.outcomes if outcome.status == "rejected" or outcome.quarantined]
 
@@ -124,7 +124,7 @@ class TallyListener:
         """See ``orchestrator.Listener``."""
         self.tally.calls = progress.calls
 
-    def ingested(self, outcome: Outcome) -> None:
+    def ingested(self, outcome: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
         self.tally.outcomes.append(outcome)
 
@@ -155,7 +155,7 @@ class LineListener(TallyListener):
         self._asked = progress
         self._say()
 
-    def ingested(self, outcome: Outcome) -> None:
+    def ingested(self, outcome: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
         super().ingested(outcome)
         self._rows += _rows_of(outcome)
@@ -194,7 +194,7 @@ class BarListener(TallyListener):
         self._begun = self._begun or time.monotonic()
         self._progress.update(self._task, total=self.tally.planned, doing="ingesting")
 
-    def ingested(self, outcome: Outcome) -> None:
+    def ingested(self, outcome: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
         super().ingested(outcome)
         self._rows += _rows_of(outcome)
@@ -231,5 +231,5 @@ def show_progress(console: Console) -> Iterator[TallyListener]:
         yield BarListener(progress, progress.add_task("ingest", total=None, doing="starting", speed=""))
 
 
-def _rows_of(outcome: Outcome) -> int:
+def _rows_of(outcome: PartitionResult) -> int:
     return outcome.inserted + outcome.revised + outcome.unchanged + outcome.quarantined

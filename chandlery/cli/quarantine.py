@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chandlery import quarantine
+from chandlery.app.installation import Installation
 from chandlery.cli.output import Format, columns_of, moment, note, number, out, say, table, write_rows
 from chandlery.cli.session import Session
-from chandlery.derive import catch_up
-from chandlery.installation import Installation
-from chandlery.instruments import resolve
-from chandlery.timeframe import Timeframe, derived_from, parse_range
+from chandlery.core.timeframe import Timeframe, derived_from, parse_range
+from chandlery.ingest import quarantine
+from chandlery.instruments.registry import resolve
+from chandlery.rollups.refresh import catch_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ def list_(
     ] = False,
 ) -> None:
     """List what waits, oldest first."""
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         if symbol is not None:
             symbol = resolve(connection, symbol, *_EVER).symbol
         entries = quarantine.list_entries(connection, symbol=symbol, everything=everything)
@@ -72,7 +72,7 @@ def show(
     form: Annotated[Format, typer.Option("--format", "-f", help="table, csv or json")] = Format.TABLE,
 ) -> None:
     """Show an entry's rows, each with the rules it broke."""
-    with Session.of(ctx).installation.database.connection() as connection:
+    with Session.of(ctx).installation.warehouse.connection() as connection:
         entry, rows = quarantine.show(connection, quarantine_id)
     if form is not Format.TABLE:
         write_rows(_flat(rows) if form is Format.CSV else rows, form, None, day=False)
@@ -105,18 +105,18 @@ def release(
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
     installation = Session.of(ctx).installation
-    report = quarantine.release(installation.database, quarantine_id, reason, good_rows_only=good_rows_only)
+    report = quarantine.release(installation.warehouse, quarantine_id, reason, good_rows_only=good_rows_only)
     say(f"released {quarantine_id}: inserted={report.inserted} revised={report.revised} unchanged={report.unchanged}")
     say(_derive(installation, quarantine_id))
 
 
 def _derive(installation: Installation, quarantine_id: int) -> str:
     """Bring what derives from the released bars in step; return a line that says so."""
-    with installation.database.connection() as connection:
+    with installation.warehouse.connection() as connection:
         entry, _ = quarantine.show(connection, quarantine_id)
         instrument = resolve(connection, entry.symbol, *_EVER)
     base = Timeframe(entry.timeframe)
-    steps = list(catch_up(installation.database, base, [instrument], *_EVER))
+    steps = list(catch_up(installation.warehouse, base, [instrument], *_EVER))
     changed = sum(step.report.inserted + step.report.revised for step in steps)
     widths = " ".join(timeframe.value for timeframe in derived_from(base))
     return f"derived bars ({widths}) are in step: {number(changed)} changed"
@@ -130,7 +130,7 @@ def _state(entry: quarantine.Entry) -> str:
 
 def _flat(rows: pa.Table) -> pa.Table:
     """Return ``rows`` with the reasons as one text, since CSV knows no lists."""
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.compute as pc
 
     place = rows.schema.get_field_index("reasons")
     return rows.set_column(place, "reasons", pc.binary_join(rows["reasons"], "; "))

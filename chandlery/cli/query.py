@@ -13,12 +13,12 @@ from psycopg import sql
 from chandlery.api import COLUMNS, STATE, DataAPI
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
-from chandlery.instruments import Instrument, resolve
+from chandlery.core.timeframe import Timeframe, parse_range
+from chandlery.database.named_queries import query as sql_query
+from chandlery.instruments.registry import Instrument, resolve
 from chandlery.lake.manifest import find_windows
-from chandlery.revisions import read_revisions
-from chandlery.store.connect import Database
-from chandlery.store.queries import query as sql_query
-from chandlery.timeframe import Timeframe, parse_range
+from chandlery.reading.revisions import read_revisions
+from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,21 +72,21 @@ def query(
     chosen = choose_format(form, output)
     first, last = parse_range(start or _EVER[0], end or _EVER[1])
     width = Timeframe.parse(timeframe)
-    database = Session.of(ctx).installation.database
+    warehouse = Session.of(ctx).installation.warehouse
     if limit is None and start is None and end is None and chosen is Format.TABLE:
         limit = _SHOWN
     whole = (first, last)
     columns = (*COLUMNS, STATE) if with_state else COLUMNS
 
     def read(begin: datetime) -> pa.Table:
-        return DataAPI(database).get_ohlc(
+        return DataAPI(warehouse).get_ohlc(
             symbol, begin, last, width.value, as_of=as_of, final_only=final_only, columns=columns, output="arrow"
         )
 
     if limit is None or as_of is not None:
         bars = read(first)
     else:
-        bars = _read_tail(database, symbol, width, whole, limit=limit, read=read)
+        bars = _read_tail(warehouse, symbol, width, whole, limit=limit, read=read)
     if limit is not None:
         bars = bars.slice(max(0, bars.num_rows - limit))
     if not bars.num_rows:
@@ -115,9 +115,9 @@ def revisions(
     chosen = choose_format(form, output)
     first, last = parse_range(start or _EVER[0], end or _EVER[1])
     width = Timeframe.parse(timeframe)
-    database = Session.of(ctx).installation.database
-    instrument = _resolve(database, symbol, first, last)
-    found = read_revisions(database, instrument.instrument_id, width, first, last)
+    warehouse = Session.of(ctx).installation.warehouse
+    instrument = _resolve(warehouse, symbol, first, last)
+    found = read_revisions(warehouse, instrument.instrument_id, width, first, last)
     if not found.num_rows:
         note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
     if found.num_rows or chosen is not Format.TABLE:
@@ -127,7 +127,7 @@ def revisions(
 
 
 def _read_tail(
-    database: Database,
+    warehouse: Warehouse,
     symbol: str,
     width: Timeframe,
     span: tuple[datetime, datetime],
@@ -138,7 +138,7 @@ def _read_tail(
     """Return at least the last ``limit`` bars that ``read`` gives of ``span``, or all: it may leave some out."""
     count = limit
     while True:
-        begin = _tail_start(database, symbol, width, span, count)
+        begin = _tail_start(warehouse, symbol, width, span, count)
         bars = read(begin)
         if bars.num_rows >= limit or begin == span[0]:
             return bars
@@ -146,11 +146,11 @@ def _read_tail(
 
 
 def _tail_start(
-    database: Database, symbol: str, width: Timeframe, span: tuple[datetime, datetime], limit: int
+    warehouse: Warehouse, symbol: str, width: Timeframe, span: tuple[datetime, datetime], limit: int
 ) -> datetime:
     """Return where the last ``limit`` bars begin, so that only they are read."""
     first, last = span
-    instrument = _resolve(database, symbol, first, last)
+    instrument = _resolve(warehouse, symbol, first, last)
     statement = sql_query("nth_last_bar").format(
         bars=sql.Identifier("market", width.table),
         instrument_id=sql.Literal(instrument.instrument_id),
@@ -158,7 +158,7 @@ def _tail_start(
         last=sql.Literal(last),
         n=sql.Literal(limit),
     )
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         begin, count = connection.execute(statement).fetchone() or (None, 0)
         begin = begin.astimezone(UTC) if begin and count == limit else first
         left = find_windows(connection, width, begin.date(), last.date(), ids=[instrument.instrument_id], cold=True)
@@ -166,8 +166,8 @@ def _tail_start(
     return first if left else begin
 
 
-def _resolve(database: Database, symbol: str, first: datetime, last: datetime) -> Instrument:
-    with database.connection() as connection:
+def _resolve(warehouse: Warehouse, symbol: str, first: datetime, last: datetime) -> Instrument:
+    with warehouse.connection() as connection:
         return resolve(connection, symbol, first, last)
 
 

@@ -10,12 +10,11 @@ import typer
 from chandlery.cli.ingest import carry_out
 from chandlery.cli.output import note
 from chandlery.cli.session import Session
+from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.landing import Landed
-from chandlery.orchestrator import IngestOrder
-from chandlery.ordering import Plan
-from chandlery.timeframe import Timeframe, parse_moment
+from chandlery.ingest.landing import Landed
+from chandlery.ingest.request import IngestPlan, Plan
+from chandlery.instruments.registry import Instrument, list_instruments
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,7 +42,7 @@ def replay(
     installation.providers.provider(provider)
     moment = parse_moment(since, name="since") if since else _EVER
     landed = installation.landing.find(provider, base, moment)
-    with installation.database.connection() as connection:
+    with installation.warehouse.connection() as connection:
         instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
     ranges = _ranges(landed, instruments)
     if unknown := sorted(set(symbols or ()) - {instrument.symbol for instrument in ranges}):
@@ -52,7 +51,7 @@ def replay(
     if not wanted:
         note(f"Nothing landed of {base.value} from {provider}{f' since {since}' if since else ''}.")
         return
-    order = IngestOrder(timeframe=base, ranges=wanted, provider=provider, replay_since=moment)
+    order = IngestPlan(timeframe=base, ranges=wanted, provider=provider, replay_since=moment)
     raise typer.Exit(carry_out(session.orchestrator(installation), Plan(order, [], {})))
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 
-from chandlery.installation import Installation
-from chandlery.instruments import SyncReport
-from chandlery.orchestrator import Orchestrator, load_orchestrator
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Orchestrator, load_orchestrator
+from chandlery.instruments.registry import SyncReport
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
+from chandlery.tiers.warehouse import Warehouse
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Session:
     """
 
     orchestrator: Callable[[Installation], Orchestrator] = field(default=load_orchestrator)
-    _databases: list[Database] = field(default_factory=list, init=False)
+    _databases: list[Warehouse] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, ctx: typer.Context) -> Session:
@@ -41,14 +41,14 @@ class Session:
     def installation(self) -> Installation:
         """The installation, which must have been set up."""
         settings = Settings()
-        installation = Installation(settings, self._keep(Database.open(settings)))
+        installation = Installation(settings, self._keep(Warehouse.open(settings)))
         installation.check_schema()
         return installation
 
     def create(self) -> tuple[Installation, SyncReport]:
         """Set up the installation; see ``Installation.create``."""
         installation, report = Installation.create()
-        self._keep(installation.database)
+        self._keep(installation.warehouse)
         return installation, report
 
     def close(self) -> None:
@@ -56,6 +56,6 @@ class Session:
         while self._databases:
             self._databases.pop().close()
 
-    def _keep(self, database: Database) -> Database:
-        self._databases.append(database)
-        return database
+    def _keep(self, warehouse: Warehouse) -> Warehouse:
+        self._databases.append(warehouse)
+        return warehouse

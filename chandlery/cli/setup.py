@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from chandlery.app.installation import Installation
 from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
 from chandlery.cli.session import Session
-from chandlery.installation import Installation
-from chandlery.status import LakeStatus, Status, describe_server, read_status
-from chandlery.store.editions.detect import ServerReport
+from chandlery.database.editions.detect import ServerReport
+from chandlery.ops.status import LakeStatus, Status, describe_server, read_status
 
 _PORT = 3000
 
@@ -35,7 +35,7 @@ def init(ctx: typer.Context) -> None:
     session = Session.of(ctx)
     installation, report = session.create()
     session.orchestrator(installation).prepare()
-    edition = installation.database.edition
+    edition = installation.warehouse.edition
     facts = [
         ("home", str(installation.settings.home)),
         ("config", str(installation.settings.config)),

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from chandlery.cli.output import Format, moment, note, number, out, say, table
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
-from chandlery.instruments import Instrument
-from chandlery.timeframe import Timeframe
+from chandlery.instruments.registry import Instrument
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from chandlery.state_map import StateMap
-    from chandlery.states import State
+    from chandlery.coverage.session_states import State
+    from chandlery.coverage.state_grid import StateMap
 
 #: More rows make a picture that no viewer opens.
 _ROWS_DRAWN = 2000
@@ -39,7 +39,7 @@ class Order:
     timeframes: Sequence[Timeframe]
     since: date | None
     until: date | None
-    still: frozenset[str]
+    static: frozenset[str]
 
     @property
     def ingested(self) -> list[Timeframe]:
@@ -49,10 +49,12 @@ class Order:
 
 def count(connection: psycopg.Connection, order: Order) -> dict[tuple[str, Timeframe], dict[State, int]]:
     """Return how many sessions of each instrument and timeframe are in each state, in the order of both."""
-    from chandlery.states import count_states  # noqa: PLC0415 - needs NumPy and Arrow, which --help can do without
+    from chandlery.coverage.session_states import (
+        count_states,
+    )
 
     found = {
-        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
+        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until, static=order.static)
         for timeframe in order.ingested
     }
     return {
@@ -65,7 +67,7 @@ def count(connection: psycopg.Connection, order: Order) -> dict[tuple[str, Timef
 
 def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
     """Print how many sessions are in each state."""
-    from chandlery.states import State  # noqa: PLC0415
+    from chandlery.coverage.session_states import State
 
     occurring = [state for state in State if any(state in states for states in counts.values())]
     grid = table(
@@ -79,10 +81,10 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
 
 def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
     """Say of which instruments nothing was ever fetched."""
-    from chandlery.horizon import never_asked  # noqa: PLC0415
+    from chandlery.coverage.known_range import never_requested
 
     for timeframe in order.ingested:
-        names = [instrument.symbol for instrument in never_asked(connection, order.instruments, timeframe)]
+        names = [instrument.symbol for instrument in never_requested(connection, order.instruments, timeframe)]
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             note(f"{timeframe.value} was never fetched: {', '.join(names[:_NAMED])}{more}")
@@ -90,7 +92,7 @@ def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
 
 def tell_day(connection: psycopg.Connection, order: Order, day: date, form: Format) -> None:
     """Print what is known of one day; raise ``UsageError`` where a range was given as well."""
-    from chandlery.states import states_of_day  # noqa: PLC0415
+    from chandlery.coverage.session_states import states_of_day
 
     if order.since or order.until:
         raise UsageError("--day is one day; it goes without --start and --end")
@@ -114,7 +116,7 @@ def tell_day(connection: psycopg.Connection, order: Order, day: date, form: Form
 
 def list_state(connection: psycopg.Connection, order: Order, name: str, form: Format) -> None:
     """Print the runs of sessions in one state; raise ``UsageError`` where it is none."""
-    from chandlery.states import State, state_runs  # noqa: PLC0415
+    from chandlery.coverage.session_states import State, state_runs
 
     allowed = [state for state in State if state is not State.CLOSED]
     if name not in allowed:
@@ -124,7 +126,7 @@ def list_state(connection: psycopg.Connection, order: Order, name: str, form: Fo
         {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
         for timeframe in _stated(order)
         for row in state_runs(
-            connection, order.instruments, timeframe, order.since, order.until, still=order.still, only=[State(name)]
+            connection, order.instruments, timeframe, order.since, order.until, static=order.static, only=[State(name)]
         ).to_pylist()
     ]
     if form is Format.JSON:
@@ -146,15 +148,15 @@ def list_state(connection: psycopg.Connection, order: Order, name: str, form: Fo
 
 def draw(connection: psycopg.Connection, order: Order, file: Path) -> None:
     """Write the states as a picture, a file a timeframe; raise ``UsageError`` where it cannot be written."""
-    from chandlery.heatmap import states_png  # noqa: PLC0415
-    from chandlery.state_map import map_states  # noqa: PLC0415
-    from chandlery.states import state_runs  # noqa: PLC0415
+    from chandlery.coverage.session_states import state_runs
+    from chandlery.coverage.state_grid import map_states
+    from chandlery.pictures.heatmap import states_png
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")
     maps: dict[Timeframe, tuple[StateMap, int]] = {}
     for timeframe in _stated(order):
-        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until, still=order.still)
+        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until, static=order.static)
         states = map_states(connection, order.instruments, _first_of(runs, _ROWS_DRAWN))
         if states is not None:
             maps[timeframe] = states, len(runs["symbol"].unique()) - len(states.symbols)
@@ -172,7 +174,7 @@ def draw(connection: psycopg.Connection, order: Order, file: Path) -> None:
 
 def _first_of(runs: pa.Table, most: int) -> pa.Table:
     """Return the runs of the first so many symbols."""
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.compute as pc
 
     return runs.filter(pc.is_in(runs["symbol"], runs["symbol"].unique()[:most]))
 

@@ -1,6 +1,6 @@
 """``archive``, ``compress``, ``retain`` and ``restore``: where bars live, by hand.
 
-Not here: the daily routine that does it all by itself (``chandlery.maintenance``).
+Not here: the daily routine that does it all by itself (``chandlery.app.maintenance``).
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
+from chandlery.app.installation import Installation
+from chandlery.app.maintenance import clean_up, due, prune
+from chandlery.app.maintenance import compress as compress_store
 from chandlery.cli.output import note, number, out, say, size, table
 from chandlery.cli.session import Session
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import UsageError
-from chandlery.installation import Installation
-from chandlery.lake.archive import archive as write_files
-from chandlery.lake.retention import Retention
-from chandlery.lake.retention import restore as bring_back
-from chandlery.lake.verify import find_strangers, verify
-from chandlery.maintenance import clean_up, due, let_go
-from chandlery.maintenance import compress as compress_store
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.tiers.archive import archive as write_files
+from chandlery.tiers.retention import Retention
+from chandlery.tiers.retention import restore as restore_window
+from chandlery.tiers.verify import find_strangers, verify
 
 Width = Annotated[str | None, typer.Option("--timeframe", "-t", help="1m or 1d; both by default.")]
 
@@ -52,7 +52,7 @@ def archive(
         raise typer.Exit(_verify(installation))
     scopes = due(installation, timeframes=_widths(timeframe), symbols=symbols or None)
     rows = total = 0
-    for count, done in enumerate(write_files(installation.database, scopes), 1):
+    for count, done in enumerate(write_files(installation.warehouse, scopes), 1):
         rows, total = rows + done.bars.row_count, total + done.bytes
         each = done.bytes / done.bars.row_count
         note(
@@ -66,7 +66,7 @@ def archive(
 def compress(ctx: typer.Context) -> None:
     """Compress older parts of the store (see lifecycle.yaml), where the server can."""
     installation = Session.of(ctx).installation
-    edition = installation.database.edition
+    edition = installation.warehouse.edition
     if not edition.compresses:
         say(f"Nothing to compress on the {edition.name} edition: {edition.meaning}.")
         return
@@ -83,7 +83,7 @@ def retain(ctx: typer.Context, *, timeframe: Width = None) -> None:
     Every file is read back first. What is not archived as it is now, or is damaged, stays and is named.
     """
     installation = Session.of(ctx).installation
-    reports = list(let_go(installation, timeframes=_widths(timeframe)))
+    reports = list(prune(installation, timeframes=_widths(timeframe)))
     if not reports:
         say("Nothing leaves the store: lifecycle.yaml sets no `retain`.")
     for report in reports:
@@ -104,7 +104,7 @@ def restore(
     installation = Session.of(ctx).installation
     [width] = _widths(timeframe)
     until = datetime.now(UTC) + timedelta(days=keep)
-    restored = bring_back(installation.database, width, windows, symbols=symbol, keep_until=until)
+    restored = restore_window(installation.warehouse, width, windows, symbols=symbol, keep_until=until)
     for (name, key), bars in restored.items():
         note(f"{name} {key}: {number(bars)} bars")
     say(f"restored: windows={len(restored)} bars={number(sum(restored.values()))} kept until {until:%Y-%m-%d}")
@@ -114,12 +114,12 @@ def restore(
 
 def _verify(installation: Installation) -> int:
     files = bars = bad = 0
-    for checked in verify(installation.database):
+    for checked in verify(installation.warehouse):
         files, bars = files + 1, bars + checked.rows
         if checked.fault:
             bad += 1
             say(f"damaged: {checked.fault}")
-    for path in find_strangers(installation.database):
+    for path in find_strangers(installation.warehouse):
         note(f"not in the manifest, and read by nobody: {path}")
     say(f"verified: files={files} bars={number(bars)} damaged={bad}")
     return 1 if bad else 0

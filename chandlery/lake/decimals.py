@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.lake.digest import bits_of
+from chandlery.core.digest import bits_of
 
 _LARGEST = 2.0**53  # integers below it are doubles too
 _MAX_SCALE = 15  # as large as any reader takes in 18 digits with room before the point; 10^15 is a double

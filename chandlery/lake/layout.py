@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import quote
 
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
 
 
 def path_of(

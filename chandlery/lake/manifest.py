@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
 
 
 @dataclass(frozen=True, slots=True, order=True)

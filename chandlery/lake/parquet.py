@@ -24,11 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from chandlery.calendars import microseconds
+from chandlery.core.calendars import microseconds
+from chandlery.core.schema import READ, TS
 from chandlery.errors import LakeError, UsageError
 from chandlery.lake.decimals import decode, encode
-from chandlery.schema import TS
-from chandlery.store.read import READ
 
 #: A file of bars.
 BAR_FILE = READ

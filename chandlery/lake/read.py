@@ -1,25 +1,24 @@
 """Reading archived bars: whole and as they were written, or an error that names the file.
 
-Not here: which windows have to be read from the lake (``chandlery.reader``).
+Not here: which windows have to be read from the lake (``chandlery.reading.planner``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.digest import digest
+from chandlery.core.schema import READ
+from chandlery.core.windows import midnight, window_end, window_starts
 from chandlery.errors import LakeError
 from chandlery.lake import parquet
-from chandlery.lake.digest import digest
-from chandlery.lake.files import Lake
 from chandlery.lake.manifest import Entry, Part, WindowState
-from chandlery.store.read import READ
-from chandlery.store.windows import window_starts
-from chandlery.timeframe import Timeframe
+from chandlery.lake.store import Lake
 
 
 def read_entry(
@@ -113,16 +112,6 @@ def verify_part(lake: Lake, part: Part) -> None:
         raise _damaged(lake, part, "its values are not those that were written")
 
 
-def window_end(timeframe: Timeframe, start: date) -> datetime:
-    """Return the first instant after the window that starts on ``start``, UTC."""
-    return timeframe.window_of(start).end
-
-
-def midnight(day: date) -> datetime:
-    """Return 00:00 UTC of ``day``."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def _check_size(found: int, expected: int) -> None:
     if found != expected:
         raise LakeError(f"it has {found} bytes, not {expected}")
@@ -134,7 +123,7 @@ def _damaged(lake: Lake, part: Part, why: str) -> LakeError:
     return LakeError(f"{text}; `chandlery archive --verify` names every such file")
 
 
-def _read(  # noqa: PLR0917 - private
+def _read(
     lake: Lake,
     part: Part,
     entry: Entry,

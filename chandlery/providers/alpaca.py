@@ -38,7 +38,10 @@ import requests
 from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 
-from chandlery.calendars import Int64s
+from chandlery.config.providers import AlpacaOptions
+from chandlery.core.calendars import Int64s
+from chandlery.core.schema import TS, VALUES
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import (
     ProviderAuthError,
     ProviderBadDataError,
@@ -47,13 +50,10 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import AlpacaOptions
-from chandlery.providers.http import explain_status
-from chandlery.providers.shape import describe, join_bars, label_days, shape_bars
-from chandlery.schema import TS, VALUES
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.normalize import describe, join_bars, label_days, shape_bars
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -96,12 +96,12 @@ class AlpacaProvider:
     timeframes = frozenset(INGESTED)
     #: A minute is corrected half a minute later, and when a trade is reported late; those of after-hours trading come
     #: for four hours after the close. A day grows until then, and may be corrected overnight.
-    terms = Terms(
+    limits = ProviderLimits(
         remote=True,
         symbols_per_request=100,
         bars_per_request=20 * _BARS_PER_PAGE,
         workers=8,
-        settles={Timeframe.M1: timedelta(hours=5), Timeframe.D1: timedelta(days=1)},
+        settlement_delay={Timeframe.M1: timedelta(hours=5), Timeframe.D1: timedelta(days=1)},
     )
 
     def __init__(
@@ -111,9 +111,9 @@ class AlpacaProvider:
         options: AlpacaOptions,
         keys: Mapping[str, SecretStr],
         calendars: Mapping[str, str],
-        calls: Calls,
+        calls: Caller,
     ) -> None:
-        from alpaca.data.historical import (  # noqa: PLC0415 - takes seconds
+        from alpaca.data.historical import (
             CryptoHistoricalDataClient,
             StockHistoricalDataClient,
         )
@@ -147,7 +147,7 @@ class AlpacaProvider:
                     failures[symbol] = ProviderBadDataError(text, provider=self.name, symbol=symbol)
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> None:
         """Return None: it does not tell."""
         return
 
@@ -226,7 +226,7 @@ class AlpacaProvider:
 
     def _explain(self, error: Exception, *, symbols: Sequence[str]) -> ProviderError | None:
         """Turn what the client raises into our errors."""
-        from alpaca.common.exceptions import APIError  # noqa: PLC0415 - takes seconds, unless there is a client
+        from alpaca.common.exceptions import APIError
 
         match error:
             case APIError():
@@ -260,16 +260,16 @@ class _PatientAdapter(HTTPAdapter):
         super().__init__()
         self._timeout = timeout
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """See ``HTTPAdapter.send``."""
         return super().send(request, *args, **{**kwargs, "timeout": self._timeout})
 
 
 def _restrain(client: RESTClient, timeout: float) -> None:
     """Let ``client`` ask once and not wait for ever. It has no public way to say either."""
-    client._retry = 0  # noqa: SLF001
+    client._retry = 0
     for scheme in ("http://", "https://"):
-        client._session.mount(scheme, _PatientAdapter(timeout))  # noqa: SLF001
+        client._session.mount(scheme, _PatientAdapter(timeout))
 
 
 def _columns(bars: Sequence[Mapping[str, Any]]) -> _Columns:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError
-from chandlery.timeframe import Timeframe
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BarReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ProviderLimits:
     """What a provider asks of its callers, and what may be expected of its answers.
 
     Attributes:
@@ -59,14 +59,14 @@ class Terms:
     symbols_per_request: int = 10_000
     bars_per_request: int = 500_000
     workers: int = 1
-    settles: Mapping[Timeframe, timedelta] = field(default_factory=dict)
+    settlement_delay: Mapping[Timeframe, timedelta] = field(default_factory=dict)
     reach: Mapping[Timeframe, timedelta] = field(default_factory=dict)
 
 
 class Provider(Protocol):
     """A source of bars. May be asked by several threads at once where its terms allow more than one worker.
 
-    One that makes its calls through ``calls.Calls`` should show that as its attribute ``calls``: then a run tells how
+    One that makes its calls through ``calls.Caller`` should show that as its attribute ``calls``: then a run tells how
     many it made, and can stop them.
     """
 
@@ -81,7 +81,7 @@ class Provider(Protocol):
         ...
 
     @property
-    def terms(self) -> Terms:
+    def limits(self) -> ProviderLimits:
         """What it asks of its callers."""
         ...
 

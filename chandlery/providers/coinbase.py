@@ -18,18 +18,13 @@ import pyarrow as pa
 import requests
 from pydantic import SecretStr
 
-from chandlery.errors import (
-    ProviderAuthError,
-    ProviderBadDataError,
-    ProviderError,
-    ProviderTransientError,
-)
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import RemoteOptions
-from chandlery.providers.http import explain_status
-from chandlery.providers.shape import describe, join_bars, shape_bars, windows
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.config.providers import RemoteOptions
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.normalize import describe, join_bars, shape_bars, windows
 
 _URL = "https://api.coinbase.com"
 _CANDLES_PER_CALL = 350
@@ -50,12 +45,12 @@ class CoinbaseProvider:
 
     timeframes = frozenset(INGESTED)
     #: A candle may be corrected for a moment after it closed.
-    terms = Terms(
+    limits = ProviderLimits(
         remote=True,
         symbols_per_request=1,
         bars_per_request=20 * _CANDLES_PER_CALL,
         workers=8,
-        settles=dict.fromkeys(INGESTED, timedelta(minutes=5)),
+        settlement_delay=dict.fromkeys(INGESTED, timedelta(minutes=5)),
     )
 
     def __init__(
@@ -65,7 +60,7 @@ class CoinbaseProvider:
         options: RemoteOptions,
         keys: Mapping[str, SecretStr],
         calendars: Mapping[str, str],
-        calls: Calls,
+        calls: Caller,
     ) -> None:
         del keys, calendars
         self.name = name
@@ -86,7 +81,7 @@ class CoinbaseProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> None:
         """Return None: it does not tell."""
         return
 

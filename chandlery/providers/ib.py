@@ -43,7 +43,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import SecretStr
 
-from chandlery.calendars import microseconds
+from chandlery.config.providers import IbOptions
+from chandlery.core.calendars import microseconds
+from chandlery.core.schema import VALUES
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import (
     ConfigurationError,
     ProviderAuthError,
@@ -53,12 +56,9 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import IbOptions
-from chandlery.providers.shape import describe, join_bars, shape_bars
-from chandlery.schema import VALUES
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.normalize import describe, join_bars, shape_bars
 
 _SOURCE = "ib:split-adjusted"
 _NEW_YORK = ZoneInfo("America/New_York")
@@ -100,12 +100,12 @@ class IbProvider:
     timeframes = frozenset(INGESTED)
     #: Extended trading ends four hours after the close. No longer than needed: what is asked for again after a split
     #: comes on another scale.
-    terms = Terms(
+    limits = ProviderLimits(
         remote=True,
         symbols_per_request=1,
         bars_per_request=31 * 1440,
         workers=1,
-        settles=dict.fromkeys(INGESTED, timedelta(hours=5)),
+        settlement_delay=dict.fromkeys(INGESTED, timedelta(hours=5)),
     )
 
     def __init__(
@@ -115,7 +115,7 @@ class IbProvider:
         options: IbOptions,
         keys: Mapping[str, SecretStr],
         calendars: Mapping[str, str],
-        calls: Calls,
+        calls: Caller,
     ) -> None:
         del keys, calendars
         if not options.allow_adjusted:
@@ -139,7 +139,7 @@ class IbProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> None:
         """Return None: asking for it is a call within the same budget."""
         return
 
@@ -178,7 +178,7 @@ class IbProvider:
 
     async def _converse(self, symbol: str, window: BarRequest) -> Sequence[Any]:
         """Connect, ask for the bars of ``window``, and disconnect."""
-        from ib_async import IB, RequestError, Stock  # noqa: PLC0415 - slow to import
+        from ib_async import IB, RequestError, Stock
 
         ib = IB()
         ib.RaiseRequestErrors = True
@@ -208,7 +208,7 @@ class IbProvider:
             raise ConnectionError("an empty answer that gave no reason")
         return bars
 
-    async def _connect(self, client: Any, trouble: asyncio.Future[Exception], symbol: str) -> None:  # noqa: ANN401 - untyped
+    async def _connect(self, client: Any, trouble: asyncio.Future[Exception], symbol: str) -> None:
         at = self._options
         try:
             await self._first(client.connectAsync(at.host, at.port, at.client_id, timeout=None), trouble)
@@ -219,7 +219,7 @@ class IbProvider:
             )
             raise ProviderTransientError(text, provider=self.name, symbol=symbol) from error
 
-    async def _first(self, step: Coroutine[Any, Any, Any], trouble: asyncio.Future[Exception]) -> Any:  # noqa: ANN401 - the step's
+    async def _first(self, step: Coroutine[Any, Any, Any], trouble: asyncio.Future[Exception]) -> Any:
         """Return what ``step`` returns, unless there is trouble first or it takes too long."""
         task = asyncio.create_task(step)
         timeout = self.calls.timeout
@@ -239,9 +239,9 @@ class IbProvider:
         return None
 
 
-def _watch(ib: Any) -> asyncio.Future[Exception]:  # noqa: ANN401 - an ib_async.IB; slow to import
+def _watch(ib: Any) -> asyncio.Future[Exception]:
     """Return what will hold the first error that ends a call and that ib_async would wait through."""
-    from ib_async import RequestError  # noqa: PLC0415 - slow to import
+    from ib_async import RequestError
 
     trouble: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 

@@ -35,14 +35,14 @@ import urllib3
 from pydantic import SecretStr
 from urllib3.exceptions import DecodeError, HTTPError
 
-from chandlery.calendars import microseconds
+from chandlery.config.providers import RemoteOptions
+from chandlery.core.calendars import microseconds
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import RemoteOptions
-from chandlery.providers.http import explain_status
-from chandlery.providers.shape import describe, join_bars, label_days, shape_bars, windows
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.normalize import describe, join_bars, label_days, shape_bars, windows
 
 _LIMIT = 50_000
 _MINUTES_OF_A_MONTH = 31 * 24 * 60
@@ -74,12 +74,12 @@ class PolygonProvider:
 
     timeframes = frozenset(INGESTED)
     #: A day's late and corrected trades are in its files by the next day's noon in New York.
-    terms = Terms(
+    limits = ProviderLimits(
         remote=True,
         symbols_per_request=1,
         bars_per_request=_MINUTES_OF_A_MONTH,
         workers=8,
-        settles=dict.fromkeys(INGESTED, timedelta(days=1)),
+        settlement_delay=dict.fromkeys(INGESTED, timedelta(days=1)),
     )
 
     def __init__(
@@ -89,7 +89,7 @@ class PolygonProvider:
         options: RemoteOptions,
         keys: Mapping[str, SecretStr],
         calendars: Mapping[str, str],
-        calls: Calls,
+        calls: Caller,
     ) -> None:
         del calendars
         self.name = name
@@ -97,7 +97,7 @@ class PolygonProvider:
         key = keys["key"].get_secret_value()
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ProviderAuthError("the key holds a space, a line break or the like; look at it", provider=name)
-        self._client = _connect(key, options.url, calls.timeout, self.terms.workers)
+        self._client = _connect(key, options.url, calls.timeout, self.limits.workers)
 
     def fetch(self, request: BarRequest) -> BarReply:
         """See ``Provider.fetch``."""
@@ -114,7 +114,7 @@ class PolygonProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> None:
         """Return None: it does not tell."""
         return
 
@@ -159,7 +159,7 @@ class PolygonProvider:
                 raw=True,
             )
         else:
-            answer = self._client._get(path, raw=True)  # noqa: SLF001 - what the client's own paging calls
+            answer = self._client._get(path, raw=True)
         try:
             body = json.loads(answer.data)
             return _read_rows(body, symbol, window.timeframe), _next_path(body)
@@ -195,7 +195,7 @@ class _RefusedError(Exception):
         self.answer = answer
 
 
-def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any:  # noqa: ANN401 - client is untyped
+def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any:
     """Make the vendor's client: of ``massive`` where that is installed, else of ``polygon``."""
     package = import_module("massive" if find_spec("massive") else "polygon")
     client = package.RESTClient(key, retries=0, **({"base": url.rstrip("/")} if url else {}))
@@ -206,7 +206,7 @@ def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any
     )
     send = client.client.request
 
-    def request(*args: Any, **options: Any) -> urllib3.BaseHTTPResponse:  # noqa: ANN401 - handed on
+    def request(*args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
         answer: urllib3.BaseHTTPResponse = send(*args, **options)
         if answer.status != 200:
             raise _RefusedError(answer)

@@ -12,10 +12,10 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.schema import PRICES, TS, conform, empty_bars
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError, ProviderNotFoundError, UsageError
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.schema import PRICES, TS, conform, empty_bars
-from chandlery.timeframe import Timeframe
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
 
 SOURCE = "sample:bokeh"
 
@@ -28,7 +28,7 @@ class SampleProvider:
 
     name = "sample"
     timeframes = frozenset({Timeframe.D1})
-    terms = Terms()
+    limits = ProviderLimits()
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
         """Return the symbols it has, sorted."""
@@ -76,7 +76,7 @@ def _load(symbol: str) -> pa.Table:
             provider=SampleProvider.name,
             symbol=symbol,
         )
-    from bokeh_sampledata import stocks  # noqa: PLC0415 - reads its files when imported
+    from bokeh_sampledata import stocks
 
     found = getattr(stocks, _SYMBOLS[symbol])
     columns = {name: pa.array(found[name], pa.float64()) for name in (*PRICES, "volume")}

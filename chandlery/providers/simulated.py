@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.calendars import Calendar, Int64s, get_calendar, microseconds
+from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
+from chandlery.core.schema import BARS, PRICES, TS, empty_bars
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import UsageError
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.schema import BARS, PRICES, TS, empty_bars
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
@@ -45,7 +45,7 @@ class SimulatedProvider:
 
     name = "simulated"
     timeframes = frozenset(INGESTED)
-    terms = Terms()
+    limits = ProviderLimits()
 
     def __init__(self, seed: int = 7, calendars: Mapping[str, str] | None = None) -> None:
         self._seed = seed
@@ -77,7 +77,7 @@ class SimulatedProvider:
         columns["ts"] = columns["ts"].view(TS)
         return BarReply(pa.table([columns[name] for name in BARS.names], schema=BARS))
 
-    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
         """Return None: there is always more."""
         return None
 

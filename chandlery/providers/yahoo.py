@@ -29,16 +29,16 @@ from urllib.parse import quote, urlsplit
 import pyarrow as pa
 from pydantic import SecretStr
 
+from chandlery.config.providers import RemoteOptions
+from chandlery.core.schema import empty_bars
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
-from chandlery.providers.base import BarReply, BarRequest, Terms
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import RemoteOptions
-from chandlery.providers.http import explain_status
-from chandlery.providers.shape import describe, join_bars, shape_bars, windows
-from chandlery.providers.splits import check_days, check_minutes, split_factors
+from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.normalize import describe, join_bars, shape_bars, windows
+from chandlery.providers.http.splits import check_days, check_minutes, split_factors
 from chandlery.providers.yahoo_chart import Chart, read_chart, restore_values
-from chandlery.schema import empty_bars
-from chandlery.timeframe import INGESTED, Timeframe
 
 _URL = "https://query2.finance.yahoo.com"
 _DAY = timedelta(days=1)
@@ -62,12 +62,12 @@ class YahooProvider:
 
     timeframes = frozenset(INGESTED)
     #: Volumes of a day are completed overnight. A day less than the 30 that are kept, since they end while one asks.
-    terms = Terms(
+    limits = ProviderLimits(
         remote=True,
         symbols_per_request=1,
         bars_per_request=20_000,
         workers=4,
-        settles=dict.fromkeys(INGESTED, _DAY),
+        settlement_delay=dict.fromkeys(INGESTED, _DAY),
         reach={Timeframe.M1: 29 * _DAY},
     )
 
@@ -78,7 +78,7 @@ class YahooProvider:
         options: RemoteOptions,
         keys: Mapping[str, SecretStr],
         calendars: Mapping[str, str],
-        calls: Calls,
+        calls: Caller,
     ) -> None:
         del keys, calendars
         self.name = name
@@ -98,7 +98,7 @@ class YahooProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
+    def span(self, symbol: str, timeframe: Timeframe) -> None:
         """Return None: it does not tell."""
         return
 
@@ -163,7 +163,7 @@ class YahooProvider:
 
     def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
         """Turn what the session raises into our errors."""
-        from curl_cffi.requests.exceptions import RequestException  # noqa: PLC0415 - slow, only where it is used
+        from curl_cffi.requests.exceptions import RequestException
 
         match error:
             case _RefusedError(status=404) if '"Not Found"' not in error.body:
@@ -194,14 +194,14 @@ class _RefusedError(Exception):
         self.status, self.body, self.headers = status, body, headers
 
 
-def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinance has no types
+def _connect(base: str | None, timeout: float) -> Any:
     """Return yfinance's client with a session that keeps our time, asks ``base`` instead, and hides no status."""
-    from curl_cffi.requests import Response, Session  # noqa: PLC0415 - slow, only where it is used
-    from yfinance.config import YfConfig  # noqa: PLC0415 - likewise
-    from yfinance.data import YfData  # noqa: PLC0415 - likewise
+    from curl_cffi.requests import Response, Session
+    from yfinance.config import YfConfig
+    from yfinance.data import YfData
 
     class StrictSession(Session[Response]):
-        def request(self, method: Any, url: str, **how: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
+        def request(self, method: Any, url: str, **how: Any) -> Response:  # type: ignore[override]
             address = base.rstrip("/") + urlsplit(url).path if base else url
             answer = super().request(method, address, **{**how, "timeout": timeout})
             if answer.status_code >= 400:
@@ -211,7 +211,7 @@ def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinanc
             return answer
 
     class ChartClient(YfData):  # type: ignore[misc]
-        def _get_cookie_and_crumb(self, timeout: float = 30) -> tuple[None, str]:  # noqa: ARG002
+        def _get_cookie_and_crumb(self, timeout: float = 30) -> tuple[None, str]:
             return None, "basic"
 
     YfConfig.network.retries = 0

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chandlery.calendars import Int64s
-from chandlery.providers.shape import label_days
-from chandlery.providers.splits import Floats, Split
-from chandlery.schema import PRICES
-from chandlery.timeframe import Timeframe
+from chandlery.core.calendars import Int64s
+from chandlery.core.schema import PRICES
+from chandlery.core.timeframe import Timeframe
+from chandlery.providers.http.normalize import label_days
+from chandlery.providers.http.splits import Floats, Split
 
 FIELDS = (*PRICES, "volume")
 _HOUR = 3_600_000_000
@@ -57,7 +57,7 @@ class Chart:
         )
 
 
-def read_chart(body: Any, timeframe: Timeframe) -> Chart:  # noqa: ANN401 - JSON
+def read_chart(body: Any, timeframe: Timeframe) -> Chart:
     """Read an answer; raise one of Python's lookup, type and value errors where it is not a chart."""
     result = body["chart"]["result"][0]
     meta, (quotes,) = result["meta"], result["indicators"]["quote"]

@@ -1,4 +1,4 @@
-"""Alembic's environment: runs the migrations on the connection that ``chandlery.store.migrate`` hands over."""
+"""Alembic's environment: runs the migrations on the connection that ``chandlery.database.migrate`` hands over."""
 
 from alembic import context
 

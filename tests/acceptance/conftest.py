@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chandlery.store.connect import Database
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 from tests.acceptance.real_library import Library
@@ -26,8 +26,8 @@ def permissive_gate() -> BarGate:
 
 
 @pytest.fixture
-def library(database: Database, shared_data: Path, tmp_path: Path) -> Library:
-    return Library(database, shared_data, tmp_path)
+def library(warehouse: Warehouse, shared_data: Path, tmp_path: Path) -> Library:
+    return Library(warehouse, shared_data, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -17,18 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chandlery import quarantine
 from chandlery.api import DataAPI
-from chandlery.audit import Gate, Partition
-from chandlery.calendars import get_calendar
-from chandlery.config import InstrumentConfig
-from chandlery.derive import catch_up
-from chandlery.ingest import ingest
-from chandlery.instruments import list_instruments, sync_instruments
-from chandlery.judging import Outcome
-from chandlery.providers.files import FilesProvider
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest import quarantine
+from chandlery.ingest.gate import Gate
+from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import list_instruments, sync_instruments
+from chandlery.providers.files.provider import FilesProvider
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, utc
 
 M1, D1 = Timeframe.M1, Timeframe.D1
@@ -43,7 +44,7 @@ EXTRAS = ("Adj Close", "Dividends", "Stock Splits", "Repaired?")
 class Library:
     """A folder of files and the database that they go to."""
 
-    database: Database
+    warehouse: Warehouse
     shared: Path
     folder: Path
 
@@ -59,12 +60,12 @@ class Library:
 
     def load(
         self, timeframe: Timeframe, calendars: Mapping[str, str], gate: Gate, *, now: datetime = NOW
-    ) -> dict[str, Outcome]:
+    ) -> dict[str, PartitionResult]:
         """Register, ingest and roll up everything there is of these symbols; return what became of each partition."""
         configs = [
             InstrumentConfig(symbol=name, calendar=calendar, provider="files") for name, calendar in calendars.items()
         ]
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             sync_instruments(connection, configs)
             instruments = list_instruments(connection)
         provider = FilesProvider(self.folder, ignore_columns=EXTRAS)
@@ -74,8 +75,8 @@ class Library:
             for start, end in [provider.span(symbol, timeframe) or EVER]
             for window in timeframe.windows(start, end)
         ]
-        outcomes = {done.partition.key: done for done in ingest(self.database, provider, gate, partitions, now=now)}
-        for _ in catch_up(self.database, timeframe, instruments, *EVER, now=now):
+        outcomes = {done.partition.key: done for done in ingest(self.warehouse, provider, gate, partitions, now=now)}
+        for _ in catch_up(self.warehouse, timeframe, instruments, *EVER, now=now):
             pass
         return outcomes
 
@@ -89,13 +90,13 @@ class Library:
         as_of: datetime | None = None,
     ) -> pa.Table:
         """Return ``ts`` and ``OHLCV`` of the bars that start in ``[start, end)``, as a user would get them."""
-        return DataAPI(self.database).get_ohlc(
+        return DataAPI(self.warehouse).get_ohlc(
             symbol, start, end, timeframe, as_of=as_of, columns=OHLCV, output="arrow"
         )
 
     def coverage(self, symbol: str) -> dict[date, tuple[int, int]]:
         """Return how many minutes are within and outside of each session."""
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             found = connection.execute(
                 "SELECT session, present, outside FROM ops.coverage JOIN market.instrument USING (instrument_id)"
                 " WHERE symbol = %s AND timeframe = '1m'",
@@ -106,7 +107,7 @@ class Library:
     def quarantined(self) -> dict[date, set[str]]:
         """Return the reasons of every row that waits in quarantine, by its date, which must be of one row only."""
         found: dict[date, set[str]] = {}
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             for entry in quarantine.list_entries(connection):
                 _, rows = quarantine.show(connection, entry.quarantine_id)
                 assert rows.num_rows == entry.row_count
@@ -165,7 +166,7 @@ def combine(rows: Iterable[Mapping[str, float]]) -> tuple[float, float, float, f
     )
 
 
-def failed_checks(outcome: Outcome) -> dict[str, str]:
+def failed_checks(outcome: PartitionResult) -> dict[str, str]:
     """Return the details of the checks that failed, by name."""
     assert outcome.verdict is not None
     return {check.name: check.detail for check in outcome.verdict.checks if not check.passed}

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-from chandlery.derive import catch_up, count_stale
-from chandlery.instruments import list_instruments
-from chandlery.rollup import MIXED, roll_up
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.instruments.registry import list_instruments
+from chandlery.publishing.publish import publish
+from chandlery.rollups.aggregate import MIXED, roll_up
+from chandlery.rollups.refresh import catch_up, count_stale
+from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, Published, contend, context, keep_up
 from tests.support import EVER, Bar, coverage, get, put, recount_coverage, register, rows, table, utc
 
@@ -33,22 +33,22 @@ BROKEN_CHAINS = """
 
 @pytest.mark.slow
 @pytest.mark.parametrize("publishers", [2, 3])
-def test_publishers_at_once_end_in_some_serial_order_with_their_roll_ups(database: Database, publishers: int) -> None:
-    ids = register(database, dict.fromkeys(SYMBOLS, "XNYS"))
-    batches = run(database.dsn, publishers)
+def test_publishers_at_once_end_in_some_serial_order_with_their_roll_ups(warehouse: Warehouse, publishers: int) -> None:
+    ids = register(warehouse, dict.fromkeys(SYMBOLS, "XNYS"))
+    batches = run(warehouse.database.dsn, publishers)
     assert len(batches) == publishers * ROUNDS
     serial: dict[tuple[str, datetime], float] = {}
     for batch in sorted(batches, key=lambda batch: batch.known_at):
         for symbol in batch.symbols:
             serial |= {(symbol, batch.start + timedelta(minutes=n)): batch.volume for n in range(batch.minutes)}
-    assert {bar[:2]: bar.volume for bar in rows(get(database, Timeframe.M1, ids))} == serial
-    with database.connection() as connection:
+    assert {bar[:2]: bar.volume for bar in rows(get(warehouse, Timeframe.M1, ids))} == serial
+    with warehouse.connection() as connection:
         assert connection.execute(BROKEN_CHAINS).fetchone() == (0,)
         revisions = connection.execute("SELECT count(*) FROM market.bars_revision WHERE timeframe = '1m'").fetchone()
         assert revisions == (sum(batch.revised for batch in batches),)
         assert revisions != (0,), "the batches never met"
         assert coverage(connection) == recount_coverage(connection)
-    check_roll_ups(database, ids)
+    check_roll_ups(warehouse, ids)
 
 
 def run(dsn: str, publishers: int) -> list[Published]:
@@ -76,31 +76,31 @@ def run(dsn: str, publishers: int) -> list[Published]:
     return [batch for mine in batches for batch in mine]
 
 
-def check_roll_ups(database: Database, ids: dict[str, int]) -> None:
-    with database.connection() as connection:
+def check_roll_ups(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
-    list(catch_up(database, Timeframe.M1, instruments, *EVER))
-    with database.connection() as connection:
+    list(catch_up(warehouse, Timeframe.M1, instruments, *EVER))
+    with warehouse.connection() as connection:
         assert count_stale(connection) == {}
-    base = get(database, Timeframe.M1, ids).drop_columns("known_at")
+    base = get(warehouse, Timeframe.M1, ids).drop_columns("known_at")
     for timeframe in derived_from(Timeframe.M1):
         expected = rows(roll_up(base, timeframe, dict.fromkeys(SYMBOLS, "XNYS")))
         # The source is the one of the values' own time: a publication that repeats values does not change it.
-        assert [bar[:-1] for bar in rows(get(database, timeframe, ids))] == [bar[:-1] for bar in expected]
+        assert [bar[:-1] for bar in rows(get(warehouse, timeframe, ids))] == [bar[:-1] for bar in expected]
 
 
-def test_roll_ups_that_are_the_first_to_mix_sources_do_not_wait_in_a_circle(database: Database) -> None:
-    ids = register(database, {"AAA": "XNYS", "BBB": "XNYS"})
+def test_roll_ups_that_are_the_first_to_mix_sources_do_not_wait_in_a_circle(warehouse: Warehouse) -> None:
+    ids = register(warehouse, {"AAA": "XNYS", "BBB": "XNYS"})
     noon = utc("2024-06-03T16:00")
     narrow, wide = Timeframe.M5, Timeframe.M15
-    put(database, Timeframe.M1, [Bar("AAA", noon)])
-    with psycopg.connect(database.dsn) as one, ThreadPoolExecutor(1) as other:
+    put(warehouse, Timeframe.M1, [Bar("AAA", noon)])
+    with psycopg.connect(warehouse.database.dsn) as one, ThreadPoolExecutor(1) as other:
         one.execute("SELECT 1")  # from here on, all that is published is one transaction
-        publish(one, database.edition, narrow, table([Bar("AAA", noon)]))  # makes a partition
-        mixed = other.submit(put, database, narrow, [Bar("BBB", noon, source=MIXED)])  # waits for that partition
+        publish(one, warehouse, narrow, table([Bar("AAA", noon)]))  # makes a partition
+        mixed = other.submit(put, warehouse, narrow, [Bar("BBB", noon, source=MIXED)])  # waits for that partition
         with pytest.raises(TimeoutError):
             mixed.result(0.5)
-        publish(one, database.edition, wide, table([Bar("AAA", noon, source=MIXED)]))
+        publish(one, warehouse, wide, table([Bar("AAA", noon, source=MIXED)]))
         one.commit()
         assert mixed.result(10).inserted == 1
-    assert len(rows(get(database, narrow, ids))) == 2
+    assert len(rows(get(warehouse, narrow, ids))) == 2

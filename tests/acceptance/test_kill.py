@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, context, fill
 from tests.support import register
 
@@ -48,17 +48,17 @@ STALE_BUT_NOT_PENDING = """
 
 
 @pytest.fixture
-def half_full(database: Database) -> Iterator[str]:
+def half_full(warehouse: Warehouse) -> Iterator[str]:
     """The name of a database with five months, of which one bar in eight was wrong and one month was not rolled up."""
-    register(database, dict.fromkeys(SYMBOLS, "XNYS"))
-    fill(database.dsn, range(1, 6), earlier=True)
-    with database.connection() as connection:
+    register(warehouse, dict.fromkeys(SYMBOLS, "XNYS"))
+    fill(warehouse.database.dsn, range(1, 6), earlier=True)
+    with warehouse.connection() as connection:
         connection.execute(
             "INSERT INTO ops.rollup_pending SELECT DISTINCT '1m', instrument_id, ts::date, now() FROM market.bars_1m"
             " WHERE ts < '2023-02-01'"
         )
-    database.close()
-    return str(conninfo.conninfo_to_dict(database.dsn)["dbname"])
+    warehouse.close()
+    return str(conninfo.conninfo_to_dict(warehouse.database.dsn)["dbname"])
 
 
 class Copies:

@@ -14,9 +14,9 @@ import pytest
 from psycopg import conninfo
 
 from chandlery.cli import app
-from chandlery.store.connect import Database
-from chandlery.store.contents import Part, checksum, list_parts, list_tables
-from chandlery.store.destination import SEEDED, is_moved_to, read_notes
+from chandlery.ops.move.contents import Part, checksum, list_parts, list_tables
+from chandlery.ops.move.destination import SEEDED, is_moved_to, read_notes
+from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, context, fill
 from tests.support import every_row, register
 
@@ -30,12 +30,12 @@ def run_move(environment: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def source(database: Database) -> Database:
+def source(warehouse: Warehouse) -> Warehouse:
     """Four months of minutes of three symbols with what derives from them, of which one bar in eight was restated."""
-    register(database, dict.fromkeys(SYMBOLS, "XNYS"))
-    fill(database.dsn, range(1, 5), earlier=True)
-    fill(database.dsn, range(1, 5))
-    return database
+    register(warehouse, dict.fromkeys(SYMBOLS, "XNYS"))
+    fill(warehouse.database.dsn, range(1, 5), earlier=True)
+    fill(warehouse.database.dsn, range(1, 5))
+    return warehouse
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def fresh_target(server: str) -> Iterator[Callable[[], str]]:
 
 @pytest.mark.slow
 def test_a_move_that_is_killed_at_any_instant_goes_on_and_completes(
-    source: Database, fresh_target: Callable[[], str], database_url: str, tmp_path: Path
+    source: Warehouse, fresh_target: Callable[[], str], database_url: str, tmp_path: Path
 ) -> None:
     with source.connection() as connection:
         before = every_row(connection)
@@ -91,7 +91,7 @@ def test_a_move_that_is_killed_at_any_instant_goes_on_and_completes(
         assert every_row(connection) == before
 
 
-def check(target: str, source: Database) -> bool:
+def check(target: str, source: Warehouse) -> bool:
     """Assert that what a killed move left is whole: parts as noted, or nothing. Return whether a part was there."""
     try:
         connection = psycopg.connect(target, autocommit=True, options="-c timezone=UTC")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from chandlery.coverage import summarize
-from chandlery.instruments import list_instruments
+from chandlery.coverage.summary import summarize
+from chandlery.instruments.registry import list_instruments
 from expectations.gate import BarGate
 from tests.acceptance.real_library import (
     D1,
@@ -63,7 +63,7 @@ class TestDays:
         closes = dict(zip(wanted, stocks.read("AAPL", "1d")["close"].to_pylist(), strict=True))
         assert (closes[date(2014, 6, 6)], closes[date(2014, 6, 9)]) == (645.57, 93.70)
         assert (closes[date(2020, 8, 28)], closes[date(2020, 8, 31)]) == (499.23, 129.04)
-        with stocks.database.connection() as connection:
+        with stocks.warehouse.connection() as connection:
             stored = connection.execute(
                 "SELECT session, open, close FROM market.session WHERE calendar = 'XNYS'"
                 " AND session BETWEEN '1990-01-02' AND '2023-01-13'"
@@ -93,10 +93,10 @@ class TestDays:
     def test_loading_again_changes_nothing_and_a_split_warns_without_blocking(
         self, stocks: Library, gate: BarGate
     ) -> None:
-        with stocks.database.connection() as connection:
+        with stocks.warehouse.connection() as connection:
             before = every_row(connection)
         outcomes = stocks.load(D1, STOCKS, gate, now=NOW + timedelta(days=1))
-        with stocks.database.connection() as connection:
+        with stocks.warehouse.connection() as connection:
             assert every_row(connection) == before
         assert sum(outcome.unchanged for outcome in outcomes.values()) == 2 * 5_849
         assert {(outcome.status, outcome.inserted, outcome.revised) for outcome in outcomes.values()} == {
@@ -239,7 +239,7 @@ class TestMinutesOfCoins:
         file = library.put("bars_1m/UNITTEST-BTC.parquet", "UNITTEST-BTC", M1)
         library.load(M1, {"UNITTEST-BTC": "24/7"}, gate)
         assert_same_bits(library.read("UNITTEST-BTC", "1m"), content(file))
-        with library.database.connection() as connection:
+        with library.warehouse.connection() as connection:
             [summary] = summarize(connection, list_instruments(connection), [M1])
         assert (summary.first_ts, summary.last_ts) == (utc("2017-11-04T23:02:00"), utc("2017-11-14T22:59:00"))
         # Whole sessions are expected, so also what comes before the first bar and after the last.

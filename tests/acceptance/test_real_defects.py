@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from chandlery import quarantine
+from chandlery.ingest import quarantine
 from expectations.gate import BarGate
 from tests.acceptance.real_library import (
     D1,
@@ -84,7 +84,7 @@ class TestDefects:
             by_year[day.year].append(bool(rules))
         refused = {year for year, bad in by_year.items() if sum(bad) > len(bad) / 100}
         assert {o.partition.window.key for o in outcomes.values() if o.status == "rejected"} == set(map(str, refused))
-        with library.database.connection() as connection:
+        with library.warehouse.connection() as connection:
             waiting = quarantine.list_entries(connection)
         assert {(e.kind, e.window_key, e.row_count) for e in waiting} == {
             ("batch", str(year), len(by_year[year])) for year in refused
@@ -93,14 +93,16 @@ class TestDefects:
         assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, published))
 
         for entry in waiting:
-            report = quarantine.release(library.database, entry.quarantine_id, "the rest is right", good_rows_only=True)
+            report = quarantine.release(
+                library.warehouse, entry.quarantine_id, "the rest is right", good_rows_only=True
+            )
             assert report.inserted == by_year[int(entry.window_key)].count(False)
         assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, broken))
 
         again = library.load(D1, calendars, gate)
         assert {(o.status, o.inserted, o.revised) for o in again.values()} == {("published", 0, 0)}
         assert sum(outcome.quarantined for outcome in again.values()) == defect.impossible
-        with library.database.connection() as connection:
+        with library.warehouse.connection() as connection:
             assert quarantine.list_entries(connection) == []
         months = library.read(defect.symbol, "1mo")
         assert sum(months["volume"].to_pylist()) == good_rows(file, broken)["volume"].sum()

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from chandlery.api import DataAPI
-from chandlery.audit import Partition
-from chandlery.config import AliasConfig, InstrumentConfig, load_universe
+from chandlery.config.universe import AliasConfig, InstrumentConfig, load_universe
+from chandlery.core.partition import Partition
 from chandlery.errors import UnknownSymbolError
-from chandlery.ingest import ingest
-from chandlery.instruments import resolve, sync_instruments
+from chandlery.ingest.pipeline import ingest
+from chandlery.instruments.registry import resolve, sync_instruments
 from chandlery.providers.sample import SampleProvider
-from chandlery.store.connect import Database
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.real_library import D1, NOW, dates, session_dates
 from tests.support import utc
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).parents[2]
 
 class TestRenames:
     def test_a_renamed_share_is_found_by_its_former_ticker_while_it_had_it(
-        self, database: Database, shared_data: Path, gate: BarGate
+        self, warehouse: Warehouse, shared_data: Path, gate: BarGate
     ) -> None:
         meta = load_universe(PROJECT / "config/universe.yaml").instrument("META")
         [first, _] = read_rename(shared_data / "renames/fb.csv")
@@ -35,7 +35,7 @@ class TestRenames:
         [told] = [e["date"] for e in events["results"]["events"] if e["ticker_change"]["ticker"] == "META"]
         xnys = session_dates("XNYS")
         assert date.fromisoformat(told) not in xnys  # a Saturday: the vendor's date is not the one to use
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             sync_instruments(connection, [meta])
         provider = SampleProvider()
         span = provider.span("META", D1)
@@ -44,8 +44,8 @@ class TestRenames:
             Partition("META", "XNYS", D1, window, max(window.start, span[0]), min(window.end, span[1]), meta.listed)
             for window in D1.windows(*span)
         ]
-        assert {outcome.status for outcome in ingest(database, provider, gate, partitions, now=NOW)} == {"published"}
-        api = DataAPI(database)
+        assert {outcome.status for outcome in ingest(warehouse, provider, gate, partitions, now=NOW)} == {"published"}
+        api = DataAPI(warehouse)
         year = ("2012-05-18", "2013-01-01")
         bars = api.get_multi_symbol(["FB"], *year, output="arrow")
         assert set(bars["symbol"].to_pylist()) == {"FB"}
@@ -54,14 +54,14 @@ class TestRenames:
         with pytest.raises(UnknownSymbolError, match="META from 2012-05-18 until 2022-06-09"):
             api.get_ohlc("FB", told, "2023-01-01")
 
-    def test_a_ticker_that_passed_on_names_whoever_had_it(self, database: Database, shared_data: Path) -> None:
+    def test_a_ticker_that_passed_on_names_whoever_had_it(self, warehouse: Warehouse, shared_data: Path) -> None:
         configs = {}
         for symbol in ("GOOG", "GOOGL"):
             (start, _), *spells = read_rename(shared_data / f"renames/{symbol.lower()}.csv")
             [(until, former)] = spells[:-1]
             alias = AliasConfig.model_validate({"ticker": former, "from": start, "until": until + timedelta(days=1)})
             configs[symbol] = InstrumentConfig(symbol=symbol, provider="files", calendar="XNYS", aliases=(alias,))
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             sync_instruments(connection, [configs["GOOGL"]])
             found = resolve(connection, "GOOG", utc("2014-04-02"), utc("2014-04-03"))
             assert found.symbol == "GOOGL"

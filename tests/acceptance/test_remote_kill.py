@@ -19,18 +19,19 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from chandlery import judging
-from chandlery import landing as landing_zone
-from chandlery.lake.files import StagedFile
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest import landing as landing_zone
+from chandlery.ingest import validate as judging
+from chandlery.lake.store import StagedFile
 from chandlery.providers.coinbase import CoinbaseProvider
-from chandlery.store import publish as publishing
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.publishing import publish as publishing
+from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import AcceptingGate, context
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.http import Request
 from tests.servers.market import Market
+from tests.support import open_warehouse
 
 START, END = day("2024-02-27"), day("2024-03-03")  # of each of two pairs, two months: four requests, 42 calls
 LATER = day("2024-06-01")
@@ -68,7 +69,7 @@ def live(dsn: str, server: Elsewhere, folder: Path, last: Moment) -> None:
     """In a process: load everything; be killed at ``last``."""
     owner, name = DEEDS[last.deed]
     setattr(owner, name, _mortal(getattr(owner, name), last.number))
-    remote = Remote.open(Database(dsn), server, folder)  # type: ignore[arg-type] - all it needs of a server is its URL
+    remote = Remote.open(open_warehouse(dsn), server, folder)  # type: ignore[arg-type] - all it needs of a server is its URL
     remote.load(START, END, now=LATER, gate=AcceptingGate())
 
 
@@ -82,7 +83,7 @@ def _mortal(deed: Callable[..., Any], number: int) -> Callable[..., Any]:
     count = itertools.count(1)
 
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def done(*args: Any, **kwargs: Any) -> Any:
         result = deed(*args, **kwargs)
         if next(count) == number:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -98,9 +99,9 @@ def market() -> Market:
 
 
 @pytest.fixture
-def remote(database: Database, market: Market, tmp_path: Path) -> Iterator[Remote]:
+def remote(warehouse: Warehouse, market: Market, tmp_path: Path) -> Iterator[Remote]:
     with CoinbaseServer(market, page=350) as server:
-        yield Remote.open(database, server, tmp_path)
+        yield Remote.open(warehouse, server, tmp_path)
 
 
 @pytest.mark.slow
@@ -126,7 +127,7 @@ def test_a_kill_at_any_moment_costs_no_call_for_what_was_landed(
     for moment in moments:
         before = len(remote.server.requests)
         elsewhere = Elsewhere(remote.server.url)
-        process = context().Process(target=live, args=(remote.database.dsn, elsewhere, remote.folder, moment))
+        process = context().Process(target=live, args=(remote.warehouse.database.dsn, elsewhere, remote.folder, moment))
         process.start()
         process.join(60)
         assert process.exitcode == -signal.SIGKILL, f"it was not killed after {moment}"
@@ -159,7 +160,7 @@ def _files(remote: Remote) -> list[Path]:
 def _landed(remote: Remote) -> list[Asked]:
     """Return what is in the landing zone, by its files; every row has one."""
     files = _files(remote)
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         paths = {path for (path,) in connection.execute("SELECT path FROM ops.landing").fetchall()}
     assert paths <= {str(file.relative_to(remote.folder / "landing")) for file in files}
     kept = []

@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 
 from benchmarks.soak import SoakServer, checksum, connect
-from chandlery.audit import Partition
-from chandlery.config import InstrumentConfig
-from chandlery.ingest import ingest
-from chandlery.instruments import sync_instruments
-from chandlery.lake.files import Lake
-from chandlery.landing import Landing
-from chandlery.providers.budget import LEEWAY
-from chandlery.schema import VALUES
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.partition import Partition
+from chandlery.core.schema import VALUES
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.landing import Landing
+from chandlery.ingest.pipeline import ingest
+from chandlery.instruments.registry import sync_instruments
+from chandlery.lake.store import Lake
+from chandlery.providers.http.rate_limit import LEEWAY
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.workers import context
 from tests.servers.market import Market
-from tests.support import get, utc
+from tests.support import get, open_warehouse, utc
 
 SYMBOLS = [f"SIM{number:03}" for number in range(20)]
 START, END = utc("2024-03-04"), utc("2024-03-09")
@@ -47,24 +47,24 @@ class HastyServer(SoakServer):
 
 def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection) -> None:
     """In a process: ingest these symbols when told to; send back what became of them, and how many calls that took."""
-    database = Database(dsn)
-    provider = connect(url, database, CALLS_PER_MINUTE)
-    provider.terms = replace(provider.terms, symbols_per_request=2)  # type: ignore[misc] - so that calls are made at once
+    warehouse = open_warehouse(dsn)
+    provider = connect(url, warehouse, CALLS_PER_MINUTE)
+    provider.limits = replace(provider.limits, symbols_per_request=2)  # type: ignore[misc] - so that calls are made at once
     window = Timeframe.M1.window("2024-03")
     planned = [Partition(symbol, "XNYS", Timeframe.M1, window, START, END) for symbol in symbols]
-    BarGate().audit(get(database, Timeframe.M1, {}).drop_columns(["known_at"]), planned[:1], now=datetime.now(UTC))
+    BarGate().audit(get(warehouse, Timeframe.M1, {}).drop_columns(["known_at"]), planned[:1], now=datetime.now(UTC))
     pipe.send("ready")
     pipe.recv()
-    outcomes = list(ingest(database, provider, BarGate(), planned, landing=Landing(database, Lake(folder))))
+    outcomes = list(ingest(warehouse, provider, BarGate(), planned, landing=Landing(warehouse.database, Lake(folder))))
     pipe.send(([(o.status, o.inserted, o.revised, o.unchanged) for o in outcomes], provider.calls.made))  # type: ignore[attr-defined]
-    database.close()
+    warehouse.close()
 
 
 @pytest.mark.slow
 def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
-    database: Database, tmp_path: Path
+    warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         sync_instruments(connection, [InstrumentConfig(symbol=s, calendar="XNYS", provider="alpaca") for s in SYMBOLS])
         ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
     market = Market.invent(SYMBOLS, Timeframe.M1, START, END)
@@ -73,7 +73,7 @@ def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
         for mine in (SYMBOLS[::2], SYMBOLS[1::2]):
             ours, theirs = context().Pipe()
             process = context().Process(
-                target=load, args=(database.dsn, server.url, tmp_path / "landing", mine, theirs)
+                target=load, args=(warehouse.database.dsn, server.url, tmp_path / "landing", mine, theirs)
             )
             process.start()
             pipes.append(ours)
@@ -97,7 +97,7 @@ def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
     # The budget was the bottleneck: it was used, not only kept to.
     assert max(at) - min(at) < 1.5 * told.calls * (60 + LEEWAY) / CALLS_PER_MINUTE
     for symbol in SYMBOLS:
-        table = get(database, Timeframe.M1, {symbol: ids[symbol]})
+        table = get(warehouse, Timeframe.M1, {symbol: ids[symbol]})
         columns = {name: table[name].to_numpy() for name in VALUES}
         columns["ts"] = table["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
         assert checksum(columns) == told.checksums[symbol], symbol

@@ -20,17 +20,18 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from chandlery.lake import archive as archiving
-from chandlery.lake import recall as recalling
-from chandlery.lake import retention
-from chandlery.lake.archive import archive, find_due, sweep
-from chandlery.lake.files import Lake, StagedFile
-from chandlery.lake.retention import restore, retain
-from chandlery.lake.verify import verify
-from chandlery.store import publish as publishing
-from chandlery.store.connect import Database
-from chandlery.store.editions.postgres import PostgresEdition
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.database.connections import Database
+from chandlery.database.editions.postgres import PostgresEdition
+from chandlery.lake.store import Lake, StagedFile
+from chandlery.publishing import publish as publishing
+from chandlery.tiers import archive as archiving
+from chandlery.tiers import restore as recalling
+from chandlery.tiers import retention
+from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.verify import verify
+from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import context
 from tests.support import Bar, get, put, register, rows, utc
 
@@ -62,22 +63,22 @@ def live(dsn: str, lake: str, last_deed: int | None) -> None:
         count = itertools.count(1)
         for owner, name in DEEDS:
             setattr(owner, name, _mortal(getattr(owner, name), count, last_deed))
-    database = Database(dsn, Lake(lake))
-    maintain(database)
-    restore(database, Timeframe.M1, ["2024-02"])
-    put(database, Timeframe.M1, correction(), now=utc("2025-03-01"))
-    maintain(database)
-    database.close()
+    warehouse = Warehouse(Database(dsn), Lake(lake))
+    maintain(warehouse)
+    restore(warehouse, Timeframe.M1, ["2024-02"])
+    put(warehouse, Timeframe.M1, correction(), now=utc("2025-03-01"))
+    maintain(warehouse)
+    warehouse.close()
 
 
-def maintain(database: Database) -> None:
+def maintain(warehouse: Warehouse) -> None:
     """Do what is done every day."""
     for timeframe in INGESTED:
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             due = find_due(connection, timeframe, SEALED)
-        list(archive(database, due))
-        assert not retain(database, timeframe, SEALED, now=utc("2025-06-01")).refused
-    sweep(database, timedelta(0))
+        list(archive(warehouse, due))
+        assert not retain(warehouse, timeframe, SEALED, now=utc("2025-06-01")).refused
+    sweep(warehouse, timedelta(0))
 
 
 def correction() -> list[Bar]:
@@ -86,7 +87,7 @@ def correction() -> list[Bar]:
 
 def _mortal(deed: Callable[..., Any], count: Iterator[int], last: int) -> Callable[..., Any]:
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def done(*args: Any, **kwargs: Any) -> Any:
         result = deed(*args, **kwargs)
         if next(count) == last:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -96,30 +97,30 @@ def _mortal(deed: Callable[..., Any], count: Iterator[int], last: int) -> Callab
 
 
 @pytest.fixture
-def filled(database: Database) -> tuple[str, dict[str, int]]:
+def filled(warehouse: Warehouse) -> tuple[str, dict[str, int]]:
     """A database with some months and years of bars, some restated; and the ids."""
-    ids = register(database, SYMBOLS)
+    ids = register(warehouse, SYMBOLS)
     for symbol in SYMBOLS:
         for day in ("2024-01-31T14:30", "2024-02-01T14:30", "2025-01-02T14:30"):
             bars = [Bar(symbol, utc(day) + timedelta(minutes=n)) for n in range(20)]
-            put(database, Timeframe.M1, bars, now=utc("2025-02-01"))
-            put(database, Timeframe.M1, [bar._replace(close=11.25) for bar in bars[:3]], now=utc("2025-02-02"))
+            put(warehouse, Timeframe.M1, bars, now=utc("2025-02-01"))
+            put(warehouse, Timeframe.M1, [bar._replace(close=11.25) for bar in bars[:3]], now=utc("2025-02-02"))
         put(
-            database,
+            warehouse,
             Timeframe.D1,
             [Bar(symbol, utc(day)) for day in ("2023-05-05", "2024-05-06")],
             now=utc("2025-02-01"),
         )
-        put(database, Timeframe.D1, [Bar(symbol, utc("2023-05-05"), close=9.5)], now=utc("2025-02-02"))
-    database.close()
-    return database.dsn, ids
+        put(warehouse, Timeframe.D1, [Bar(symbol, utc("2023-05-05"), close=9.5)], now=utc("2025-02-02"))
+    warehouse.close()
+    return warehouse.database.dsn, ids
 
 
 @pytest.mark.slow
 def test_a_kill_after_any_step_loses_nothing(filled: tuple[str, dict[str, int]], tmp_path: Path) -> None:
     original, ids = filled
     name = str(conninfo.conninfo_to_dict(original)["dbname"])
-    before = _answers(Database(original, Lake(tmp_path / "none")), ids)
+    before = _answers(Warehouse(Database(original), Lake(tmp_path / "none")), ids)
     processes = context()
     with psycopg.connect(conninfo.make_conninfo(original, dbname="postgres"), autocommit=True) as admin:
         for last_deed in itertools.count(1):
@@ -130,17 +131,17 @@ def test_a_kill_after_any_step_loses_nothing(filled: tuple[str, dict[str, int]],
             process.start()
             process.join(60)
             assert process.exitcode in (0, -signal.SIGKILL), f"died otherwise after deed {last_deed}"
-            database = Database(dsn, Lake(lake))
-            _check(database, ids, before, f"killed after deed {last_deed}")
+            warehouse = Warehouse(Database(dsn), Lake(lake))
+            _check(warehouse, ids, before, f"killed after deed {last_deed}")
             if process.exitcode != 0:
                 live_on = processes.Process(target=live, args=(dsn, str(lake), None))
                 live_on.start()
                 live_on.join(60)
                 assert live_on.exitcode == 0, f"could not go on after deed {last_deed}"
-                _check(database, ids, before, f"went on after deed {last_deed}")
-            with database.connection() as connection:
+                _check(warehouse, ids, before, f"went on after deed {last_deed}")
+            with warehouse.connection() as connection:
                 assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (20,)  # of 2025
-            database.close()
+            warehouse.close()
             admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")  # type: ignore[arg-type]
             shutil.rmtree(lake, ignore_errors=True)
             if process.exitcode == 0:
@@ -148,21 +149,21 @@ def test_a_kill_after_any_step_loses_nothing(filled: tuple[str, dict[str, int]],
     assert last_deed > 25, "the steps were not counted"
 
 
-def _answers(database: Database, ids: dict[str, int]) -> list[list[Bar]]:
+def _answers(warehouse: Warehouse, ids: dict[str, int]) -> list[list[Bar]]:
     moments: list[datetime] = [utc("2025-02-01T12:00"), utc("2025-02-03")]
-    found = [rows(get(database, timeframe, ids, as_of=moment)) for timeframe in INGESTED for moment in moments]
-    database.close()
+    found = [rows(get(warehouse, timeframe, ids, as_of=moment)) for timeframe in INGESTED for moment in moments]
+    warehouse.close()
     return found
 
 
-def _check(database: Database, ids: dict[str, int], before: list[list[Bar]], when: str) -> None:
-    assert _answers(database, ids) == before, when
-    present = {(bar.symbol, bar.ts): bar for bar in rows(get(database, Timeframe.M1, ids))}
+def _check(warehouse: Warehouse, ids: dict[str, int], before: list[list[Bar]], when: str) -> None:
+    assert _answers(warehouse, ids) == before, when
+    present = {(bar.symbol, bar.ts): bar for bar in rows(get(warehouse, Timeframe.M1, ids))}
     assert len(present) == 60, when
     corrected = {present[bar.symbol, bar.ts].close for bar in correction()}
     assert corrected in ({11.5}, {11.0, 11.25}), when
-    assert not [checked.fault for checked in verify(database) if checked.fault], when
-    with database.connection() as connection:
+    assert not [checked.fault for checked in verify(warehouse) if checked.fault], when
+    with warehouse.connection() as connection:
         row = connection.execute(
             "SELECT count(*) FROM ops.bar_window AS w JOIN market.bars_revision AS r USING (timeframe, instrument_id)"
             " WHERE w.cold AND r.ts >= w.start AND r.ts < w.start + interval '1 month'"

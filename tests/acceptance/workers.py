@@ -16,17 +16,17 @@ from multiprocessing.context import ForkServerContext
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chandlery.audit import REJECTED, AuditReport, Partition, Verdict
-from chandlery.calendars import get_calendar
-from chandlery.derive import catch_up
-from chandlery.ingest import ingest
-from chandlery.instruments import list_instruments
+from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.gate import REJECTED, AuditReport, Verdict
+from chandlery.ingest.pipeline import ingest
+from chandlery.instruments.registry import list_instruments
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe
-from tests.support import EVER, Bar, table, utc
+from chandlery.publishing.publish import publish
+from chandlery.rollups.refresh import catch_up
+from tests.support import EVER, Bar, open_warehouse, table, utc
 
 SYMBOLS = ("AAA", "BBB", "CCC")
 YEAR = 2023
@@ -45,7 +45,7 @@ class AcceptingGate:
     """Accepts everything."""
 
     def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
-        """See ``chandlery.audit.Gate``."""
+        """See ``chandlery.ingest.gate.Gate``."""
         verdicts = [Verdict(partition, True, 0, [], REJECTED.empty_table()) for partition in partitions]
         return AuditReport(verdicts, bars)
 
@@ -56,7 +56,7 @@ class EarlierProvider:
 
     name = "simulated"
     timeframes = SimulatedProvider.timeframes
-    terms = SimulatedProvider.terms
+    limits = SimulatedProvider.limits
 
     def fetch(self, request: BarRequest) -> BarReply:
         """See ``chandlery.providers.base.Provider``."""
@@ -72,8 +72,8 @@ class EarlierProvider:
 
 def fill(dsn: str, months: Sequence[int] = range(1, 13), *, earlier: bool = False) -> None:
     """Ingest these months of ``YEAR``, a quarter at a time, each followed by its roll-ups."""
-    database = Database(dsn)
-    with database.connection() as connection:
+    warehouse = open_warehouse(dsn)
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
     windows = [Timeframe.M1.window(f"{YEAR}-{month:02d}") for month in months]
     provider = EarlierProvider() if earlier else SimulatedProvider()
@@ -83,10 +83,10 @@ def fill(dsn: str, months: Sequence[int] = range(1, 13), *, earlier: bool = Fals
             for symbol in SYMBOLS
             for window in windows[first : first + 3]
         ]
-        outcomes = list(ingest(database, provider, AcceptingGate(), partitions))
+        outcomes = list(ingest(warehouse, provider, AcceptingGate(), partitions))
         assert {outcome.status for outcome in outcomes} == {"published"}
-        list(catch_up(database, Timeframe.M1, instruments, *EVER))
-    database.close()
+        list(catch_up(warehouse, Timeframe.M1, instruments, *EVER))
+    warehouse.close()
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Published:
 def contend(dsn: str, number: int, rounds: int, go: Connection, done: Connection) -> None:
     """Publish ``rounds`` batches that overlap with those of the others, and send back what they were."""
     chance = random.Random(number)
-    database = Database(dsn)
+    warehouse = open_warehouse(dsn)
     batches = []
     go.recv()
     for turn in range(rounds):
@@ -117,22 +117,22 @@ def contend(dsn: str, number: int, rounds: int, go: Connection, done: Connection
             for symbol in symbols
             for n in range(minutes)
         ]
-        with database.connection() as connection:
-            report = publish(connection, database.edition, Timeframe.M1, table(bars))
+        with warehouse.connection() as connection:
+            report = publish(connection, warehouse, Timeframe.M1, table(bars))
         batches.append(Published(volume, symbols, start, minutes, report.known_at, report.revised))
     done.send(batches)
-    database.close()
+    warehouse.close()
 
 
 def keep_up(dsn: str, go: Connection, done: Connection) -> None:
     """Roll up whatever is stale, again and again, until told to stop."""
-    database = Database(dsn)
-    with database.connection() as connection:
+    warehouse = open_warehouse(dsn)
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
     steps = 0
     go.recv()
     until = datetime.now(UTC) + timedelta(seconds=60)
     while not go.poll(0) and datetime.now(UTC) < until:
-        steps += len(list(catch_up(database, Timeframe.M1, instruments, *EVER)))
+        steps += len(list(catch_up(warehouse, Timeframe.M1, instruments, *EVER)))
     done.send(steps)
-    database.close()
+    warehouse.close()

@@ -13,21 +13,22 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import csv
 
-from chandlery import DataAPI, quarantine
-from chandlery.audit import Partition
-from chandlery.config import AliasConfig, InstrumentConfig
-from chandlery.coverage import missing_sessions, monthly_coverage, summarize
-from chandlery.derive import catch_up, count_stale
-from chandlery.ingest import ingest
-from chandlery.instruments import Instrument, list_instruments, sync_instruments
+from chandlery import DataAPI
+from chandlery.config.universe import AliasConfig, InstrumentConfig
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
+from chandlery.ingest import quarantine
+from chandlery.ingest.pipeline import ingest
+from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.revisions import read_revisions
-from chandlery.store.connect import Database
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.reading.revisions import read_revisions
+from chandlery.rollups.refresh import catch_up, count_stale
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.editions import Server, get_server
-from tests.support import EVER, Bar, every_row, put, utc
+from tests.support import EVER, Bar, every_row, open_warehouse, put, utc
 
 Answers = dict[str, list[str]]
 Change = Callable[[pa.Table], pa.Table]
@@ -58,7 +59,7 @@ class Told:
     change: Change
     name = "simulated"
     timeframes = SimulatedProvider.timeframes
-    terms = SimulatedProvider.terms
+    limits = SimulatedProvider.limits
 
     def fetch(self, request: BarRequest) -> BarReply:
         """See ``chandlery.providers.base.Provider``."""
@@ -98,59 +99,59 @@ def partitions(timeframe: Timeframe, windows: dict[str, Sequence[str]]) -> list[
     ]
 
 
-def tell(database: Database, change: Change, wanted: list[Partition], now: datetime) -> dict[str, list[int]]:
+def tell(warehouse: Warehouse, change: Change, wanted: list[Partition], now: datetime) -> dict[str, list[int]]:
     """Ingest and roll up; return how many of what, by status."""
     done: dict[str, list[int]] = {}
-    for outcome in ingest(database, Told(change), BarGate(), wanted, now=now):
+    for outcome in ingest(warehouse, Told(change), BarGate(), wanted, now=now):
         counts = (outcome.inserted, outcome.revised, outcome.unchanged, outcome.quarantined)
         done[outcome.status] = [a + b for a, b in zip(done.get(outcome.status, [0] * 4), counts, strict=True)]
-    roll_up(database, now)
+    roll_up(warehouse, now)
     return done
 
 
-def roll_up(database: Database, now: datetime) -> None:
+def roll_up(warehouse: Warehouse, now: datetime) -> None:
     for base in INGESTED:
-        list(catch_up(database, base, instruments(database), *EVER, now=now))
+        list(catch_up(warehouse, base, instruments(warehouse), *EVER, now=now))
 
 
-def instruments(database: Database) -> list[Instrument]:
-    with database.connection() as connection:
+def instruments(warehouse: Warehouse) -> list[Instrument]:
+    with warehouse.connection() as connection:
         return list_instruments(connection)
 
 
-def live_history(database: Database) -> dict[str, dict[str, list[int]]]:
+def live_history(warehouse: Warehouse) -> dict[str, dict[str, list[int]]]:
     """Let everything happen that the server's clock has no part in; return what was counted."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         sync_instruments(connection, UNIVERSE)
     minutes = partitions(M1, {"AAA": ["2023-12", "2024-02"], "BTC/USD": ["2024-02"]})
     minutes[-1] = replace(minutes[-1], end=utc("2024-02-08"))
     days = partitions(D1, {"AAA": ["2021", "2022", "2023"], "BBB": ["2023"], "BTC/USD": ["2023"]})
     counted = {
-        "first": tell(database, WRONG_AT_FIRST, minutes, FIRST),
-        "days": tell(database, WRONG_AT_FIRST, days, FIRST),
-        "corrected": tell(database, as_it_was, minutes[1:], CORRECTED),
-        "corrected days": tell(database, as_it_was, days[::2], CORRECTED),
-        "again": tell(database, as_it_was, days[::2], REJECTED),
-        "no close": tell(database, WITHOUT_SOME_CLOSES, partitions(M1, {"BBB": ["2024-01"]}), REJECTED),
-        "few wrong": tell(database, SOMETIMES_UPSIDE_DOWN, partitions(M1, {"AAA": ["2024-01"]}), REJECTED),
-        "many wrong": tell(database, OFTEN_UPSIDE_DOWN, partitions(D1, {"BBB": ["2022"]}), REJECTED),
+        "first": tell(warehouse, WRONG_AT_FIRST, minutes, FIRST),
+        "days": tell(warehouse, WRONG_AT_FIRST, days, FIRST),
+        "corrected": tell(warehouse, as_it_was, minutes[1:], CORRECTED),
+        "corrected days": tell(warehouse, as_it_was, days[::2], CORRECTED),
+        "again": tell(warehouse, as_it_was, days[::2], REJECTED),
+        "no close": tell(warehouse, WITHOUT_SOME_CLOSES, partitions(M1, {"BBB": ["2024-01"]}), REJECTED),
+        "few wrong": tell(warehouse, SOMETIMES_UPSIDE_DOWN, partitions(M1, {"AAA": ["2024-01"]}), REJECTED),
+        "many wrong": tell(warehouse, OFTEN_UPSIDE_DOWN, partitions(D1, {"BBB": ["2022"]}), REJECTED),
     }
     opening = utc("2024-03-01T14:30")
     for minute in range(30):
         bars = [Bar(symbol, opening + timedelta(minutes=minute), close=9.5) for symbol in ("AAA", "BTC/USD")]
-        put(database, M1, bars, now=LIVE)
+        put(warehouse, M1, bars, now=LIVE)
         # The clock stands still, and what was learned is later all the same.
-        put(database, M1, [bars[0]._replace(close=11.5, volume=None)], now=LIVE)
-    put(database, M1, [Bar("AAA", utc("2024-02-05T12:00"), source="test:two")], now=LIVE)  # before the session
-    roll_up(database, LIVE)
-    with database.connection() as connection:
+        put(warehouse, M1, [bars[0]._replace(close=11.5, volume=None)], now=LIVE)
+    put(warehouse, M1, [Bar("AAA", utc("2024-02-05T12:00"), source="test:two")], now=LIVE)  # before the session
+    roll_up(warehouse, LIVE)
+    with warehouse.connection() as connection:
         connection.execute("UPDATE ops.quarantine SET arrived_at = %s", (REJECTED,))  # was the server's clock
     return counted
 
 
-def answers(database: Database, *, as_of: Sequence[datetime] = ()) -> Answers:
+def answers(warehouse: Warehouse, *, as_of: Sequence[datetime] = ()) -> Answers:
     """Return what may be asked, as text; with ``as_of``, when it was learned too."""
-    api = DataAPI(database)
+    api = DataAPI(warehouse)
     columns = [*COLUMNS, "known_at"] if as_of else COLUMNS
     found: Answers = {}
     for timeframe in Timeframe:
@@ -158,7 +159,7 @@ def answers(database: Database, *, as_of: Sequence[datetime] = ()) -> Answers:
             asked = (["BTC/USD", "OLD", "BBB"], *EVER, timeframe.value)
             bars = api.get_multi_symbol(*asked, as_of=moment, columns=columns, output="arrow")
             found[f"{timeframe} as of {moment}"] = lines(bars)
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         everything = list_instruments(connection)
         found["stale"] = [str(count_stale(connection))]
         found["summary"] = [str(summary) for summary in summarize(connection, everything)]
@@ -168,9 +169,9 @@ def answers(database: Database, *, as_of: Sequence[datetime] = ()) -> Answers:
     return found
 
 
-def records(database: Database) -> Answers:
+def records(warehouse: Warehouse) -> Answers:
     """Return every row of every table, and what is told about earlier values and rejected bars, as text."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         found = {f"table {name}": rows for name, rows in every_row(connection).items()}
         found["view"] = [row[0] for row in connection.execute(VIEW).fetchall()]
         for entry in quarantine.list_entries(connection):
@@ -179,7 +180,7 @@ def records(database: Database) -> Answers:
         everything = list_instruments(connection)
     for instrument in everything:
         for timeframe in Timeframe:
-            revisions = read_revisions(database, instrument.instrument_id, timeframe, *EVER)
+            revisions = read_revisions(warehouse, instrument.instrument_id, timeframe, *EVER)
             found[f"revisions of {instrument.symbol} {timeframe}"] = lines(revisions)
     return found
 
@@ -203,16 +204,16 @@ def differences(one: Answers, other: Answers) -> list[str]:
     return found
 
 
-def release(database: Database) -> list[tuple[int, int, int]]:
+def release(warehouse: Warehouse) -> list[tuple[int, int, int]]:
     """Release what can be; return how many bars that inserted, revised and left alone."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         waiting = [entry for entry in quarantine.list_entries(connection) if "prices_not_null" not in entry.reason]
     found = []
     for entry in waiting:
-        report = quarantine.release(database, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
+        report = quarantine.release(warehouse, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
         found.append((report.inserted, report.revised, report.unchanged))
     for base in INGESTED:
-        list(catch_up(database, base, instruments(database), *EVER))
+        list(catch_up(warehouse, base, instruments(warehouse), *EVER))
     return found
 
 
@@ -228,12 +229,14 @@ class Lived:
 
 
 def live(dsn: str) -> Lived:
-    database = Database(dsn)
+    warehouse = open_warehouse(dsn)
     try:
-        counted = live_history(database)
-        return Lived(counted, answers(database, as_of=MOMENTS), records(database), release(database), answers(database))
+        counted = live_history(warehouse)
+        return Lived(
+            counted, answers(warehouse, as_of=MOMENTS), records(warehouse), release(warehouse), answers(warehouse)
+        )
     finally:
-        database.close()
+        warehouse.close()
 
 
 @pytest.fixture(scope="module")

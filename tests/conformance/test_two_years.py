@@ -6,27 +6,28 @@ At every step the answers equal those of a store that was never tiered.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chandlery.calendars import get_calendar
-from chandlery.installation import Installation
-from chandlery.instruments import sync_instruments
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import restore
-from chandlery.lake.verify import find_strangers, verify
-from chandlery.lifecycle import load_lifecycle
-from chandlery.maintenance import archive_due, clean_up, compress, let_go
-from chandlery.revisions import read_revisions
+from chandlery.app.installation import Installation
+from chandlery.app.maintenance import archive_due, clean_up, compress, prune
+from chandlery.config.lifecycle import load_lifecycle
+from chandlery.core.calendars import get_calendar
+from chandlery.core.timeframe import Timeframe
+from chandlery.instruments.registry import sync_instruments
+from chandlery.lake.store import Lake
+from chandlery.reading.revisions import read_revisions
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.tiers.retention import restore
+from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.warehouse import Warehouse
 from tests.conformance.test_same_answers import UNIVERSE, Answers, answers, differences, instruments, lines, roll_up
 from tests.editions import get_server
-from tests.support import EVER, Bar, put, utc
+from tests.support import EVER, Bar, open_warehouse, put, utc
 
 pytestmark = pytest.mark.every_edition
 
@@ -41,21 +42,21 @@ DOWN = range(9, 13)
 
 
 @pytest.fixture
-def twin() -> Iterator[Database]:
+def twin() -> Iterator[Warehouse]:
     """A store that is never tiered."""
     with get_server("postgres").new_database() as dsn:
-        database = Database(dsn)
-        yield database
-        database.close()
+        warehouse = open_warehouse(dsn)
+        yield warehouse
+        warehouse.close()
 
 
-def test_two_years_of_life_change_no_answer(database: Database, twin: Database, tmp_path: Path) -> None:
-    for one in (database, twin):
+def test_two_years_of_life_change_no_answer(warehouse: Warehouse, twin: Warehouse, tmp_path: Path) -> None:
+    for one in (warehouse, twin):
         with one.connection() as connection:
             sync_instruments(connection, UNIVERSE)
-    database.lake = Lake(tmp_path / "lake")
+    warehouse = replace(warehouse, lake=Lake(tmp_path / "lake"))
     (tmp_path / "lifecycle.yaml").write_text(RULES)
-    installation = Installation(Settings(), database)
+    installation = Installation(Settings(), warehouse)
     installation.__dict__["lifecycle"] = load_lifecycle(tmp_path / "lifecycle.yaml")
     windows = list(M1.windows(utc("2022-01-01"), utc("2024-01-01")))
     moments: list[datetime] = []
@@ -69,7 +70,7 @@ def test_two_years_of_life_change_no_answer(database: Database, twin: Database, 
             batches.append(_minutes(windows[number - 8].start, 12.0 + number / 100)[::7])  # later
         if number in {15, 21}:
             batches.append(_days(windows[number - 14].start, 10.5)[::2])
-        for one in (database, twin):
+        for one in (warehouse, twin):
             for turn, batch in enumerate(batches):
                 timeframe = D1 if batch[0].ts.hour == 0 and batch[0].ts.minute == 0 else M1
                 put(one, timeframe, batch, now=now + timedelta(minutes=turn))
@@ -79,33 +80,33 @@ def test_two_years_of_life_change_no_answer(database: Database, twin: Database, 
         if number not in DOWN:
             released += _look_after(installation, now + timedelta(days=1))
         if number % 4 == 3 or number in {13, 23}:
-            assert differences(_everything(database, moments), _everything(twin, moments)) == [], window.key
+            assert differences(_everything(warehouse, moments), _everything(twin, moments)) == [], window.key
     assert released > 40
 
-    assert len(restore(database, M1, ["2022-02", "2022-11"])) == 6
-    assert differences(_everything(database, moments), _everything(twin, moments)) == []
+    assert len(restore(warehouse, M1, ["2022-02", "2022-11"])) == 6
+    assert differences(_everything(warehouse, moments), _everything(twin, moments)) == []
     assert _look_after(installation, utc("2024-01-10")) == 6
     assert _look_after(installation, utc("2024-01-10")) == 0
-    assert differences(_everything(database, moments), _everything(twin, moments)) == []
-    assert [checked.fault for checked in verify(database) if checked.fault] == []
-    assert find_strangers(database) == []
+    assert differences(_everything(warehouse, moments), _everything(twin, moments)) == []
+    assert [checked.fault for checked in verify(warehouse) if checked.fault] == []
+    assert find_strangers(warehouse) == []
 
 
 def _look_after(installation: Installation, now: datetime) -> int:
     """Do what is done every day; return how many windows left the store."""
     list(compress(installation, now=now))
     list(archive_due(installation, now=now))
-    reports = list(let_go(installation, now=now))
+    reports = list(prune(installation, now=now))
     assert [report.refused for report in reports] == [[], []]
     clean_up(installation, now=now)
     return sum(len(report.released) for report in reports)
 
 
-def _everything(database: Database, moments: list[datetime]) -> Answers:
-    found = answers(database, as_of=moments) if moments else answers(database)
-    for instrument in instruments(database):
+def _everything(warehouse: Warehouse, moments: list[datetime]) -> Answers:
+    found = answers(warehouse, as_of=moments) if moments else answers(warehouse)
+    for instrument in instruments(warehouse):
         for timeframe in (M1, D1, Timeframe.H1):
-            revisions = read_revisions(database, instrument.instrument_id, timeframe, *EVER)
+            revisions = read_revisions(warehouse, instrument.instrument_id, timeframe, *EVER)
             found[f"revisions of {instrument.symbol} {timeframe}"] = lines(revisions)
     return found
 

@@ -19,6 +19,6 @@ class Coinbase(Vendor):
     source = "coinbase"
     page = 350
 
-    def serve(self, market: Market, **how: Any) -> CoinbaseServer:  # noqa: ANN401 - VendorServer's
+    def serve(self, market: Market, **how: Any) -> CoinbaseServer:
         """See ``Vendor``."""
         return CoinbaseServer(market, **{"page": 350, **how})

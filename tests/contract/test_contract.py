@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 import pytest
 
 import tests.contract
+from chandlery.core.schema import BARS, VALUES
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
     ProviderAuthError,
     ProviderBadDataError,
@@ -24,10 +26,8 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers import calls
 from chandlery.providers.base import BarReply, BarRequest, Provider
-from chandlery.schema import BARS, VALUES
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http import caller as calls
 from tests.contract.vendor import Vendor
 from tests.servers.http import RETRY_AFTER, Fault, VendorServer
 from tests.servers.market import Market
@@ -257,7 +257,7 @@ def test_when_the_clocks_change(
 def test_threads_may_share_it(vendor: Vendor, provider: Provider, market: Market) -> None:
     """As many as its terms allow."""
     timeframe = vendor.timeframes[0]
-    with ThreadPoolExecutor(provider.terms.workers) as pool:
+    with ThreadPoolExecutor(provider.limits.workers) as pool:
         replies = list(pool.map(lambda symbol: ask(provider, [symbol], timeframe), vendor.symbols * 2))
     for symbol, reply in zip(vendor.symbols * 2, replies, strict=True):
         check(vendor, reply, market, [symbol], timeframe)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import Provider
-from chandlery.providers.budget import BudgetFactory, local_budget
-from chandlery.providers.config import CallLimits, ProviderConfig, ProvidersConfig
-from chandlery.providers.registry import build_provider
-from chandlery.timeframe import Timeframe
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 from tests.servers.http import FAULTS, Fault, VendorServer
 from tests.servers.market import Market
 
@@ -48,7 +48,7 @@ class Vendor(ABC):
     faults: ClassVar[Sequence[Fault]] = FAULTS
 
     @abstractmethod
-    def serve(self, market: Market, **how: Any) -> AbstractContextManager[VendorServer]:  # noqa: ANN401 - VendorServer's
+    def serve(self, market: Market, **how: Any) -> AbstractContextManager[VendorServer]:
         """Start a server of this vendor's format."""
 
     def options(self, server: VendorServer) -> dict[str, Any]:
@@ -61,8 +61,8 @@ class Vendor(ABC):
         monkeypatch: pytest.MonkeyPatch,
         *,
         keys: Mapping[str, str] | None = None,
-        budgets: BudgetFactory = local_budget,
-        **limits: Any,  # noqa: ANN401 - those of CallLimits
+        rate_limiters: RateLimiterFactory = local_rate_limiter,
+        **limits: Any,
     ) -> Provider:
         """Make the adapter as an installation would, from configuration and environment."""
         variables = {}
@@ -75,4 +75,4 @@ class Vendor(ABC):
             key_env=variables,
             limits=CallLimits(**{"calls_per_minute": 60_000, "timeout": 5, "attempts": 3, **limits}),
         )
-        return build_provider(self.kind, ProvidersConfig(providers={self.kind: config}), budgets=budgets)
+        return build_provider(self.kind, ProvidersConfig(providers={self.kind: config}), rate_limiters=rate_limiters)

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from chandlery.config import load_providers, load_universe
+from chandlery.config.universe import load_providers, load_universe
 from pipelines.definitions import build_defs
 
 GOLDEN = Path(__file__).with_name("definitions.json")

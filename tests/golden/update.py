@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 
-from chandlery.store import embedded
-from chandlery.store.connect import ensure_database
-from chandlery.store.migrate import migrate
+from chandlery.database import embedded
+from chandlery.database.dsn import ensure_database
+from chandlery.database.migrate import migrate
 from tests.golden.schema import GOLDEN, dump
 
 

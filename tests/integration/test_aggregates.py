@@ -18,29 +18,24 @@ import yaml
 from psycopg import conninfo, sql
 from typer.testing import CliRunner
 
+from chandlery.app.installation import Installation
+from chandlery.app.maintenance import prune
 from chandlery.cli import app
 from chandlery.cli.session import Session
-from chandlery.derive import catch_up
-from chandlery.installation import Installation
-from chandlery.instruments import list_instruments
-from chandlery.lake.archive import archive, find_due
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import restore, retain
-from chandlery.maintenance import let_go
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.database.connections import Database
+from chandlery.database.editions.install import install
+from chandlery.database.migrate import migrate
+from chandlery.instruments.registry import list_instruments
+from chandlery.lake.store import Lake
+from chandlery.rollups import continuous as aggregates
+from chandlery.rollups.continuous import Aggregates, count_pending, hold_aggregates, refresh_aggregates, sync_aggregates
+from chandlery.rollups.continuous_views import list_aggregates
+from chandlery.rollups.refresh import catch_up
 from chandlery.settings import Settings
-from chandlery.store import aggregates
-from chandlery.store.aggregate_views import list_aggregates
-from chandlery.store.aggregates import (
-    Aggregates,
-    count_pending,
-    hold_aggregates,
-    refresh_aggregates,
-    sync_aggregates,
-)
-from chandlery.store.connect import Database
-from chandlery.store.editions.install import install
-from chandlery.store.migrate import migrate
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.warehouse import Warehouse
 from tests.editions import Server
 from tests.support import EVER, Bar, put, register, utc
 
@@ -69,46 +64,46 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def tiered(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
-    register(database, dict.fromkeys(SYMBOLS, "24/7"))
-    yield database
-    database.close()
+def tiered(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    register(warehouse, dict.fromkeys(SYMBOLS, "24/7"))
+    yield warehouse
+    warehouse.close()
 
 
-def ask(database: Database, *timeframes: Timeframe) -> Aggregates:
-    with database.connection() as connection:
-        return sync_aggregates(connection, database.edition, timeframes)
+def ask(warehouse: Warehouse, *timeframes: Timeframe) -> Aggregates:
+    with warehouse.connection() as connection:
+        return sync_aggregates(connection, warehouse.edition, timeframes)
 
 
-def derive(database: Database) -> None:
-    with database.connection() as connection:
+def derive(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
-    list(catch_up(database, M1, instruments, *EVER))
+    list(catch_up(warehouse, M1, instruments, *EVER))
 
 
-def pending(database: Database) -> int:
-    with database.connection() as connection:
+def pending(warehouse: Warehouse) -> int:
+    with warehouse.connection() as connection:
         return count_pending(connection)
 
 
-def read(database: Database, table: str) -> list[tuple[object, ...]]:
+def read(warehouse: Warehouse, table: str) -> list[tuple[object, ...]]:
     statement = sql.SQL(
         "SELECT instrument_id, ts, open, high, low, close, trades, volume, vwap FROM {} ORDER BY instrument_id, ts"
     ).format(sql.Identifier("market", table))
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         return connection.execute(statement).fetchall()
 
 
-def check(database: Database, *timeframes: Timeframe, whole: bool = True) -> int:
+def check(warehouse: Warehouse, *timeframes: Timeframe, whole: bool = True) -> int:
     """Compare the aggregates with the derived tables bar by bar; return how many bars there are of the first."""
     exact = 8 if whole else 7
     for timeframe in timeframes:
-        kept, ours = read(database, f"aggregate_{timeframe.value}"), read(database, timeframe.table)
+        kept, ours = read(warehouse, f"aggregate_{timeframe.value}"), read(warehouse, timeframe.table)
         assert [bar[:exact] for bar in kept] == [bar[:exact] for bar in ours]
         for one, other in zip(kept, ours, strict=True):
             assert all(map(near, one[exact:], other[exact:])), (one, other)
-    return len(read(database, timeframes[0].table))
+    return len(read(warehouse, timeframes[0].table))
 
 
 def near(one: object, other: object) -> bool:
@@ -117,21 +112,21 @@ def near(one: object, other: object) -> bool:
     return math.isclose(float(str(one)), float(str(other)), rel_tol=1e-12)
 
 
-def archive_all(database: Database, before: datetime = LATER) -> None:
-    with database.connection() as connection:
+def archive_all(warehouse: Warehouse, before: datetime = LATER) -> None:
+    with warehouse.connection() as connection:
         due = find_due(connection, M1, before)
-    list(archive(database, due))
+    list(archive(warehouse, due))
 
 
-def retain_all(database: Database, before: datetime) -> int:
-    archive_all(database)
-    with hold_aggregates(database):
-        return len(retain(database, M1, before, now=LATER).released)
+def retain_all(warehouse: Warehouse, before: datetime) -> int:
+    archive_all(warehouse)
+    with hold_aggregates(warehouse.database):
+        return len(retain(warehouse, M1, before, now=LATER).released)
 
 
-def stored(database: Database) -> int:
+def stored(warehouse: Warehouse) -> int:
     """Return how many minute bars the store holds, whether or not anybody may read them."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         row = connection.execute("SELECT count(*) FROM market.bars_1m").fetchone()
     return row[0] if row else 0
 
@@ -172,7 +167,7 @@ def a_day(symbol: str, day: str, *, close: float = 11.0) -> list[Bar]:
 
 @on_community
 @pytest.mark.parametrize("seed", range(6))
-def test_they_equal_the_derived_bars_through_any_history(tiered: Database, seed: int) -> None:
+def test_they_equal_the_derived_bars_through_any_history(tiered: Warehouse, seed: int) -> None:
     draw = np.random.default_rng(seed)
     whole = seed % 3 != 2
     asked = [M5, M15, M30, H1, H4] if seed % 2 else [M15, H1]
@@ -193,7 +188,7 @@ def test_they_equal_the_derived_bars_through_any_history(tiered: Database, seed:
         elif draw.random() < 0.5:
             asked = [one for one in derived_from(M1) if draw.random() < 0.6] or [H1]
             ask(tiered, *asked)
-            refresh_aggregates(tiered)
+            refresh_aggregates(tiered.database)
         if draw.random() < 0.7 or step == 23:
             derive(tiered)
             assert pending(tiered) == 0
@@ -201,7 +196,7 @@ def test_they_equal_the_derived_bars_through_any_history(tiered: Database, seed:
 
 
 @on_community
-def test_a_wider_one_is_made_from_the_widest_that_divides_it(tiered: Database) -> None:
+def test_a_wider_one_is_made_from_the_widest_that_divides_it(tiered: Warehouse) -> None:
     ask(tiered, M5, M15, H1)
     with tiered.connection() as connection:
         comments = dict(
@@ -218,7 +213,7 @@ def test_a_wider_one_is_made_from_the_widest_that_divides_it(tiered: Database) -
 
 
 @on_community
-def test_the_server_never_refreshes_by_itself(tiered: Database) -> None:
+def test_the_server_never_refreshes_by_itself(tiered: Warehouse) -> None:
     ask(tiered, M5, H1)
     with tiered.connection() as connection:
         jobs = connection.execute(
@@ -249,7 +244,7 @@ def refreshes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Timeframe, date, da
 
 @on_community
 def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(
-    tiered: Database, refreshes: list[tuple[Timeframe, date, date]]
+    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
 ) -> None:
     ask(tiered, H1, M5)
     days = [f"2024-02-{day:02}" for day in range(5, 24)]
@@ -268,7 +263,7 @@ def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(
 
 @on_community
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
-def test_a_kill_after_the_commit_loses_nothing(tiered: Database, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     ask(tiered, M5, H1)
     put(tiered, M1, [*a_day("AAA", "2024-02-05"), *a_day("AAA", "2024-03-05"), *a_day("BBB", "2024-03-05")])
     left = [after]
@@ -292,7 +287,7 @@ def test_a_kill_after_the_commit_loses_nothing(tiered: Database, monkeypatch: py
 
 
 @on_community
-def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(tiered, M5, H1)
     really = aggregates._call_refresh
     calls: list[Timeframe] = []
@@ -316,15 +311,15 @@ def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Database, monk
 # Archived and dropped -------------------------------------------------------------------------------------------------
 
 
-def two_months(database: Database) -> None:
+def two_months(warehouse: Warehouse) -> None:
     bars = [bar for day in ("2024-01-30", "2024-01-31", "2024-02-01", "2024-03-20") for bar in a_day("AAA", day)]
-    put(database, M1, [*bars, *(bar._replace(symbol="BBB", close=10.0) for bar in bars)])
-    derive(database)
+    put(warehouse, M1, [*bars, *(bar._replace(symbol="BBB", close=10.0) for bar in bars)])
+    derive(warehouse)
 
 
 @on_community
 def test_aggregates_outlive_the_minutes_they_were_made_from(
-    tiered: Database, refreshes: list[tuple[Timeframe, date, date]]
+    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
 ) -> None:
     ask(tiered, M5, H1)
     two_months(tiered)
@@ -340,7 +335,7 @@ def test_aggregates_outlive_the_minutes_they_were_made_from(
 
 @on_community
 def test_a_correction_of_one_instrument_wipes_none_of_the_others(
-    tiered: Database, refreshes: list[tuple[Timeframe, date, date]]
+    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
 ) -> None:
     ask(tiered, M5, H1)
     two_months(tiered)
@@ -359,7 +354,7 @@ def test_a_correction_of_one_instrument_wipes_none_of_the_others(
 
 
 @on_community
-def test_what_left_before_it_was_derived_is_not_lost(tiered: Database) -> None:
+def test_what_left_before_it_was_derived_is_not_lost(tiered: Warehouse) -> None:
     ask(tiered, M5, H1)
     put(tiered, M1, [*a_day("AAA", "2024-01-30"), *a_day("BBB", "2024-01-30")])
     retain_all(tiered, utc("2024-03-01"))
@@ -370,17 +365,17 @@ def test_what_left_before_it_was_derived_is_not_lost(tiered: Database) -> None:
 
 @on_community
 def test_nothing_leaves_before_the_aggregates_are_up_to_date(
-    tiered: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refreshes: list[tuple[Timeframe, date, date]]
+    tiered: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refreshes: list[tuple[Timeframe, date, date]]
 ) -> None:
     ask(tiered, M5)
     put(tiered, M1, a_day("AAA", "2024-01-30"))
     with monkeypatch.context() as patch:
-        patch.setattr("chandlery.derive.refresh_aggregates", lambda _: None)  # killed before
+        patch.setattr("chandlery.rollups.refresh.refresh_aggregates", lambda _: None)  # killed before
         derive(tiered)
     assert pending(tiered) == 1
     archive_all(tiered)
     settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
-    [report] = let_go(Installation(settings, tiered), timeframes=[M1], now=LATER)
+    [report] = prune(Installation(settings, tiered), timeframes=[M1], now=LATER)
     assert report.released == [("AAA", "2024-01")]
     assert refreshes == [(M5, date(2024, 1, 30), date(2024, 1, 31))]
     assert (pending(tiered), stored(tiered)) == (0, 0)
@@ -391,19 +386,19 @@ def test_nothing_leaves_before_the_aggregates_are_up_to_date(
 
 
 @on_community
-def test_one_that_is_asked_for_later_is_filled_even_where_the_minutes_left(tiered: Database) -> None:
+def test_one_that_is_asked_for_later_is_filled_even_where_the_minutes_left(tiered: Warehouse) -> None:
     two_months(tiered)
     retain_all(tiered, utc("2024-03-01"))
     assert ask(tiered, H4, M5) == Aggregates((M5, H4), ())
     assert len(read(tiered, "aggregate_5m")) == 0
     assert pending(tiered) == 8
-    refresh_aggregates(tiered)
+    refresh_aggregates(tiered.database)
     assert pending(tiered) == 0
     assert check(tiered, M5, H4) == 8 * 288
 
 
 @on_community
-def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered: Database) -> None:
+def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered: Warehouse) -> None:
     def relations() -> list[tuple[object, ...]]:
         with tiered.connection() as connection:
             return connection.execute(
@@ -417,7 +412,7 @@ def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered:
     assert ask(tiered, H1, M5, M15) == Aggregates((M5, M15, H1), ())
     assert (relations(), pending(tiered)) == (before, 0)
     ask(tiered, M5, H1)  # which was made from 15m
-    refresh_aggregates(tiered)
+    refresh_aggregates(tiered.database)
     check(tiered, M5, H1)
     with tiered.connection() as connection:
         assert list_aggregates(connection) == (M5, H1)
@@ -429,7 +424,7 @@ def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered:
 
 
 @on_community
-def test_the_schema_can_go_with_its_aggregates(tiered: Database) -> None:
+def test_the_schema_can_go_with_its_aggregates(tiered: Warehouse) -> None:
     ask(tiered, M5, M15, H4)
     two_months(tiered)
     with tiered.connection() as connection:
@@ -445,14 +440,14 @@ def test_the_schema_can_go_with_its_aggregates(tiered: Database) -> None:
 
 
 @pytest.mark.only_on("postgres", "apache")
-def test_other_editions_make_none_and_say_so(tiered: Database) -> None:
+def test_other_editions_make_none_and_say_so(tiered: Warehouse) -> None:
     assert ask(tiered, H1, M5) == Aggregates((), (M5, H1))
     two_months(tiered)
     with tiered.connection() as connection:
         assert list_aggregates(connection) == ()
     assert pending(tiered) == 0
-    with hold_aggregates(tiered):
-        assert refresh_aggregates(tiered).days == 0
+    with hold_aggregates(tiered.database):
+        assert refresh_aggregates(tiered.database).days == 0
 
 
 @pytest.fixture
@@ -475,18 +470,18 @@ def test_init_makes_and_fills_them_where_the_edition_can(
     database_url: str, config: Callable[[str], Settings], edition_server: Server, tmp_path: Path
 ) -> None:
     installation, _ = Installation.create(config(database_url))
-    database = installation.database
+    warehouse = installation.warehouse
     can = edition_server.edition == "community"
     assert installation.refused_aggregates == (() if can else (M5, H1))
     said = CliRunner().invoke(app, ["init"], obj=Session(NoOrchestrator))  # type: ignore[arg-type]
     assert ("kept by the server" if can else "none: lifecycle.yaml asks for 5m 1h, which takes") in said.output
-    put(database, M1, a_day("AAA", "2024-03-20"))
-    derive(database)
+    put(warehouse, M1, a_day("AAA", "2024-03-20"))
+    derive(warehouse)
     (tmp_path / "lifecycle.yaml").write_text("continuous_aggregates: [15m]\n")
     again, _ = Installation.create(config(database_url))
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         assert list_aggregates(connection) == ((M15,) if can else ())
     if can:
-        assert check(database, M15) == 96
-    database.close()
-    again.database.close()
+        assert check(warehouse, M15) == 96
+    warehouse.close()
+    again.warehouse.close()

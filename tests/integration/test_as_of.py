@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from chandlery import DataAPI
-from chandlery.config import InstrumentConfig
-from chandlery.instruments import sync_instruments
-from chandlery.schema import conform
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.timeframe import Timeframe
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.schema import conform
+from chandlery.core.timeframe import Timeframe
+from chandlery.instruments.registry import sync_instruments
+from chandlery.publishing.publish import publish
+from chandlery.tiers.warehouse import Warehouse
 
 pytestmark = pytest.mark.every_edition
 
@@ -27,14 +27,14 @@ def bar(close: float) -> pa.Table:
 
 
 @pytest.fixture
-def stored(database: Database) -> Database:
-    with database.connection() as connection:
+def stored(warehouse: Warehouse) -> Warehouse:
+    with warehouse.connection() as connection:
         sync_instruments(connection, [InstrumentConfig(symbol="AAPL", provider="files")])
-        publish(connection, database.edition, Timeframe.D1, bar(1.0))
-    return database
+        publish(connection, warehouse, Timeframe.D1, bar(1.0))
+    return warehouse
 
 
-def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_already(stored: Database) -> None:
+def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_already(stored: Warehouse) -> None:
     answers: list[list[float]] = []
 
     def read(as_of: datetime) -> None:
@@ -45,7 +45,7 @@ def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_alread
 
     with stored.connection() as connection:
         with connection.transaction():
-            report = publish(connection, stored.edition, Timeframe.D1, bar(2.0))
+            report = publish(connection, stored, Timeframe.D1, bar(2.0))
             reader = threading.Thread(target=read, args=(report.known_at,))
             reader.start()
             reader.join(0.5)
@@ -56,8 +56,8 @@ def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_alread
     assert answers == [[2.0], [2.0]]
 
 
-def test_a_plain_read_does_not_wait(stored: Database) -> None:
+def test_a_plain_read_does_not_wait(stored: Warehouse) -> None:
     with stored.connection() as connection, connection.transaction():
-        publish(connection, stored.edition, Timeframe.D1, bar(2.0))
+        publish(connection, stored, Timeframe.D1, bar(2.0))
         seen = DataAPI(stored).get_ohlc("AAPL", "2024-01-01", "2025-01-01", output="arrow")
     assert seen["close"].to_pylist() == [1.0]

@@ -18,12 +18,12 @@ from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from assets.bars import CHECK
-from chandlery import quarantine
-from chandlery.derive import count_stale
-from chandlery.installation import Installation
-from chandlery.reader import read_bars
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.app.installation import Installation
+from chandlery.bars.read import Span
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest import quarantine
+from chandlery.reading.planner import read_bars
+from chandlery.rollups.refresh import count_stale
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
 from pipelines.partitions import range_tags
@@ -70,7 +70,7 @@ def bench(shared: Workbench) -> Iterator[Workbench]:
     """The workbench with nothing in its store, and nothing in Dagster's books."""
     tables = ["ops.quarantine", "ops.coverage", "ops.publication", "ops.rollup_pending", "ops.bar_window"]
     tables.append("market.bars_revision")
-    with shared.installation.database.connection() as connection:
+    with shared.installation.warehouse.connection() as connection:
         for table in [*tables, *(f"market.{timeframe.table}" for timeframe in Timeframe)]:
             connection.execute(f"DELETE FROM {table}")  # type: ignore[call-overload]
     shared.heard.forget()
@@ -140,7 +140,7 @@ def test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine(bench:
     check = evaluations(bench.instance, result.run_id)["BAD|2023"]
     assert (check.passed, check.blocking, check.partition) == (False, True, "BAD|2023")
     assert "low_is_lowest" in str(check.metadata["reason"].value)
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         (entry,) = quarantine.list_entries(connection)
     assert (entry.symbol, entry.window_key, entry.kind, entry.row_count) == ("BAD", "2023", "batch", 250)
     assert f"entry {entry.quarantine_id}" in failure_text(result)
@@ -229,7 +229,7 @@ def test_a_rectangle_takes_the_neighbours_of_a_bad_symbol(bench: Workbench) -> N
 def test_the_provider_can_be_overridden_for_a_run(bench: Workbench) -> None:
     assert bench.materialize("bars_1d", "AAPL|2020", config={"provider": "simulated", "options": {"seed": 3}}).success
     span = Span(bench.instrument("AAPL").instrument_id, utc("2020-01-01"), utc("2021-01-01"))
-    stored = read_bars(bench.installation.database, Timeframe.D1, [span], {span.instrument_id: "AAPL"})
+    stored = read_bars(bench.installation.warehouse, Timeframe.D1, [span], {span.instrument_id: "AAPL"})
     assert stored["close"].equals(simulate(["AAPL"], Timeframe.D1, "2020-01-01", "2021-01-01", seed=3)["close"])
     assert stored["source"].unique().to_pylist() == ["simulated"]
 
@@ -237,7 +237,7 @@ def test_the_provider_can_be_overridden_for_a_run(bench: Workbench) -> None:
 def test_a_range_narrows_what_a_partition_asks_for(bench: Workbench) -> None:
     narrowed = {"ranges": {"AAPL": ["2011-03-01", "2011-04-01T00:00:00Z"]}}
     assert bench.materialize("bars_1d", "AAPL|2011", config=narrowed).success
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         row = connection.execute("SELECT min(ts), max(ts), count(*) FROM market.bars_1d").fetchone()
     assert row == (utc("2011-03-01"), utc("2011-03-31"), 23)
 
@@ -264,7 +264,7 @@ def test_the_sensor_asks_for_what_a_publication_made_stale_and_the_job_clears_it
     (request,) = requests(follow(bench))
     assert request.job_name == "derive_from_1d"
     assert bench.run(request).success
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         assert count_stale(connection) == {}
     expected = {f"{s}|{y}" for s in ("AAPL", "GOOG") for y in (2009, 2010, 2011)} | {"MSFT|2010"}
     assert bench.materialized("bars_1mo") == expected
@@ -402,7 +402,7 @@ def many(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
             assert mine["symbol"].unique().to_pylist() == [symbol]
             write_file(tmp_path, symbol, Timeframe.D1, rejected(mine, 25 if symbol in SPOILED else 0))
     yield installation
-    installation.database.close()
+    installation.warehouse.close()
 
 
 SPOILED = {"S007", "S080", "S199"}
@@ -447,7 +447,7 @@ def test_200_symbols_of_which_four_fail_publish_the_other_196(many: Installation
         assert [record.succeeded for record in records] == [False]
         assert [again.total(name) for name in ("inserted", "revised", "unchanged")] == [0, 0, 196 * 250]
         assert again.steps == []
-        with many.database.connection() as connection:
+        with many.warehouse.connection() as connection:
             assert {entry.symbol for entry in quarantine.list_entries(connection)} == SPOILED
             assert len(quarantine.list_entries(connection)) == 3
         assert bench.materialized("bars_1d") == good

@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection
 import numpy as np
 import pytest
 
-from chandlery.providers.budget import LEEWAY, Budget, LocalBudget, interval, local_budget
-from chandlery.providers.calls import Calls
-from chandlery.store.budget import SharedBudget, shared_budgets
-from chandlery.store.connect import Database
+from chandlery.database.connections import Database
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.rate_limit import LEEWAY, LocalRateLimiter, RateLimiter, interval, local_rate_limiter
+from chandlery.providers.http.shared_rate_limit import SharedRateLimiter, shared_rate_limiters
 from tests.acceptance.workers import context
 
 PER_MINUTE = 1200.0
@@ -24,17 +24,17 @@ SPACING = interval(PER_MINUTE)
 def call(dsn: str, name: str, count: int, pipe: Connection) -> None:
     """In a process: make ``count`` calls with two threads, when told to, and send back when each was made."""
     database = Database(dsn)
-    calls = Calls("test", SharedBudget(database, name, PER_MINUTE))
+    calls = Caller("test", SharedRateLimiter(database, name, PER_MINUTE))
     pipe.send("ready")
     pipe.recv()
     pipe.send(make_calls([calls, calls], count // 2))
     database.close()
 
 
-def make_calls(callers: list[Calls], each: int) -> list[float]:
+def make_calls(callers: list[Caller], each: int) -> list[float]:
     made: list[float] = []
 
-    def work(calls: Calls) -> None:
+    def work(calls: Caller) -> None:
         for _ in range(each):
             calls.make(lambda: made.append(time.time()), explain=lambda _: None, about="")
 
@@ -111,7 +111,7 @@ def test_a_pause_holds_up_every_process_those_that_wait_for_their_turn_too(datab
     processes = Processes(database.dsn, ["key"] * 3, 30)
     processes.go()
     time.sleep(1)
-    SharedBudget(database, "key", PER_MINUTE).pause(2)
+    SharedRateLimiter(database, "key", PER_MINUTE).pause(2)
     paused = time.time()
     made = [at for mine in processes.made() for at in mine]
     assert len(made) == 90
@@ -123,36 +123,36 @@ def test_a_pause_holds_up_every_process_those_that_wait_for_their_turn_too(datab
 
 
 def test_a_shared_budget_is_due_when_it_says(database: Database) -> None:
-    budget, other = (SharedBudget(database, "key", 60) for _ in range(2))
-    assert budget.take() == 0
-    assert budget.paused() == 0
+    rate_limiter, other = (SharedRateLimiter(database, "key", 60) for _ in range(2))
+    assert rate_limiter.take() == 0
+    assert rate_limiter.paused() == 0
     assert other.take() == pytest.approx(interval(60), abs=0.5)
-    assert budget.take() == pytest.approx(2 * interval(60), abs=0.5)
+    assert rate_limiter.take() == pytest.approx(2 * interval(60), abs=0.5)
     other.pause(30)
     other.pause(10)  # the longer one holds
-    assert budget.paused() == pytest.approx(30, abs=0.5)
-    assert budget.take() == pytest.approx(30, abs=0.5)
+    assert rate_limiter.paused() == pytest.approx(30, abs=0.5)
+    assert rate_limiter.take() == pytest.approx(30, abs=0.5)
     assert other.take() == pytest.approx(30 + interval(60), abs=0.5)
-    assert SharedBudget(database, "another", 60).take() == 0
+    assert SharedRateLimiter(database, "another", 60).take() == 0
 
 
 def test_an_idle_time_is_not_saved_up(database: Database) -> None:
-    budget = SharedBudget(database, "key", 60)
-    budget.take()
+    rate_limiter = SharedRateLimiter(database, "key", 60)
+    rate_limiter.take()
     with database.connection() as connection:
         connection.execute("UPDATE ops.call_budget SET due = due - %s", (timedelta(hours=1),))
-    assert budget.take() == 0
-    assert budget.take() > 0.5
+    assert rate_limiter.take() == 0
+    assert rate_limiter.take() > 0.5
 
 
 def test_a_provider_without_a_limit_costs_the_database_nothing(database: Database) -> None:
-    assert isinstance(shared_budgets(database)("key", None), LocalBudget)
-    assert isinstance(shared_budgets(database)("key", 5.0), SharedBudget)
+    assert isinstance(shared_rate_limiters(database)("key", None), LocalRateLimiter)
+    assert isinstance(shared_rate_limiters(database)("key", 5.0), SharedRateLimiter)
 
 
 def test_threads_share_a_local_budget() -> None:
-    budget = local_budget("key", PER_MINUTE)
-    made = make_calls([Calls("test", budget) for _ in range(8)], 10)
+    rate_limiter = local_rate_limiter("key", PER_MINUTE)
+    made = make_calls([Caller("test", rate_limiter) for _ in range(8)], 10)
     assert len(made) == 80
     assert excess(made) < LEEWAY
     assert max(made) - min(made) == pytest.approx(79 * SPACING, abs=LEEWAY)
@@ -160,11 +160,11 @@ def test_threads_share_a_local_budget() -> None:
 
 def test_a_turn_is_given_to_one_thread_only() -> None:
     now = [0.0]
-    budget = LocalBudget(60, clock=lambda: now[0])
+    rate_limiter = LocalRateLimiter(60, clock=lambda: now[0])
     turns: list[float] = []
 
     def work() -> None:
-        turns.extend(budget.take() for _ in range(200))
+        turns.extend(rate_limiter.take() for _ in range(200))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -174,28 +174,28 @@ def test_a_turn_is_given_to_one_thread_only() -> None:
     assert sorted(turns) == pytest.approx(list(np.arange(1600) * interval(60)))
 
 
-def _unlimited() -> Budget:
-    return LocalBudget(None)
+def _unlimited() -> RateLimiter:
+    return LocalRateLimiter(None)
 
 
-def _limited() -> Budget:
-    return LocalBudget(60_000)
+def _limited() -> RateLimiter:
+    return LocalRateLimiter(60_000)
 
 
 @pytest.mark.parametrize("build", [_unlimited, _limited])
-def test_a_local_budget_pauses(build: Callable[[], Budget]) -> None:
-    budget = build()
-    assert budget.take() == 0
-    assert budget.paused() == 0
-    budget.pause(10)
-    assert budget.paused() == pytest.approx(10, abs=0.5)
-    assert budget.take() == pytest.approx(10, abs=0.5)
+def test_a_local_budget_pauses(build: Callable[[], RateLimiter]) -> None:
+    rate_limiter = build()
+    assert rate_limiter.take() == 0
+    assert rate_limiter.paused() == 0
+    rate_limiter.pause(10)
+    assert rate_limiter.paused() == pytest.approx(10, abs=0.5)
+    assert rate_limiter.take() == pytest.approx(10, abs=0.5)
 
 
 @pytest.mark.parametrize("per_minute", [5, 60, 200, 600])
 def test_no_minute_holds_more_than_the_limit_while_calls_are_late_by_less_than_the_leeway(per_minute: int) -> None:
-    budget = LocalBudget(per_minute, clock=lambda: 0.0)
-    due = np.array([budget.take() for _ in range(5 * per_minute)])
+    rate_limiter = LocalRateLimiter(per_minute, clock=lambda: 0.0)
+    due = np.array([rate_limiter.take() for _ in range(5 * per_minute)])
     late = np.random.default_rng(4).uniform(0, LEEWAY, len(due))
     assert 0.98 * per_minute <= busiest_minute(due + late) <= per_minute
     # As it would be if calls were spaced by a minute divided by the limit.

@@ -18,21 +18,23 @@ from psycopg import conninfo
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from chandlery.audit import Partition
+from chandlery.app.installation import Installation
+from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.cli import app
 from chandlery.cli.session import Session
-from chandlery.derive import catch_up
-from chandlery.ingest import ingest
-from chandlery.installation import Installation
-from chandlery.orchestrator import IngestOrder, Listener, RunRecord
-from chandlery.providers.registry import build_provider
-from chandlery.report import write_report
+from chandlery.core.partition import Partition
+from chandlery.database.dsn import market_dsn
+from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.request import IngestPlan
+from chandlery.ops.status import describe_server
+from chandlery.providers.catalog import build_provider
+from chandlery.report.report import write_report
+from chandlery.rollups.refresh import catch_up
 from chandlery.settings import Settings
-from chandlery.status import describe_server
-from chandlery.store.connect import Database, market_dsn
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 from pipelines import demo
+from tests.support import open_warehouse
 
 Run = Callable[..., Result]
 
@@ -53,7 +55,7 @@ class DirectOrchestrator:
         self.served.append((host, port))
         return 0
 
-    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         by_provider: dict[str, list[Partition]] = {}
         for instrument, (start, end) in order.ranges.items():
             mine = by_provider.setdefault(order.provider or instrument.provider, [])
@@ -67,11 +69,11 @@ class DirectOrchestrator:
         for name, partitions in by_provider.items():
             calendars = {partition.symbol: partition.calendar for partition in partitions}
             provider = build_provider(name, self.installation.providers, options=order.options, calendars=calendars)
-            for outcome in ingest(self.installation.database, provider, gate, partitions):
+            for outcome in ingest(self.installation.warehouse, provider, gate, partitions):
                 listener.ingested(outcome)
                 good = good and outcome.status == "published"
         everything = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-        for derived in catch_up(self.installation.database, order.timeframe, list(order.ranges), *everything):
+        for derived in catch_up(self.installation.warehouse, order.timeframe, list(order.ranges), *everything):
             listener.derived(derived)
         return [RunRecord("1", good, None if good else "a partition was not published", told=True)]
 
@@ -79,7 +81,7 @@ class DirectOrchestrator:
 class BrokenOrchestrator(DirectOrchestrator):
     """Its runs fail before any partition."""
 
-    def ingest(self, order: IngestOrder, listener: Listener) -> Sequence[RunRecord]:
+    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         listener.planned(1)
         return [RunRecord("7", succeeded=False, error="the disk is full")]
 
@@ -472,7 +474,7 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
     ready("ingest", "SIM", "-t", "1m", "--start", "2024-06-03", "--end", "2024-06-05")
     installation = Installation.open()
     page = write_report(installation, tmp_path / "report.html", ["META", "SIM"]).read_text()
-    installation.database.close()
+    installation.warehouse.close()
     assert len(page) < 7_000_000
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=[\"']?(https?:)?//", page)
     assert page.count("<script") == page.count("</script>") == 3
@@ -487,7 +489,7 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
 def test_a_password_is_never_shown() -> None:
     url = "postgresql://ann:s3cret@db.example:5433/bars"
     settings = Settings(database_url=SecretStr(url))
-    text = describe_server(Installation(settings, Database(market_dsn(settings))))
+    text = describe_server(Installation(settings, open_warehouse(market_dsn(settings))))
     assert text == "postgresql://ann@db.example:5433/bars"
 
 

@@ -17,16 +17,16 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from chandlery.instruments import list_instruments
-from chandlery.reader import read_bars
-from chandlery.states import session_states
-from chandlery.store.connect import Database
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.bars.read import Span
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.session_states import session_states
+from chandlery.instruments.registry import list_instruments
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
 from tests.editions import get_server, url
 from tests.servers.example import ExampleServer
 from tests.servers.market import Market
-from tests.support import EVER, every_row
+from tests.support import EVER, every_row, open_warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ class Installed:
     """An installation beside which somebody installed a package with a provider."""
 
     folder: Path
-    database: Database
+    warehouse: Warehouse
     server: ExampleServer
     environment: dict[str, str]
     said: list[str] = field(default_factory=list)
@@ -71,9 +71,9 @@ class Installed:
 
     def closes(self, symbol: str, timeframe: Timeframe) -> dict[int, float]:
         """Return what is stored, by start in µs; every row has to be of the custom provider."""
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             (owner,) = [i.instrument_id for i in list_instruments(connection) if i.symbol == symbol]
-        bars = read_bars(self.database, timeframe, [Span(owner, *EVER)], {owner: symbol})
+        bars = read_bars(self.warehouse, timeframe, [Span(owner, *EVER)], {owner: symbol})
         assert set(bars["source"].to_pylist()) <= {"my-service"}
         return dict(zip(_micros(bars["ts"].to_numpy()), bars["close"].to_pylist(), strict=True))
 
@@ -84,7 +84,7 @@ class Installed:
 
     def states(self, symbol: str, timeframe: Timeframe) -> list[str]:
         """Return the state of each session of the range."""
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             instruments = [i for i in list_instruments(connection) if i.symbol == symbol]
             found = session_states(connection, instruments, timeframe, START.date(), END.date())
         return [str(state) for state in found["state"].to_pylist()]
@@ -101,7 +101,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     for timeframe in (Timeframe.M1, Timeframe.D1):
         market |= Market.invent(SYMBOLS, timeframe, START, END)
     with ExampleServer(market, key=KEY) as server, _databases() as dsn:
-        database = Database(dsn)
+        warehouse = open_warehouse(dsn)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))},
             "PYTHONPATH": str(_install(folder)),
@@ -109,11 +109,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
             "CHANDLERY_CONFIG": str(_configure(folder / "config", server.url)),
             "CHANDLERY_DATABASE_URL": url(dsn),
         }
-        installed = Installed(folder, database, server, environment)
+        installed = Installed(folder, warehouse, server, environment)
         done = installed.run("init")
         assert done.returncode == 0, done.stderr
         yield installed
-        database.close()
+        warehouse.close()
 
 
 @contextmanager
@@ -184,10 +184,10 @@ def test_its_key_is_asked_for_and_never_told(installed: Installed) -> None:
     assert refused.returncode == 1
     assert "no such key: ***" in refused.stderr
 
-    with installed.database.connection() as connection:
+    with installed.warehouse.connection() as connection:
         found = "\n".join(row for rows in every_row(connection).values() for row in rows)
-    name = f"{conninfo.conninfo_to_dict(installed.database.dsn)['dbname']}_dagster"
-    with psycopg.connect(installed.database.dsn, dbname=name) as dagster:
+    name = f"{conninfo.conninfo_to_dict(installed.warehouse.database.dsn)['dbname']}_dagster"
+    with psycopg.connect(installed.warehouse.database.dsn, dbname=name) as dagster:
         events = "\n".join(row[0] for row in dagster.execute("SELECT event FROM event_logs"))
         runs = "\n".join(row[0] for row in dagster.execute("SELECT run_body FROM runs"))
     assert "no such key: ***" in events  # it was told there, too

@@ -17,17 +17,17 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg import conninfo, sql
 
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.editions.base import Compression, Piece
+from chandlery.database.editions.detect import describe_server, detect, has_bars, is_new_enough
+from chandlery.database.editions.install import install
+from chandlery.database.editions.postgres import PostgresEdition, partition_spans
+from chandlery.database.migrate import REVISION, _config, current_revision, migrate
 from chandlery.errors import StoreError
-from chandlery.store.connect import Database
-from chandlery.store.editions.base import Compression, Piece
-from chandlery.store.editions.detect import describe_server, detect, has_bars, is_new_enough
-from chandlery.store.editions.install import install
-from chandlery.store.editions.postgres import PostgresEdition, partition_spans
-from chandlery.store.migrate import REVISION, _config, current_revision, migrate
-from chandlery.timeframe import Timeframe
+from chandlery.tiers.warehouse import Warehouse
 from tests.editions import Server, get_server
 from tests.golden.schema import GOLDEN, dump
-from tests.support import Bar, every_row, get, put, register, rows, utc
+from tests.support import Bar, every_row, get, open_warehouse, put, register, rows, utc
 
 TIMESCALE = ("apache", "community")
 LONG_AGO, LATER = utc("2020-03-02T15:00"), utc("2020-09-01T15:00")
@@ -55,22 +55,22 @@ def test_the_schema_can_be_made_removed_and_made_again(empty: psycopg.Connection
     assert dump(empty.info.dsn) == made
 
 
-def test_migrating_again_changes_nothing(database: Database) -> None:
-    register(database, {"AAA": "XNYS"})
-    put(database, Timeframe.M1, [Bar("AAA", utc("2024-06-03"))])
-    with database.connection() as connection:
-        before = every_row(connection), dump(database.dsn)
+def test_migrating_again_changes_nothing(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "XNYS"})
+    put(warehouse, Timeframe.M1, [Bar("AAA", utc("2024-06-03"))])
+    with warehouse.connection() as connection:
+        before = every_row(connection), dump(warehouse.database.dsn)
         migrate(connection)
-        assert (every_row(connection), dump(database.dsn)) == before
+        assert (every_row(connection), dump(warehouse.database.dsn)) == before
 
 
-def test_each_migration_can_be_run_again_by_hand(database: Database) -> None:
-    before = dump(database.dsn)
-    with database.connection() as connection:
+def test_each_migration_can_be_run_again_by_hand(warehouse: Warehouse) -> None:
+    before = dump(warehouse.database.dsn)
+    with warehouse.connection() as connection:
         connection.execute("DELETE FROM public.schema_version")
         migrate(connection)
         assert current_revision(connection) == REVISION
-    assert dump(database.dsn) == before
+    assert dump(warehouse.database.dsn) == before
 
 
 def test_several_processes_may_migrate_at_once(empty: psycopg.Connection) -> None:
@@ -80,7 +80,7 @@ def test_several_processes_may_migrate_at_once(empty: psycopg.Connection) -> Non
         try:
             with psycopg.connect(empty.info.dsn, autocommit=True) as connection:
                 migrate(connection)
-        except BaseException as error:  # noqa: BLE001 - reported by the assertion below
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -96,16 +96,16 @@ def test_the_code_needs_the_newest_migration_there_is() -> None:
     assert ScriptDirectory.from_config(_config()).get_current_head() == REVISION
 
 
-def test_the_schema_is_the_one_that_was_agreed_on(database: Database) -> None:
-    assert dump(database.dsn) == GOLDEN.read_text(encoding="utf-8"), (
+def test_the_schema_is_the_one_that_was_agreed_on(warehouse: Warehouse) -> None:
+    assert dump(warehouse.database.dsn) == GOLDEN.read_text(encoding="utf-8"), (
         "run `python -m tests.golden.update` and look at it"
     )
 
 
-def test_a_plain_postgresql_is_recognised(database: Database) -> None:
-    with database.connection() as connection:
+def test_a_plain_postgresql_is_recognised(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         assert detect(connection).name == "postgres"
-    assert "plain PostgreSQL" in database.edition.meaning
+    assert "plain PostgreSQL" in warehouse.edition.meaning
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ def test_partitions_touch_every_instant_of_the_range_once(
 # Pieces, in every edition --------------------------------------------------------------------------------------------
 
 
-def pieces(database: Database, timeframe: Timeframe = Timeframe.M1) -> Sequence[Piece]:
-    with database.connection() as connection:
-        return database.edition.pieces(connection, timeframe)
+def pieces(warehouse: Warehouse, timeframe: Timeframe = Timeframe.M1) -> Sequence[Piece]:
+    with warehouse.connection() as connection:
+        return warehouse.edition.pieces(connection, timeframe)
 
 
 def compress(
-    database: Database, timeframe: Timeframe = Timeframe.M1, *, before: str = "2030-01-01"
+    warehouse: Warehouse, timeframe: Timeframe = Timeframe.M1, *, before: str = "2030-01-01"
 ) -> list[Compression]:
-    with database.connection() as connection:
-        return list(database.edition.compress(connection, timeframe, utc(before)))
+    with warehouse.connection() as connection:
+        return list(warehouse.edition.compress(connection, timeframe, utc(before)))
 
 
-def drop(database: Database, piece: Piece, timeframe: Timeframe = Timeframe.M1) -> None:
-    with database.connection() as connection, connection.transaction():
-        database.edition.drop(connection, timeframe, piece)
+def drop(warehouse: Warehouse, piece: Piece, timeframe: Timeframe = Timeframe.M1) -> None:
+    with warehouse.connection() as connection, connection.transaction():
+        warehouse.edition.drop(connection, timeframe, piece)
 
 
 def minutes(symbol: str, count: int, *, first: datetime = LONG_AGO, close: float = 11.0) -> list[Bar]:
@@ -156,62 +156,62 @@ def minutes(symbol: str, count: int, *, first: datetime = LONG_AGO, close: float
 
 @pytest.mark.every_edition
 @pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.H4, Timeframe.MO1])
-def test_prepared_pieces_join_and_span_the_range(database: Database, timeframe: Timeframe) -> None:
+def test_prepared_pieces_join_and_span_the_range(warehouse: Warehouse, timeframe: Timeframe) -> None:
     first, last = utc("2019-11-30T23:59"), utc("2021-02-01")
-    with database.connection() as connection:
-        database.edition.prepare(connection, timeframe, first, last)
-    made = pieces(database, timeframe)
+    with warehouse.connection() as connection:
+        warehouse.edition.prepare(connection, timeframe, first, last)
+    made = pieces(warehouse, timeframe)
     assert made[0].start <= first < made[0].end
     assert made[-1].start <= last < made[-1].end
     assert all(one.end == other.start for one, other in pairwise(made))
     assert all(piece.bytes > 0 and not piece.compressed for piece in made)
-    with database.connection() as connection:
-        database.edition.prepare(connection, timeframe, first, last)
+    with warehouse.connection() as connection:
+        warehouse.edition.prepare(connection, timeframe, first, last)
         assert not has_bars(connection)
-    assert pieces(database, timeframe) == made
+    assert pieces(warehouse, timeframe) == made
 
 
 @pytest.mark.every_edition
 @pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.H1, Timeframe.D1])
-def test_what_is_published_lies_in_one_of_the_pieces(database: Database, timeframe: Timeframe) -> None:
-    register(database, {"AAA": "24/7"})
+def test_what_is_published_lies_in_one_of_the_pieces(warehouse: Warehouse, timeframe: Timeframe) -> None:
+    register(warehouse, {"AAA": "24/7"})
     moments = [utc(text) for text in ("1999-12-31", "2000-01-01", "2019-12-31", "2020-01-01", "2024-02-29")]
-    put(database, timeframe, [Bar("AAA", moment) for moment in moments])
-    made = pieces(database, timeframe)
+    put(warehouse, timeframe, [Bar("AAA", moment) for moment in moments])
+    made = pieces(warehouse, timeframe)
     assert [sum(piece.start <= moment < piece.end for piece in made) for moment in moments] == [1] * 5
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         for piece in made:
             held = connection.execute(f"SELECT ts FROM {piece.name}").fetchall()
             assert all(piece.start <= ts < piece.end for (ts,) in held)
 
 
 @pytest.mark.every_edition
-def test_a_dropped_piece_takes_its_bars_and_no_others(database: Database) -> None:
-    ids = register(database, {"AAA": "24/7"})
-    put(database, Timeframe.M1, [Bar("AAA", LONG_AGO), Bar("AAA", LATER)])
-    put(database, Timeframe.D1, [Bar("AAA", utc("2020-03-02"))])
-    oldest = pieces(database)[0]
-    with database.connection() as connection, connection.transaction(force_rollback=True):
-        database.edition.drop(connection, Timeframe.M1, oldest)
-    assert pieces(database)[0] == oldest
-    drop(database, oldest)
-    assert rows(get(database, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
-    drop(database, oldest)
-    drop(database, pieces(database)[0], Timeframe.D1)  # of another table
-    assert rows(get(database, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
-    assert len(rows(get(database, Timeframe.D1, ids))) == 1
-    put(database, Timeframe.M1, [Bar("AAA", LONG_AGO, close=10.0)])
-    assert rows(get(database, Timeframe.M1, ids)) == [Bar("AAA", LONG_AGO, close=10.0), Bar("AAA", LATER)]
+def test_a_dropped_piece_takes_its_bars_and_no_others(warehouse: Warehouse) -> None:
+    ids = register(warehouse, {"AAA": "24/7"})
+    put(warehouse, Timeframe.M1, [Bar("AAA", LONG_AGO), Bar("AAA", LATER)])
+    put(warehouse, Timeframe.D1, [Bar("AAA", utc("2020-03-02"))])
+    oldest = pieces(warehouse)[0]
+    with warehouse.connection() as connection, connection.transaction(force_rollback=True):
+        warehouse.edition.drop(connection, Timeframe.M1, oldest)
+    assert pieces(warehouse)[0] == oldest
+    drop(warehouse, oldest)
+    assert rows(get(warehouse, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
+    drop(warehouse, oldest)
+    drop(warehouse, pieces(warehouse)[0], Timeframe.D1)  # of another table
+    assert rows(get(warehouse, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
+    assert len(rows(get(warehouse, Timeframe.D1, ids))) == 1
+    put(warehouse, Timeframe.M1, [Bar("AAA", LONG_AGO, close=10.0)])
+    assert rows(get(warehouse, Timeframe.M1, ids)) == [Bar("AAA", LONG_AGO, close=10.0), Bar("AAA", LATER)]
 
 
 @pytest.mark.every_edition
-def test_sizes_count_the_bars_of_every_timeframe(database: Database) -> None:
-    register(database, {"AAA": "24/7"})
-    with database.connection() as connection:
-        before = database.edition.sizes(connection)
-        put(database, Timeframe.M1, minutes("AAA", 3000))
+def test_sizes_count_the_bars_of_every_timeframe(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7"})
+    with warehouse.connection() as connection:
+        before = warehouse.edition.sizes(connection)
+        put(warehouse, Timeframe.M1, minutes("AAA", 3000))
         connection.execute("ANALYZE market.bars_1m")
-        after = database.edition.sizes(connection)
+        after = warehouse.edition.sizes(connection)
     assert set(before) == set(after) == set(Timeframe)
     assert after[Timeframe.M1].estimate == 3000
     assert after[Timeframe.M1].bytes >= before[Timeframe.M1].bytes + 3000 * 90
@@ -220,13 +220,13 @@ def test_sizes_count_the_bars_of_every_timeframe(database: Database) -> None:
 
 @pytest.mark.every_edition
 @pytest.mark.only_on("postgres", "apache")
-def test_an_edition_that_cannot_compress_leaves_everything_as_it_is(database: Database) -> None:
-    register(database, {"AAA": "24/7"})
-    put(database, Timeframe.M1, minutes("AAA", 10))
-    before = pieces(database)
-    assert not database.edition.compresses
-    assert compress(database) == []
-    assert pieces(database) == before
+def test_an_edition_that_cannot_compress_leaves_everything_as_it_is(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7"})
+    put(warehouse, Timeframe.M1, minutes("AAA", 10))
+    before = pieces(warehouse)
+    assert not warehouse.edition.compresses
+    assert compress(warehouse) == []
+    assert pieces(warehouse) == before
 
 
 # Setting up ----------------------------------------------------------------------------------------------------------
@@ -278,8 +278,8 @@ def test_a_new_database_becomes_the_best_edition_its_server_can_be(bare: psycopg
 
 @pytest.mark.every_edition
 @pytest.mark.only_on(*TIMESCALE)
-def test_chunks_are_wider_for_wider_bars_and_have_no_index_of_their_own(database: Database) -> None:
-    with database.connection() as connection:
+def test_chunks_are_wider_for_wider_bars_and_have_no_index_of_their_own(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         widths = dict(
             connection.execute(
                 "SELECT hypertable_name::text, time_interval FROM timescaledb_information.dimensions"
@@ -300,13 +300,13 @@ def test_tables_that_hold_bars_stay_as_they_are(bare: psycopg.Connection) -> Non
         "INSERT INTO market.instrument (symbol, asset_class, calendar, provider, timeframes) VALUES"
         " ('AAA', 'equity', 'XNYS', 'simulated', '{1d}')"
     )
-    database = Database(bare.info.dsn)
-    put(database, Timeframe.MO1, [Bar("AAA", utc("2024-01-01"))])
+    warehouse = open_warehouse(bare.info.dsn)
+    put(warehouse, Timeframe.MO1, [Bar("AAA", utc("2024-01-01"))])
     before = every_row(bare)
     assert install(bare).name == "postgres"
     assert every_row(bare) == before
     assert "chandlery move" in describe_server(bare).advice
-    database.close()
+    warehouse.close()
 
 
 @pytest.mark.every_edition
@@ -356,22 +356,22 @@ def test_a_role_that_owns_its_database_is_enough(edition_server: Server, edition
         try:
             admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, mine))
             admin.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(mine))
-            database = Database(conninfo.make_conninfo(dsn, user=role, password="secret"))
-            with database.connection() as connection:
+            warehouse = open_warehouse(conninfo.make_conninfo(dsn, user=role, password="secret"))
+            with warehouse.connection() as connection:
                 migrate(connection)
                 report = describe_server(connection)
                 assert report.may_create_extensions
                 assert report.timescaledb_loaded
                 assert report.advice == "to use TimescaleDB, run `chandlery init`"
                 assert install(connection).name == edition
-            ids = register(database, {"AAA": "24/7"})
-            put(database, Timeframe.M1, minutes("AAA", 5))
-            assert bool(compress(database)) is (edition == "community")
-            put(database, Timeframe.M1, minutes("AAA", 5, close=10.0))
-            assert rows(get(database, Timeframe.M1, ids)) == minutes("AAA", 5, close=10.0)
-            drop(database, pieces(database)[0])
-            assert len(get(database, Timeframe.M1, ids)) == 0
-            database.close()
+            ids = register(warehouse, {"AAA": "24/7"})
+            put(warehouse, Timeframe.M1, minutes("AAA", 5))
+            assert bool(compress(warehouse)) is (edition == "community")
+            put(warehouse, Timeframe.M1, minutes("AAA", 5, close=10.0))
+            assert rows(get(warehouse, Timeframe.M1, ids)) == minutes("AAA", 5, close=10.0)
+            drop(warehouse, pieces(warehouse)[0])
+            assert len(get(warehouse, Timeframe.M1, ids)) == 0
+            warehouse.close()
         finally:
             admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(mine))
             admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name))
@@ -384,19 +384,19 @@ def test_the_extension_may_be_in_a_schema_of_its_own(bare: psycopg.Connection, e
     bare.execute("CREATE SCHEMA tools; CREATE EXTENSION timescaledb SCHEMA tools")
     migrate(bare)
     assert install(bare).name == edition
-    database = Database(bare.info.dsn)
-    register(database, {"AAA": "24/7"})
-    put(database, Timeframe.M1, minutes("AAA", 5))
-    compress(database)
-    with database.connection() as connection:
-        assert database.edition.sizes(connection)[Timeframe.M1].bytes > 0
-    drop(database, pieces(database)[0])
-    assert pieces(database) == []
-    database.close()
+    warehouse = open_warehouse(bare.info.dsn)
+    register(warehouse, {"AAA": "24/7"})
+    put(warehouse, Timeframe.M1, minutes("AAA", 5))
+    compress(warehouse)
+    with warehouse.connection() as connection:
+        assert warehouse.edition.sizes(connection)[Timeframe.M1].bytes > 0
+    drop(warehouse, pieces(warehouse)[0])
+    assert pieces(warehouse) == []
+    warehouse.close()
 
 
-def test_what_a_server_offers_is_told(database: Database) -> None:
-    with database.connection() as connection:
+def test_what_a_server_offers_is_told(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         found = describe_server(connection)
     assert found.edition.name == "postgres"
     assert found.postgresql.startswith("18.")
@@ -407,8 +407,8 @@ def test_what_a_server_offers_is_told(database: Database) -> None:
     assert found.advice == ""
 
 
-def test_hypertables_without_their_extension_are_an_error_that_says_what_to_do(database: Database) -> None:
-    with database.connection() as connection:
+def test_hypertables_without_their_extension_are_an_error_that_says_what_to_do(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         connection.execute("DROP TABLE market.bars_1m CASCADE; CREATE TABLE market.bars_1m ()")
         with pytest.raises(StoreError, match="shared_preload_libraries"):
             detect(connection)
@@ -426,84 +426,84 @@ def test_versions_are_compared_as_numbers(version: str, enough: bool) -> None:
 
 @pytest.mark.every_edition
 @pytest.mark.only_on("community")
-def test_compression_takes_what_ended_and_changes_no_answer(database: Database) -> None:
-    ids = register(database, {"AAA": "24/7", "BBB": "24/7"})
-    put(database, Timeframe.M1, [*minutes("AAA", 3000), *minutes("BBB", 3000), *minutes("AAA", 10, first=LATER)])
-    before, stored = get(database, Timeframe.M1, ids), pieces(database)
-    assert compress(database, before=str(stored[0].end - timedelta(microseconds=1))[:26]) == []
-    done = compress(database, before=str(stored[0].end)[:19])
+def test_compression_takes_what_ended_and_changes_no_answer(warehouse: Warehouse) -> None:
+    ids = register(warehouse, {"AAA": "24/7", "BBB": "24/7"})
+    put(warehouse, Timeframe.M1, [*minutes("AAA", 3000), *minutes("BBB", 3000), *minutes("AAA", 10, first=LATER)])
+    before, stored = get(warehouse, Timeframe.M1, ids), pieces(warehouse)
+    assert compress(warehouse, before=str(stored[0].end - timedelta(microseconds=1))[:26]) == []
+    done = compress(warehouse, before=str(stored[0].end)[:19])
     assert [one.piece for one in done] == [stored[0]]
     assert done[0].bytes < stored[0].bytes / 2
-    after = pieces(database)
+    after = pieces(warehouse)
     assert [piece.compressed for piece in after] == [True, False]
     assert [(piece.name, piece.start, piece.end) for piece in after] == [
         (piece.name, piece.start, piece.end) for piece in stored
     ]
     assert after[0].bytes == done[0].bytes
-    assert get(database, Timeframe.M1, ids) == before
-    assert compress(database, before=str(stored[0].end)[:19]) == []
-    with database.connection() as connection:
-        size = database.edition.sizes(connection)[Timeframe.M1]
+    assert get(warehouse, Timeframe.M1, ids) == before
+    assert compress(warehouse, before=str(stored[0].end)[:19]) == []
+    with warehouse.connection() as connection:
+        size = warehouse.edition.sizes(connection)[Timeframe.M1]
         connection.execute("ANALYZE market.bars_1m")
-        analysed = database.edition.sizes(connection)[Timeframe.M1]
+        analysed = warehouse.edition.sizes(connection)[Timeframe.M1]
     assert size.bytes == sum(piece.bytes for piece in after)
     assert 5500 < size.estimate <= analysed.estimate < 6500
-    drop(database, after[0])
-    assert rows(get(database, Timeframe.M1, ids)) == minutes("AAA", 10, first=LATER)
+    drop(warehouse, after[0])
+    assert rows(get(warehouse, Timeframe.M1, ids)) == minutes("AAA", 10, first=LATER)
 
 
 @pytest.mark.every_edition
 @pytest.mark.only_on("community")
-def test_a_correction_unpacks_no_more_than_it_has_to_and_is_packed_again(database: Database) -> None:
-    ids = register(database, {"AAA": "24/7", "BBB": "24/7"})
-    put(database, Timeframe.M1, [*minutes("AAA", 2000), *minutes("BBB", 2000)])
-    compress(database)
-    report = put(database, Timeframe.M1, minutes("AAA", 20, first=LONG_AGO + timedelta(minutes=600), close=10.0))
+def test_a_correction_unpacks_no_more_than_it_has_to_and_is_packed_again(warehouse: Warehouse) -> None:
+    ids = register(warehouse, {"AAA": "24/7", "BBB": "24/7"})
+    put(warehouse, Timeframe.M1, [*minutes("AAA", 2000), *minutes("BBB", 2000)])
+    compress(warehouse)
+    report = put(warehouse, Timeframe.M1, minutes("AAA", 20, first=LONG_AGO + timedelta(minutes=600), close=10.0))
     assert (report.inserted, report.revised, report.unchanged) == (0, 20, 0)
-    (piece,) = pieces(database)
+    (piece,) = pieces(warehouse)
     assert not piece.compressed
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         loose = connection.execute(
             f"SELECT instrument_id, count(*) FROM ONLY {piece.name} GROUP BY 1 ORDER BY 1"
         ).fetchall()
     assert [owner for owner, _ in loose] == [ids["AAA"]]
     assert loose[0][1] <= 500
-    (done,) = compress(database)
+    (done,) = compress(warehouse)
     assert done.piece.name == piece.name
-    assert pieces(database)[0].compressed
-    assert compress(database) == []
-    found = rows(get(database, Timeframe.M1, ids))
+    assert pieces(warehouse)[0].compressed
+    assert compress(warehouse) == []
+    found = rows(get(warehouse, Timeframe.M1, ids))
     assert found[600:620] == minutes("AAA", 20, first=LONG_AGO + timedelta(minutes=600), close=10.0)
     assert len(found) == 4000
 
 
 @pytest.mark.every_edition
 @pytest.mark.only_on("community")
-def test_publishing_again_what_is_compressed_unpacks_nothing(database: Database) -> None:
-    register(database, {"AAA": "24/7"})
+def test_publishing_again_what_is_compressed_unpacks_nothing(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7"})
     bars = minutes("AAA", 2500)
-    put(database, Timeframe.M1, bars)
-    compress(database)
+    put(warehouse, Timeframe.M1, bars)
+    compress(warehouse)
     for batch in (bars, bars[:700]):
-        report = put(database, Timeframe.M1, batch)
+        report = put(warehouse, Timeframe.M1, batch)
         assert (report.inserted, report.revised, report.unchanged) == (0, 0, len(batch))
-    assert [piece.compressed for piece in pieces(database)] == [True]
+    assert [piece.compressed for piece in pieces(warehouse)] == [True]
 
 
 @pytest.mark.every_edition
 @pytest.mark.only_on("community")
-def test_a_correction_may_touch_more_than_the_server_unpacks_by_default(database: Database) -> None:
+def test_a_correction_may_touch_more_than_the_server_unpacks_by_default(warehouse: Warehouse) -> None:
     names = [f"S{number:03}" for number in range(110)]
-    ids = register(database, dict.fromkeys(names, "24/7"))
+    ids = register(warehouse, dict.fromkeys(names, "24/7"))
     for name in names:
-        put(database, Timeframe.M1, minutes(name, 1001))
-    compress(database)
+        put(warehouse, Timeframe.M1, minutes(name, 1001))
+    compress(warehouse)
     scattered = [bar for name in names for bar in minutes(name, 1001, close=10.0)[::200]]
     for batch in (scattered, [bar._replace(close=9.5) for bar in scattered]):  # over and under a thousand rows at once
         size = 900 if batch is scattered else len(batch)
-        revised = sum(put(database, Timeframe.M1, batch[at : at + size]).revised for at in range(0, len(batch), size))
+        revised = sum(put(warehouse, Timeframe.M1, batch[at : at + size]).revised for at in range(0, len(batch), size))
         assert revised == len(batch)
-    found = rows(get(database, Timeframe.M1, ids))
+    found = rows(get(warehouse, Timeframe.M1, ids))
     assert [bar for bar in found if bar.close == 9.5] == [bar._replace(close=9.5) for bar in scattered]
     assert len(found) == 110 * 1001
 
@@ -531,13 +531,13 @@ def random_batches(seed: int, count: int) -> Iterator[list[Bar]]:
         ]
 
 
-def replay(database: Database, batches: Iterable[list[Bar]], *, compressing: bool) -> dict[str, list[str]]:
-    register(database, {"AAA": "24/7", "BBB": "24/7", "CCC": "24/7"})
+def replay(warehouse: Warehouse, batches: Iterable[list[Bar]], *, compressing: bool) -> dict[str, list[str]]:
+    register(warehouse, {"AAA": "24/7", "BBB": "24/7", "CCC": "24/7"})
     for step, batch in enumerate(batches):
-        put(database, Timeframe.M1, batch, now=utc("2025-01-01") + timedelta(hours=step))
+        put(warehouse, Timeframe.M1, batch, now=utc("2025-01-01") + timedelta(hours=step))
         if compressing and step % 3:
-            compress(database)
-    with database.connection() as connection:
+            compress(warehouse)
+    with warehouse.connection() as connection:
         return every_row(connection)
 
 
@@ -545,13 +545,13 @@ def replay(database: Database, batches: Iterable[list[Bar]], *, compressing: boo
 @pytest.mark.parametrize("few", [1000, 40])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_same_publications_leave_the_same_rows_in_every_edition(
-    database: Database, monkeypatch: pytest.MonkeyPatch, few: int, seed: int
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, few: int, seed: int
 ) -> None:
     # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
-    monkeypatch.setattr("chandlery.store.merge._FEW_ROWS", few)
-    mine = replay(database, random_batches(seed, 14), compressing=True)
+    monkeypatch.setattr("chandlery.bars.merge._FEW_ROWS", few)
+    mine = replay(warehouse, random_batches(seed, 14), compressing=True)
     assert any(mine["market.bars_revision"])
     with get_server("postgres").new_database() as dsn:
-        plain = Database(dsn)
+        plain = open_warehouse(dsn)
         assert replay(plain, random_batches(seed, 14), compressing=False) == mine
         plain.close()

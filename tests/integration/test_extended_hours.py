@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chandlery.audit import Partition
-from chandlery.config import InstrumentConfig
-from chandlery.healing import begin, plan_remedies
-from chandlery.ingest import ingest
-from chandlery.instruments import list_instruments, sync_instruments
-from chandlery.lake.files import Lake
-from chandlery.landing import Landing
+from chandlery.config.universe import InstrumentConfig
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.repair import begin, plan_backfills
+from chandlery.ingest.landing import Landing
+from chandlery.ingest.pipeline import ingest
+from chandlery.instruments.registry import list_instruments, sync_instruments
+from chandlery.lake.store import Lake
 from chandlery.providers.alpaca import AlpacaProvider
 from chandlery.providers.base import Provider
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.contract.alpaca import Alpaca
 from tests.servers.http import VendorServer
@@ -42,12 +42,14 @@ def market() -> Market:
 
 
 class Shop:
-    def __init__(self, database: Database, server: VendorServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.database = database
+    def __init__(
+        self, warehouse: Warehouse, server: VendorServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.warehouse = warehouse
         self.provider: Provider = Alpaca().connect(server, monkeypatch)
-        self.landing = Landing(database, Lake(folder / "landing"))
+        self.landing = Landing(warehouse.database, Lake(folder / "landing"))
         self.whole, self.server = server.market, server
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             sync_instruments(connection, [InstrumentConfig(symbol="AAPL", provider="alpaca", calendar="XNYS")])
 
     def load(self, start: datetime, end: datetime, now: datetime, *, refresh: bool = False) -> None:
@@ -57,19 +59,19 @@ class Shop:
             Partition("AAPL", "XNYS", Timeframe.M1, window, max(start, window.start), min(end, window.end, now))
             for window in Timeframe.M1.windows(start, min(end, now))
         ]
-        list(ingest(self.database, self.provider, BarGate(), wanted, landing=self.landing, refresh=refresh, now=now))
+        list(ingest(self.warehouse, self.provider, BarGate(), wanted, landing=self.landing, refresh=refresh, now=now))
 
     def count(self) -> int:
-        with self.database.connection() as connection:
+        with self.warehouse.connection() as connection:
             row = connection.execute("SELECT count(*) FROM market.bars_1m").fetchone()
         assert row
         return int(row[0])
 
 
 @pytest.fixture
-def shop(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     with Alpaca().serve(market(), key=Alpaca.keys["key"]) as server:
-        yield Shop(database, server, tmp_path, monkeypatch)  # type: ignore[misc]
+        yield Shop(warehouse, server, tmp_path, monkeypatch)  # type: ignore[misc]
 
 
 def test_a_run_after_each_close_misses_none(shop: Shop) -> None:
@@ -83,12 +85,14 @@ def test_healing_brings_them_along(shop: Shop) -> None:
     shop.load(utc("2024-05-30"), utc("2024-05-31"), utc("2024-05-30T20:30"))
     now = utc("2024-06-04T12:00")
     for _ in range(3):
-        with shop.database.connection() as connection:
+        with shop.warehouse.connection() as connection:
             found = list_instruments(connection)
-            remedies = plan_remedies(connection, found, Timeframe.M1, terms={"alpaca": AlpacaProvider.terms}, now=now)
-            for remedy in remedies:
-                begin(connection, remedy, now)
-        for remedy in remedies:
-            shop.load(*remedy.ranges["AAPL"], now, refresh=True)
+            backfills = plan_backfills(
+                connection, found, Timeframe.M1, limits={"alpaca": AlpacaProvider.limits}, now=now
+            )
+            for backfill in backfills:
+                begin(connection, backfill, now)
+        for backfill in backfills:
+            shop.load(*backfill.ranges["AAPL"], now, refresh=True)
         now += timedelta(hours=1)
     assert shop.count() == 3 * 960

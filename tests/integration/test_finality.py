@@ -18,15 +18,16 @@ from typer.testing import CliRunner
 from chandlery.api import DataAPI
 from chandlery.cli import app
 from chandlery.cli.session import Session
-from chandlery.derive import catch_up
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.requested import RequestedRange, record_requested
+from chandlery.database.connections import Database
 from chandlery.errors import UsageError
-from chandlery.instruments import list_instruments
-from chandlery.lake.archive import archive, find_due
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import retain
-from chandlery.store.asked import Ask, record_asked
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.instruments.registry import list_instruments
+from chandlery.lake.store import Lake
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import retain
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, put, register, utc
 
 M1, D1 = Timeframe.M1, Timeframe.D1
@@ -36,56 +37,60 @@ TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture
-def tiered(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
-    yield database
-    database.close()
+def tiered(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
-def ids(tiered: Database) -> dict[str, int]:
+def ids(tiered: Warehouse) -> dict[str, int]:
     return register(tiered, CALENDARS)
 
 
 def ask(
-    database: Database,
+    warehouse: Warehouse,
     symbol: str,
     timeframe: Timeframe,
     span: tuple[str, str],
-    asked_at: str,
+    requested_at: str,
     *,
-    settles: timedelta = timedelta(),
+    settlement_delay: timedelta = timedelta(),
 ) -> None:
-    """Record that ``span`` was asked for at ``asked_at``. It is known from now on."""
-    with database.connection() as connection:
-        record_asked(connection, timeframe, [_ask(connection, symbol, span, asked_at, settles)])
+    """Record that ``span`` was asked for at ``requested_at``. It is known from now on."""
+    with warehouse.connection() as connection:
+        record_requested(connection, timeframe, [_ask(connection, symbol, span, requested_at, settlement_delay)])
 
 
 def _ask(
-    connection: psycopg.Connection, symbol: str, span: tuple[str, str], asked_at: str, settles: timedelta = timedelta()
-) -> Ask:
+    connection: psycopg.Connection,
+    symbol: str,
+    span: tuple[str, str],
+    requested_at: str,
+    settlement_delay: timedelta = timedelta(),
+) -> RequestedRange:
     number = {one.symbol: one.instrument_id for one in list_instruments(connection)}[symbol]
-    return Ask(number, CALENDARS[symbol], utc(span[0]), utc(span[1]), utc(asked_at), settles)
+    return RequestedRange(number, CALENDARS[symbol], utc(span[0]), utc(span[1]), utc(requested_at), settlement_delay)
 
 
-def roll_up(database: Database, base: Timeframe, now: str) -> None:
-    with database.connection() as connection:
+def roll_up(warehouse: Warehouse, base: Timeframe, now: str) -> None:
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
-    assert list(catch_up(database, base, instruments, *EVER, now=utc(now)))
+    assert list(catch_up(warehouse, base, instruments, *EVER, now=utc(now)))
 
 
 def states(
-    database: Database, symbol: str, timeframe: str, *, as_of: datetime | None = None, final_only: bool = False
+    warehouse: Warehouse, symbol: str, timeframe: str, *, as_of: datetime | None = None, final_only: bool = False
 ) -> dict[str, str]:
     """Return the state of each bar, by its start: ``06-03T14:30`` intraday, ``06-03`` otherwise."""
-    found = DataAPI(database).get_ohlc(
+    found = DataAPI(warehouse).get_ohlc(
         symbol, *EVER, timeframe, as_of=as_of, final_only=final_only, columns=["state"], output="arrow"
     )
     form = "%m-%dT%H:%M" if Timeframe(timeframe).is_intraday else "%m-%d"
     return {row["ts"].strftime(form): row["state"] for row in found.to_pylist()}
 
 
-def test_a_minute_is_forming_until_it_was_learned_at_its_end(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_minute_is_forming_until_it_was_learned_at_its_end(tiered: Warehouse, ids: dict[str, int]) -> None:
     for start, known in (("14:30", "14:30:59.999999"), ("14:31", "14:32"), ("14:32", "15:00")):
         put(tiered, M1, [Bar("AAA", utc(f"2024-06-03T{start}"))], now=utc(f"2024-06-03T{known}"))
     assert states(tiered, "AAA", "1m") == {
@@ -95,23 +100,23 @@ def test_a_minute_is_forming_until_it_was_learned_at_its_end(tiered: Database, i
     }
 
 
-def test_a_bar_is_final_once_its_session_was_asked_for_after_it_settled(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_bar_is_final_once_its_session_was_asked_for_after_it_settled(tiered: Warehouse, ids: dict[str, int]) -> None:
     day = ("2024-06-03", "2024-06-04")
     put(tiered, M1, [Bar("AAA", utc("2024-06-03T19:58"))], now=utc("2024-06-03T19:58:30"))
     put(tiered, M1, [Bar("AAA", utc("2024-06-03T19:59"))], now=utc("2024-06-03T20:30"))
     put(tiered, M1, [Bar("AAA", utc("2024-06-04T13:30"))], now=utc("2024-06-05"))
     before = {"06-03T19:58": "forming", "06-03T19:59": "provisional", "06-04T13:30": "provisional"}
     ask(tiered, "AAA", M1, day, "2024-06-03T19:59:30")  # not closed yet
-    ask(tiered, "AAA", M1, day, "2024-06-03T20:30", settles=timedelta(hours=1))  # not settled yet
+    ask(tiered, "AAA", M1, day, "2024-06-03T20:30", settlement_delay=timedelta(hours=1))  # not settled yet
     ask(tiered, "AAA", D1, day, "2024-06-05")  # of another timeframe
     ask(tiered, "BBB", M1, day, "2024-06-05")  # of another instrument
     assert states(tiered, "AAA", "1m") == before
-    ask(tiered, "AAA", M1, day, "2024-06-03T21:00", settles=timedelta(hours=1))
+    ask(tiered, "AAA", M1, day, "2024-06-03T21:00", settlement_delay=timedelta(hours=1))
     # The one that was forming has the same values still, so nothing of it was written; it is final all the same.
     assert states(tiered, "AAA", "1m") == before | {"06-03T19:58": "final", "06-03T19:59": "final"}
 
 
-def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Warehouse, ids: dict[str, int]) -> None:
     starts = ("2024-06-03T08:00", "2024-06-03T21:00", "2024-06-04T04:44", "2024-06-04T04:46", "2024-06-04T13:29")
     put(tiered, M1, [Bar("AAA", utc(start)) for start in starts], now=utc("2024-06-05"))
     ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04"), "2024-06-05")
@@ -128,7 +133,7 @@ def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Data
         ("BTC/USD", "2024-06-02", "2024-06-03T00:00"),  # a Sunday
     ],
 )
-def test_a_day_ends_with_its_session(tiered: Database, ids: dict[str, int], symbol: str, day: str, close: str) -> None:
+def test_a_day_ends_with_its_session(tiered: Warehouse, ids: dict[str, int], symbol: str, day: str, close: str) -> None:
     put(tiered, D1, [Bar(symbol, utc(day))], now=utc(close) - TICK)
     assert list(states(tiered, symbol, "1d").values()) == ["forming"]
     put(tiered, D1, [Bar(symbol, utc(day), close=9.5)], now=utc(close))
@@ -138,7 +143,7 @@ def test_a_day_ends_with_its_session(tiered: Database, ids: dict[str, int], symb
     assert list(states(tiered, symbol, "1d").values()) == ["final"]
 
 
-def test_minutes_after_a_half_day_are_final_with_it(tiered: Database, ids: dict[str, int]) -> None:
+def test_minutes_after_a_half_day_are_final_with_it(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, M1, [Bar("AAA", utc(f"2024-07-03T{at}")) for at in ("16:59", "17:30")], now=utc("2024-07-03T18:00"))
     ask(tiered, "AAA", M1, ("2024-07-03", "2024-07-04"), "2024-07-03T16:59:59")
     assert set(states(tiered, "AAA", "1m").values()) == {"provisional"}
@@ -146,14 +151,14 @@ def test_minutes_after_a_half_day_are_final_with_it(tiered: Database, ids: dict[
     assert set(states(tiered, "AAA", "1m").values()) == {"final"}
 
 
-def test_around_the_clock_each_minute_belongs_to_its_own_day(tiered: Database, ids: dict[str, int]) -> None:
+def test_around_the_clock_each_minute_belongs_to_its_own_day(tiered: Warehouse, ids: dict[str, int]) -> None:
     starts = ("2024-06-01T23:59", "2024-06-02T00:00", "2024-06-02T23:59", "2024-06-03T00:00")
     put(tiered, M1, [Bar("BTC/USD", utc(start)) for start in starts], now=utc("2024-06-04"))
     ask(tiered, "BTC/USD", M1, ("2024-06-02", "2024-06-03"), "2024-06-03")
     assert list(states(tiered, "BTC/USD", "1m").values()) == ["provisional", "final", "final", "provisional"]
 
 
-def test_derived_minutes_are_final_with_the_session_of_their_base(tiered: Database, ids: dict[str, int]) -> None:
+def test_derived_minutes_are_final_with_the_session_of_their_base(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, M1, [Bar("AAA", utc("2024-06-03T14:30") + n * MINUTE) for n in range(8)], now=utc("2024-06-03T14:38"))
     roll_up(tiered, M1, "2024-06-03T14:39")
     assert states(tiered, "AAA", "5m") == {"06-03T14:30": "provisional", "06-03T14:35": "forming"}
@@ -165,7 +170,7 @@ def test_derived_minutes_are_final_with_the_session_of_their_base(tiered: Databa
         assert set(states(tiered, "AAA", timeframe).values()) == {"final"}
 
 
-def test_a_bar_made_of_two_sessions_is_final_with_both(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_bar_made_of_two_sessions_is_final_with_both(tiered: Warehouse, ids: dict[str, int]) -> None:
     # From 04:00 to 08:00: minutes until 04:45 belong to the session before, the others to the one after.
     put(tiered, M1, [Bar("AAA", utc(f"2024-06-04T{at}")) for at in ("00:00", "04:00", "07:59")], now=utc("2024-06-05"))
     roll_up(tiered, M1, "2024-06-05")
@@ -175,7 +180,7 @@ def test_a_bar_made_of_two_sessions_is_final_with_both(tiered: Database, ids: di
     assert set(states(tiered, "AAA", "4h").values()) == {"final"}
 
 
-def test_a_week_and_a_month_are_final_with_all_their_sessions(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_week_and_a_month_are_final_with_all_their_sessions(tiered: Warehouse, ids: dict[str, int]) -> None:
     days = [utc(f"2024-05-{day}") for day in ("28", "29", "30", "31")]  # Monday was a holiday
     for n, day in enumerate(days):
         put(tiered, D1, [Bar("AAA", day, close=9.5 + n)], now=day + timedelta(hours=21))
@@ -192,7 +197,7 @@ def test_a_week_and_a_month_are_final_with_all_their_sessions(tiered: Database, 
     assert states(tiered, "AAA", "1mo") == {"05-01": "final"}
 
 
-def test_a_month_that_was_never_asked_for_whole_stays_provisional(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_month_that_was_never_asked_for_whole_stays_provisional(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, D1, [Bar("AAA", utc("2024-05-31"))], now=utc("2024-06-05"))
     roll_up(tiered, D1, "2024-06-05")
     ask(tiered, "AAA", D1, ("2024-05-28", "2024-06-01"), "2024-06-05")
@@ -200,7 +205,7 @@ def test_a_month_that_was_never_asked_for_whole_stays_provisional(tiered: Databa
     assert states(tiered, "AAA", "1mo") == {"05-01": "provisional"}
 
 
-def test_sessions_on_which_it_was_not_listed_are_not_waited_for(tiered: Database, ids: dict[str, int]) -> None:
+def test_sessions_on_which_it_was_not_listed_are_not_waited_for(tiered: Warehouse, ids: dict[str, int]) -> None:
     with tiered.connection() as connection:
         connection.execute(
             "UPDATE market.instrument SET listed = '2024-05-29', delisted = '2024-06-12' WHERE symbol = 'AAA'"
@@ -215,7 +220,7 @@ def test_sessions_on_which_it_was_not_listed_are_not_waited_for(tiered: Database
 
 @pytest.mark.parametrize(("base", "derived"), [(M1, "5m"), (D1, "1w")])
 def test_a_derived_bar_is_not_final_while_it_waits_to_be_computed(
-    tiered: Database, ids: dict[str, int], base: Timeframe, derived: str
+    tiered: Warehouse, ids: dict[str, int], base: Timeframe, derived: str
 ) -> None:
     minute = base is M1
     first, later = ("2024-06-03T14:30", "2024-06-03T14:31") if minute else ("2024-06-03", "2024-06-07")
@@ -229,7 +234,7 @@ def test_a_derived_bar_is_not_final_while_it_waits_to_be_computed(
     assert list(states(tiered, "AAA", derived).values()) == ["final"]
 
 
-def test_what_nobody_asked_a_provider_for_is_provisional(tiered: Database, ids: dict[str, int]) -> None:
+def test_what_nobody_asked_a_provider_for_is_provisional(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, M1, [Bar("AAA", utc("2024-06-03T14:30"))])
     put(tiered, D1, [Bar("AAA", utc("2024-06-03")), Bar("AAA", utc("1970-01-05")), Bar("AAA", utc("2024-06-01"))])
     for base in (M1, D1):
@@ -238,7 +243,7 @@ def test_what_nobody_asked_a_provider_for_is_provisional(tiered: Database, ids: 
     assert found == {"provisional"}
 
 
-def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Database, ids: dict[str, int]) -> None:
+def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Warehouse, ids: dict[str, int]) -> None:
     minute, day = Bar("AAA", utc("2024-06-03T14:30")), Bar("AAA", utc("2024-06-03"))
     session = ("2024-06-03", "2024-06-04")
     moments = [datetime.now(UTC)]
@@ -279,14 +284,14 @@ def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Database, ids:
     ]
 
 
-def _catch_up(database: Database) -> None:
-    with database.connection() as connection:
+def _catch_up(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         instruments = list_instruments(connection)
     for base in (M1, D1):
-        list(catch_up(database, base, instruments, *EVER))
+        list(catch_up(warehouse, base, instruments, *EVER))
 
 
-def test_a_bar_that_has_not_ended_is_never_final(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_bar_that_has_not_ended_is_never_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     """For example one after trading, whose session was asked for at its close."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today + timedelta(days=n) for n in (-2, 2)]
@@ -297,12 +302,12 @@ def test_a_bar_that_has_not_ended_is_never_final(tiered: Database, ids: dict[str
         assert list(states(tiered, "BTC/USD", timeframe.value).values()) == ["final", "forming"]
 
 
-def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Database, ids: dict[str, int]) -> None:
+def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, D1, [Bar("AAA", utc("2024-06-03"))])
     found = []
-    with psycopg.connect(tiered.dsn, autocommit=True) as recorder:
+    with psycopg.connect(tiered.database.dsn, autocommit=True) as recorder:
         with recorder.transaction():
-            record_asked(recorder, D1, [_ask(recorder, "AAA", ("2024-06-03", "2024-06-04"), "2024-06-05")])
+            record_requested(recorder, D1, [_ask(recorder, "AAA", ("2024-06-03", "2024-06-04"), "2024-06-05")])
             moment = datetime.now(UTC)
             reader = threading.Thread(target=lambda: found.append(states(tiered, "AAA", "1d", as_of=moment)))
             reader.start()
@@ -313,7 +318,7 @@ def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Data
     assert found == [{"06-03": "final"}]
 
 
-def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Database, ids: dict[str, int]) -> None:
+def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Warehouse, ids: dict[str, int]) -> None:
     january = [
         Bar(symbol, utc(f"2024-01-{day}T15:00") + n * MINUTE)
         for symbol in ("AAA", "BTC/USD")
@@ -353,7 +358,7 @@ def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Databas
     assert look() == hot
 
 
-def test_final_only_drops_exactly_the_others(tiered: Database, ids: dict[str, int]) -> None:
+def test_final_only_drops_exactly_the_others(tiered: Warehouse, ids: dict[str, int]) -> None:
     starts = [utc(f"2024-06-0{day}T15:00") + n * MINUTE for day in (3, 4, 5, 6) for n in range(5)]
     put(tiered, M1, [Bar(symbol, ts) for symbol in CALENDARS for ts in starts], now=utc("2024-06-06T15:02:30"))
     ask(tiered, "AAA", M1, ("2024-06-04", "2024-06-05"), "2024-06-05")
@@ -381,7 +386,7 @@ def test_final_only_drops_exactly_the_others(tiered: Database, ids: dict[str, in
     assert api.get_multi_symbol(symbols, *EVER, "1m", output="arrow").num_rows == 60
 
 
-def test_no_bars_have_a_state_column_too(tiered: Database, ids: dict[str, int]) -> None:
+def test_no_bars_have_a_state_column_too(tiered: Warehouse, ids: dict[str, int]) -> None:
     for only in (False, True):
         found = DataAPI(tiered).get_ohlc("AAA", *EVER, final_only=only, columns=["close", "state"], output="arrow")
         assert found.column_names == ["ts", "close", "state"]
@@ -389,7 +394,7 @@ def test_no_bars_have_a_state_column_too(tiered: Database, ids: dict[str, int]) 
         assert pa.types.is_dictionary(found.schema.field("state").type)
 
 
-def test_an_unknown_column_is_told_of_the_state(tiered: Database, ids: dict[str, int]) -> None:
+def test_an_unknown_column_is_told_of_the_state(tiered: Warehouse, ids: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="known_at state"):
         DataAPI(tiered).get_ohlc("AAA", *EVER, columns=["status"])
 
@@ -399,7 +404,7 @@ class NoOrchestrator:
 
 
 def test_the_command_shows_states_and_final_bars(
-    tiered: Database, ids: dict[str, int], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiered: Warehouse, ids: dict[str, int], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
     monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chandlery import quarantine
-from chandlery.healing import Remedy, begin, plan_remedies
-from chandlery.providers import calls
-from chandlery.providers.base import Terms
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.repair import BackfillRequest, begin, plan_backfills
+from chandlery.coverage.retry_schedule import FIRST_PAUSE, TRIES
+from chandlery.coverage.session_states import session_states
+from chandlery.ingest import quarantine
+from chandlery.providers.base import ProviderLimits
 from chandlery.providers.coinbase import CoinbaseProvider
-from chandlery.states import session_states
-from chandlery.store.connect import Database
-from chandlery.store.gaps import FIRST_PAUSE, TRIES
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http import caller as calls
+from chandlery.tiers.warehouse import Warehouse
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
 
 START, END = day("2024-02-27"), day("2024-03-03")
 NOW = day("2024-03-03") + timedelta(hours=1)
-TERMS = {"coinbase": CoinbaseProvider.terms}
+TERMS = {"coinbase": CoinbaseProvider.limits}
 HOUR = timedelta(hours=1)
 
 
@@ -39,10 +39,10 @@ def market() -> Market:
 
 
 @pytest.fixture
-def remote(database: Database, market: Market, tmp_path: Path) -> Iterator[Remote]:
+def remote(warehouse: Warehouse, market: Market, tmp_path: Path) -> Iterator[Remote]:
     with CoinbaseServer(market, page=350) as server:
-        remote = Remote.open(database, server, tmp_path)
-        with database.connection() as connection:  # or else each later day would be missing, too
+        remote = Remote.open(warehouse, server, tmp_path)
+        with warehouse.connection() as connection:  # or else each later day would be missing, too
             connection.execute("UPDATE market.instrument SET delisted = %s", (END.date(),))
         yield remote
 
@@ -69,26 +69,28 @@ def spoiled(market: Market, start: datetime, end: datetime) -> Market:
     return Market(bars)
 
 
-def plan(remote: Remote, now: datetime, terms: Mapping[str, Terms] = TERMS, **limits: int) -> list[Remedy]:
-    with remote.database.connection() as connection:
-        return plan_remedies(
-            connection, list(remote.instruments().values()), Timeframe.M1, terms=terms, now=now, **limits
+def plan(
+    remote: Remote, now: datetime, limits: Mapping[str, ProviderLimits] = TERMS, **most: int
+) -> list[BackfillRequest]:
+    with remote.warehouse.connection() as connection:
+        return plan_backfills(
+            connection, list(remote.instruments().values()), Timeframe.M1, limits=limits, now=now, **most
         )
 
 
-def heal(remote: Remote, now: datetime) -> int:
+def repair(remote: Remote, now: datetime) -> int:
     """Do once what the sensor and the runs that it launches do; return how many sessions were asked for."""
-    remedies = plan(remote, now)
-    for remedy in remedies:
-        with remote.database.connection() as connection:
-            begin(connection, remedy, now)
-        for symbol, (start, end) in remedy.ranges.items():
+    backfills = plan(remote, now)
+    for backfill in backfills:
+        with remote.warehouse.connection() as connection:
+            begin(connection, backfill, now)
+        for symbol, (start, end) in backfill.ranges.items():
             remote.load(start, end, symbols=[symbol], refresh=True, now=now)
-    return sum(len(remedy.gaps) for remedy in remedies)
+    return sum(len(backfill.gaps) for backfill in backfills)
 
 
 def states(remote: Remote, now: datetime, symbol: str = "BTC/USD") -> list[str]:
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         instrument = remote.instruments()[symbol]
         found = session_states(connection, [instrument], Timeframe.M1, START.date(), END.date(), now=now)
     return [str(state) for state in found["state"].to_pylist()]
@@ -110,15 +112,15 @@ def test_what_was_lost_and_comes_later_is_healed(
     remote.load(START, END, now=NOW)
     assert sorted(set(states(remote, NOW))) == ["no_trades", "provider_gap"]
     assert states(remote, NOW).count("provider_gap") == 1
-    assert heal(remote, NOW) == 2  # one session of two symbols; nothing came
-    assert heal(remote, NOW + timedelta(minutes=1)) == 0  # the pause is not over
+    assert repair(remote, NOW) == 2  # one session of two symbols; nothing came
+    assert repair(remote, NOW + timedelta(minutes=1)) == 0  # the pause is not over
     remote.server.market = market
     asked = len(remote.server.requests)
-    assert heal(remote, NOW + FIRST_PAUSE) == 2
+    assert repair(remote, NOW + FIRST_PAUSE) == 2
     assert len(remote.server.requests) - asked == 2 * 5  # a day of each
     assert set(states(remote, NOW + FIRST_PAUSE)) == {"no_trades"}
     assert remote.is_whole(market, START, END)
-    assert heal(remote, NOW + timedelta(days=30)) == 0
+    assert repair(remote, NOW + timedelta(days=30)) == 0
 
 
 def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Remote, market: Market) -> None:
@@ -126,7 +128,7 @@ def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Re
     remote.load(START, END, symbols=PAIRS[:1], now=NOW)
     now, pauses, last = NOW, [], NOW
     while len(pauses) < 50 and states(remote, now)[2] == "provider_gap":
-        if heal(remote, now):
+        if repair(remote, now):
             pauses.append(now - last)
             last = now
         now += timedelta(minutes=5)
@@ -134,7 +136,7 @@ def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Re
     assert pauses[1:] == sorted(pauses[1:])
     assert pauses[-1] > pauses[1]
     assert states(remote, now)[2] == "no_trades"
-    assert heal(remote, now + timedelta(days=365)) == 0
+    assert repair(remote, now + timedelta(days=365)) == 0
 
 
 @pytest.mark.parametrize(
@@ -152,15 +154,15 @@ def test_what_the_gate_rejects_is_told_and_asked_for_until_something_else_comes(
     remote.server.market = spoiled(market, *bad)
     remote.load(START, END, now=NOW)
     assert states(remote, NOW) == told
-    assert heal(remote, NOW) == 2 * len(rejected)  # the same came again
+    assert repair(remote, NOW) == 2 * len(rejected)  # the same came again
     assert states(remote, NOW) == told
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         assert sorted(entry.symbol for entry in quarantine.list_entries(connection)) == list(PAIRS)
     remote.server.market = market
-    assert heal(remote, NOW + FIRST_PAUSE) == 2 * len(rejected)
+    assert repair(remote, NOW + FIRST_PAUSE) == 2 * len(rejected)
     assert states(remote, NOW + FIRST_PAUSE) == ["no_trades"] * 5
     assert remote.is_whole(market, START, END)
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         assert quarantine.list_entries(connection) == []
         assert [entry.replaced for entry in quarantine.list_entries(connection, everything=True)] == [True, True]
 
@@ -170,7 +172,7 @@ def test_what_stays_rejected_is_asked_for_so_often_and_waits_for_a_person(remote
     remote.load(START, END, symbols=PAIRS[:1], now=NOW)
     now, asked = NOW, 0
     for _ in range(TRIES + 5):
-        asked += heal(remote, now) > 0
+        asked += repair(remote, now) > 0
         now += timedelta(days=8)
     assert asked == TRIES
     assert states(remote, now)[2] == "quarantined"
@@ -183,7 +185,7 @@ def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:
     now = NOW
     pauses = []
     for _ in range(TRIES + 3):
-        assert heal(remote, now) == 1
+        assert repair(remote, now) == 1
         last = now
         while not plan(remote, now):
             now += timedelta(minutes=15)
@@ -193,16 +195,16 @@ def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:
     assert states(remote, now)[2] == "provider_gap"
     remote.server.faults.clear()
     remote.server.market = market
-    assert heal(remote, now) == 1
+    assert repair(remote, now) == 1
     assert set(states(remote, now)) == {"no_trades"}
 
 
 def test_before_the_first_bar_one_answer_is_enough(remote: Remote, market: Market) -> None:
     early = START - timedelta(days=3)
     remote.load(early, END, symbols=PAIRS[:1], now=NOW)
-    assert heal(remote, NOW) == 3
-    assert heal(remote, NOW + timedelta(days=30)) == 0
-    with remote.database.connection() as connection:
+    assert repair(remote, NOW) == 3
+    assert repair(remote, NOW + timedelta(days=30)) == 0
+    with remote.warehouse.connection() as connection:
         instrument = remote.instruments()["BTC/USD"]
         found = session_states(connection, [instrument], Timeframe.M1, early.date(), END.date(), now=NOW)
     assert found["state"].to_pylist() == ["no_trades"] * 8
@@ -215,7 +217,7 @@ def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, mar
     assert first.window == "2024-03"
     (newest,) = plan(remote, NOW, sessions=2)
     assert {gap.session.isoformat() for gap in newest.gaps} == {"2024-03-02"}
-    assert heal(remote, NOW) == 8
+    assert repair(remote, NOW) == 8
     assert remote.is_whole(market, START, END)
 
 
@@ -225,8 +227,8 @@ def test_what_nobody_ever_wanted_is_left_alone(remote: Remote) -> None:
 
 def test_what_is_out_of_reach_is_left_alone(remote: Remote) -> None:
     remote.load(START, START + timedelta(days=1), now=NOW)
-    short = {"coinbase": Terms(remote=True, reach={Timeframe.M1: timedelta(days=2)})}
-    assert {gap.session.isoformat() for remedy in plan(remote, NOW, short) for gap in remedy.gaps} == {"2024-03-02"}
+    short = {"coinbase": ProviderLimits(remote=True, reach={Timeframe.M1: timedelta(days=2)})}
+    assert {gap.session.isoformat() for backfill in plan(remote, NOW, short) for gap in backfill.gaps} == {"2024-03-02"}
     assert plan(remote, NOW, {}) == []  # not a remote provider
 
 
@@ -235,12 +237,12 @@ def test_a_session_is_asked_for_again_once_it_has_settled(remote: Remote, market
     remote.server.market = hasty
     at_close = END + timedelta(minutes=1)
     remote.load(END - timedelta(days=1), END, now=at_close)
-    assert heal(remote, at_close) == 0  # it has not settled yet
+    assert repair(remote, at_close) == 0  # it has not settled yet
     remote.server.market = market
     settled = at_close + timedelta(minutes=10)
-    assert heal(remote, settled) == 2
+    assert repair(remote, settled) == 2
     assert remote.is_whole(market, END - timedelta(days=1), END)
     assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 2 * 1440 - sum(
         1440 - len(market.between(pair, Timeframe.M1, END - timedelta(days=1), END)["ts"]) for pair in PAIRS
     )
-    assert heal(remote, settled + timedelta(days=1)) == 0
+    assert repair(remote, settled + timedelta(days=1)) == 0

@@ -7,10 +7,11 @@ from datetime import date, datetime
 import psycopg
 import pytest
 
-from chandlery.config import AliasConfig, InstrumentConfig
+from chandlery.config.universe import AliasConfig, InstrumentConfig
+from chandlery.database.connections import Database
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
-from chandlery.instruments import list_instruments, resolve, sync_instruments, sync_sessions
-from chandlery.store.connect import Database
+from chandlery.instruments.registry import list_instruments, resolve, sync_instruments
+from chandlery.instruments.sessions import sync_sessions
 from tests.support import every_row, utc
 
 

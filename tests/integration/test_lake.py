@@ -12,17 +12,18 @@ import pyarrow as pa
 import pytest
 from psycopg import conninfo
 
+from chandlery.bars.read import Span
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
 from chandlery.errors import LakeError
-from chandlery.lake.archive import archive, find_due, sweep
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import restore, retain
-from chandlery.lake.verify import find_strangers, verify
-from chandlery.reader import read_bars
-from chandlery.store.connect import Database
-from chandlery.store.publish import publish
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
-from tests.support import EVER, Bar, get, put, register, rows, table, utc
+from chandlery.lake.store import Lake
+from chandlery.publishing.publish import publish
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.warehouse import Warehouse
+from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc
 
 pytestmark = pytest.mark.every_edition
 
@@ -31,14 +32,14 @@ NOW = utc("2025-06-15")
 
 
 @pytest.fixture
-def tiered(database_url: str, tmp_path: Path) -> Iterator[Database]:
-    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
-    yield database
-    database.close()
+def tiered(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
-def ids(tiered: Database) -> dict[str, int]:
+def ids(tiered: Warehouse) -> dict[str, int]:
     return register(tiered, {"AAA": "XNYS", "BTC/USD": "24/7"})
 
 
@@ -56,15 +57,15 @@ def minutes(symbol: str, start: str, count: int, close: float = 11.0, source: st
     ]
 
 
-def settle(database: Database, timeframe: Timeframe, before: datetime) -> int:
-    with database.connection() as connection:
+def settle(warehouse: Warehouse, timeframe: Timeframe, before: datetime) -> int:
+    with warehouse.connection() as connection:
         due = find_due(connection, timeframe, before)
-    return len(list(archive(database, due)))
+    return len(list(archive(warehouse, due)))
 
 
-def answers(database: Database, ids: dict[str, int], moments: list[datetime]) -> list[pa.Table]:
+def answers(warehouse: Warehouse, ids: dict[str, int], moments: list[datetime]) -> list[pa.Table]:
     return [
-        get(database, timeframe, ids, as_of=moment).combine_chunks()
+        get(warehouse, timeframe, ids, as_of=moment).combine_chunks()
         for timeframe in (M1, D1)
         for moment in (None, *moments)
     ]
@@ -74,7 +75,7 @@ def same(one: list[pa.Table], other: list[pa.Table]) -> bool:
     return all(a.to_pylist() == b.to_pylist() for a, b in zip(one, other, strict=True))
 
 
-def test_every_answer_stays_the_same_through_a_whole_life(tiered: Database, ids: dict[str, int]) -> None:
+def test_every_answer_stays_the_same_through_a_whole_life(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(
         tiered,
         M1,
@@ -118,7 +119,7 @@ def test_every_answer_stays_the_same_through_a_whole_life(tiered: Database, ids:
     assert sorted(find_strangers(tiered)) == []
 
 
-def test_a_correction_brings_its_window_back_and_no_other(tiered: Database, ids: dict[str, int]) -> None:
+def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(
         tiered,
         M1,
@@ -151,7 +152,7 @@ def test_a_correction_brings_its_window_back_and_no_other(tiered: Database, ids:
 
 @pytest.mark.parametrize("damage", ["deleted", "cut", "flipped", "swapped"])
 def test_a_damaged_file_is_an_error_that_names_it(
-    tiered: Database, ids: dict[str, int], tmp_path: Path, damage: str
+    tiered: Warehouse, ids: dict[str, int], tmp_path: Path, damage: str
 ) -> None:
     put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50) + minutes("BTC/USD", "2024-01-31T14:30", 50))
     settle(tiered, M1, utc("2024-02-01"))
@@ -185,15 +186,15 @@ def test_a_damaged_file_is_an_error_that_names_it(
 
 @pytest.mark.parametrize("patience", ["100ms", "60s"])
 def test_a_publication_under_way_is_not_dropped(
-    tiered: Database, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch, patience: str
+    tiered: Warehouse, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch, patience: str
 ) -> None:
-    monkeypatch.setattr("chandlery.lake.retention._PATIENCE", patience)
+    monkeypatch.setattr("chandlery.tiers.retention._PATIENCE", patience)
     put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50))
     settle(tiered, M1, utc("2025-01-01"))
-    other = Database(tiered.dsn)
+    other = open_warehouse(tiered.database.dsn)
     with ThreadPoolExecutor(1) as pool, other.connection() as connection:
         with connection.transaction():
-            publish(connection, other.edition, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
+            publish(connection, other, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
             retaining = pool.submit(retain, tiered, M1, utc("2025-01-01"), now=NOW)
             _wait_until(lambda: retaining.done() or _somebody_waits(tiered))
             if patience == "100ms":
@@ -203,7 +204,7 @@ def test_a_publication_under_way_is_not_dropped(
     assert len(rows(get(tiered, M1, ids))) == 100
 
 
-def test_retired_files_are_deleted_after_their_grace(tiered: Database, ids: dict[str, int], tmp_path: Path) -> None:
+def test_retired_files_are_deleted_after_their_grace(tiered: Warehouse, ids: dict[str, int], tmp_path: Path) -> None:
     put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50) + minutes("AAA", "2024-02-01T14:30", 50))
     assert settle(tiered, M1, utc("2024-06-01")) == 2
     assert settle(tiered, M1, utc("2025-01-01")) == 1
@@ -215,8 +216,8 @@ def test_retired_files_are_deleted_after_their_grace(tiered: Database, ids: dict
     assert len(rows(get(tiered, M1, ids))) == 100
 
 
-def _somebody_waits(database: Database) -> bool:
-    with database.connection() as connection:
+def _somebody_waits(warehouse: Warehouse) -> bool:
+    with warehouse.connection() as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
             " WHERE NOT granted AND datname = current_database()"
@@ -231,8 +232,8 @@ def _wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _stored(database: Database, table: str) -> int:
-    with database.connection() as connection:
+def _stored(warehouse: Warehouse, table: str) -> int:
+    with warehouse.connection() as connection:
         row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
     assert row is not None
     return int(row[0])
@@ -244,7 +245,7 @@ def _flip(content: bytes, at: int) -> bytes:
 
 @pytest.mark.parametrize("columns", [["close"], ["source", "vwap"], [], ["symbol", "ts", "known_at"]])
 def test_some_columns_are_the_same_as_all_wherever_bars_are(
-    tiered: Database, ids: dict[str, int], columns: list[str]
+    tiered: Warehouse, ids: dict[str, int], columns: list[str]
 ) -> None:
     put(
         tiered,

@@ -24,16 +24,18 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.database import embedded
+from chandlery.database.connections import Database
+from chandlery.database.dsn import ensure_database
+from chandlery.database.migrate import migrate
 from chandlery.errors import LakeError, StoreError
-from chandlery.lake.archive import archive, find_due, sweep
-from chandlery.lake.files import Lake, StagedFile
-from chandlery.lake.retention import restore, retain
-from chandlery.lake.verify import find_strangers, verify
-from chandlery.store import embedded
-from chandlery.store.connect import Database, ensure_database
-from chandlery.store.migrate import migrate
-from chandlery.timeframe import INGESTED, Timeframe
-from tests.support import Bar, get, put, register, rows, utc
+from chandlery.lake.store import Lake, StagedFile
+from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.warehouse import Warehouse
+from tests.support import Bar, get, open_warehouse, put, register, rows, utc
 
 M1 = Timeframe.M1
 NOW = utc("2025-06-15")
@@ -64,41 +66,41 @@ def disk(folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def tiered(database_url: str, folder: Path) -> Iterator[Database]:
-    database = Database(conninfo.make_conninfo(database_url), Lake(folder / "disk" / "lake"))
-    yield database
-    database.close()
+def tiered(database_url: str, folder: Path) -> Iterator[Warehouse]:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(folder / "disk" / "lake"))
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
-def ids(tiered: Database) -> dict[str, int]:
+def ids(tiered: Warehouse) -> dict[str, int]:
     return register(tiered, SYMBOLS)
 
 
-def fill(database: Database) -> None:
+def fill(warehouse: Warehouse) -> None:
     """Publish bars of both timeframes and symbols, and restate some."""
     for symbol in SYMBOLS:
         bars = [Bar(symbol, utc("2024-01-31T14:30") + timedelta(minutes=n), close=11 + n % 7 / 100) for n in range(200)]
-        put(database, M1, bars, now=utc("2024-03-01"))
-        put(database, M1, [bar._replace(close=12.0) for bar in bars[:20]], now=utc("2024-03-03"))
-        put(database, Timeframe.D1, [Bar(symbol, utc("2024-01-02"))], now=utc("2024-03-01"))
+        put(warehouse, M1, bars, now=utc("2024-03-01"))
+        put(warehouse, M1, [bar._replace(close=12.0) for bar in bars[:20]], now=utc("2024-03-03"))
+        put(warehouse, Timeframe.D1, [Bar(symbol, utc("2024-01-02"))], now=utc("2024-03-01"))
 
 
-def answers(database: Database, ids: dict[str, int]) -> list[list[Bar]]:
-    return [rows(get(database, timeframe, ids, as_of=m)) for timeframe in INGESTED for m in (None, utc("2024-03-02"))]
+def answers(warehouse: Warehouse, ids: dict[str, int]) -> list[list[Bar]]:
+    return [rows(get(warehouse, timeframe, ids, as_of=m)) for timeframe in INGESTED for m in (None, utc("2024-03-02"))]
 
 
-def settle(database: Database) -> int:
+def settle(warehouse: Warehouse) -> int:
     count = 0
     for timeframe in INGESTED:
-        with database.connection() as connection:
+        with warehouse.connection() as connection:
             due = find_due(connection, timeframe, SEALED)
-        count += len(list(archive(database, due)))
+        count += len(list(archive(warehouse, due)))
     return count
 
 
-def let_go(database: Database) -> int:
-    reports = [retain(database, timeframe, SEALED, now=NOW) for timeframe in INGESTED]
+def prune(warehouse: Warehouse) -> int:
+    reports = [retain(warehouse, timeframe, SEALED, now=NOW) for timeframe in INGESTED]
     assert [report.refused for report in reports] == [[], []]
     return sum(len(report.released) for report in reports)
 
@@ -108,29 +110,29 @@ def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def check_untouched(database: Database, ids: dict[str, int], truth: list[list[Bar]], root: Path) -> None:
+def check_untouched(warehouse: Warehouse, ids: dict[str, int], truth: list[list[Bar]], root: Path) -> None:
     """See that a run that failed left everything in the store, nothing in the lake, and nothing in between."""
-    assert answers(database, ids) == truth
+    assert answers(warehouse, ids) == truth
     assert files(root) == []
-    assert list(verify(database)) == []
-    assert all(retain(database, timeframe, SEALED, now=NOW).released == [] for timeframe in INGESTED)
+    assert list(verify(warehouse)) == []
+    assert all(retain(warehouse, timeframe, SEALED, now=NOW).released == [] for timeframe in INGESTED)
 
 
-def check_complete(database: Database, ids: dict[str, int], truth: list[list[Bar]]) -> None:
+def check_complete(warehouse: Warehouse, ids: dict[str, int], truth: list[list[Bar]]) -> None:
     """See that the next runs do all there is to do."""
-    settle(database)
-    let_go(database)
-    assert answers(database, ids) == truth
-    assert [checked.fault for checked in verify(database)] == [None] * 5
-    assert find_strangers(database) == []
-    with database.connection() as connection:
+    settle(warehouse)
+    prune(warehouse)
+    assert answers(warehouse, ids) == truth
+    assert [checked.fault for checked in verify(warehouse)] == [None] * 5
+    assert find_strangers(warehouse) == []
+    with warehouse.connection() as connection:
         assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (0,)
 
 
 # The disk
 
 
-def test_a_full_disk_is_said_and_nothing_half_written_stays(tiered: Database, ids: dict[str, int], disk: Path) -> None:
+def test_a_full_disk_is_said_and_nothing_half_written_stays(tiered: Warehouse, ids: dict[str, int], disk: Path) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
     filler = disk / "filler"
@@ -145,7 +147,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(tiered: Database, id
 
 
 def test_a_full_disk_keeps_nothing_from_being_read_or_coming_back(
-    tiered: Database, ids: dict[str, int], disk: Path
+    tiered: Warehouse, ids: dict[str, int], disk: Path
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
@@ -163,12 +165,12 @@ def test_a_full_disk_keeps_nothing_from_being_read_or_coming_back(
 
     (disk / "filler").unlink()
     assert settle(tiered) == 1
-    assert let_go(tiered) == 1
+    assert prune(tiered) == 1
     assert answers(tiered, ids) == after
 
 
 def test_a_file_that_cannot_grow_is_said_and_nothing_half_written_stays(
-    tiered: Database, ids: dict[str, int], folder: Path
+    tiered: Warehouse, ids: dict[str, int], folder: Path
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
@@ -185,7 +187,7 @@ def test_a_file_that_cannot_grow_is_said_and_nothing_half_written_stays(
 
 
 def test_a_disk_that_turned_read_only_is_read_and_not_written(
-    tiered: Database, ids: dict[str, int], disk: Path
+    tiered: Warehouse, ids: dict[str, int], disk: Path
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
@@ -196,7 +198,7 @@ def test_a_disk_that_turned_read_only_is_read_and_not_written(
         check_untouched(tiered, ids, truth, disk / "lake")
     assert settle(tiered) == 3
     with _read_only(disk):
-        assert let_go(tiered) == 4  # it reads only
+        assert prune(tiered) == 4  # it reads only
         assert answers(tiered, ids) == truth
         put(tiered, M1, [Bar("AAA", utc("2024-01-31T14:30"), close=13.0)], now=utc("2025-02-01"))
         after = answers(tiered, ids)
@@ -209,11 +211,11 @@ def test_a_disk_that_turned_read_only_is_read_and_not_written(
         sweep(tiered, timedelta(0), now=datetime.now(UTC) + DAY)
     assert files(disk / "lake") == kept
     assert sweep(tiered, timedelta(0), now=datetime.now(UTC) + DAY) == 2
-    assert let_go(tiered) == 1
+    assert prune(tiered) == 1
     assert answers(tiered, ids) == after
 
 
-def test_a_folder_that_may_not_be_written_is_said(tiered: Database, ids: dict[str, int], folder: Path) -> None:
+def test_a_folder_that_may_not_be_written_is_said(tiered: Warehouse, ids: dict[str, int], folder: Path) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
     lake = folder / "disk" / "lake"
@@ -230,7 +232,7 @@ def test_a_folder_that_may_not_be_written_is_said(tiered: Database, ids: dict[st
 
 
 def test_a_file_that_may_not_be_read_stays_in_the_store_until_it_may(
-    tiered: Database, ids: dict[str, int], folder: Path
+    tiered: Warehouse, ids: dict[str, int], folder: Path
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
@@ -256,7 +258,7 @@ def test_a_file_that_may_not_be_read_stays_in_the_store_until_it_may(
 
 
 def test_a_folder_that_vanished_is_not_taken_for_an_empty_lake(
-    tiered: Database, ids: dict[str, int], folder: Path
+    tiered: Warehouse, ids: dict[str, int], folder: Path
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
@@ -275,7 +277,7 @@ def test_a_folder_that_vanished_is_not_taken_for_an_empty_lake(
 
     put(tiered, M1, [Bar("AAA", utc("2024-01-31T14:30"), close=13.0)], now=utc("2025-02-01"))
     settle(tiered)
-    let_go(tiered)
+    prune(tiered)
     after = answers(tiered, ids)
     lake.rename(elsewhere)
     gone = f"{lake}/bars_1m/.* is out of reach: there is no folder {lake}; is it mounted"
@@ -324,59 +326,59 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
 @pytest.fixture
 def new_life(
     own_server: tuple[str, Callable[[], None]], folder: Path
-) -> Iterator[Callable[[], tuple[Database, dict[str, int]]]]:
+) -> Iterator[Callable[[], tuple[Warehouse, dict[str, int]]]]:
     """Return how to get a database on that server with bars, which a lake may take, and the ids."""
     admin, _ = own_server
-    filled = Database(conninfo.make_conninfo(admin, dbname="original"))
+    filled = open_warehouse(conninfo.make_conninfo(admin, dbname="original"))
     with filled.connection() as connection:
         known = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
     ids = known or register(filled, SYMBOLS)
     if not known:
         fill(filled)
     filled.close()
-    made: list[Database] = []
+    made: list[Warehouse] = []
 
-    def make() -> tuple[Database, dict[str, int]]:
+    def make() -> tuple[Warehouse, dict[str, int]]:
         copy = f"life_{next(_numbers)}"
         with psycopg.connect(admin, autocommit=True) as connection:
             named = sql.SQL("CREATE DATABASE {} TEMPLATE original STRATEGY file_copy").format(sql.Identifier(copy))
             connection.execute(named)
-        made.append(Database(conninfo.make_conninfo(admin, dbname=copy), Lake(folder / copy)))
+        made.append(Warehouse(Database(conninfo.make_conninfo(admin, dbname=copy)), Lake(folder / copy)))
         return made[-1], ids
 
     yield make
-    for database in made:
-        database.close()
+    for warehouse in made:
+        warehouse.close()
 
 
 @pytest.mark.slow
 def test_a_database_that_restarts_at_any_step_loses_nothing(
     own_server: tuple[str, Callable[[], None]],
-    new_life: Callable[[], tuple[Database, dict[str, int]]],
+    new_life: Callable[[], tuple[Warehouse, dict[str, int]]],
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     failures = 0
     for last in itertools.count(1, 3):
-        database, ids = new_life()
-        truth = answers(database, ids)
+        warehouse, ids = new_life()
+        truth = answers(warehouse, ids)
         steps = itertools.count(1)
         with monkeypatch.context() as patched:
             for owner, name in ((psycopg.Connection, "execute"), (StagedFile, "write"), (StagedFile, "commit")):
                 patched.setattr(owner, name, _interrupted(getattr(owner, name), steps, last, own_server[1]))
             try:
-                settle(database)
-                let_go(database)
+                settle(warehouse)
+                prune(warehouse)
             except (psycopg.OperationalError, adbc_driver_manager.OperationalError, StoreError):
                 failures += 1
-        database.close()
-        later = Database(database.dsn, database.lake)  # of the process that runs next
+        warehouse.close()
+        later = Warehouse(Database(warehouse.database.dsn), warehouse.lake)  # of the process that runs next
         assert answers(later, ids) == truth, f"after step {last}"
         check_complete(later, ids, truth)
         assert not [file for file in files(folder) if "_staging/" in file]
         later.close()
         with psycopg.connect(own_server[0], autocommit=True) as connection:
-            named = sql.Identifier(str(conninfo.conninfo_to_dict(database.dsn)["dbname"]))
+            named = sql.Identifier(str(conninfo.conninfo_to_dict(warehouse.database.dsn)["dbname"]))
             connection.execute(sql.SQL("DROP DATABASE {}").format(named))
         if next(steps) <= last:
             break
@@ -385,35 +387,35 @@ def test_a_database_that_restarts_at_any_step_loses_nothing(
 
 
 def test_a_process_goes_on_after_the_database_restarted(
-    own_server: tuple[str, Callable[[], None]], new_life: Callable[[], tuple[Database, dict[str, int]]]
+    own_server: tuple[str, Callable[[], None]], new_life: Callable[[], tuple[Warehouse, dict[str, int]]]
 ) -> None:
-    database, ids = new_life()
-    truth = answers(database, ids)
+    warehouse, ids = new_life()
+    truth = answers(warehouse, ids)
     own_server[1]()
     with suppress(psycopg.OperationalError, StoreError):  # one failure may be what it takes to notice
-        settle(database)
-    check_complete(database, ids, truth)
-    database.close()
+        settle(warehouse)
+    check_complete(warehouse, ids, truth)
+    warehouse.close()
 
 
 def test_a_restart_while_archiving_is_a_clear_error(
     own_server: tuple[str, Callable[[], None]],
-    new_life: Callable[[], tuple[Database, dict[str, int]]],
+    new_life: Callable[[], tuple[Warehouse, dict[str, int]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    database, ids = new_life()
-    truth = answers(database, ids)
-    with database.connection() as connection:
+    warehouse, ids = new_life()
+    truth = answers(warehouse, ids)
+    with warehouse.connection() as connection:
         due = find_due(connection, M1, SEALED)
     # While the bars are being read, which happens on a connection of another driver.
     read = Database.fetch_arrow
     restart = _interrupted(lambda: None, itertools.count(1), 1, own_server[1])
     monkeypatch.setattr(Database, "fetch_arrow", lambda *args: (restart(), read(*args))[1])
     with pytest.raises((psycopg.OperationalError, StoreError)):
-        list(archive(database, due))
+        list(archive(warehouse, due))
     monkeypatch.undo()
-    database.close()
-    later = Database(database.dsn, database.lake)
+    warehouse.close()
+    later = Warehouse(Database(warehouse.database.dsn), warehouse.lake)
     check_complete(later, ids, truth)
     later.close()
 
@@ -424,7 +426,7 @@ def _interrupted(
     """Return ``deed``, after which the server restarts if it is the step ``last``."""
 
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def done(*args: Any, **kwargs: Any) -> Any:
         result = deed(*args, **kwargs)
         if next(steps) == last:
             restart()

@@ -22,14 +22,15 @@ import polars as pl
 import pytest
 from psycopg import conninfo
 
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
 from chandlery.errors import ConfigurationError, LakeError
-from chandlery.lake.archive import archive, find_due, sweep
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import restore, retain
-from chandlery.lake.verify import find_strangers, verify
+from chandlery.lake.store import Lake
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.warehouse import Warehouse
 from tests.s3 import (
     ENVIRONMENT,
     KEY,
@@ -102,14 +103,14 @@ def lake(place: Place) -> Lake:
 
 
 @pytest.fixture
-def tiered(database_url: str, lake: Lake) -> Iterator[Database]:
-    database = Database(conninfo.make_conninfo(database_url), lake)
-    yield database
-    database.close()
+def tiered(database_url: str, lake: Lake) -> Iterator[Warehouse]:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), lake)
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
-def ids(tiered: Database) -> dict[str, int]:
+def ids(tiered: Warehouse) -> dict[str, int]:
     return register(tiered, {"AAA": "XNYS", "BTC/USD": "24/7"})
 
 
@@ -117,32 +118,34 @@ def minutes(symbol: str, start: str, count: int, close: float = 11.0) -> list[Ba
     return [Bar(symbol, utc(start) + timedelta(minutes=n), close=close + n % 7 / 100) for n in range(count)]
 
 
-def fill(database: Database) -> list[datetime]:
+def fill(warehouse: Warehouse) -> list[datetime]:
     """Publish bars of two symbols and both timeframes, restate some, and return moments to ask about."""
     for symbol in ("AAA", "BTC/USD"):
         bars = minutes(symbol, "2024-01-31T14:30", 50) + minutes(symbol, "2024-02-01T14:30", 50)
-        put(database, M1, bars, now=utc("2024-03-01"))
-        put(database, D1, [Bar(symbol, utc("2023-12-29")), Bar(symbol, utc("2024-01-02"))], now=utc("2024-03-01"))
-    put(database, M1, minutes("BTC/USD", "2024-02-01T14:30", 20, close=12.0), now=utc("2024-03-03"))
-    put(database, D1, [Bar("AAA", utc("2023-12-29"), close=10.0)], now=utc("2024-03-03"))
+        put(warehouse, M1, bars, now=utc("2024-03-01"))
+        put(warehouse, D1, [Bar(symbol, utc("2023-12-29")), Bar(symbol, utc("2024-01-02"))], now=utc("2024-03-01"))
+    put(warehouse, M1, minutes("BTC/USD", "2024-02-01T14:30", 20, close=12.0), now=utc("2024-03-03"))
+    put(warehouse, D1, [Bar("AAA", utc("2023-12-29"), close=10.0)], now=utc("2024-03-03"))
     return [utc("2024-03-02"), utc("2024-03-04")]
 
 
-def settle(database: Database, timeframe: Timeframe, before: datetime = SEALED) -> int:
-    with database.connection() as connection:
+def settle(warehouse: Warehouse, timeframe: Timeframe, before: datetime = SEALED) -> int:
+    with warehouse.connection() as connection:
         due = find_due(connection, timeframe, before)
-    return len(list(archive(database, due)))
+    return len(list(archive(warehouse, due)))
 
 
-def let_go(database: Database, timeframe: Timeframe) -> int:
-    report = retain(database, timeframe, SEALED, now=NOW)
+def prune(warehouse: Warehouse, timeframe: Timeframe) -> int:
+    report = retain(warehouse, timeframe, SEALED, now=NOW)
     assert report.refused == []
     return len(report.released)
 
 
-def answers(database: Database, ids: dict[str, int], moments: list[datetime]) -> list[list[dict[str, object]]]:
+def answers(warehouse: Warehouse, ids: dict[str, int], moments: list[datetime]) -> list[list[dict[str, object]]]:
     return [
-        get(database, timeframe, ids, as_of=moment).to_pylist() for timeframe in (M1, D1) for moment in (None, *moments)
+        get(warehouse, timeframe, ids, as_of=moment).to_pylist()
+        for timeframe in (M1, D1)
+        for moment in (None, *moments)
     ]
 
 
@@ -174,7 +177,7 @@ def is_copy(request: Request) -> bool:
 
 
 def test_a_whole_life_gives_the_same_answers_and_shows_whole_files_only(
-    tiered: Database, ids: dict[str, int], place: Place
+    tiered: Warehouse, ids: dict[str, int], place: Place
 ) -> None:
     moments = fill(tiered)
     truth = answers(tiered, ids, moments)
@@ -184,9 +187,9 @@ def test_a_whole_life_gives_the_same_answers_and_shows_whole_files_only(
     assert settle(tiered, M1, utc("2024-02-01")) == 2  # a month of each
     assert answers(tiered, ids, moments) == truth
     assert (settle(tiered, M1), settle(tiered, D1), settle(tiered, M1)) == (2, 2, 0)
-    assert let_go(tiered, M1) == 4
+    assert prune(tiered, M1) == 4
     assert answers(tiered, ids, moments) == truth
-    assert let_go(tiered, D1) == 4
+    assert prune(tiered, D1) == 4
     assert answers(tiered, ids, moments) == truth
 
     assert restore(tiered, M1, ["2024-02"], symbols=["BTC/USD"]) == {("BTC/USD", "2024-02"): 50}
@@ -196,7 +199,7 @@ def test_a_whole_life_gives_the_same_answers_and_shows_whole_files_only(
     assert answers(tiered, ids, moments)[1:3] == truth[1:3]  # of then, after it was restated
     after = answers(tiered, ids, moments)
     assert settle(tiered, M1) == 1
-    assert let_go(tiered, M1) == 2
+    assert prune(tiered, M1) == 2
     assert answers(tiered, ids, moments) == after
 
     assert [checked.fault for checked in verify(tiered) if checked.fault] == []
@@ -209,14 +212,14 @@ def test_a_whole_life_gives_the_same_answers_and_shows_whole_files_only(
     assert broken == []
 
 
-def test_strangers_and_lost_files_are_named(tiered: Database, ids: dict[str, int], place: Place) -> None:
+def test_strangers_and_lost_files_are_named(tiered: Warehouse, ids: dict[str, int], place: Place) -> None:
     fill(tiered)
     settle(tiered, M1)
     path = next(path for path in place.files() if path.startswith("bars_1m/symbol=BTC"))
     place.client.put_object(Bucket=place.bucket, Key="lake/bars_1m/of somebody.parquet", Body=b"else")
     assert find_strangers(tiered) == ["bars_1m/of somebody.parquet"]
     content = place.content(path)
-    let_go(tiered, M1)
+    prune(tiered, M1)
     place.client.put_object(Bucket=place.bucket, Key=f"lake/{path}", Body=content[:-1])
     with pytest.raises(LakeError, match=r"symbol=BTC%2FUSD/.* bytes, not"):
         get(tiered, M1, ids)
@@ -227,7 +230,7 @@ def test_strangers_and_lost_files_are_named(tiered: Database, ids: dict[str, int
 
 
 def test_other_readers_take_the_symbol_from_the_key(
-    tiered: Database, ids: dict[str, int], place: Place, tmp_path: Path
+    tiered: Warehouse, ids: dict[str, int], place: Place, tmp_path: Path
 ) -> None:
     fill(tiered)
     settle(tiered, M1)
@@ -290,7 +293,7 @@ def test_a_part_that_cannot_be_uploaded_leaves_nothing_to_see(lake: Lake, place:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "200", "close", "lose", "cut"])
 def test_whatever_fails_once_is_done_again(
-    tiered: Database, ids: dict[str, int], lake: Lake, place: Place, fault: str
+    tiered: Warehouse, ids: dict[str, int], lake: Lake, place: Place, fault: str
 ) -> None:
     put(tiered, M1, minutes("BTC/USD", "2024-01-31T14:30", 50), now=utc("2024-03-01"))
     put(tiered, M1, minutes("BTC/USD", "2024-01-31T14:30", 50, close=12.0), now=utc("2024-03-03"))
@@ -305,7 +308,7 @@ def test_whatever_fails_once_is_done_again(
 
     place.wire.fault = first
     assert settle(tiered, M1) == 1
-    assert let_go(tiered, M1) == 1
+    assert prune(tiered, M1) == 1
     assert answers(tiered, ids, [utc("2024-03-02")]) == truth
     assert [checked.fault for checked in verify(tiered)] == [None, None]
     write(lake, os.urandom(LARGE))
@@ -332,10 +335,10 @@ def test_silence_is_broken_off_and_asked_again(lake: Lake, place: Place) -> None
     assert silent["PUT"] > 2
 
 
-def test_a_short_answer_that_looks_whole_is_noticed(tiered: Database, ids: dict[str, int], place: Place) -> None:
+def test_a_short_answer_that_looks_whole_is_noticed(tiered: Warehouse, ids: dict[str, int], place: Place) -> None:
     moments = fill(tiered)
     settle(tiered, M1)
-    let_go(tiered, M1)
+    prune(tiered, M1)
     place.wire.fault = always("200", lambda request: request.method == "GET")
     with pytest.raises(LakeError, match="symbol=AAA"):
         answers(tiered, ids, moments)
@@ -350,7 +353,7 @@ def test_a_short_answer_that_looks_whole_is_noticed(tiered: Database, ids: dict[
     [("503", is_upload), ("lose", is_upload), ("close", is_copy), ("lose", is_copy), ("200", is_copy)],
 )
 def test_archiving_that_fails_changes_nothing_and_is_done_later(
-    tiered: Database, ids: dict[str, int], place: Place, fault: str, meant: Callable[[Request], bool]
+    tiered: Warehouse, ids: dict[str, int], place: Place, fault: str, meant: Callable[[Request], bool]
 ) -> None:
     moments = fill(tiered)
     truth = answers(tiered, ids, moments)
@@ -365,7 +368,7 @@ def test_archiving_that_fails_changes_nothing_and_is_done_later(
 
     place.wire.fault = nothing
     assert settle(tiered, M1) == 2
-    assert let_go(tiered, M1) == 4
+    assert prune(tiered, M1) == 4
     assert answers(tiered, ids, moments) == truth
     assert find_strangers(tiered) == []
 
@@ -425,12 +428,12 @@ def test_a_writer_killed_during_an_upload_leaves_no_object(place: Place) -> None
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_request_loses_nothing(tiered: Database, ids: dict[str, int], place: Place) -> None:
+def test_a_kill_at_any_request_loses_nothing(tiered: Warehouse, ids: dict[str, int], place: Place) -> None:
     moments = fill(tiered)
     truth = answers(tiered, ids, moments)
     lake = Lake(place.url)
     code = (
-        f"database = Database({tiered.dsn!r}, lake)\n"
+        f"database = Database({tiered.database.dsn!r}, lake)\n"
         "with database.connection() as connection:\n"
         "    due = find_due(connection, Timeframe.M1, datetime(2025, 1, 1, tzinfo=UTC), symbols=['BTC/USD'])\n"
         "list(archive(database, due))"
@@ -455,7 +458,7 @@ def test_a_kill_at_any_request_loses_nothing(tiered: Database, ids: dict[str, in
     assert last > 8
     assert staged > 4  # were swept up after those that died
     settle(tiered, M1)
-    assert let_go(tiered, M1) == 4
+    assert prune(tiered, M1) == 4
     assert answers(tiered, ids, moments) == truth
 
 
@@ -556,8 +559,8 @@ def test_a_bucket_may_be_a_lake_without_a_prefix(place: Place) -> None:
 
 def test_s3_is_started_only_by_who_needs_it() -> None:
     code = (
-        "import psutil, chandlery.cli, chandlery.reader, chandlery.lake.archive\n"
-        "from chandlery.lake.files import Lake\n"
+        "import psutil, chandlery.cli, chandlery.reading.planner, chandlery.tiers.archive\n"
+        "from chandlery.lake.store import Lake\n"
         "threads = psutil.Process().num_threads()\n"
         "Lake('s3://bucket/lake'), list(Lake('/nowhere').list())\n"
         "assert psutil.Process().num_threads() == threads\n"
@@ -575,10 +578,11 @@ def _is_whole(content: bytes) -> bool:
 def _start(code: str, place: Place) -> subprocess.Popen[bytes]:
     imports = (
         "from datetime import UTC, datetime\n"
-        "from chandlery.lake.archive import archive, find_due\n"
-        "from chandlery.lake.files import Lake\n"
-        "from chandlery.store.connect import Database\n"
-        "from chandlery.timeframe import Timeframe\n"
+        "from chandlery.tiers.archive import archive, find_due\n"
+        "from chandlery.lake.store import Lake\n"
+        "from chandlery.database.connections import Database\n"
+        "from chandlery.tiers.warehouse import Warehouse\n"
+        "from chandlery.core.timeframe import Timeframe\n"
         f"lake = Lake({place.url!r})\n"
     )
     return subprocess.Popen([sys.executable, "-c", imports + code])
@@ -590,7 +594,7 @@ def _kill(process: subprocess.Popen[bytes]) -> str:
     return "close"
 
 
-def _make_user(users: Any, name: str, actions: list[str]) -> tuple[str, str]:  # noqa: ANN401
+def _make_user(users: Any, name: str, actions: list[str]) -> tuple[str, str]:
     users.create_user(UserName=name)
     statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from chandlery.reader import read_bars
-from chandlery.store.read import Span
-from chandlery.timeframe import Timeframe
+from chandlery.bars.read import Span
+from chandlery.core.timeframe import Timeframe
+from chandlery.reading.planner import read_bars
 from tests.pipeline import Workbench, failure_text, install, open_workbench
 from tests.support import Bar, put, utc
 
@@ -28,11 +28,11 @@ def _fill(bench: Workbench) -> None:
     for symbol in ("AAA", "BBB"):
         for day in ("2023-11-28T15:00", "2023-12-05T15:00"):
             put(
-                bench.installation.database,
+                bench.installation.warehouse,
                 Timeframe.M1,
                 [Bar(symbol, utc(day)), Bar(symbol, utc(day).replace(minute=1))],
             )
-        put(bench.installation.database, Timeframe.D1, [Bar(symbol, utc("2023-05-05"))])
+        put(bench.installation.warehouse, Timeframe.D1, [Bar(symbol, utc("2023-05-05"))])
 
 
 def run(bench: Workbench) -> dg.ExecuteInProcessResult:
@@ -49,7 +49,7 @@ def last(bench: Workbench, asset: str) -> dict[str, object]:
 def bars(bench: Workbench) -> list[dict[str, object]]:
     instrument_id = bench.instrument("AAA").instrument_id
     span = Span(instrument_id, utc("2023-01-01"), utc("2024-01-01"))
-    return read_bars(bench.installation.database, Timeframe.M1, [span], {instrument_id: "AAA"}).to_pylist()
+    return read_bars(bench.installation.warehouse, Timeframe.M1, [span], {instrument_id: "AAA"}).to_pylist()
 
 
 def test_daily_maintenance_archives_and_lets_go_and_again_changes_nothing(bench: Workbench) -> None:
@@ -74,7 +74,7 @@ def test_daily_maintenance_archives_and_lets_go_and_again_changes_nothing(bench:
 def test_a_damaged_file_keeps_its_bars_in_the_store_and_the_run_is_red(bench: Workbench, tmp_path: Path) -> None:
     assert bench.materialize("archive_1m", "AAA|2023-11").success
     assert bench.materialized("archive_1m") == {"AAA|2023-11"}
-    lake = bench.installation.database.lake
+    lake = bench.installation.warehouse.lake
     assert lake is not None
     [file] = Path(lake.root).glob("bars_1m/symbol=AAA/*.parquet")
     file.write_bytes(file.read_bytes()[:-20])

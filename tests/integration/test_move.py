@@ -13,24 +13,28 @@ import pytest
 from psycopg import conninfo
 from typer.testing import CliRunner, Result
 
-from chandlery import DataAPI, quarantine
-from chandlery.audit import REJECTED, Check, Partition, Verdict
+from chandlery import DataAPI
 from chandlery.cli import app
 from chandlery.cli.move import hide_password
-from chandlery.derive import catch_up
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.requested import RequestedRange, record_requested
+from chandlery.coverage.retry_schedule import Gap, note_launch
+from chandlery.database.connections import Database
 from chandlery.errors import StoreError, UsageError
-from chandlery.instruments import list_instruments, sync_sessions
-from chandlery.lake.archive import archive, find_due
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import retain
-from chandlery.store.asked import Ask, record_asked
-from chandlery.store.connect import Database
-from chandlery.store.contents import Part, checksum, list_tables
-from chandlery.store.destination import set_up
-from chandlery.store.gaps import Gap, note_launch
-from chandlery.store.move import move
-from chandlery.timeframe import Timeframe
-from tests.support import EVER, Bar, every_row, put, register, table, utc
+from chandlery.ingest import quarantine
+from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.instruments.registry import list_instruments
+from chandlery.instruments.sessions import sync_sessions
+from chandlery.lake.store import Lake
+from chandlery.ops.move.contents import Part, checksum, list_tables
+from chandlery.ops.move.destination import set_up
+from chandlery.ops.move.move import move
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import retain
+from chandlery.tiers.warehouse import Warehouse
+from tests.support import EVER, Bar, every_row, open_warehouse, put, register, table, utc
 
 SYMBOLS = {"AAA": "XNYS", "BTC/USD": "24/7"}
 #: What rounding, text or a lesser comparison would lose.
@@ -79,11 +83,11 @@ def interrupt_after(number: int) -> Listener:
 
 
 @pytest.fixture
-def source(database_url: str, tmp_path: Path) -> Iterator[Database]:
+def source(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     """A database with something in every table, and a year of days that only the lake has."""
-    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
-    register(database, SYMBOLS)
-    with database.connection() as connection:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    register(warehouse, SYMBOLS)
+    with warehouse.connection() as connection:
         connection.execute("INSERT INTO market.symbol_alias SELECT 'OLD', '2010-01-01', '2020-01-01', 1")
         connection.execute(
             "INSERT INTO market.corporate_action (instrument_id, ex_date, kind, amount, source)"
@@ -91,25 +95,28 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Database]:
         )
         sync_sessions(connection, SYMBOLS.values())
     for timeframe, bars in ((Timeframe.D1, days()), (Timeframe.M1, minutes())):
-        put(database, timeframe, bars, now=utc("2024-03-01T00:00:00.000001"))
+        put(warehouse, timeframe, bars, now=utc("2024-03-01T00:00:00.000001"))
         restated = [bar._replace(close=bar.open, trades=None) for bar in bars[::7]]
-        put(database, timeframe, restated, now=utc("2024-09-01"))
-    with database.connection() as connection:
+        put(warehouse, timeframe, restated, now=utc("2024-09-01"))
+    with warehouse.connection() as connection:
         for base in (Timeframe.M1, Timeframe.D1):
-            list(catch_up(database, base, list_instruments(connection), *EVER))
+            list(catch_up(warehouse, base, list_instruments(connection), *EVER))
         quarantine.put(connection, rejected(), "simulated")
         ask(connection)
-        list(archive(database, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
-    put(database, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up
-    assert retain(database, Timeframe.D1, utc("1990-01-01")).released == [("AAA", "1989")]
-    yield database
-    database.close()
+        list(archive(warehouse, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
+    put(warehouse, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up
+    assert retain(warehouse, Timeframe.D1, utc("1990-01-01")).released == [("AAA", "1989")]
+    yield warehouse
+    warehouse.close()
 
 
 def ask(connection: psycopg.Connection) -> None:
     """Leave what asking a provider leaves, and a halt."""
-    asked = [Ask(1, "XNYS", utc(f"{year}-01-01"), utc(f"{year}-03-01"), utc("2024-03-01")) for year in (2022, 2024)]
-    record_asked(connection, Timeframe.D1, asked)
+    asked = [
+        RequestedRange(1, "XNYS", utc(f"{year}-01-01"), utc(f"{year}-03-01"), utc("2024-03-01"))
+        for year in (2022, 2024)
+    ]
+    record_requested(connection, Timeframe.D1, asked)
     note_launch(connection, Timeframe.D1, [Gap(1, "AAA", utc("2024-01-02").date(), 0)], utc("2024-03-01"))
     connection.execute("INSERT INTO ops.call_budget (budget, due) VALUES ('alpaca:1', '2024-03-01')")
     connection.execute(
@@ -146,12 +153,12 @@ def rejected() -> Verdict:
 
 
 @pytest.fixture
-def target(server: str, tmp_path: Path) -> Iterator[Database]:
+def target(server: str, tmp_path: Path) -> Iterator[Warehouse]:
     """A database that is not there yet, with the same lake."""
     dsn = conninfo.make_conninfo(server, dbname="moved")
-    database = Database(dsn, Lake(tmp_path / "lake"))
-    yield database
-    database.close()
+    warehouse = Warehouse(Database(dsn), Lake(tmp_path / "lake"))
+    yield warehouse
+    warehouse.close()
     _drop(dsn)
 
 
@@ -161,9 +168,9 @@ def _drop(dsn: str) -> None:
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
-def content(database: Database) -> dict[str, list[str]]:
+def content(warehouse: Warehouse) -> dict[str, list[str]]:
     """Return every row, the sessions' included, as text that tells any two doubles apart."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         found = every_row(connection)
         found["market.session"] = [
             row[0] for row in connection.execute("SELECT s::text FROM market.session s ORDER BY 1")
@@ -171,29 +178,29 @@ def content(database: Database) -> dict[str, list[str]]:
     return found
 
 
-def answers(database: Database) -> list[object]:
-    api = DataAPI(database)
+def answers(warehouse: Warehouse) -> list[object]:
+    api = DataAPI(warehouse)
     return [
         api.get_ohlc(symbol, "1980-01-01", "2025-01-01", timeframe, as_of=as_of, output="arrow").to_pydict()
         for symbol, timeframe, as_of in ANSWERS
     ]
 
 
-def is_there(database: Database) -> bool:
+def is_there(warehouse: Warehouse) -> bool:
     try:
-        psycopg.connect(database.dsn).close()
+        psycopg.connect(warehouse.database.dsn).close()
     except psycopg.OperationalError:
         return False
     return True
 
 
-def test_everything_arrives_bit_for_bit_and_the_source_stays_as_it_is(source: Database, target: Database) -> None:
+def test_everything_arrives_bit_for_bit_and_the_source_stays_as_it_is(source: Warehouse, target: Warehouse) -> None:
     before = content(source)
     # There are no aggregates on this server, for which days would wait.
     assert [name for name, rows in before.items() if not rows] == ["ops.aggregate_pending"]
     found = answers(source)
     listener = Listener()
-    report = move(source, target, listener)
+    report = move(source.database, target.database, listener)
     assert content(source) == before
     assert content(target) == before
     assert answers(target) == found
@@ -202,96 +209,98 @@ def test_everything_arrives_bit_for_bit_and_the_source_stays_as_it_is(source: Da
     assert {"market.bars_1m 2023-12", "market.bars_1d 1999", "market.bars_revision 2024"} <= set(listener.copies)
 
 
-def test_the_moved_database_goes_on_where_the_source_was(source: Database, target: Database) -> None:
-    move(source, target, Listener())
+def test_the_moved_database_goes_on_where_the_source_was(source: Warehouse, target: Warehouse) -> None:
+    move(source.database, target.database, Listener())
     bars = [Bar("NEW", utc("2024-07-01"), source="test:new"), Bar("AAA", utc("2031-01-02"))]
     ids = []
-    for database in (source, target):
-        ids.append(register(database, {"NEW": "XNYS"}))
-        put(database, Timeframe.D1, bars, now=utc("2024-10-01"))
+    for warehouse in (source, target):
+        ids.append(register(warehouse, {"NEW": "XNYS"}))
+        put(warehouse, Timeframe.D1, bars, now=utc("2024-10-01"))
     assert ids[0] == ids[1]
     assert content(target) == content(source)
 
 
-def test_moving_again_finds_nothing_to_do(source: Database, target: Database) -> None:
-    first = move(source, target, Listener())
-    again = move(source, target, Listener())
+def test_moving_again_finds_nothing_to_do(source: Warehouse, target: Warehouse) -> None:
+    first = move(source.database, target.database, Listener())
+    again = move(source.database, target.database, Listener())
     assert (again.parts, again.rows) == (first.parts, first.rows)
     assert (again.copied_parts, again.copied_rows) == (0, 0)
 
 
-def test_a_database_that_went_its_own_way_after_the_move_is_not_touched(source: Database, target: Database) -> None:
-    move(source, target, Listener())
+def test_a_database_that_went_its_own_way_after_the_move_is_not_touched(source: Warehouse, target: Warehouse) -> None:
+    move(source.database, target.database, Listener())
     put(target, Timeframe.D1, [Bar("AAA", utc("2024-07-01"))])
     before = content(target)
     with pytest.raises(UsageError, match="something else"):
-        move(source, target, Listener())
+        move(source.database, target.database, Listener())
     assert content(target) == before
 
 
-def test_a_database_with_other_content_is_not_touched(source: Database, target: Database) -> None:
-    move(source, target, Listener())
+def test_a_database_with_other_content_is_not_touched(source: Warehouse, target: Warehouse) -> None:
+    move(source.database, target.database, Listener())
     with target.connection() as connection:
         connection.execute("DELETE FROM market.bars_1d")
         before = every_row(connection)
         with pytest.raises(UsageError, match=r"something else already.*market\.bars_1m.*not touched"):
-            move(source, target, Listener())
+            move(source.database, target.database, Listener())
         assert every_row(connection) == before
 
 
-def test_tables_of_somebody_else_are_not_touched(source: Database, target: Database, server: str) -> None:
+def test_tables_of_somebody_else_are_not_touched(source: Warehouse, target: Warehouse, server: str) -> None:
     with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE moved")
     with target.connection() as connection:
         connection.execute("CREATE SCHEMA market CREATE TABLE stall (fruit text)")
         with pytest.raises(UsageError, match=r"market\.stall"):
-            move(source, target, Listener())
+            move(source.database, target.database, Listener())
         assert connection.execute("SELECT to_regclass('public.schema_version')").fetchone() == (None,)
 
 
-def test_an_unfinished_move_of_another_database_is_not_touched(source: Database, target: Database, server: str) -> None:
+def test_an_unfinished_move_of_another_database_is_not_touched(
+    source: Warehouse, target: Warehouse, server: str
+) -> None:
     with pytest.raises(InterruptedMoveError):
-        move(source, target, interrupt_after(2))
+        move(source.database, target.database, interrupt_after(2))
     before = content(target)
-    other = Database(conninfo.make_conninfo(server, dbname="template_of_tests"))
+    other = open_warehouse(conninfo.make_conninfo(server, dbname="template_of_tests"))
     with pytest.raises(UsageError, match="another database, whose move is not complete"):
-        move(other, target, Listener())
+        move(other.database, target.database, Listener())
     assert content(target) == before
     with pytest.raises(UsageError, match="itself the target of a move that is not complete"):
-        move(target, other, Listener())
+        move(target.database, other.database, Listener())
     other.close()
 
 
-def test_a_database_is_not_moved_onto_itself(source: Database) -> None:
+def test_a_database_is_not_moved_onto_itself(source: Warehouse) -> None:
     before = content(source)
     with pytest.raises(UsageError, match="name another one"):
-        move(source, Database(source.dsn), Listener())
+        move(source.database, open_warehouse(source.database.dsn).database, Listener())
     assert content(source) == before
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])
-def test_an_interrupted_move_goes_on_where_it_was(source: Database, target: Database, number: int) -> None:
+def test_an_interrupted_move_goes_on_where_it_was(source: Warehouse, target: Warehouse, number: int) -> None:
     first = interrupt_after(number)
     with pytest.raises(InterruptedMoveError):
-        move(source, target, first)
+        move(source.database, target.database, first)
     second = Listener()
-    report = move(source, target, second)
+    report = move(source.database, target.database, second)
     assert content(target) == content(source)
     assert second.kept_parts == first.copies
     assert not set(second.copies) & set(second.kept_parts)
     assert report.copied_parts == len(second.copies) == report.parts - number
 
 
-def test_what_changed_in_the_source_between_two_runs_arrives_too(source: Database, target: Database) -> None:
+def test_what_changed_in_the_source_between_two_runs_arrives_too(source: Warehouse, target: Warehouse) -> None:
     with pytest.raises(InterruptedMoveError):
-        move(source, target, Listener(stop_at_revisions))
+        move(source.database, target.database, Listener(stop_at_revisions))
     put(source, Timeframe.D1, [Bar("AAA", utc("2010-01-05"), close=11.5)])
     register(source, {"NEW": "XNYS"})
     put(source, Timeframe.M1, [Bar("NEW", utc("2024-05-01T15:00"))])
     with source.connection() as connection:
         connection.execute("DELETE FROM market.bars_1m WHERE ts < '2024-01-01'")  # as retention does
     second = Listener()
-    move(source, target, second)
+    move(source.database, target.database, second)
     assert content(target) == content(source)
     assert {"market.bars_1m 2023-12", "market.bars_1d 2010", "market.bars_1m 2024-05"} <= set(second.copies)
     assert {"market.bars_1m 2024-02", "market.bars_1d 1999"} <= set(second.kept_parts)
@@ -302,15 +311,15 @@ def stop_at_revisions(part: Part) -> None:
         raise InterruptedMoveError
 
 
-def test_a_source_that_changes_meanwhile_is_an_error_that_says_what_to_do(source: Database, target: Database) -> None:
+def test_a_source_that_changes_meanwhile_is_an_error_that_says_what_to_do(source: Warehouse, target: Warehouse) -> None:
     def publish(part: Part) -> None:
         if str(part) == "market.bars_1d 1999":
             put(source, Timeframe.D1, [Bar("AAA", utc("1999-01-05"), close=11.5)])
 
     with pytest.raises(StoreError, match=r"ops\.publication.*Stop ingestion"):
-        move(source, target, Listener(publish))
+        move(source.database, target.database, Listener(publish))
     second = Listener()
-    move(source, target, second)
+    move(source.database, target.database, second)
     assert "market.bars_1d 1999" in second.copies
     assert "market.bars_1d 2009" in second.kept_parts
     assert content(target) == content(source)
@@ -327,7 +336,7 @@ def test_a_source_that_changes_meanwhile_is_an_error_that_says_what_to_do(source
     ],
 )
 def test_a_row_that_changed_in_the_target_is_found_named_and_mended(
-    source: Database, target: Database, damage: str, part: str
+    source: Warehouse, target: Warehouse, damage: str, part: str
 ) -> None:
     def spoil(copied: Part) -> None:
         if str(copied) == last_part(source):
@@ -335,19 +344,19 @@ def test_a_row_that_changed_in_the_target_is_found_named_and_mended(
                 assert connection.execute(damage).rowcount > 0  # type: ignore[arg-type]
 
     with pytest.raises(StoreError, match=rf"{part}.*changed in the target after being copied"):
-        move(source, target, Listener(spoil))
+        move(source.database, target.database, Listener(spoil))
     again = Listener()
-    move(source, target, again)
+    move(source.database, target.database, again)
     assert part in again.copies
     assert content(target) == content(source)
 
 
-def last_part(source: Database) -> str:
+def last_part(source: Warehouse) -> str:
     with source.connection() as connection:
         return [str(one) for one in list_tables(connection) if not one.is_large][-1]
 
 
-def test_a_row_that_the_source_does_not_have_is_found(source: Database, target: Database) -> None:
+def test_a_row_that_the_source_does_not_have_is_found(source: Warehouse, target: Warehouse) -> None:
     def add(copied: Part) -> None:
         if str(copied) == last_part(source):
             with target.connection() as connection:
@@ -357,12 +366,12 @@ def test_a_row_that_the_source_does_not_have_is_found(source: Database, target: 
                 )
 
     with pytest.raises(StoreError, match=r"market\.bars_1d has 1 rows in the target that are not of the source"):
-        move(source, target, Listener(add))
+        move(source.database, target.database, Listener(add))
 
 
-def test_what_does_not_arrive_as_it_was_is_not_kept(source: Database, target: Database) -> None:
+def test_what_does_not_arrive_as_it_was_is_not_kept(source: Warehouse, target: Warehouse) -> None:
     with pytest.raises(InterruptedMoveError):
-        move(source, target, interrupt_after(1))
+        move(source.database, target.database, interrupt_after(1))
     with target.connection() as connection:
         connection.execute(
             "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS"
@@ -370,11 +379,11 @@ def test_what_does_not_arrive_as_it_was_is_not_kept(source: Database, target: Da
         )
         connection.execute("CREATE TRIGGER spoil BEFORE INSERT ON market.bars_1d FOR EACH ROW EXECUTE FUNCTION spoil()")
         with pytest.raises(StoreError, match=r"market\.bars_1d 2009: 5 rows with checksum .* nothing of it was kept"):
-            move(source, target, Listener())
+            move(source.database, target.database, Listener())
         assert connection.execute("SELECT count(*) FROM market.bars_1d WHERE ts > '2000-01-01'").fetchone() == (0,)
         connection.execute("DROP TRIGGER spoil ON market.bars_1d")
         connection.execute("DROP FUNCTION spoil")
-    move(source, target, Listener())
+    move(source.database, target.database, Listener())
     assert content(target) == content(source)
 
 
@@ -390,11 +399,11 @@ def test_what_does_not_arrive_as_it_was_is_not_kept(source: Database, target: Da
         "trades = source, source = trades",
     ],
 )
-def test_a_checksum_tells_any_bit_apart_but_not_the_order(database: Database, change: str) -> None:
-    register(database, SYMBOLS)
+def test_a_checksum_tells_any_bit_apart_but_not_the_order(warehouse: Warehouse, change: str) -> None:
+    register(warehouse, SYMBOLS)
     bar = Bar("AAA", utc("2024-01-04"), open=0.3, high=0.4, low=0.2, vwap=-0.0, volume=None)
-    put(database, Timeframe.D1, [bar, bar._replace(ts=utc("2024-01-05"))])
-    with database.connection() as connection:
+    put(warehouse, Timeframe.D1, [bar, bar._replace(ts=utc("2024-01-05"))])
+    with warehouse.connection() as connection:
         (part,) = (p for one in list_tables(connection) if one.name == "bars_1d" for p in one.parts(connection))
         before = checksum(connection, part)
         connection.execute("CREATE TEMP TABLE held AS SELECT * FROM market.bars_1d ORDER BY ts DESC")
@@ -407,28 +416,28 @@ def test_a_checksum_tells_any_bit_apart_but_not_the_order(database: Database, ch
         assert changed.hash != before.hash
 
 
-def test_a_server_of_the_community_edition_answers_the_same(source: Database) -> None:
+def test_a_server_of_the_community_edition_answers_the_same(source: Warehouse) -> None:
     url = os.environ.get("CHANDLERY_TEST_TIMESCALE_URL")
     if not url:
         pytest.skip("CHANDLERY_TEST_TIMESCALE_URL names no TimescaleDB server")
     dsn = conninfo.make_conninfo(url, dbname=f"moved_{os.getpid()}")
-    target = Database(dsn, source.lake)
+    target = Warehouse(Database(dsn), source.lake)
     try:
         with pytest.raises(InterruptedMoveError):
-            move(source, target, interrupt_after(3))
+            move(source.database, target.database, interrupt_after(3))
         put(source, Timeframe.D1, [Bar("AAA", utc("2010-01-05"), close=11.5)])
-        move(source, target, Listener())
+        move(source.database, target.database, Listener())
         assert target.edition.name == "community"
         assert content(target) == content(source)
         assert answers(target) == answers(source)
-        assert move(source, target, Listener()).copied_parts == 0
+        assert move(source.database, target.database, Listener()).copied_parts == 0
     finally:
         target.close()
         _drop(dsn)
 
 
 @pytest.fixture
-def run(source: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run(source: Warehouse, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run a command in the installation whose database is ``source``."""
     monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
     monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path))
@@ -436,12 +445,14 @@ def run(source: Database, database_url: str, tmp_path: Path, monkeypatch: pytest
     return lambda *arguments, **environment: CliRunner().invoke(app, ["move", *arguments], env=environment)
 
 
-def url_of(database: Database) -> str:
-    parts = conninfo.conninfo_to_dict(database.dsn)
+def url_of(warehouse: Warehouse) -> str:
+    parts = conninfo.conninfo_to_dict(warehouse.database.dsn)
     return f"postgresql://{parts['user']}:s3cret@/{parts['dbname']}?host={parts['host']}"
 
 
-def test_the_command_moves_and_says_what_to_set(run: Callable[..., Result], source: Database, target: Database) -> None:
+def test_the_command_moves_and_says_what_to_set(
+    run: Callable[..., Result], source: Warehouse, target: Warehouse
+) -> None:
     first = run("--to", url_of(target))
     assert first.exit_code == 0, first.output
     assert content(target) == content(source)
@@ -456,7 +467,7 @@ def test_the_command_moves_and_says_what_to_set(run: Callable[..., Result], sour
 
 
 def test_wrong_use_of_the_command_ends_with_2(
-    run: Callable[..., Result], source: Database, target: Database, database_url: str
+    run: Callable[..., Result], source: Warehouse, target: Warehouse, database_url: str
 ) -> None:
     for arguments, said in [
         ([], "CHANDLERY_MOVE_TO"),
@@ -484,11 +495,11 @@ def test_a_password_is_hidden_wherever_it_stands() -> None:
     assert hide_password("host=/run dbname=bars") == "postgresql:///bars?host=/run"
 
 
-def test_a_newer_schema_is_refused(source: Database, target: Database, server: str) -> None:
+def test_a_newer_schema_is_refused(source: Warehouse, target: Warehouse, server: str) -> None:
     with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE moved TEMPLATE template_of_tests")
     with target.connection() as connection:
         set_up(connection)
         connection.execute("UPDATE public.schema_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer"):
-        move(source, target, Listener())
+        move(source.database, target.database, Listener())

@@ -8,12 +8,13 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from chandlery import quarantine
-from chandlery.audit import REJECTED, Check, Partition, Verdict
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.migrate import migrate
 from chandlery.errors import GateError, UsageError
-from chandlery.store.connect import Database
-from chandlery.store.migrate import migrate
-from chandlery.timeframe import Timeframe
+from chandlery.ingest import quarantine
+from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, every_row, get, put, register, rows, table, utc
 
 pytestmark = pytest.mark.every_edition
@@ -26,8 +27,8 @@ NO_CLOSE = Bar("AAA", START + timedelta(minutes=4), close=None)
 
 
 @pytest.fixture
-def ids(database: Database) -> dict[str, int]:
-    return register(database, {"AAA": "XNYS", "BBB": "XNYS"})
+def ids(warehouse: Warehouse) -> dict[str, int]:
+    return register(warehouse, {"AAA": "XNYS", "BBB": "XNYS"})
 
 
 def rejected(bars: Sequence[Bar], reasons: Sequence[Sequence[str]]) -> pa.Table:
@@ -42,84 +43,84 @@ def verdict(bars: Sequence[Bar], reasons: Sequence[Sequence[str]], *, passed: bo
     return Verdict(partition, passed, 100, checks, rejected(bars, reasons))
 
 
-def set_aside(database: Database, what: Verdict) -> quarantine.Entry:
-    with database.connection() as connection:
+def set_aside(warehouse: Warehouse, what: Verdict) -> quarantine.Entry:
+    with warehouse.connection() as connection:
         return quarantine.put(connection, what, "simulated")
 
 
-def waiting(database: Database, **options: bool) -> list[quarantine.Entry]:
-    with database.connection() as connection:
+def waiting(warehouse: Warehouse, **options: bool) -> list[quarantine.Entry]:
+    with warehouse.connection() as connection:
         return quarantine.list_entries(connection, **options)
 
 
 def answer_anew(
-    database: Database, ids: dict[str, int], *ranges: str, provider: str = "simulated", of: int = 0
+    warehouse: Warehouse, ids: dict[str, int], *ranges: str, provider: str = "simulated", of: int = 0
 ) -> None:
     """Note an answer for these dates, of which entry ``of`` holds what was rejected."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         quarantine.note_replaced(connection, TIMEFRAME, provider, {ids["AAA"]: ranges}, [of])
 
 
-def everything(database: Database) -> dict[str, list[str]]:
-    with database.connection() as connection:
+def everything(warehouse: Warehouse) -> dict[str, list[str]]:
+    with warehouse.connection() as connection:
         return every_row(connection)
 
 
 WHOLE = verdict([*GOOD, HIGH_BELOW_LOW], [[], [], [], ["high_is_highest"]])
 
 
-def test_an_entry_keeps_the_rows_and_the_reason(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, WHOLE)
+def test_an_entry_keeps_the_rows_and_the_reason(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, WHOLE)
     assert (entry.symbol, entry.timeframe, entry.window_key, entry.kind) == ("AAA", "1m", "2024-06", "batch")
     assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 rows", 4)
     assert (entry.released_at, entry.release_reason, entry.good_rows_only) == (None, None, False)
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         shown, bars = quarantine.show(connection, entry.quarantine_id)
     assert shown == entry
     assert bars.schema == REJECTED
     assert bars.to_pylist() == WHOLE.rejected.to_pylist()
 
 
-def test_the_same_rows_again_in_any_order_are_the_same_entry(database: Database, ids: dict[str, int]) -> None:
+def test_the_same_rows_again_in_any_order_are_the_same_entry(warehouse: Warehouse, ids: dict[str, int]) -> None:
     twice = Bar("AAA", START, high=20.0)  # the same time and prices as another row but for its high
     bars, reasons = [twice, *GOOD, NO_CLOSE], [["key_is_unique"]] * 5
-    first = set_aside(database, verdict(bars, reasons))
-    again = set_aside(database, verdict(bars[::-1], reasons))
+    first = set_aside(warehouse, verdict(bars, reasons))
+    again = set_aside(warehouse, verdict(bars[::-1], reasons))
     assert again == first
-    assert waiting(database) == [first]
+    assert waiting(warehouse) == [first]
 
 
-def test_other_values_are_another_entry(database: Database, ids: dict[str, int]) -> None:
-    first = set_aside(database, verdict([NO_CLOSE], [["close_is_there"]], passed=True))
-    second = set_aside(database, verdict([NO_CLOSE._replace(volume=None)], [["close_is_there"]], passed=True))
-    assert [entry.kind for entry in waiting(database)] == ["rows", "rows"]
+def test_other_values_are_another_entry(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    first = set_aside(warehouse, verdict([NO_CLOSE], [["close_is_there"]], passed=True))
+    second = set_aside(warehouse, verdict([NO_CLOSE._replace(volume=None)], [["close_is_there"]], passed=True))
+    assert [entry.kind for entry in waiting(warehouse)] == ["rows", "rows"]
     assert first.quarantine_id != second.quarantine_id
 
 
-def test_a_release_publishes_once_and_records_who_said_why(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, WHOLE)
-    report = quarantine.release(database, entry.quarantine_id, "  the exchange confirmed it ")
+def test_a_release_publishes_once_and_records_who_said_why(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, WHOLE)
+    report = quarantine.release(warehouse, entry.quarantine_id, "  the exchange confirmed it ")
     assert report.inserted == 4
-    assert rows(get(database, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
-    assert waiting(database) == []
-    (released,) = waiting(database, everything=True)
+    assert rows(get(warehouse, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
+    assert waiting(warehouse) == []
+    (released,) = waiting(warehouse, everything=True)
     assert released.release_reason == "the exchange confirmed it"
     assert released.released_at is not None
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         origins = connection.execute("SELECT origin FROM ops.publication").fetchall()
     assert origins == [(f"release of quarantine {entry.quarantine_id}",)]
-    before = everything(database)
+    before = everything(warehouse)
     with pytest.raises(UsageError, match=f"entry {entry.quarantine_id} was released on .* already"):
-        quarantine.release(database, entry.quarantine_id, "again")
-    assert everything(database) == before
+        quarantine.release(warehouse, entry.quarantine_id, "again")
+    assert everything(warehouse) == before
 
 
-def test_good_rows_only_leaves_the_bad_ones_in_the_entry(database: Database, ids: dict[str, int]) -> None:
+def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, ids: dict[str, int]) -> None:
     batch = verdict([*GOOD, HIGH_BELOW_LOW, NO_CLOSE], [[], [], [], ["high_is_highest"], ["close_is_there"]])
-    entry = set_aside(database, batch)
-    quarantine.release(database, entry.quarantine_id, "the rest is fine", good_rows_only=True)
-    assert rows(get(database, TIMEFRAME, ids)) == GOOD
-    with database.connection() as connection:
+    entry = set_aside(warehouse, batch)
+    quarantine.release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+    assert rows(get(warehouse, TIMEFRAME, ids)) == GOOD
+    with warehouse.connection() as connection:
         released, kept = quarantine.show(connection, entry.quarantine_id)
     assert released.good_rows_only
     assert kept.num_rows == 5
@@ -135,37 +136,37 @@ def test_good_rows_only_leaves_the_bad_ones_in_the_entry(database: Database, ids
     ],
 )
 def test_rows_that_cannot_be_stored_are_not_released_and_nothing_changes(
-    database: Database, ids: dict[str, int], bars: list[Bar], text: str
+    warehouse: Warehouse, ids: dict[str, int], bars: list[Bar], text: str
 ) -> None:
-    put(database, TIMEFRAME, [Bar("BBB", START)])
-    entry = set_aside(database, verdict(bars, [[], [], [], ["broken"]]))
-    before = everything(database)
+    put(warehouse, TIMEFRAME, [Bar("BBB", START)])
+    entry = set_aside(warehouse, verdict(bars, [[], [], [], ["broken"]]))
+    before = everything(warehouse)
     with pytest.raises(GateError, match=text):
-        quarantine.release(database, entry.quarantine_id, "I insist")
-    assert everything(database) == before
+        quarantine.release(warehouse, entry.quarantine_id, "I insist")
+    assert everything(warehouse) == before
 
 
-def test_a_batch_without_a_good_row_has_none_to_release(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, verdict([HIGH_BELOW_LOW], [["high_is_highest"]]))
+def test_a_batch_without_a_good_row_has_none_to_release(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, verdict([HIGH_BELOW_LOW], [["high_is_highest"]]))
     with pytest.raises(GateError, match="has no row that broke no rule"):
-        quarantine.release(database, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+        quarantine.release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
 
 
 @pytest.mark.parametrize(("number", "reason", "text"), [(1, " ", "reason is blank"), (99, "fine", "has no entry 99")])
 def test_a_release_needs_an_entry_and_a_reason(
-    database: Database, ids: dict[str, int], number: int, reason: str, text: str
+    warehouse: Warehouse, ids: dict[str, int], number: int, reason: str, text: str
 ) -> None:
-    set_aside(database, WHOLE)
+    set_aside(warehouse, WHOLE)
     with pytest.raises(UsageError, match=text):
-        quarantine.release(database, number, reason)
-    assert len(waiting(database)) == 1
+        quarantine.release(warehouse, number, reason)
+    assert len(waiting(warehouse)) == 1
 
 
-def test_rows_released_before_are_recognised_when_they_come_again(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, WHOLE)
+def test_rows_released_before_are_recognised_when_they_come_again(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, WHOLE)
     assert quarantine.released_rows(entry, WHOLE).num_rows == 0
-    quarantine.release(database, entry.quarantine_id, "fine")
-    again = set_aside(database, WHOLE)
+    quarantine.release(warehouse, entry.quarantine_id, "fine")
+    again = set_aside(warehouse, WHOLE)
     assert again.quarantine_id == entry.quarantine_id
     assert rows(quarantine.released_rows(again, WHOLE)) == [*GOOD, HIGH_BELOW_LOW]
 
@@ -174,49 +175,49 @@ TWO_DAYS = verdict([HIGH_BELOW_LOW, Bar("AAA", START + timedelta(days=1), high=8
 
 
 def test_an_entry_waits_until_its_provider_sends_something_else_for_all_of_it(
-    database: Database, ids: dict[str, int]
+    warehouse: Warehouse, ids: dict[str, int]
 ) -> None:
-    entry = set_aside(database, TWO_DAYS)
-    answer_anew(database, ids, "[2024-06-03,2024-06-05)", of=entry.quarantine_id)  # it is of this very answer
-    answer_anew(database, ids, "[2024-06-03,2024-06-05)", provider="another")
-    answer_anew(database, ids, "[2024-05-01,2024-06-03)", "[2024-06-05,2024-07-01)")
-    answer_anew(database, ids, "[2024-06-03,2024-06-04)")
-    assert waiting(database) == [entry]
-    before = everything(database)
-    answer_anew(database, ids, "[2024-06-03,2024-06-04)")
-    assert everything(database) == before
-    answer_anew(database, ids, "[2024-06-04,2024-06-05)")
-    assert waiting(database) == []
-    (kept,) = waiting(database, everything=True)
+    entry = set_aside(warehouse, TWO_DAYS)
+    answer_anew(warehouse, ids, "[2024-06-03,2024-06-05)", of=entry.quarantine_id)  # it is of this very answer
+    answer_anew(warehouse, ids, "[2024-06-03,2024-06-05)", provider="another")
+    answer_anew(warehouse, ids, "[2024-05-01,2024-06-03)", "[2024-06-05,2024-07-01)")
+    answer_anew(warehouse, ids, "[2024-06-03,2024-06-04)")
+    assert waiting(warehouse) == [entry]
+    before = everything(warehouse)
+    answer_anew(warehouse, ids, "[2024-06-03,2024-06-04)")
+    assert everything(warehouse) == before
+    answer_anew(warehouse, ids, "[2024-06-04,2024-06-05)")
+    assert waiting(warehouse) == []
+    (kept,) = waiting(warehouse, everything=True)
     assert (kept.quarantine_id, kept.replaced) == (entry.quarantine_id, True)
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         assert quarantine.count_waiting(connection) == 0
         _, bars = quarantine.show(connection, entry.quarantine_id)
     assert bars.to_pylist() == TWO_DAYS.rejected.to_pylist()
 
 
-def test_what_comes_again_waits_again(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, TWO_DAYS)
-    answer_anew(database, ids, "[2024-06-03,2024-06-05)")
-    assert set_aside(database, TWO_DAYS) == entry
-    assert waiting(database) == [entry]
+def test_what_comes_again_waits_again(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, TWO_DAYS)
+    answer_anew(warehouse, ids, "[2024-06-03,2024-06-05)")
+    assert set_aside(warehouse, TWO_DAYS) == entry
+    assert waiting(warehouse) == [entry]
 
 
-def test_bars_of_extended_hours_are_of_no_session(database: Database, ids: dict[str, int]) -> None:
+def test_bars_of_extended_hours_are_of_no_session(warehouse: Warehouse, ids: dict[str, int]) -> None:
     early = verdict([Bar("AAA", START - timedelta(hours=4), high=8.0)], [["high_is_highest"]], passed=True)
-    entry = set_aside(database, early)
-    answer_anew(database, ids, "[2024-06-01,2024-07-01)")
-    assert waiting(database) == [entry]
+    entry = set_aside(warehouse, early)
+    answer_anew(warehouse, ids, "[2024-06-01,2024-07-01)")
+    assert waiting(warehouse) == [entry]
 
 
-def test_what_waited_before_sessions_were_kept_waits_for_its_window(database: Database, ids: dict[str, int]) -> None:
-    entry = set_aside(database, TWO_DAYS)
-    with database.connection() as connection:
+def test_what_waited_before_sessions_were_kept_waits_for_its_window(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, TWO_DAYS)
+    with warehouse.connection() as connection:
         migrate(connection, "0004")
         migrate(connection)
         sessions = connection.execute("SELECT sessions::text FROM ops.quarantine").fetchall()
     assert sessions == [("{[2024-06-01,2024-07-01)}",)]
-    answer_anew(database, ids, "[2024-06-01,2024-06-30)")
-    assert waiting(database) == [entry]
-    answer_anew(database, ids, "[2024-06-30,2024-07-01)")
-    assert waiting(database) == []
+    answer_anew(warehouse, ids, "[2024-06-01,2024-06-30)")
+    assert waiting(warehouse) == [entry]
+    answer_anew(warehouse, ids, "[2024-06-30,2024-07-01)")
+    assert waiting(warehouse) == []

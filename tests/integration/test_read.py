@@ -14,14 +14,15 @@ import pyarrow as pa
 import pytest
 
 from chandlery.api import DataAPI
-from chandlery.config import AliasConfig, InstrumentConfig
+from chandlery.bars.read import Span
+from chandlery.config.universe import AliasConfig, InstrumentConfig
+from chandlery.core.schema import READ
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.locks import lock_instruments
 from chandlery.errors import UnknownSymbolError, UsageError
-from chandlery.instruments import sync_instruments
-from chandlery.reader import read_bars
-from chandlery.store.connect import Database
-from chandlery.store.locks import lock_instruments
-from chandlery.store.read import READ, Span
-from chandlery.timeframe import Timeframe
+from chandlery.instruments.registry import sync_instruments
+from chandlery.reading.planner import read_bars
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, put, register, rows, utc
 
 pytestmark = pytest.mark.every_edition
@@ -30,18 +31,18 @@ DAYS = [utc("2024-06-03"), utc("2024-06-04"), utc("2024-06-05")]
 
 
 @pytest.fixture
-def ids(database: Database) -> dict[str, int]:
-    return register(database, {"AAA": "XNYS", "BBB": "XNYS", "CCC": "XNYS"})
+def ids(warehouse: Warehouse) -> dict[str, int]:
+    return register(warehouse, {"AAA": "XNYS", "BBB": "XNYS", "CCC": "XNYS"})
 
 
 @pytest.fixture
-def api(database: Database, ids: dict[str, int]) -> DataAPI:
+def api(warehouse: Warehouse, ids: dict[str, int]) -> DataAPI:
     put(
-        database,
+        warehouse,
         Timeframe.D1,
         [Bar(symbol, day, close=9.5 + n) for symbol in ["BBB", "AAA"] for n, day in enumerate(DAYS)],
     )
-    return DataAPI(database)
+    return DataAPI(warehouse)
 
 
 def test_a_range_includes_its_start_and_excludes_its_end(api: DataAPI) -> None:
@@ -105,8 +106,8 @@ def test_symbols_as_a_single_text_are_refused(api: DataAPI) -> None:
         api.get_multi_symbol("AAA", "2024-06-03", "2024-06-05")
 
 
-def test_two_names_of_one_instrument_in_one_question_are_refused(database: Database, api: DataAPI) -> None:
-    with database.connection() as connection:
+def test_two_names_of_one_instrument_in_one_question_are_refused(warehouse: Warehouse, api: DataAPI) -> None:
+    with warehouse.connection() as connection:
         alias = AliasConfig(ticker="OLD")
         sync_instruments(connection, [InstrumentConfig(symbol="AAA", calendar="XNYS", provider="x", aliases=(alias,))])
     assert len(api.get_ohlc("OLD", "2024-06-03", "2024-06-06")) == 3
@@ -114,38 +115,38 @@ def test_two_names_of_one_instrument_in_one_question_are_refused(database: Datab
         api.get_multi_symbol(["AAA", "OLD"], "2024-06-03", "2024-06-05")
 
 
-def test_spans_of_different_length_are_read_together(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+def test_spans_of_different_length_are_read_together(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
     names = {number: name for name, number in ids.items()}
     spans = [
         Span(ids["BBB"], DAYS[0], DAYS[1]),
         Span(ids["AAA"], DAYS[0], DAYS[1]),
         Span(ids["AAA"], DAYS[2], DAYS[2] + timedelta(days=1)),
     ]
-    found = read_bars(database, Timeframe.D1, spans, names)
+    found = read_bars(warehouse, Timeframe.D1, spans, names)
     assert found.schema == READ
     assert [bar[:2] for bar in rows(found)] == [("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0])]
 
 
-def test_several_ranges_are_read_of_each_instrument(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+def test_several_ranges_are_read_of_each_instrument(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
     ranges = [(DAYS[2], DAYS[2] + timedelta(days=1)), (DAYS[0], DAYS[1])]
     spans = [Span(ids[symbol], start, end) for symbol in ("BBB", "AAA", "CCC") for start, end in ranges]
-    found = read_bars(database, Timeframe.D1, spans, {number: symbol for symbol, number in ids.items()})
+    found = read_bars(warehouse, Timeframe.D1, spans, {number: symbol for symbol, number in ids.items()})
     names, ts = found["symbol"].to_pylist(), found["ts"].to_pylist()
     assert list(zip(names, ts, strict=True)) == [
         ("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0]), ("BBB", DAYS[2])
     ]  # fmt: skip
 
 
-def test_no_span_reads_nothing(database: Database) -> None:
-    assert read_bars(database, Timeframe.D1, [], {}).equals(READ.empty_table())
+def test_no_span_reads_nothing(warehouse: Warehouse) -> None:
+    assert read_bars(warehouse, Timeframe.D1, [], {}).equals(READ.empty_table())
 
 
-def test_as_of_a_time_gives_what_was_believed_then(database: Database, ids: dict[str, int]) -> None:
+def test_as_of_a_time_gives_what_was_believed_then(warehouse: Warehouse, ids: dict[str, int]) -> None:
     learned = [utc("2024-07-01"), utc("2024-07-02"), utc("2024-07-03")]
     old, new = Bar("AAA", DAYS[0], close=9.5, volume=None), Bar("AAA", DAYS[0], close=10.0)
     late = Bar("BBB", DAYS[1])
     for now, bars in zip(learned, ([old], [new], [late]), strict=True):
-        put(database, Timeframe.D1, bars, now=now)
+        put(warehouse, Timeframe.D1, bars, now=now)
     instant = timedelta(microseconds=1)
     expected = {
         learned[0] - instant: [],
@@ -156,22 +157,22 @@ def test_as_of_a_time_gives_what_was_believed_then(database: Database, ids: dict
         learned[2]: [new, late],
     }
     for moment, bars in expected.items():
-        assert rows(get(database, Timeframe.D1, ids, as_of=moment)) == bars
+        assert rows(get(warehouse, Timeframe.D1, ids, as_of=moment)) == bars
 
 
-def test_known_at_is_when_the_values_were_learned(database: Database, ids: dict[str, int]) -> None:
-    put(database, Timeframe.D1, [Bar("AAA", DAYS[0]), Bar("BBB", DAYS[0])], now=utc("2024-07-01"))
-    put(database, Timeframe.D1, [Bar("AAA", DAYS[0], close=9.5), Bar("BBB", DAYS[0])], now=utc("2024-07-02"))
-    found = get(database, Timeframe.D1, ids)
+def test_known_at_is_when_the_values_were_learned(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0]), Bar("BBB", DAYS[0])], now=utc("2024-07-01"))
+    put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0], close=9.5), Bar("BBB", DAYS[0])], now=utc("2024-07-02"))
+    found = get(warehouse, Timeframe.D1, ids)
     assert found["known_at"].to_pylist() == [utc("2024-07-02"), utc("2024-07-01")]
 
 
-def test_a_read_as_of_now_waits_for_a_publication_that_began_before(database: Database, ids: dict[str, int]) -> None:
+def test_a_read_as_of_now_waits_for_a_publication_that_began_before(warehouse: Warehouse, ids: dict[str, int]) -> None:
     found: list[pa.Table] = []
-    with psycopg.connect(database.dsn) as writer:
+    with psycopg.connect(warehouse.database.dsn) as writer:
         lock_instruments(writer, Timeframe.D1, [ids["AAA"]])
         reader = threading.Thread(
-            target=lambda: found.append(get(database, Timeframe.D1, ids, as_of=datetime.now(UTC)))
+            target=lambda: found.append(get(warehouse, Timeframe.D1, ids, as_of=datetime.now(UTC)))
         )
         reader.start()
         time.sleep(0.3)
@@ -181,19 +182,19 @@ def test_a_read_as_of_now_waits_for_a_publication_that_began_before(database: Da
     assert len(found) == 1
 
 
-def test_a_read_of_the_present_waits_for_nobody(database: Database, ids: dict[str, int]) -> None:
-    put(database, Timeframe.D1, [Bar("AAA", DAYS[0])])
-    with psycopg.connect(database.dsn) as writer:
+def test_a_read_of_the_present_waits_for_nobody(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0])])
+    with psycopg.connect(warehouse.database.dsn) as writer:
         lock_instruments(writer, Timeframe.D1, list(ids.values()))
         writer.execute("UPDATE market.bars_1d SET close = 1")
-        assert rows(get(database, Timeframe.D1, ids)) == [Bar("AAA", DAYS[0])]
+        assert rows(get(warehouse, Timeframe.D1, ids)) == [Bar("AAA", DAYS[0])]
         writer.rollback()
 
 
-def test_the_view_shows_every_timeframe_with_names(database: Database, ids: dict[str, int]) -> None:
+def test_the_view_shows_every_timeframe_with_names(warehouse: Warehouse, ids: dict[str, int]) -> None:
     for timeframe in Timeframe:
-        put(database, timeframe, [Bar("AAA", DAYS[0])])
-    with database.connection() as connection:
+        put(warehouse, timeframe, [Bar("AAA", DAYS[0])])
+    with warehouse.connection() as connection:
         found = connection.execute(
             "SELECT ts, symbol, timeframe, open, high, low, close, volume, vwap, trades, source FROM market.ohlcv"
         ).fetchall()
@@ -202,9 +203,9 @@ def test_the_view_shows_every_timeframe_with_names(database: Database, ids: dict
     assert {(row[1], row[0], *row[3:]) for row in found} == {tuple(bar)}
 
 
-def test_threads_may_share_a_database(database: Database, api: DataAPI, ids: dict[str, int]) -> None:
+def test_threads_may_share_a_database(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
     found: list[pa.Table] = []
-    threads = [threading.Thread(target=lambda: found.append(get(database, Timeframe.D1, ids))) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: found.append(get(warehouse, Timeframe.D1, ids))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chandlery.audit import AuditReport
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.session_states import session_states
 from chandlery.errors import LakeError, ProviderTransientError
-from chandlery.ingest import replay
-from chandlery.providers import calls
+from chandlery.ingest.gate import AuditReport
+from chandlery.ingest.pipeline import replay
 from chandlery.providers.coinbase import CoinbaseProvider
-from chandlery.states import session_states
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http import caller as calls
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 from tests.remote import PAIRS, Remote, day
@@ -37,9 +37,9 @@ def market() -> Market:
 
 
 @pytest.fixture
-def remote(database: Database, market: Market, tmp_path: Path) -> Iterator[Remote]:
+def remote(warehouse: Warehouse, market: Market, tmp_path: Path) -> Iterator[Remote]:
     with CoinbaseServer(market, page=350) as server:
-        yield Remote.open(database, server, tmp_path)
+        yield Remote.open(warehouse, server, tmp_path)
 
 
 class DyingGate:
@@ -50,7 +50,7 @@ class DyingGate:
 
 
 def states(remote: Remote, symbol: str = "BTC/USD") -> list[str]:
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         instrument = remote.instruments()[symbol]
         found = session_states(connection, [instrument], Timeframe.M1, START.date(), END.date(), now=LATER)
     return [str(state) for state in found["state"].to_pylist()]
@@ -100,14 +100,14 @@ def test_a_run_that_dies_before_judging_has_not_asked_in_vain(remote: Remote, ma
 
 
 def _landed(remote: Remote) -> list[tuple[datetime, datetime]]:
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         return connection.execute("SELECT start_ts, end_ts FROM ops.landing").fetchall()
 
 
 def test_a_file_that_was_not_entered_is_found(remote: Remote, market: Market) -> None:
     with pytest.raises(KeyboardInterrupt):
         remote.load(START, START + timedelta(days=1), now=LATER, symbols=PAIRS[:1], gate=DyingGate())
-    with remote.database.connection() as connection:
+    with remote.warehouse.connection() as connection:
         connection.execute("DELETE FROM ops.landing")
     asked = len(remote.server.requests)
     outcomes = remote.load(START, START + timedelta(days=1), now=LATER, symbols=PAIRS[:1])
@@ -131,7 +131,7 @@ def test_a_live_run_is_left_alone(remote: Remote) -> None:
     with remote.landing.writer() as writer:
         with pytest.raises(KeyboardInterrupt):
             remote.load(START, START + timedelta(days=1), now=LATER, symbols=PAIRS[:1], gate=DyingGate())
-        with remote.database.connection() as connection:
+        with remote.warehouse.connection() as connection:
             connection.execute("UPDATE ops.landing SET writer = %s", (writer,))
         assert not remote.landing.waiting("coinbase", Timeframe.M1)
     assert len(remote.landing.waiting("coinbase", Timeframe.M1)) == 1
@@ -161,9 +161,9 @@ def test_where_the_provider_has_nothing_nothing_is_rejected(remote: Remote, mark
     assert {o.status for o in remote.load(day("2023-12-01"), END, now=LATER, symbols=PAIRS[:1])} == {"complete"}
 
 
-def test_a_symbol_that_fails_fails_alone(remote: Remote, market: Market, database: Database) -> None:
+def test_a_symbol_that_fails_fails_alone(remote: Remote, market: Market, warehouse: Warehouse) -> None:
     del market
-    other = Remote.open(database, remote.server, remote.folder, [*PAIRS, "NOSUCH/USD"])
+    other = Remote.open(warehouse, remote.server, remote.folder, [*PAIRS, "NOSUCH/USD"])
     outcomes = other.load(START, END, now=LATER, symbols=[*PAIRS, "NOSUCH/USD"])
     assert {o.partition.symbol for o in outcomes if o.status == "failed"} == {"NOSUCH/USD"}
     assert {o.partition.symbol for o in outcomes if o.status == "published"} == set(PAIRS)
@@ -183,7 +183,7 @@ def test_a_changed_rule_is_applied_to_what_landed(remote: Remote, market: Market
     assert states(remote) == ["quarantined"] * 3 + ["no_trades"] * 2
     asked = len(remote.server.requests)
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    outcomes = list(replay(remote.database, remote.landing, BarGate(), landed, terms=CoinbaseProvider.terms))
+    outcomes = list(replay(remote.warehouse, remote.landing, BarGate(), landed, limits=CoinbaseProvider.limits))
     assert {outcome.status for outcome in outcomes} == {"published"}
     assert remote.bars("BTC/USD").num_rows == len(low) - 1
     assert states(remote) == ["quarantined"] + ["no_trades"] * 4  # of the one row that is odd by any rule
@@ -203,7 +203,7 @@ def test_replaying_answers_that_overlap_restates_nothing(remote: Remote, market:
     revisions = remote.scalar("SELECT count(*) FROM market.bars_revision")
     assert revisions == len(market.between("BTC/USD", Timeframe.M1, START, half)["ts"])
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    list(replay(remote.database, remote.landing, BarGate(), landed, terms=CoinbaseProvider.terms))
+    list(replay(remote.warehouse, remote.landing, BarGate(), landed, limits=CoinbaseProvider.limits))
     assert remote.scalar("SELECT count(*) FROM market.bars_revision") == revisions
     assert remote.is_whole(market, START, END, PAIRS[:1])
 

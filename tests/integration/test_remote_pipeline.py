@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from chandlery.providers import calls
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.providers.http import caller as calls
 from tests.pipeline import Workbench, failure_text, install, open_workbench, requests
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
@@ -41,7 +41,7 @@ def bench(
     limits = {"calls_per_minute": 60_000, "attempts": 2}
     coinbase = {"coinbase": {"kind": "coinbase", "options": {"url": server.url}, "limits": limits}}
     with open_workbench(install(tmp_path, database_url, monkeypatch, instruments, coinbase)) as bench:
-        with bench.installation.database.connection() as connection:  # later days are not the subject here
+        with bench.installation.warehouse.connection() as connection:  # later days are not the subject here
             connection.execute(
                 "UPDATE market.instrument SET delisted = %s", ((MONTH.start + timedelta(days=3)).date(),)
             )
@@ -61,7 +61,7 @@ def load(bench: Workbench, days: int, **config: object) -> dg.ExecuteInProcessRe
     return bench.materialize("bars_1m", tags=tags, config=ranges(days) | config)
 
 
-def heal(bench: Workbench) -> list[dg.RunRequest]:
+def repair(bench: Workbench) -> list[dg.RunRequest]:
     sensor = bench.repository.get_sensor_def("heal_1m")
     with dg.build_sensor_context(
         instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
@@ -89,17 +89,17 @@ def test_a_run_tells_how_many_calls_it_made_and_again_makes_none(bench: Workbenc
 def test_the_sensor_asks_for_what_is_missing_until_it_is_there(
     bench: Workbench, server: CoinbaseServer, market: Market
 ) -> None:
-    assert heal(bench) == []  # nothing was ever wanted
+    assert repair(bench) == []  # nothing was ever wanted
     assert load(bench, 1).success
-    (request,) = heal(bench)
+    (request,) = repair(bench)
     assert request.run_config["ops"]["bars_1m"]["config"]["refresh"] is True
-    assert heal(bench) == []  # their pause is not over
+    assert repair(bench) == []  # their pause is not over
     result = bench.run(request)
     assert result.success, failure_text(result)
     assert bench.scalar("SELECT count(*) FROM market.bars_1m") == sum(len(bars["ts"]) for bars in market.bars.values())
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         connection.execute("UPDATE ops.gap SET next_try = now()")
-    assert heal(bench) == []
+    assert repair(bench) == []
 
 
 def test_an_outage_makes_the_run_red_and_says_of_whom_what_was_asked(bench: Workbench, server: CoinbaseServer) -> None:
@@ -114,7 +114,7 @@ def test_an_outage_makes_the_run_red_and_says_of_whom_what_was_asked(bench: Work
 
 def test_what_landed_is_judged_again_without_asking(bench: Workbench, server: CoinbaseServer) -> None:
     assert load(bench, 3).success
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         connection.execute("TRUNCATE market.bars_1m")
         connection.execute("DELETE FROM ops.coverage")
     asked = len(server.requests)

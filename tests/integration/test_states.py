@@ -16,19 +16,14 @@ from psycopg import conninfo
 from typer.testing import CliRunner, Result
 
 from assets.coverage import _states as coverage_states
-from chandlery import quarantine
-from chandlery.audit import REJECTED, Check, Partition, Verdict
-from chandlery.calendars import get_calendar
 from chandlery.cli import app
-from chandlery.errors import UsageError
-from chandlery.halts import Halt, HaltReport, import_halts, list_halts, record_halts, remove_halt
-from chandlery.horizon import never_asked, newest_year
-from chandlery.instruments import Instrument, list_instruments, sync_sessions
-from chandlery.lake.archive import archive, find_due
-from chandlery.lake.files import Lake
-from chandlery.lake.retention import retain
-from chandlery.state_map import map_states
-from chandlery.states import (
+from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.known_range import never_requested, newest_year
+from chandlery.coverage.missing_runs import measure_missing_runs
+from chandlery.coverage.requested import RequestedRange, record_requested
+from chandlery.coverage.session_states import (
     State,
     count_states,
     session_states,
@@ -36,10 +31,18 @@ from chandlery.states import (
     state_runs,
     states_of_day,
 )
-from chandlery.store.asked import Ask, record_asked
-from chandlery.store.connect import Database
-from chandlery.store.holes import measure_holes
-from chandlery.timeframe import Timeframe
+from chandlery.coverage.state_grid import map_states
+from chandlery.database.connections import Database
+from chandlery.errors import UsageError
+from chandlery.ingest import quarantine
+from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.instruments.halts import Halt, HaltReport, import_halts, list_halts, record_halts, remove_halt
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.instruments.sessions import sync_sessions
+from chandlery.lake.store import Lake
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import retain
+from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.real_library import Library
 from tests.support import Bar, put, register, table, utc
@@ -55,7 +58,7 @@ OPEN, CLOSE = utc("2024-01-09T14:30"), utc("2024-01-09T21:00")
 class Store:
     """A store in which a test puts bars and answers, and asks for states."""
 
-    database: Database
+    warehouse: Warehouse
     connection: psycopg.Connection
 
     def instrument(self, symbol: str = "AAA", **changes: object) -> Instrument:
@@ -64,15 +67,24 @@ class Store:
         return next(one for one in list_instruments(self.connection) if one.symbol == symbol)
 
     def put(self, timeframe: Timeframe, moments: Iterable[datetime], symbol: str = "AAA") -> None:
-        put(self.database, timeframe, [Bar(symbol, ts) for ts in moments])
+        put(self.warehouse, timeframe, [Bar(symbol, ts) for ts in moments])
 
     def ask(
-        self, timeframe: Timeframe, start: str, end: str, *, at: datetime = NOW, symbol: str = "AAA", settles: int = 0
+        self,
+        timeframe: Timeframe,
+        start: str,
+        end: str,
+        *,
+        at: datetime = NOW,
+        symbol: str = "AAA",
+        settlement_delay: int = 0,
     ) -> None:
-        """Record that a provider answered for [start, end); ``settles`` in hours."""
+        """Record that a provider answered for [start, end); ``settlement_delay`` in hours."""
         one = self.instrument(symbol)
-        ask = Ask(one.instrument_id, one.calendar, utc(start), utc(end), at, timedelta(hours=settles))
-        record_asked(self.connection, timeframe, [ask])
+        ask = RequestedRange(
+            one.instrument_id, one.calendar, utc(start), utc(end), at, timedelta(hours=settlement_delay)
+        )
+        record_requested(self.connection, timeframe, [ask])
 
     def confirm(self, timeframe: Timeframe, day: date) -> None:
         self.connection.execute(
@@ -108,11 +120,11 @@ class Store:
 
 
 @pytest.fixture
-def store(database: Database) -> Iterator[Store]:
-    register(database, {"AAA": "XNYS", "BTC": "24/7"})
-    with database.connection() as connection:
+def store(warehouse: Warehouse) -> Iterator[Store]:
+    register(warehouse, {"AAA": "XNYS", "BTC": "24/7"})
+    with warehouse.connection() as connection:
         sync_sessions(connection, ["XNYS", "24/7"])
-        yield Store(database, connection)
+        yield Store(warehouse, connection)
 
 
 def minutes(start: str | datetime, count: int, *, less: Iterable[range | int] = ()) -> list[datetime]:
@@ -144,7 +156,7 @@ def test_a_session_that_lacks_what_the_gate_rejected_is_quarantined(store: Store
     assert store.state() is State.QUARANTINED
     assert (store.day()["hole_start"], store.day()["hole_slots"]) == (OPEN + timedelta(minutes=7), 1)
     assert store.state(late.date()) is State.PROVIDER_GAP
-    quarantine.release(store.database, entry.quarantine_id, "seen on the tape")
+    quarantine.release(store.warehouse, entry.quarantine_id, "seen on the tape")
     assert store.state() is State.COMPLETE
     store.reject(OPEN + timedelta(minutes=8), late)
     assert store.state() is State.COMPLETE
@@ -235,10 +247,10 @@ def test_a_session_under_way_or_not_settled_is_not_final(store: Store) -> None:
     assert store.state(now=noon) is State.NOT_FINAL
     assert store.state() is State.NOT_FINAL  # and stays so until it is asked for again
     store.put(M1, minutes(OPEN, 390))
-    store.ask(M1, "2024-01-09", "2024-01-10", at=night, settles=1)
+    store.ask(M1, "2024-01-09", "2024-01-10", at=night, settlement_delay=1)
     assert store.state() is State.NOT_FINAL  # bars may still be corrected
     assert not store.day()["final"]
-    store.ask(M1, "2024-01-09", "2024-01-10", at=night + timedelta(hours=1), settles=1)
+    store.ask(M1, "2024-01-09", "2024-01-10", at=night + timedelta(hours=1), settlement_delay=1)
     assert store.state() is State.COMPLETE
 
 
@@ -475,11 +487,11 @@ def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> N
     store.put(M1, minutes(OPEN, 100))
     store.put(M1, minutes(OPEN, 390, less=[range(200)]))
     ids = [store.instrument().instrument_id]
-    with store.database.connection() as other, other.transaction():
+    with store.warehouse.connection() as other, other.transaction():
         other.execute("SELECT FROM ops.coverage FOR UPDATE")
-        measure_holes(store.connection, ids)  # does not wait
+        measure_missing_runs(store.connection, ids)  # does not wait
         assert store.connection.execute("SELECT hole_slots FROM ops.coverage").fetchall() == [(None,)]
-    measure_holes(store.connection, ids)
+    measure_missing_runs(store.connection, ids)
     assert store.connection.execute("SELECT hole_slots FROM ops.coverage").fetchall() == [(100,)]
 
 
@@ -488,11 +500,11 @@ def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> N
 
 @pytest.mark.every_edition
 def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: Path) -> None:
-    database = Database(conninfo.make_conninfo(database_url), Lake(tmp_path / "lake"))
-    register(database, {"AAA": "XNYS", "BTC": "24/7"})
-    with database.connection() as connection:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    register(warehouse, {"AAA": "XNYS", "BTC": "24/7"})
+    with warehouse.connection() as connection:
         sync_sessions(connection, ["XNYS", "24/7"])
-        store = Store(database, connection)
+        store = Store(warehouse, connection)
         store.put(M1, minutes(OPEN, 390, less=[range(100, 200)]) + minutes("2024-01-10T14:30", 390, less=[5]))
         store.put(M1, minutes("2024-01-11T14:30", 100))
         store.put(M1, minutes("2024-01-11T14:30", 390, less=[range(200)]))
@@ -504,8 +516,8 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
         before = [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)]
         for timeframe in (M1, D1):
             cut = utc("2025-06-01")
-            list(archive(database, find_due(connection, timeframe, cut)))
-            report = retain(database, timeframe, utc("2025-01-01"))
+            list(archive(warehouse, find_due(connection, timeframe, cut)))
+            report = retain(warehouse, timeframe, utc("2025-01-01"))
             assert report.released
         assert [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)] == before
         assert [row["state"] for row in before[0][5:9]] == ["provider_gap", "halted", "provider_gap", "complete"]
@@ -514,7 +526,7 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
         assert store.state() is State.HALTED
         remove_halt(connection, "AAA", utc("2024-01-09T16:10"))
         assert store.state() is State.PROVIDER_GAP
-    database.close()
+    warehouse.close()
 
 
 # --- runs, counts and maps
@@ -553,13 +565,13 @@ def test_of_a_provider_without_news_nothing_is_said_after_what_is_known(store: S
     store.ask(M1, "2024-01-09", "2024-01-11")
     both = [store.instrument(provider="files"), store.instrument("BTC", provider="files")]
     until = date(2024, 1, 20)
-    counts = count_states(store.connection, both, M1, until=until, still={"files"}, now=NOW)
+    counts = count_states(store.connection, both, M1, until=until, static={"files"}, now=NOW)
     assert counts == {"AAA": {State.COMPLETE: 1, State.PROVIDER_GAP: 1}}
-    runs = state_runs(store.connection, both, M1, date(2024, 1, 10), still={"files"}, now=NOW).to_pylist()
+    runs = state_runs(store.connection, both, M1, date(2024, 1, 10), static={"files"}, now=NOW).to_pylist()
     assert [(run["symbol"], run["state"], run["first"].day, run["last"].day) for run in runs] == [
         ("AAA", "provider_gap", 10, 10)
     ]
-    others = count_states(store.connection, both, M1, until=until, still={"sample"}, now=NOW)
+    others = count_states(store.connection, both, M1, until=until, static={"sample"}, now=NOW)
     assert others["AAA"] == {State.COMPLETE: 1, State.PROVIDER_GAP: 1, State.NEVER_FETCHED: 6}
 
 
@@ -587,7 +599,7 @@ def test_nothing_known_makes_no_map_and_no_year(store: Store) -> None:
     both = [store.instrument(), store.instrument("BTC")]
     assert map_states(store.connection, both, state_runs(store.connection, both, M1, now=NOW)) is None
     assert newest_year(store.connection, both, M1) is None
-    assert [one.symbol for one in never_asked(store.connection, both, D1)] == ["AAA", "BTC"]
+    assert [one.symbol for one in never_requested(store.connection, both, D1)] == ["AAA", "BTC"]
 
 
 def test_the_newest_year_ends_with_the_present_or_with_old_data(store: Store) -> None:
@@ -782,12 +794,12 @@ def test_halts_are_added_listed_imported_and_removed(gappy: Store, run: Run, tmp
 
 
 @pytest.fixture
-def library(database: Database, shared_data: Path, tmp_path: Path) -> Library:
-    return Library(database, shared_data, tmp_path)
+def library(warehouse: Warehouse, shared_data: Path, tmp_path: Path) -> Library:
+    return Library(warehouse, shared_data, tmp_path)
 
 
 def _states(library: Library, since: str, until: str) -> dict[int, Sequence[object]]:
-    with library.database.connection() as connection:
+    with library.warehouse.connection() as connection:
         span = date.fromisoformat(since), date.fromisoformat(until)
         rows = session_states(connection, list_instruments(connection), M1, *span, now=NOW).to_pylist()
     return {row["session"].day: (row["state"], row["expected"], row["present"], row["hole_slots"]) for row in rows}

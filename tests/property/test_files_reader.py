@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chandlery.core.schema import VALUES
+from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import BarRequest
-from chandlery.providers.file_reader import ALIASES
-from chandlery.providers.file_times import EpochUnit
-from chandlery.providers.files import SUFFIXES, FilesProvider
-from chandlery.schema import VALUES
-from chandlery.timeframe import Timeframe
+from chandlery.providers.files.provider import SUFFIXES, FilesProvider
+from chandlery.providers.files.reader import ALIASES
+from chandlery.providers.files.times import EpochUnit
 
 Bar = tuple[datetime, dict[str, float | int | None]]
 

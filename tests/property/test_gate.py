@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chandlery.audit import Partition
-from chandlery.calendars import get_calendar, microseconds
-from chandlery.schema import BARS
-from chandlery.timeframe import Timeframe
+from chandlery.core.calendars import get_calendar, microseconds
+from chandlery.core.partition import Partition
+from chandlery.core.schema import BARS
+from chandlery.core.timeframe import Timeframe
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandlery.halts import Halt, record_halts
-from chandlery.instruments import sync_sessions
-from chandlery.store.connect import Database
-from chandlery.store.holes import measure_holes
-from chandlery.store.queries import query
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.missing_runs import measure_missing_runs
+from chandlery.database.named_queries import query
+from chandlery.instruments.halts import Halt, record_halts
+from chandlery.instruments.sessions import sync_sessions
+from chandlery.tiers.warehouse import Warehouse
 from tests.property.test_publish import IN_ONE_DATABASE
 from tests.support import Bar, forget_bars, put, register, utc
 
@@ -59,14 +59,14 @@ def longest_hole(present: set[datetime], opens: datetime, closes: datetime) -> t
 @given(RUNS, HALTS)
 @settings(IN_ONE_DATABASE, max_examples=25)
 def test_holes_are_those_that_pandas_finds(
-    database: Database, runs: list[tuple[str, int, int, int]], halts: list[tuple[str, int, int]]
+    warehouse: Warehouse, runs: list[tuple[str, int, int, int]], halts: list[tuple[str, int, int]]
 ) -> None:
     start = utc("2024-07-02")
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         forget_bars(connection)
         connection.execute("DELETE FROM market.halt")
         if connection.execute("SELECT count(*) FROM market.instrument").fetchone() == (0,):
-            register(database, {"AAA": "XNYS", "BTC": "24/7"})
+            register(warehouse, {"AAA": "XNYS", "BTC": "24/7"})
             sync_sessions(connection, ["XNYS", "24/7"])
     held: dict[str, set[datetime]] = {"AAA": set(), "BTC": set()}
     for batch in sorted({run[3] for run in runs}):
@@ -76,11 +76,11 @@ def test_holes_are_those_that_pandas_finds(
             for minute in range(first, min(first + count, 2880))
             if where == batch
         }
-        put(database, Timeframe.M1, [Bar(*key) for key in sorted(bars)])
+        put(warehouse, Timeframe.M1, [Bar(*key) for key in sorted(bars)])
         for symbol, ts in bars:
             held[symbol].add(ts)
-    with database.connection() as connection:
-        check(database, held, held)
+    with warehouse.connection() as connection:
+        check(warehouse, held, held)
         for symbol, first, count in halts:
             begin = start + timedelta(minutes=first, seconds=20)
             record_halts(connection, [Halt(symbol, begin, begin + timedelta(minutes=count), "T1")])
@@ -94,14 +94,14 @@ def test_holes_are_those_that_pandas_finds(
         }  # fmt: skip
         # Of two halts with the same start, the second replaces the first.
         if len({(symbol, first) for symbol, first, _ in halts}) == len(halts):
-            check(database, held, excused)
+            check(warehouse, held, excused)
 
 
-def check(database: Database, held: dict[str, set[datetime]], excused: dict[str, set[datetime]]) -> None:
+def check(warehouse: Warehouse, held: dict[str, set[datetime]], excused: dict[str, set[datetime]]) -> None:
     """Compare every session of which there is a bar; ``excused`` are minutes that are no hole."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
-        measure_holes(connection, list(ids.values()))
+        measure_missing_runs(connection, list(ids.values()))
         found = {
             (symbol, session): (start, slots, present)
             for symbol, session, start, slots, present in connection.execute(

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chandlery.core.digest import digest
+from chandlery.core.schema import PRICES
 from chandlery.errors import LakeError
 from chandlery.lake import parquet
-from chandlery.lake.digest import digest
-from chandlery.schema import PRICES
 
 SYMBOLS = ["AAPL", "BTC/USD", "ÅÄÖ"]
 SOURCES = ["alpaca:sip", "files"]

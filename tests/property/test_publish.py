@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chandlery.store.connect import Database
-from chandlery.store.publish import PublishReport
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
+from chandlery.publishing.publish import PublishReport
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, coverage, every_row, forget_bars, get, put, recount_coverage, register, rows, table
 
 pytestmark = pytest.mark.every_edition
@@ -89,12 +89,12 @@ def counts(report: PublishReport) -> tuple[int, int, int]:
 
 
 @pytest.fixture
-def ids(database: Database) -> dict[str, int]:
-    return register(database, CALENDARS)
+def ids(warehouse: Warehouse) -> dict[str, int]:
+    return register(warehouse, CALENDARS)
 
 
-def start_afresh(database: Database) -> None:
-    with database.connection() as connection:
+def start_afresh(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         forget_bars(connection)
 
 
@@ -105,27 +105,27 @@ def start_afresh(database: Database) -> None:
     seconds=st.one_of(st.none(), st.integers(1, 10**6)),
 )
 def test_any_sequence_of_batches_equals_the_model_now_and_as_of_each_step(
-    database: Database, ids: dict[str, int], steps: list[Batch], few: int, seconds: int | None
+    warehouse: Warehouse, ids: dict[str, int], steps: list[Batch], few: int, seconds: int | None
 ) -> None:
-    start_afresh(database)
+    start_afresh(warehouse)
     model = Model()
     seen: list[tuple[datetime, list[Bar]]] = []
     stale = set()
     with pytest.MonkeyPatch.context() as patch:
         # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
-        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
+        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
         for step, batch in enumerate(steps):
             now = None if seconds is None else datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=step * seconds)
             before = dict(model.present)
-            report = put(database, TIMEFRAME, batch.values(), now=now)
+            report = put(warehouse, TIMEFRAME, batch.values(), now=now)
             assert counts(report) == model.apply(batch)
             assert report.known_at == (now or report.known_at)
             stale |= {(ids[key[0]], key[1].date()) for key in batch if before.get(key) is not model.present[key]}
             seen.append((report.known_at, model.bars()))
             for known_at, bars in seen:
-                assert rows(get(database, TIMEFRAME, ids, as_of=known_at)) == bars
-            assert rows(get(database, TIMEFRAME, ids)) == model.bars()
-            with database.connection() as connection:
+                assert rows(get(warehouse, TIMEFRAME, ids, as_of=known_at)) == bars
+            assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
+            with warehouse.connection() as connection:
                 assert coverage(connection) == recount_coverage(connection)
                 pending = connection.execute("SELECT instrument_id, day FROM ops.rollup_pending").fetchall()
                 assert set(pending) == stale
@@ -134,18 +134,18 @@ def test_any_sequence_of_batches_equals_the_model_now_and_as_of_each_step(
 @IN_ONE_DATABASE
 @given(steps=st.lists(batches(), min_size=1, max_size=4), few=st.sampled_from([0, 2, 1000]))
 def test_publishing_the_same_table_again_changes_nothing_at_all(
-    database: Database, ids: dict[str, int], steps: list[Batch], few: int
+    warehouse: Warehouse, ids: dict[str, int], steps: list[Batch], few: int
 ) -> None:
-    start_afresh(database)
+    start_afresh(warehouse)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
+        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
         for batch in steps:
-            put(database, TIMEFRAME, batch.values())
-            with database.connection() as connection:
+            put(warehouse, TIMEFRAME, batch.values())
+            with warehouse.connection() as connection:
                 before = every_row(connection)
             for again in (table(batch.values()), table(list(batch.values())[::-1])):
-                assert counts(put(database, TIMEFRAME, again)) == (0, 0, len(batch))
-            with database.connection() as connection:
+                assert counts(put(warehouse, TIMEFRAME, again)) == (0, 0, len(batch))
+            with warehouse.connection() as connection:
                 assert every_row(connection) == before
 
 
@@ -156,33 +156,33 @@ def test_publishing_the_same_table_again_changes_nothing_at_all(
     standing=st.booleans(),
 )
 def test_a_clock_that_stands_still_or_goes_back_leaves_one_unbroken_chain_per_bar(
-    database: Database, ids: dict[str, int], steps: list[tuple[Batch, int]], few: int, standing: bool
+    warehouse: Warehouse, ids: dict[str, int], steps: list[tuple[Batch, int]], few: int, standing: bool
 ) -> None:
-    start_afresh(database)
+    start_afresh(warehouse)
     model = Model()
     now = datetime(2025, 1, 1, tzinfo=UTC)
     believed = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.store.merge._FEW_ROWS", few)
+        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
         for batch, microseconds in steps:
             now += timedelta(microseconds=0 if standing else microseconds)
-            report = put(database, TIMEFRAME, batch.values(), now=now)
+            report = put(warehouse, TIMEFRAME, batch.values(), now=now)
             assert counts(report) == model.apply(batch)
             if report.changes:  # what changes nothing leaves no time behind
                 believed.append((report.known_at, model.bars()))
-    assert rows(get(database, TIMEFRAME, ids)) == model.bars()
+    assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
     for as_of, bars in believed:
-        assert rows(get(database, TIMEFRAME, ids, as_of=as_of)) == bars
+        assert rows(get(warehouse, TIMEFRAME, ids, as_of=as_of)) == bars
     for (symbol, ts), values in model.history.items():
-        assert [value[:4] for value in chain(database, ids[symbol], ts)] == [value[2:6] for value in values]
+        assert [value[:4] for value in chain(warehouse, ids[symbol], ts)] == [value[2:6] for value in values]
 
 
 @settings(IN_ONE_DATABASE, max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), count=st.sampled_from([999, 1000, 1001, 2500]))
 def test_batches_on_either_side_of_a_thousand_rows_restate_alike(
-    database: Database, ids: dict[str, int], seed: int, count: int
+    warehouse: Warehouse, ids: dict[str, int], seed: int, count: int
 ) -> None:
-    start_afresh(database)
+    start_afresh(warehouse)
     chance = random.Random(seed)
     model = Model()
     for _ in range(3):
@@ -192,13 +192,13 @@ def test_batches_on_either_side_of_a_thousand_rows_restate_alike(
             ts = datetime(2024, 1, 31, tzinfo=UTC) + timedelta(minutes=minute)
             symbol = chance.choice(list(CALENDARS))
             batch[symbol, ts] = Bar(symbol, ts, volume=chance.choice([None, 1.0, 2.0]), trades=chance.choice([None, 5]))
-        assert counts(put(database, TIMEFRAME, batch.values())) == model.apply(batch)
-        assert rows(get(database, TIMEFRAME, ids)) == model.bars()
+        assert counts(put(warehouse, TIMEFRAME, batch.values())) == model.apply(batch)
+        assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
 
 
-def chain(database: Database, instrument_id: int, ts: datetime) -> list[tuple[float, ...]]:
+def chain(warehouse: Warehouse, instrument_id: int, ts: datetime) -> list[tuple[float, ...]]:
     """Return the prices a bar ever had, oldest first, after checking that their times join without gap or overlap."""
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         links = connection.execute(
             "SELECT open, high, low, close, known_at, superseded_at FROM market.bars_revision"
             " WHERE timeframe = %(tf)s AND instrument_id = %(id)s AND ts = %(ts)s UNION ALL"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chandlery.calendars import get_calendar
-from chandlery.derive import catch_up
-from chandlery.instruments import Instrument, list_instruments
-from chandlery.rollup import MIXED, roll_up
-from chandlery.store.connect import Database
-from chandlery.timeframe import Timeframe, derived_from
+from chandlery.core.calendars import get_calendar
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.rollups.aggregate import MIXED, roll_up
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, forget_bars, get, put, register, rows, table
 
 pytestmark = pytest.mark.every_edition
@@ -125,9 +125,9 @@ def test_the_order_of_rows_does_not_show(data: st.DataObject, timeframe: Timefra
 
 
 @pytest.fixture
-def instruments(database: Database) -> list[Instrument]:
-    register(database, CALENDARS)
-    with database.connection() as connection:
+def instruments(warehouse: Warehouse) -> list[Instrument]:
+    register(warehouse, CALENDARS)
+    with warehouse.connection() as connection:
         return list_instruments(connection)
 
 
@@ -135,10 +135,10 @@ def instruments(database: Database) -> list[Instrument]:
 @given(st.data())
 @pytest.mark.parametrize("base", [Timeframe.M1, Timeframe.D1])
 def test_catching_up_leaves_every_derived_table_equal_to_the_recomputation(
-    database: Database, instruments: list[Instrument], base: Timeframe, data: st.DataObject
+    warehouse: Warehouse, instruments: list[Instrument], base: Timeframe, data: st.DataObject
 ) -> None:
     ids = {instrument.symbol: instrument.instrument_id for instrument in instruments}
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         forget_bars(connection)
     present: dict[tuple[str, datetime], Bar] = {}
     for step in range(data.draw(st.integers(1, 4))):
@@ -146,20 +146,20 @@ def test_catching_up_leaves_every_derived_table_equal_to_the_recomputation(
         changed = [bar for bar in batch if (present.get(bar[:2]) or ())[:-1] != bar[:-1]]
         present |= {bar[:2]: bar for bar in changed}
         now = datetime(2025, 1, 1 + step, tzinfo=UTC)
-        put(database, base, batch, now=now)
-        earlier = {tf: get(database, tf, ids).to_pylist() for tf in derived_from(base)}
+        put(warehouse, base, batch, now=now)
+        earlier = {tf: get(warehouse, tf, ids).to_pylist() for tf in derived_from(base)}
         days = data.draw(st.sampled_from([1, 2, 1000]))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("chandlery.derive._DAYS_PER_STEP", {base: days})
-            list(catch_up(database, base, instruments, *EVER, now=now))
+            patch.setattr("chandlery.rollups.refresh._DAYS_PER_STEP", {base: days})
+            list(catch_up(warehouse, base, instruments, *EVER, now=now))
         for timeframe in derived_from(base):
-            found = get(database, timeframe, ids)
+            found = get(warehouse, timeframe, ids)
             # A bar that would differ in its source alone is left as it is.
             assert _unsourced(rows(found)) == _unsourced(naive(timeframe, list(present.values())))
             windows = {(bar.symbol, label(timeframe, bar)) for bar in changed}
             untouched = [row for row in earlier[timeframe] if (row["symbol"], row["ts"]) not in windows]
             assert [row for row in found.to_pylist() if (row["symbol"], row["ts"]) not in windows] == untouched
-        assert not list(catch_up(database, base, instruments, *EVER))
+        assert not list(catch_up(warehouse, base, instruments, *EVER))
 
 
 def _unsourced(bars: Iterable[Bar]) -> list[Bar]:

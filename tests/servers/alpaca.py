@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from tests.servers.http import Answer, Request, VendorServer, run
 from tests.servers.market import Market
 
@@ -33,7 +33,7 @@ class AlpacaServer(VendorServer):
         **how: see ``VendorServer``.
     """
 
-    def __init__(self, market: Market, *, secret: str = "try-out", **how: Any) -> None:  # noqa: ANN401
+    def __init__(self, market: Market, *, secret: str = "try-out", **how: Any) -> None:
         super().__init__(market, **{"page": 10_000, **how})
         self.secret = secret
 

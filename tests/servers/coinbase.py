@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from tests.servers.http import Answer, Request, VendorServer, run
 
 _PREFIX = "/api/v3/brokerage/market/products/"

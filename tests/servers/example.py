@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from datetime import datetime
 
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
 from tests.servers.http import Answer, Request, VendorServer
 
 _NAMES = {"t": "ts", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from chandlery.timeframe import Timeframe
+from chandlery.core.timeframe import Timeframe
 from tests.servers.market import Market
 
 #: What a server can be told to do instead of answering.
@@ -130,7 +130,7 @@ class VendorServer(ABC):
             def do_GET(self) -> None:
                 server._handle(self)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)

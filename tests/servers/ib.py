@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from tests.servers.http import Answer, Request, VendorServer, run
 from tests.servers.market import Bars, Market
 
@@ -57,7 +57,7 @@ class IbServer(VendorServer):
         clients: the client ids that are connected.
     """
 
-    def __init__(self, market: Market, *, identical_within: float = 0.0, **how: Any) -> None:  # noqa: ANN401
+    def __init__(self, market: Market, *, identical_within: float = 0.0, **how: Any) -> None:
         super().__init__(market, **how)
         self.identical_within = identical_within
         self.refusals: dict[str, tuple[int, str]] = {}

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.calendars import microseconds
+from chandlery.core.calendars import microseconds
+from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.timeframe import Timeframe
 
 #: ``ts`` in µs since the epoch, and the values, as parallel arrays.
 Bars: TypeAlias = Mapping[str, npt.NDArray[np.generic]]

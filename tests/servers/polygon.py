@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from tests.servers.http import Answer, Request, VendorServer, run
 
 _PATH = re.compile(r"(/v2/aggs/ticker/([^/]+)/range/1/(minute|day))/([^/]+)/([^/]+)")

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from chandlery.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from tests.servers.http import Answer, Request, VendorServer, run
 from tests.servers.market import Bars, Market
 
@@ -40,7 +40,7 @@ class YahooServer(VendorServer):
         market: Market,
         *,
         splits: Mapping[str, Sequence[SplitEvent]] | None = None,
-        **how: Any,  # noqa: ANN401 - VendorServer's
+        **how: Any,
     ) -> None:
         super().__init__(market, **how)
         self.splits = dict(splits or {})

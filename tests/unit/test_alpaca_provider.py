@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
+from chandlery.config.providers import AlpacaOptions
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderNotFoundError, ProviderTransientError
 from chandlery.providers.alpaca import AlpacaProvider
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.providers.budget import LocalBudget
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import AlpacaOptions
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.servers.alpaca import AlpacaServer
 from tests.servers.http import Answer, Fault, Request
 from tests.servers.market import Market
@@ -67,12 +67,12 @@ def connect(
     secret: str = SECRET,
     feed: str = "iex",
     attempts: int = 1,
-    budget: LocalBudget | None = None,
+    rate_limiter: LocalRateLimiter | None = None,
     wait: Callable[[float], object] | None = None,
 ) -> AlpacaProvider:
     keys = {"key": SecretStr(key), "secret": SecretStr(secret)}
-    budget = budget or LocalBudget(None)
-    calls = Calls("alpaca", budget, timeout=5, attempts=attempts, secrets=[*keys.values()], wait=wait)
+    rate_limiter = rate_limiter or LocalRateLimiter(None)
+    calls = Caller("alpaca", rate_limiter, timeout=5, attempts=attempts, secrets=[*keys.values()], wait=wait)
     options = AlpacaOptions.model_validate({"url": f"{server.url}/", "feed": feed})
     return AlpacaProvider("alpaca", options=options, keys=keys, calendars={}, calls=calls)
 
@@ -200,16 +200,16 @@ def test_stocks_and_pairs_may_be_asked_for_together(server: AlpacaServer) -> Non
 
 
 def test_every_page_is_a_call_within_the_budget(server: AlpacaServer) -> None:
-    class Counted(LocalBudget):
+    class Counted(LocalRateLimiter):
         taken = 0
 
         def take(self) -> float:
             self.taken += 1
             return super().take()
 
-    server.page, budget = 500, Counted(None)
-    assert ask(connect(server, budget=budget), "AAPL", "BRK.B").bars.num_rows == 2334
-    assert budget.taken == len(server.requests) == 5
+    server.page, rate_limiter = 500, Counted(None)
+    assert ask(connect(server, rate_limiter=rate_limiter), "AAPL", "BRK.B").bars.num_rows == 2334
+    assert rate_limiter.taken == len(server.requests) == 5
     assert [request.query["limit"] for request in server.requests] == ["10000"] * 5
 
 

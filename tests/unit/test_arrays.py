@@ -6,8 +6,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from chandlery.store.arrays import Column, read_array
-from chandlery.store.connect import Database
+from chandlery.database.arrays import Column, read_array
+from chandlery.tiers.warehouse import Warehouse
 
 _VALUES = {
     "int2": np.array([-32768, 0, 32767], np.int16),
@@ -20,9 +20,9 @@ _VALUES = {
 
 @pytest.mark.parametrize("kind", _VALUES)
 @pytest.mark.parametrize("valid", [None, [True, True, True], [True, False, True], [False, False, False]])
-def test_each_type_arrives_as_it_was(database: Database, kind: str, valid: list[bool] | None) -> None:
+def test_each_type_arrives_as_it_was(warehouse: Warehouse, kind: str, valid: list[bool] | None) -> None:
     values = _VALUES[kind]
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         found = _send(connection, kind, Column(values, None if valid is None else np.array(valid)))
     expected = [
         (known and (value.item().isoformat() if kind == "timestamptz" else repr(value.item()))) or None
@@ -31,8 +31,8 @@ def test_each_type_arrives_as_it_was(database: Database, kind: str, valid: list[
     assert found == expected
 
 
-def test_no_values_are_an_empty_array(database: Database) -> None:
-    with database.connection() as connection:
+def test_no_values_are_an_empty_array(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
         assert _send(connection, "float8", Column(np.empty(0))) == []
 
 
@@ -41,10 +41,10 @@ def test_no_values_are_an_empty_array(database: Database) -> None:
     [_VALUES["int4"], _VALUES["timestamptz"], np.array([True, False]), np.empty(0, np.int32)],
     ids=["int4", "timestamptz", "bool", "none"],
 )
-def test_an_array_comes_back_as_it_was(database: Database, values: np.ndarray) -> None:
+def test_an_array_comes_back_as_it_was(warehouse: Warehouse, values: np.ndarray) -> None:
     kind = {"i": "int4", "M": "timestamptz", "b": "bool"}[values.dtype.kind]
     given = values.tolist() if kind == "bool" else Column(values)
-    with database.connection() as connection:
+    with warehouse.connection() as connection:
         row = connection.execute(f"SELECT array_send(%s::{kind}[])", (given,), binary=True).fetchone()  # type: ignore[arg-type]
     assert row is not None
     found = read_array(row[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chandlery.calendars import FIRST_SESSION, calendar_names, get_calendar, microseconds
+from chandlery.core.calendars import FIRST_SESSION, calendar_names, get_calendar, microseconds
 from chandlery.errors import UsageError
 from tests.support import utc
 
@@ -89,7 +89,7 @@ def test_a_calendar_reaches_from_1980_into_the_next_year() -> None:
         first = EPOCH + timedelta(days=int(calendar.sessions[0]))
         last = EPOCH + timedelta(days=int(calendar.sessions[-1]))
         assert FIRST_SESSION <= first <= FIRST_SESSION + timedelta(days=3)
-        assert last > date.today() + timedelta(days=300)  # noqa: DTZ011 - to the day is enough
+        assert last > date.today() + timedelta(days=300)
 
 
 def test_a_range_of_days_goes_by_the_label_and_one_of_instants_by_the_hours() -> None:

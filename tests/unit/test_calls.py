@@ -21,9 +21,9 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.budget import LEEWAY, LocalBudget
-from chandlery.providers.calls import Calls
-from chandlery.providers.http import explain_status, parse_retry_after
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import explain_status, parse_retry_after
+from chandlery.providers.http.rate_limit import LEEWAY, LocalRateLimiter
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ def limited(retry_after: float | None = None) -> ProviderRateLimitError:
     return ProviderRateLimitError("HTTP 429", provider="test", retry_after=retry_after)
 
 
-def make(calls: Calls, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> str:
+def make(calls: Caller, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> str:
     return calls.make(
         vendor, explain=lambda error: transient(str(error)) if isinstance(error, OSError) else None, about=about
     )
@@ -74,12 +74,12 @@ def make(calls: Calls, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> 
 
 def run(
     errors: Iterable[Exception], *, draw: float = 1.0, per_minute: float | None = None, attempts: int = 6
-) -> tuple[Vendor, Time, Calls, LocalBudget]:
+) -> tuple[Vendor, Time, Caller, LocalRateLimiter]:
     """Set up calls in virtual time."""
     virtual = Time()
-    budget = LocalBudget(per_minute, clock=virtual.clock)
-    calls = Calls("test", budget, attempts=attempts, wait=virtual.wait, draw=lambda: draw)
-    return Vendor(virtual, list(errors)), virtual, calls, budget
+    rate_limiter = LocalRateLimiter(per_minute, clock=virtual.clock)
+    calls = Caller("test", rate_limiter, attempts=attempts, wait=virtual.wait, draw=lambda: draw)
+    return Vendor(virtual, list(errors)), virtual, calls, rate_limiter
 
 
 def test_a_good_call_is_made_once_and_waits_for_nothing() -> None:
@@ -180,11 +180,11 @@ def test_every_try_is_within_the_budget() -> None:
 
 
 def test_being_limited_holds_up_every_caller_of_the_budget() -> None:
-    vendor, virtual, calls, budget = run([limited(20)], draw=0.0, per_minute=60)
+    vendor, virtual, calls, rate_limiter = run([limited(20)], draw=0.0, per_minute=60)
     make(calls, vendor)
     assert vendor.called == pytest.approx([0, 20])
-    budget.pause(100)
-    other = Calls("test", budget, wait=virtual.wait)
+    rate_limiter.pause(100)
+    other = Caller("test", rate_limiter, wait=virtual.wait)
     make(other, vendor)
     assert vendor.called[2] == pytest.approx(120)
 
@@ -198,12 +198,12 @@ def test_being_limited_at_the_last_attempt_still_holds_up_the_others() -> None:
 
 
 def test_a_call_that_was_reserved_before_a_pause_waits_for_its_end() -> None:
-    vendor, virtual, calls, budget = run([], per_minute=60)
-    budget.take()
+    vendor, virtual, calls, rate_limiter = run([], per_minute=60)
+    rate_limiter.take()
 
     def wait(seconds: float) -> None:
         if not virtual.waited:
-            budget.pause(30)  # by another thread, while this one waits for its turn
+            rate_limiter.pause(30)  # by another thread, while this one waits for its turn
         virtual.wait(seconds)
 
     calls._wait = wait
@@ -212,14 +212,14 @@ def test_a_call_that_was_reserved_before_a_pause_waits_for_its_end() -> None:
 
 
 def test_a_turn_that_was_slept_through_is_given_up_for_another() -> None:
-    budget = LocalBudget(600)
+    rate_limiter = LocalRateLimiter(600)
     slept: list[float] = []
 
     def oversleep(seconds: float) -> None:
         slept.append(seconds)
         time.sleep(seconds + (0 if len(slept) > 1 else LEEWAY))
 
-    calls = Calls("test", budget, wait=oversleep)
+    calls = Caller("test", rate_limiter, wait=oversleep)
     called = []
     for _ in range(3):
         calls.make(lambda: called.append(time.monotonic()), explain=lambda _: None, about="")
@@ -229,15 +229,15 @@ def test_a_turn_that_was_slept_through_is_given_up_for_another() -> None:
 
 
 def test_a_machine_that_is_always_late_makes_its_calls_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = Calls("test", LocalBudget(600))
-    monkeypatch.setattr("chandlery.providers.calls.LEEWAY", 0.0)
+    calls = Caller("test", LocalRateLimiter(600))
+    monkeypatch.setattr("chandlery.providers.http.caller.LEEWAY", 0.0)
     for _ in range(3):
         calls.make(lambda: None, explain=lambda _: None, about="")
     assert calls.made == 3
 
 
 def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
-    calls = Calls("test", LocalBudget(0.1))
+    calls = Caller("test", LocalRateLimiter(0.1))
     calls.make(lambda: None, explain=lambda _: None, about="")
     failed: list[str] = []
 
@@ -265,7 +265,7 @@ def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
 
 
 def test_stop_wakes_who_waits_between_two_tries() -> None:
-    calls = Calls("test", LocalBudget(None), draw=lambda: 1.0)
+    calls = Caller("test", LocalRateLimiter(None), draw=lambda: 1.0)
     threading.Timer(0.1, calls.stop).start()
 
     def fail() -> None:
@@ -278,7 +278,7 @@ def test_stop_wakes_who_waits_between_two_tries() -> None:
 
 
 def test_calls_of_many_threads_are_all_counted() -> None:
-    calls = Calls("test", LocalBudget(None))
+    calls = Caller("test", LocalRateLimiter(None))
 
     def work() -> None:
         for _ in range(500):
@@ -311,7 +311,7 @@ KEY, SECRET = "PK7Q9XKEY", """PK7Q9XKEY/7Q9X+KEY=&"MAT'ER\\IAL~%"""
     ],
 )
 def test_no_key_is_told_however_it_is_spelled(spelled: str) -> None:
-    calls = Calls("test", LocalBudget(None), attempts=1, secrets=[SecretStr(KEY), SecretStr(SECRET)])
+    calls = Caller("test", LocalRateLimiter(None), attempts=1, secrets=[SecretStr(KEY), SecretStr(SECRET)])
 
     def fail() -> None:
         raise OSError(f"cannot reach {spelled}")
@@ -329,7 +329,7 @@ def test_no_key_is_told_however_it_is_spelled(spelled: str) -> None:
 
 
 def test_a_key_that_is_not_set_redacts_nothing() -> None:
-    vendor, _, _, budget = run([transient("HTTP 503")])
-    calls = Calls("test", budget, attempts=1, secrets=[SecretStr("")])
+    vendor, _, _, rate_limiter = run([transient("HTTP 503")])
+    calls = Caller("test", rate_limiter, attempts=1, secrets=[SecretStr("")])
     with pytest.raises(ProviderTransientError, match="HTTP 503"):
         make(calls, vendor)

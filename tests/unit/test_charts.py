@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from chandlery.charts import DOWN, UP, candles_png, combine
+from chandlery.core.schema import BARS, conform
+from chandlery.coverage.session_states import State
+from chandlery.coverage.state_grid import StateMap
 from chandlery.errors import UsageError
-from chandlery.heatmap import STATE_COLORS, states_png
-from chandlery.schema import BARS, conform
-from chandlery.state_map import StateMap
-from chandlery.states import State
+from chandlery.pictures.charts import DOWN, UP, candles_png, combine
+from chandlery.pictures.heatmap import STATE_COLORS, states_png
 
 
 def bars_of(closes: list[float], *, volume: float | None = 10.0) -> pa.Table:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from chandlery.calendars import calendar_names
-from chandlery.config import (
+from chandlery.config.providers import ProviderConfig, ProvidersConfig
+from chandlery.config.universe import (
     AliasConfig,
     InstrumentConfig,
     Universe,
@@ -26,12 +26,12 @@ from chandlery.config import (
     load_universe,
     validate_symbol,
 )
+from chandlery.core.calendars import calendar_names
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError, UsageError
 from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import ProviderConfig, ProvidersConfig
-from chandlery.providers.registry import build_provider
-from chandlery.timeframe import Timeframe
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.caller import Caller
 
 CONFIG = Path(__file__).parent.parent.parent / "config"
 ALLOWED = string.ascii_letters + string.digits + ".-_/:"
@@ -534,7 +534,7 @@ class TestProvidersOfOtherPackages:
         monkeypatch.setenv("ACME_KEY_ID", KEY)
         made = build_provider("a", load_providers(installed), options={"depth": 2}, calendars={"X": "XNYS"})
         name, options, keys, calendars, calls = cast(
-            "tuple[str, dict[str, object], dict[str, SecretStr], dict[str, str], Calls]", made
+            "tuple[str, dict[str, object], dict[str, SecretStr], dict[str, str], Caller]", made
         )
         assert (calls.provider, calls.timeout, calls.made) == ("a", 30, 0)
         assert (name, options, calendars) == ("a", {"feed": "slow", "depth": 2}, {"X": "XNYS"})

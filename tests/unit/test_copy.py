@@ -9,8 +9,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from chandlery.store.arrays import Column
-from chandlery.store.copy import encode
+from chandlery.database.arrays import Column
+from chandlery.database.copy import encode
 
 ROWS = 7
 NAMES = ("id", "ts", "price", "count", "source")

@@ -11,9 +11,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from chandlery.config import HistoryConfig, InstrumentConfig, ProvidersConfig, Universe
-from chandlery.orchestrator import SilentListener
-from chandlery.providers.config import ProviderConfig
+from chandlery.app.orchestrator import SilentListener
+from chandlery.config.providers import ProviderConfig
+from chandlery.config.universe import HistoryConfig, InstrumentConfig, ProvidersConfig, Universe
 from pipelines.definitions import build_defs
 from tests.golden.definitions import GOLDEN, describe_shipped
 

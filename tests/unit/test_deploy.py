@@ -167,8 +167,8 @@ class TestVariables:
         given = OURS["code"]["environment"]
         market = given["CHANDLERY_DATABASE_URL"].partition("://")[2]
         assert given[URL_VARIABLE] == f"postgresql+psycopg2://{market}_dagster"
-        database = SERVICES["database"]["environment"]
-        assert market == f"{database['POSTGRES_USER']}@database:5432/{database['POSTGRES_DB']}"
+        warehouse = SERVICES["database"]["environment"]
+        assert market == f"{warehouse['POSTGRES_USER']}@database:5432/{warehouse['POSTGRES_DB']}"
         assert given["DAGSTER_HOME"] == f"{given['CHANDLERY_HOME']}/dagster"
 
     def test_bars_and_dagster_s_files_outlive_their_containers(self) -> None:

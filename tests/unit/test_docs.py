@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import SecretStr
 
+from chandlery.core.schema import BARS
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
     ProviderAuthError,
     ProviderBadDataError,
@@ -21,10 +23,8 @@ from chandlery.errors import (
     ProviderTransientError,
 )
 from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.budget import LocalBudget
-from chandlery.providers.calls import Calls
-from chandlery.schema import BARS
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.servers.example import ExampleServer
 from tests.servers.http import Fault
 from tests.servers.market import Market
@@ -45,7 +45,7 @@ def example(server: ExampleServer, *, key: str = KEY) -> Provider:
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "providers.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "docs/providers.md", "exec"), names)
-    calls = Calls("acme", LocalBudget(None), timeout=5, secrets=[SecretStr(key)], wait=lambda seconds: None)
+    calls = Caller("acme", LocalRateLimiter(None), timeout=5, secrets=[SecretStr(key)], wait=lambda seconds: None)
     provider: Provider = names["AcmeProvider"](
         "acme", options={"url": server.url}, keys={"key": SecretStr(key)}, calendars={}, calls=calls
     )

@@ -14,17 +14,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from chandlery.errors import (
-    ConfigurationError,
-    ProviderBadDataError,
-    ProviderError,
-    ProviderNotFoundError,
-    UsageError,
-)
+from chandlery.core.schema import BARS, TS
+from chandlery.core.timeframe import Timeframe
+from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
 from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.files import FilesProvider, _Cache
-from chandlery.schema import BARS, TS
-from chandlery.timeframe import Timeframe
+from chandlery.providers.files.provider import FilesProvider, _Cache
 
 M1, D1 = Timeframe.M1, Timeframe.D1
 START, END = datetime(1960, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
@@ -328,7 +322,7 @@ class TestParquet:
         assert stamps(ask(FilesProvider(folder))) == ["2024-01-02T14:30:00Z"]
 
     def test_a_naive_timestamp_needs_tz(self, folder: Path) -> None:
-        put_parquet(folder, pa.array([datetime(2024, 1, 2, 9, 30)], pa.timestamp("ms")))  # noqa: DTZ001
+        put_parquet(folder, pa.array([datetime(2024, 1, 2, 9, 30)], pa.timestamp("ms")))
         assert "--tz" in refusal(FilesProvider(folder))
         assert stamps(ask(FilesProvider(folder, tz="America/New_York"))) == ["2024-01-02T14:30:00Z"]
 

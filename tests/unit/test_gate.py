@@ -18,11 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from chandlery.audit import REJECTED, AuditReport, Partition, Verdict
-from chandlery.calendars import get_calendar
+from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
+from chandlery.core.schema import BARS, conform
+from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UsageError
-from chandlery.schema import BARS, conform
-from chandlery.timeframe import Timeframe, Window
+from chandlery.ingest.gate import REJECTED, AuditReport, Verdict
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 from expectations.measures import longest_run, price_jumps
@@ -329,7 +330,7 @@ def test_overlapping_partitions_and_several_timeframes_are_refused(gate: BarGate
 
 def test_a_naive_now_is_refused(gate: BarGate) -> None:
     with pytest.raises(UsageError, match="now"):
-        gate.audit(table([]), [partition()], now=datetime(2025, 1, 1))  # noqa: DTZ001
+        gate.audit(table([]), [partition()], now=datetime(2025, 1, 1))
 
 
 # --- rules for partitions

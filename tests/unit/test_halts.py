@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chandlery.errors import UsageError
-from chandlery.halts import Halt, parse_halt, read_halts
+from chandlery.instruments.halts import Halt, parse_halt, read_halts
 from tests.support import utc
 
 HEADER = "symbol,start,end,reason\n"

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from ib_async import IB, StartupFetchNONE, Stock
 
-from chandlery.calendars import microseconds
+from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.core.calendars import microseconds
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
     ConfigurationError,
     ProviderAuthError,
@@ -25,12 +27,11 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers import calls, ib
+from chandlery.providers import ib
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.providers.config import CallLimits, ProviderConfig, ProvidersConfig
+from chandlery.providers.catalog import build_provider
+from chandlery.providers.http import caller as calls
 from chandlery.providers.ib import IbProvider
-from chandlery.providers.registry import build_provider
-from chandlery.timeframe import Timeframe
 from tests.servers.http import Answer, Request
 from tests.servers.ib import NEW_YORK, IbServer
 from tests.servers.market import Market
@@ -112,12 +113,12 @@ def test_by_default_it_calls_sixty_times_in_ten_minutes() -> None:
         def pause(self, seconds: float) -> None:
             raise AssertionError
 
-    def budgets(name: str, per_minute: float | None) -> Endless:
+    def rate_limiters(name: str, per_minute: float | None) -> Endless:
         made[name] = per_minute
         return Endless()
 
     config = ProviderConfig(kind="ib", options={"allow_adjusted": True})
-    build_provider("mine", ProvidersConfig(providers={"mine": config}), budgets=budgets)
+    build_provider("mine", ProvidersConfig(providers={"mine": config}), rate_limiters=rate_limiters)
     assert made == {"ib:mine": 6.0}
 
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from chandlery.core.digest import digest
+from chandlery.core.schema import TS, conform
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import LakeError, UsageError
 from chandlery.lake import parquet
-from chandlery.lake.digest import digest
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.schema import TS, conform
-from chandlery.timeframe import Timeframe
 from tests.support import utc
 
 DOUBLES = ("open", "high", "low", "close", "volume", "vwap")

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandlery.app.installation import Installation
+from chandlery.config.lifecycle import DEFAULTS, Duration, Lifecycle, Policy, load_lifecycle
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ChandleryError, ConfigurationError
-from chandlery.installation import Installation
-from chandlery.lifecycle import DEFAULTS, Duration, Lifecycle, Policy, load_lifecycle
 from chandlery.settings import Settings
-from chandlery.store.connect import Database
-from chandlery.timeframe import INGESTED, Timeframe
-from tests.support import utc
+from tests.support import open_warehouse, utc
 
 CONFIG = Path(__file__).parent.parent.parent / "config"
 ONE_DAY = timedelta(days=1)
@@ -98,9 +97,12 @@ class TestReading:
 
     def test_an_installation_reads_it_from_its_configuration(self, tmp_path: Path) -> None:
         settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
-        defaults = Installation(settings, Database("")).lifecycle
+        defaults = Installation(settings, open_warehouse("")).lifecycle
         load(tmp_path, "lake: {grace: 5d}")
-        assert (defaults.grace, Installation(settings, Database("")).lifecycle.grace) == (ONE_DAY, timedelta(days=5))
+        assert (defaults.grace, Installation(settings, open_warehouse("")).lifecycle.grace) == (
+            ONE_DAY,
+            timedelta(days=5),
+        )
 
     @given(st.text(alphabet="1dmoyw357h :-[]{},#never\n'", max_size=40))
     def test_no_text_at_all_gets_through_but_as_our_own_error(

@@ -11,11 +11,11 @@ import pytest
 
 from assets.plan import plan_partitions, split_keys
 from assets.reference import SYMBOLS
-from chandlery.config import HistoryConfig
+from chandlery.config.universe import HistoryConfig
+from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
-from chandlery.instruments import Instrument
-from chandlery.orchestrator import IngestOrder
-from chandlery.timeframe import Timeframe, Window
+from chandlery.ingest.request import IngestPlan
+from chandlery.instruments.registry import Instrument
 from pipelines.orchestrator import plan_runs
 from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, neighbours, range_tags
 from tests.support import utc
@@ -134,7 +134,7 @@ def test_a_symbol_that_is_not_registered_is_an_error_that_says_what_to_do() -> N
 
 
 def plan(symbols: Sequence[str], ranges: dict[str, tuple[str, str]]) -> list[tuple[str, str, list[str]]]:
-    order = IngestOrder(Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()})
+    order = IngestPlan(Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()})
     runs = []
     for tags, taken in plan_runs(order, symbols):
         for symbol, span in ((i.symbol, span) for i, span in taken.items()):

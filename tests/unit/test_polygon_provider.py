@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderRateLimitError
 from chandlery.providers.base import BarReply, BarRequest, Provider
-from chandlery.providers.budget import LocalBudget
-from chandlery.timeframe import Timeframe
+from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.contract.polygon import Massive, Polygon
 from tests.servers.http import Answer, Fault, Request
 from tests.servers.market import Market
@@ -132,13 +132,13 @@ def test_each_page_is_a_call_within_the_budget(
 ) -> None:
     taken: list[str] = []
 
-    class Counting(LocalBudget):
+    class Counting(LocalRateLimiter):
         def take(self) -> float:
             taken.append("a call")
             return super().take()
 
     server.page = len(minutes(server)) // 4 + 1
-    provider = vendor.connect(server, monkeypatch, budgets=lambda name, per_minute: Counting(per_minute))
+    provider = vendor.connect(server, monkeypatch, rate_limiters=lambda name, per_minute: Counting(per_minute))
     assert starts(ask(provider)) == minutes(server)
     assert len(taken) == len(server.requests) == 4
 

@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow.compute as pc
 import pytest
 
-from chandlery.calendars import get_calendar
+from chandlery.core.calendars import get_calendar
+from chandlery.core.schema import BARS
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderNotFoundError, UsageError
 from chandlery.providers.base import BarRequest, Provider
 from chandlery.providers.sample import SampleProvider
-from chandlery.schema import BARS
-from chandlery.timeframe import Timeframe
 
 ALL = ("AAPL", "GOOG", "IBM", "META", "MSFT")
 START, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 
 from assets.reference import SYMBOLS
-from chandlery.calendars import get_calendar
-from chandlery.timeframe import Timeframe
+from chandlery.core.calendars import get_calendar
+from chandlery.core.timeframe import Timeframe
 from pipelines.partitions import RANGE_END, RANGE_START
 from pipelines.schedules import cron_after_close, last_windows
 from tests.pipeline import Workbench, install, moment, new_database, open_workbench, requests
@@ -155,7 +155,7 @@ def test_a_tick_that_is_evaluated_twice_asks_once(bench: Workbench) -> None:
 
 def test_daily_maintenance_makes_room_ahead(bench: Workbench) -> None:
     ahead = f"bars_1m_{datetime.now(UTC) + timedelta(days=50):%Y_%m}"
-    with bench.installation.database.connection() as connection:
+    with bench.installation.warehouse.connection() as connection:
         connection.execute(f"DROP TABLE market.{ahead}")  # type: ignore[call-overload]
     context = dg.build_schedule_context(instance=bench.instance, scheduled_execution_time=datetime.now(UTC))
     schedule = bench.repository.get_schedule_def("maintain_daily")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from chandlery.core.schema import BARS, PRICES, TS, VALUES, conform, empty_bars
 from chandlery.errors import UsageError
-from chandlery.schema import BARS, PRICES, TS, VALUES, conform, empty_bars
 from tests.support import Bar, table, utc
 
 MOMENT = utc("2024-06-03T13:30")

@@ -12,12 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from chandlery.calendars import get_calendar, microseconds
+from chandlery.core.calendars import get_calendar, microseconds
+from chandlery.core.schema import BARS
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.providers.base import BarRequest, Provider
 from chandlery.providers.simulated import SimulatedProvider
-from chandlery.schema import BARS
-from chandlery.timeframe import Timeframe
 
 # exchange_calendars 4.13 reads Series.values, which pandas 3.1 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning:pandas.errors.Pandas4Warning")

@@ -16,7 +16,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from chandlery.calendars import microseconds
+from chandlery.config.providers import RemoteOptions
+from chandlery.core.calendars import microseconds
+from chandlery.core.schema import PRICES
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
     ProviderBadDataError,
     ProviderError,
@@ -25,13 +28,10 @@ from chandlery.errors import (
     ProviderTransientError,
 )
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.providers.budget import LocalBudget
-from chandlery.providers.calls import Calls
-from chandlery.providers.config import RemoteOptions
-from chandlery.providers.splits import Split
+from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.rate_limit import LocalRateLimiter
+from chandlery.providers.http.splits import Split
 from chandlery.providers.yahoo import YahooProvider, write_symbol
-from chandlery.schema import PRICES
-from chandlery.timeframe import Timeframe
 from tests.servers.http import Answer, Request
 from tests.servers.market import Bars, Market
 from tests.servers.yahoo import YahooServer
@@ -65,7 +65,7 @@ class Playback(YahooServer):
 
 
 def connect(server: YahooServer) -> YahooProvider:
-    calls = Calls("yahoo", LocalBudget(None), timeout=5, attempts=1)
+    calls = Caller("yahoo", LocalRateLimiter(None), timeout=5, attempts=1)
     options = RemoteOptions.model_validate({"url": f"{server.url}/"})
     return YahooProvider("yahoo", options=options, keys={}, calendars={}, calls=calls)
 
@@ -81,7 +81,7 @@ def ask(
     return connect(server).fetch(BarRequest([symbol], timeframe, start, end))
 
 
-def play(answers: Mapping[str, Answer | Body], **how: Any) -> BarReply:  # noqa: ANN401 - those of ``ask``
+def play(answers: Mapping[str, Answer | Body], **how: Any) -> BarReply:
     with Playback(answers) as server:
         return ask(server, **how)
 
@@ -501,7 +501,7 @@ def test_the_server_is_one_that_yfinance_itself_can_read(tmp_path: Path, monkeyp
     with YahooServer(market, splits={"AAPL": [(utc("2024-04-15"), 4, 1)]}) as server:
 
         class Loopback(Session):  # type: ignore[type-arg]
-            def request(self, method: Any, url: str, **how: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+            def request(self, method: Any, url: str, **how: Any) -> Any:  # type: ignore[override]
                 return super().request(method, server.url + (urlsplit(url).path or "/"), **how)
 
         ticker = yfinance.Ticker("AAPL", session=Loopback())

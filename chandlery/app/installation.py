@@ -1,0 +1,148 @@
+"""An installation: its settings, configuration and database, opened together.
+
+Not here: Dagster's part of it (``pipelines.instance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from chandlery.config.lifecycle import Lifecycle, load_lifecycle
+from chandlery.config.universe import ProvidersConfig, Universe, check_calendars, load_providers, load_universe
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
+from chandlery.database.dsn import ensure_database, market_dsn
+from chandlery.database.editions.install import install
+from chandlery.database.migrate import REVISION, current_revision, migrate
+from chandlery.errors import StoreError
+from chandlery.ingest.landing import Landing
+from chandlery.instruments.registry import SyncReport, sync_instruments
+from chandlery.lake.store import Lake
+from chandlery.ops.move.destination import is_moved_to
+from chandlery.providers.catalog import is_static
+from chandlery.providers.http.rate_limit import RateLimiterFactory
+from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
+from chandlery.rollups.continuous import refresh_aggregates, sync_aggregates
+from chandlery.settings import Settings
+from chandlery.tiers.warehouse import Warehouse
+
+#: How far ahead of the present there is always room for bars.
+ROOM_AHEAD = timedelta(days=62)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything a command needs to know about where it runs.
+
+    Attributes:
+        settings: from the environment.
+        database: the market database.
+    """
+
+    settings: Settings
+    warehouse: Warehouse
+
+    @classmethod
+    def open(cls, settings: Settings | None = None) -> Installation:
+        """Open an installation that was set up.
+
+        Raises:
+            StoreError: its database is unreachable, has no schema yet, or that of another version of Chandlery.
+        """
+        settings = settings or Settings()
+        installation = cls(settings, Warehouse.open(settings))
+        try:
+            installation.check_schema()
+        except BaseException:
+            installation.warehouse.close()
+            raise
+        return installation
+
+    @classmethod
+    def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
+        """Set up the database (create, migrate, choose its edition, make room ahead) and its instruments. Idempotent.
+
+        Continuous aggregates that ``lifecycle.yaml`` asks for are made and filled where the edition has them, and those
+        that it does not ask for are dropped; ``refused_aggregates`` tells which could not be.
+
+        Raises:
+            ConfigurationError: a configuration file is wrong; nothing was touched.
+            StoreError: the database cannot be reached, created or migrated.
+        """
+        settings = settings or Settings()
+        universe = load_universe(settings.config / "universe.yaml")
+        check_calendars(universe)
+        load_lifecycle(settings.config / "lifecycle.yaml")
+        dsn = market_dsn(settings)
+        ensure_database(dsn)
+        installation = cls(settings, Warehouse(Database(dsn), Lake(settings.lake)))
+        with installation.warehouse.connection() as connection:
+            migrate(connection)
+            install(connection)
+            report = sync_instruments(connection, universe.instruments)
+            sync_aggregates(connection, installation.warehouse.edition, installation.lifecycle.continuous_aggregates)
+        installation.make_room()
+        refresh_aggregates(installation.warehouse.database)
+        return installation, report
+
+    @cached_property
+    def universe(self) -> Universe:
+        """What ``universe.yaml`` says."""
+        return load_universe(self.settings.config / "universe.yaml")
+
+    @cached_property
+    def providers(self) -> ProvidersConfig:
+        """What ``providers.yaml`` says."""
+        return load_providers(self.settings.config / "providers.yaml")
+
+    @property
+    def static(self) -> frozenset[str]:
+        """The providers that never have news."""
+        return frozenset(name for name, provider in self.providers.providers.items() if is_static(provider))
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """What ``lifecycle.yaml`` says; the defaults where there is none."""
+        return load_lifecycle(self.settings.config / "lifecycle.yaml")
+
+    @cached_property
+    def landing(self) -> Landing:
+        """Where answers of providers are kept before they are judged."""
+        return Landing(self.warehouse.database, Lake(self.settings.landing, "CHANDLERY_LANDING"))
+
+    @property
+    def rate_limiters(self) -> RateLimiterFactory:
+        """Makes the budgets of calls to providers, which all processes of the installation share."""
+        return shared_rate_limiters(self.warehouse.database)
+
+    @property
+    def refused_aggregates(self) -> Sequence[Timeframe]:
+        """Continuous aggregates that ``lifecycle.yaml`` asks for and this edition does not have."""
+        return () if self.warehouse.edition.keeps_aggregates else self.lifecycle.continuous_aggregates
+
+    def check_schema(self) -> None:
+        """Raise ``StoreError`` unless the database has this version's schema."""
+        with self.warehouse.connection() as connection:
+            found = current_revision(connection)
+            unfinished = found is not None and is_moved_to(connection)
+        if found is None:
+            raise StoreError("the database has no schema yet; run `chandlery init`")
+        if found != REVISION:
+            raise StoreError(
+                f"the database's schema is at {found} and this version needs {REVISION}; run `chandlery init`"
+            )
+        if unfinished:
+            raise StoreError(
+                "a move into this database is not complete; run the same `chandlery move` again, where it came from"
+            )
+
+    def make_room(self, now: datetime | None = None) -> Sequence[Timeframe]:
+        """Make sure that bars of the near future have a place to go; return the timeframes looked after. Idempotent."""
+        now = now or datetime.now(UTC)
+        with self.warehouse.connection() as connection:
+            for timeframe in Timeframe:
+                self.warehouse.edition.prepare(connection, timeframe, now, now + ROOM_AHEAD)
+        return list(Timeframe)

@@ -1,0 +1,104 @@
+"""What the command line asks of whoever runs the pipeline.
+
+The library does not know an orchestrator; the package that brings one registers it under the entry-point group
+``chandlery.orchestrator``. Not here: the running itself (``pipelines.orchestrator``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from chandlery.app.installation import Installation
+from chandlery.errors import ConfigurationError
+from chandlery.ingest.fetch import Progress
+from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.validate import PartitionResult
+from chandlery.rollups.refresh import Derived
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run, as the orchestrator knows it.
+
+    Attributes:
+        run_id: its id in the user interface.
+        succeeded: whether all of it did.
+        error: what went wrong, or None.
+        told: whether all that went wrong was told to the listener, partition by partition.
+    """
+
+    run_id: str
+    succeeded: bool
+    error: str | None
+    told: bool = False
+
+
+class Listener(Protocol):
+    """Hears what a run does while it does it."""
+
+    def planned(self, partitions: int) -> None:
+        """Hear that so many partitions are about to be ingested."""
+        ...
+
+    def fetched(self, progress: Progress) -> None:
+        """Hear how far the asking of a remote provider is."""
+        ...
+
+    def ingested(self, outcome: PartitionResult) -> None:
+        """Hear what became of one partition."""
+        ...
+
+    def derived(self, derived: Derived) -> None:
+        """Hear of one step of rolling up."""
+        ...
+
+
+class SilentListener:
+    """Hears nothing."""
+
+    def planned(self, partitions: int) -> None:
+        """See ``Listener``."""
+
+    def fetched(self, progress: Progress) -> None:
+        """See ``Listener``."""
+
+    def ingested(self, outcome: PartitionResult) -> None:
+        """See ``Listener``."""
+
+    def derived(self, derived: Derived) -> None:
+        """See ``Listener``."""
+
+
+class Orchestrator(Protocol):
+    """Runs the pipeline so that its own user interface shows what ran."""
+
+    def prepare(self) -> None:
+        """Set up the orchestrator's own storage and make known which instruments there are. Idempotent."""
+        ...
+
+    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
+        """Ingest, then derive what became stale; return once all is done, with a record of each run.
+
+        What failed is in the records and was told to ``listener``; only what keeps a run from starting is raised.
+        """
+        ...
+
+    def serve(self, host: str, port: int) -> int:
+        """Serve the user interface until interrupted; return the exit code."""
+        ...
+
+
+def load_orchestrator(installation: Installation) -> Orchestrator:
+    """Return the registered orchestrator for ``installation``.
+
+    Raises:
+        ConfigurationError: none is registered: the package was not installed, only put on the path.
+    """
+    found = entry_points(group="chandlery.orchestrator")
+    if not found:
+        raise ConfigurationError("no orchestrator is registered; install the project with `make` or `pip install -e .`")
+    orchestrator: Orchestrator = next(iter(found)).load()(installation)
+    return orchestrator

@@ -1,0 +1,195 @@
+"""Getting rows into the table of their timeframe: what is new is inserted, what changed is revised, the rest is left.
+
+Not here: the checks before and the bookkeeping after, all in one transaction (``publish``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg import sql
+
+from chandlery.bars.rows import INCOMING, Rows, pair_keys, split_keys
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import Column, read_array
+from chandlery.database.copy import encode
+from chandlery.database.named_queries import query
+
+#: Up to this many rows, arrays in one statement are faster than COPY into a staging table.
+_FEW_ROWS = 1000
+#: Bars of one instrument that are no further apart than so many of their widths are looked up together.
+_SPAN_GAP = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The bars that a publication inserted or revised, as parallel arrays.
+
+    Attributes:
+        instrument_id: whose bar.
+        ts: its start, ``datetime64[us]``, UTC.
+        revised: True where an earlier value was moved to the revisions, False where the bar is new.
+    """
+
+    instrument_id: npt.NDArray[np.int32]
+    ts: npt.NDArray[np.datetime64]
+    revised: npt.NDArray[np.bool_]
+
+    @classmethod
+    def none(cls) -> Changes:
+        """Return no changes."""
+        return cls(np.empty(0, np.int32), np.empty(0, "datetime64[us]"), np.empty(0, np.bool_))
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def by_window(self, timeframe: Timeframe) -> dict[tuple[int, str], tuple[int, int]]:
+        """Return how many bars were inserted and revised in each (instrument, window's key) of ``timeframe``."""
+        revised = count_windows(self.instrument_id[self.revised], self.ts[self.revised], timeframe)
+        inserted = count_windows(self.instrument_id[~self.revised], self.ts[~self.revised], timeframe)
+        return {key: (inserted.get(key, 0), revised.get(key, 0)) for key in inserted | revised}
+
+
+def count_windows(
+    owners: npt.NDArray[np.integer], ts: npt.NDArray[np.datetime64], timeframe: Timeframe
+) -> dict[tuple[int, str], int]:
+    """Return how many of the bars that start at ``ts`` fall into each (owner, window's key) of ``timeframe``."""
+    windows = ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]")
+    keys, counts = np.unique(pair_keys(owners, windows), return_counts=True)
+    codes, places = split_keys(keys)
+    names = places.astype(windows.dtype).astype(str)
+    return dict(zip(zip(codes.tolist(), names.tolist(), strict=True), counts.tolist(), strict=True))
+
+
+def is_few(count: int) -> bool:
+    """Return whether so many rows travel as arrays, without COPY."""
+    return count <= _FEW_ROWS
+
+
+def write(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+    """Copy rows of instruments whose range is empty straight in; compare the others with what is there."""
+    if is_few(len(rows)):
+        return _merge_few(connection, timeframe, rows, known_at)
+    occupied = np.isin(rows.ids, _occupied(connection, timeframe, rows))
+    fresh, known = (
+        rows.where(~occupied) if not occupied.all() else None,
+        rows.where(occupied) if occupied.any() else None,
+    )
+    changes = Changes.none()
+    if known is not None:
+        changes = _merge(connection, timeframe, known, known_at)
+    if fresh is not None:
+        columns = fresh.columns | {"known_at": Column(np.full(len(fresh), _us(known_at)))}
+        _copy(connection, sql.Identifier("market", timeframe.table), columns)
+        changes = Changes(
+            np.concatenate([changes.instrument_id, fresh.ids]),
+            np.concatenate([changes.ts, fresh.ts]),
+            np.concatenate([changes.revised, np.zeros(len(fresh), np.bool_)]),
+        )
+    return changes
+
+
+def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) -> list[int]:
+    """Return the instruments that have any bar between the first and the last of theirs in ``rows``."""
+    starts = np.flatnonzero(np.r_[True, rows.ids[1:] != rows.ids[:-1]])
+    ends = np.r_[starts[1:], len(rows)] - 1
+    found = connection.execute(
+        query("occupied_instruments").format(
+            bars=sql.Identifier("market", timeframe.table), first=sql.Literal(rows.first), last=sql.Literal(rows.last)
+        ),
+        (Column(rows.ids[starts]), Column(rows.ts[starts]), Column(rows.ts[ends])),
+    )
+    return [row[0] for row in found]
+
+
+def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+    """Compare rows that travel as arrays, in one statement."""
+    values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at}
+    values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
+    # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
+    return _read_changes(connection, _merge_arrays(timeframe), values)
+
+
+def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
+    """Return the spans of ``rows`` for ``present_of_few``: runs of bars of one instrument that are near each other."""
+    near = np.timedelta64(_SPAN_GAP * timeframe.microseconds, "us")
+    starts = np.flatnonzero(np.r_[True, (rows.ids[1:] != rows.ids[:-1]) | (np.diff(rows.ts) > near)])
+    ends = np.r_[starts[1:], len(rows)] - 1
+    return {
+        "span_ids": Column(rows.ids[starts]),
+        "span_firsts": Column(rows.ts[starts]),
+        "span_lasts": Column(rows.ts[ends]),
+    }
+
+
+@cache
+def _merge_arrays(timeframe: Timeframe) -> bytes:
+    arrays = sql.SQL(", ").join(
+        sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
+    )
+    names = sql.SQL(", ").join(map(sql.Identifier, INCOMING))
+    bars = sql.Identifier("market", timeframe.table)
+    spans = ("span_ids", "span_firsts", "span_lasts", "first", "last")
+    merge = query("merge_bars").format(
+        bars=bars,
+        incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
+        present=query("present_of_few").format(bars=bars, **{name: sql.Placeholder(name) for name in spans}),
+        timeframe=sql.Placeholder("timeframe"),
+        known_at=sql.SQL("%(known_at)s::timestamptz"),
+    )
+    return merge.as_bytes()
+
+
+def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+    staged = sql.SQL(", ").join(sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in INCOMING.items())
+    connection.execute(sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP").format(staged))
+    _copy(connection, sql.Identifier("incoming"), rows.columns)
+    # Both sides come sorted by the key: the planner, which knows nothing of a new table, would rather hash them, or
+    # look each of many rows up in the other.
+    connection.execute("SET LOCAL enable_hashjoin = off")
+    connection.execute("SET LOCAL enable_nestloop = off")
+    bars = sql.Identifier("market", timeframe.table)
+    merge = query("merge_bars").format(
+        bars=bars,
+        incoming=sql.SQL("incoming"),
+        present=query("present_of_many").format(
+            bars=bars,
+            ids=sql.Literal(np.unique(rows.ids).tolist()),
+            first=sql.Literal(rows.first),
+            last=sql.Literal(rows.last),
+        ),
+        timeframe=sql.Literal(timeframe.value),
+        known_at=sql.SQL("{}::timestamptz").format(sql.Literal(known_at)),
+    )
+    changes = _read_changes(connection, merge)
+    connection.execute("SET LOCAL enable_hashjoin = on")
+    connection.execute("SET LOCAL enable_nestloop = on")
+    connection.execute("DROP TABLE incoming")
+    return changes
+
+
+def _read_changes(
+    connection: psycopg.Connection, merge: bytes | sql.Composed, values: Mapping[str, object] | None = None
+) -> Changes:
+    found = connection.execute(merge, values, prepare=False, binary=True).fetchone()
+    return Changes.none() if found is None or found[0] is None else Changes(*map(read_array, found))
+
+
+def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[str, Column]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)) as wire,
+    ):
+        for block in encode(columns):
+            wire.write(block)
+
+
+def _us(moment: datetime) -> np.datetime64:
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

@@ -1,0 +1,230 @@
+"""A YAML file that remembers its lines, and models whose errors point at them.
+
+Only what a configuration needs of YAML: text, whole and decimal numbers, ``true`` and ``false``, ``null``, lists and
+mappings. Everything else is text, so the tickers ``ON`` and ``TRUE`` stay tickers and ``0700`` keeps its zero.
+Not here: what any file means (``config``).
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from chandlery.errors import ConfigurationError
+
+#: Where a value stands: keys and list positions from the top, as pydantic reports them.
+Location: TypeAlias = tuple[int | str, ...]
+
+
+class Section(BaseModel):
+    """A mapping of a configuration file: immutable, and every key is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            allowed = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in allowed and key not in cls.model_fields:
+                    raise misplaced((key,), f"is not a setting here; allowed: {one_of(allowed, key)}")
+        return data
+
+
+_S = TypeVar("_S", bound=Section)
+
+
+class Root(Section):
+    """The whole of a configuration file; remembers where it was read, so that later findings can point there too."""
+
+    _source: Document | None = PrivateAttr(None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep the document, which ``Document.validate`` hands in as the context."""
+        self._source = context if isinstance(context, Document) else None
+
+    @property
+    def path(self) -> Path | None:
+        """The file it was read from; None where it was made in code."""
+        return self._source.path if self._source else None
+
+    def error(self, at: Location, text: str) -> ConfigurationError:
+        """Return an error about the value at ``at`` that names file, line and key path as far as they are known."""
+        return self._source.error(at, text) if self._source else ConfigurationError(f"{key_path(at)}: {text}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file as plain data, with the line of each value.
+
+    Attributes:
+        path: the file.
+        data: its content: mappings, lists, text, numbers, booleans, None.
+    """
+
+    path: Path
+    data: Any = field(compare=False)
+    _root: yaml.Node = field(compare=False, repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read ``path``; raise ``ConfigurationError`` where it is absent, empty, not YAML or repeats a key."""
+        loader = _Loader(read_text(path))
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                raise ConfigurationError(f"{shown(path)}: the file is empty")
+            document = cls(path, None, root)
+            document._refuse_repeated_keys(root, (), set())
+            return cls(path, loader.construct_document(root), root)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark else 1
+            problem = error.problem or error.context
+            raise ConfigurationError(f"{shown(path)}:{line}: not valid YAML: {problem}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigurationError(f"{shown(path)}: not valid YAML: {error}") from None
+        finally:
+            loader.dispose()
+
+    def validate(self, model: type[_S], data: Any = None, *, at: Location = ()) -> _S:
+        """Return the whole file, or its part ``data`` which stands at ``at``, as ``model``.
+
+        Raises:
+            ConfigurationError: with one line for each thing that is wrong.
+        """
+        try:
+            return model.model_validate(self.data if data is None else data, context=self)
+        except ValidationError as error:
+            found = sorted((self._place(at + loc), text) for loc, text in findings(error))
+            raise ConfigurationError("\n".join(self._text(*place, text) for place, text in found)) from None
+
+    def error(self, at: Location, text: str) -> ConfigurationError:
+        """Return an error about the value at ``at``: ``config/universe.yaml:14: instruments[2].calendar: text``."""
+        return ConfigurationError(self._text(*self._place(at), text))
+
+    def _text(self, line: int, place: str, text: str) -> str:
+        return f"{shown(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
+
+    def _place(self, at: Location) -> tuple[int, str]:
+        """Return line and key path of the value at ``at``, or of the nearest thing around it."""
+        node, line, known = self._root, self._root.start_mark.line, 0
+        for part in at:
+            found = _child(node, part)
+            if found is None:
+                break
+            key, node = found
+            line = node.start_mark.line if isinstance(node, yaml.ScalarNode) else key.start_mark.line
+            known += 1
+        # A key that is missing has no line of its own, but its name belongs into the path.
+        absent = known == len(at) - 1 and isinstance(node, yaml.MappingNode) and at[-1] != "[key]"
+        return line + 1, key_path(at if absent else at[:known])
+
+    def _refuse_repeated_keys(self, node: yaml.Node, at: Location, seen: set[int]) -> None:
+        if id(node) in seen:  # an alias (*name) of a node that was looked at already
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[object, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    where = key_path((*at, key.value))
+                    raise ConfigurationError(self._text(line, where, f"given twice, first on line {lines[key.value]}"))
+                if isinstance(key, yaml.ScalarNode):
+                    lines[key.value] = line
+                self._refuse_repeated_keys(value, (*at, str(key.value)), seen)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._refuse_repeated_keys(item, (*at, index), seen)
+
+
+def findings(error: ValidationError) -> Iterable[tuple[Location, str]]:
+    """Yield where and what, in our words, for each thing that pydantic found wrong."""
+    for detail in error.errors(include_url=False):
+        yield detail["loc"] + tuple(detail.get("ctx", {}).get("at", ())), _explain(detail)
+
+
+def misplaced(at: Location, text: str) -> PydanticCustomError:
+    """Return an error for a validator to raise about the value at ``at``, seen from where the validator stands."""
+    return PydanticCustomError("configuration", "{text}", {"text": text, "at": at})
+
+
+def one_of(allowed: Iterable[str], given: object) -> str:
+    """Return the names there are, and the one that was probably meant."""
+    names = list(allowed)
+    near = get_close_matches(str(given), names, n=1)
+    return ", ".join(names) + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def key_path(at: Location) -> str:
+    """Return ``instruments[2].calendar`` for ``("instruments", 2, "calendar")``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+
+
+def read_text(path: Path) -> str:
+    """Return a configuration file's text; raise ``ConfigurationError`` where it cannot be read as UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{shown(path)}: is not UTF-8 text: {error.reason} at byte {error.start}") from None
+
+
+def shown(path: Path) -> str:
+    """Return ``path`` as a person would type it: relative to the working directory where it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain scalars mean what YAML 1.2 says, without dates: those are text until a model wants one."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
+
+
+def _explain(detail: ErrorDetails) -> str:
+    context, given = detail.get("ctx", {}), reprlib.repr(detail["input"])
+    match detail["type"]:
+        case "configuration":
+            text = str(context["text"])
+        case "value_error":
+            text = str(context["error"])
+        case "missing":
+            text = "is missing"
+        case "string_type":
+            text = f"{given} is not text; put it in quotes"
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", context["expected"])
+            text = f"{given} is not known; allowed: {one_of(allowed, detail['input'])}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            text = f"{given} is not a mapping of settings"
+        case _:
+            text = f"{given} is refused: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return text

@@ -1,0 +1,137 @@
+"""Trading calendars: which sessions there are and when each opens and closes, from ``exchange_calendars``.
+
+Not here: what was stored of a session (``coverage``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from chandlery.errors import UsageError
+
+Int64s: TypeAlias = npt.NDArray[np.int64]
+
+#: Sessions before this date are not known.
+FIRST_SESSION = date(1980, 1, 1)
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calendar:
+    """The sessions of one market, oldest first, as parallel arrays.
+
+    Attributes:
+        name: as in ``exchange_calendars``: ``XNYS``, ``24/7``.
+        timezone: IANA name of the exchange's zone.
+        version: of the calendar's rules.
+        sessions: session dates, days since 1970-01-01.
+        opens: first instant of trading, µs since the epoch, UTC, inclusive.
+        closes: end of trading, µs since the epoch, UTC, exclusive.
+    """
+
+    name: str
+    timezone: str
+    version: str
+    sessions: Int64s
+    opens: Int64s
+    closes: Int64s
+
+    def between(self, start: datetime, end: datetime) -> slice:
+        """Return the slice of sessions whose date at 00:00 UTC lies in ``[start, end)``.
+
+        This is how bars of a day are labelled, so it is the range that a request for ``1d`` covers.
+        """
+        first, last = np.searchsorted(self.sessions * _DAY_US, [microseconds(start), microseconds(end)])
+        return slice(int(first), int(last))
+
+    def overlapping(self, start: datetime, end: datetime) -> slice:
+        """Return the slice of sessions with any trading in ``[start, end)``, UTC."""
+        first = np.searchsorted(self.closes, microseconds(start), side="right")
+        last = np.searchsorted(self.opens, microseconds(end), side="left")
+        return slice(int(first), max(int(first), int(last)))
+
+    def session_of(self, ts: Int64s) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """Label each instant with a session.
+
+        Args:
+            ts: instants, µs since the epoch.
+
+        Returns:
+            The index of the session that was open at, or else is nearest to, each instant; and whether it was open.
+        """
+        at = np.searchsorted(self.opens, ts, side="right") - 1
+        before = np.clip(at, 0, None)
+        inside = (at >= 0) & (ts < self.closes[before])
+        after = np.clip(at + 1, 0, len(self.opens) - 1)
+        nearer_next = (self.opens[after] - ts) < (ts - self.closes[before])
+        return np.where(inside | ~nearer_next, before, after).astype(np.int64), inside
+
+    def is_session(self, ts: Int64s) -> npt.NDArray[np.bool_]:
+        """Whether each instant is 00:00 UTC of a session's date (the label of a bar of a day)."""
+        days, rest = np.divmod(ts, _DAY_US)
+        at = np.clip(np.searchsorted(self.sessions, days), 0, len(self.sessions) - 1)
+        return np.asarray((self.sessions[at] == days) & (rest == 0))
+
+    @property
+    def always_open(self) -> bool:
+        """Whether trading never stops."""
+        return bool((self.opens[1:] == self.closes[:-1]).all())
+
+
+@lru_cache(maxsize=64)
+def get_calendar(name: str) -> Calendar:
+    """Return the calendar called ``name``, from ``FIRST_SESSION`` to about a year ahead.
+
+    Raises:
+        UsageError: there is no calendar of that name.
+    """
+    source = _load(name)
+    sessions = source.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
+    opens = source.schedule["open"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    closes = source.schedule["close"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    return Calendar(
+        name=name,
+        timezone=str(source.tz),
+        version=f"exchange_calendars {version('exchange_calendars')}",
+        sessions=sessions,
+        opens=opens.astype(np.int64),
+        closes=closes.astype(np.int64),
+    )
+
+
+def calendar_names() -> Sequence[str]:
+    """Return the names of all calendars, sorted."""
+    import exchange_calendars
+
+    return sorted(exchange_calendars.get_calendar_names(include_aliases=False))
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware datetime as µs since the epoch."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _load(name: str) -> Any:
+    import exchange_calendars
+    from exchange_calendars.errors import InvalidCalendarName
+
+    try:
+        bound = exchange_calendars.calendar_utils.global_calendar_dispatcher._calendar_factories[name].bound_min()
+    except KeyError:
+        bound = None
+    start = max(FIRST_SESSION, bound.date()) if bound is not None else FIRST_SESSION
+    try:
+        return exchange_calendars.get_calendar(name, start=start.isoformat())
+    except InvalidCalendarName:
+        raise UsageError(
+            f"calendar {name!r} is not known; use XNYS for US stocks, 24/7 for crypto, or one of exchange_calendars' "
+            "other names"
+        ) from None

@@ -1,0 +1,74 @@
+"""The Arrow shape in which bars travel between providers, the gate, the store and readers.
+
+Not here: the tables they rest in (``sql/``).
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from chandlery.errors import UsageError
+
+TS = pa.timestamp("us", tz="UTC")
+_NAME = pa.dictionary(pa.int32(), pa.string())
+
+#: One bar per row. ``ts`` is the bar's start. ``volume``, ``vwap`` and ``trades`` may be null; prices may be
+#: null only before the gate. ``source`` is provider and feed, as in ``alpaca:sip``.
+BARS = pa.schema(
+    [
+        ("symbol", _NAME),
+        ("ts", TS),
+        ("open", pa.float64()),
+        ("high", pa.float64()),
+        ("low", pa.float64()),
+        ("close", pa.float64()),
+        ("volume", pa.float64()),
+        ("vwap", pa.float64()),
+        ("trades", pa.int32()),
+        ("source", _NAME),
+    ]
+)
+
+#: What a read returns; ``BARS``, and when each row's values were learned.
+READ = BARS.append(pa.field("known_at", TS))
+#: An earlier value of a bar, believed from ``known_at`` until ``superseded_at``.
+SUPERSEDED = READ.append(pa.field("superseded_at", TS, nullable=False))
+
+PRICES = ("open", "high", "low", "close")
+VALUES = (*PRICES, "volume", "vwap", "trades")
+
+
+def empty_bars() -> pa.Table:
+    """Return a table of no bars."""
+    return BARS.empty_table()
+
+
+def conform(table: pa.Table) -> pa.Table:
+    """Return ``table`` with exactly the columns of ``BARS``, in order and cast; one chunk per column.
+
+    Missing ``vwap`` and ``trades`` become null. Raise ``UsageError`` naming a missing column or a failing cast.
+    """
+    if table.schema.equals(BARS) and all(column.num_chunks == 1 for column in table.columns):
+        return table
+    columns = []
+    for field in BARS:
+        if field.name in table.column_names:
+            columns.append(_cast(table.column(field.name), field))
+        elif field.name in {"vwap", "trades"}:
+            columns.append(pa.nulls(table.num_rows, field.type))
+        else:
+            raise UsageError(f"column {field.name!r} is missing; bars need {', '.join(BARS.names)}")
+    return pa.table(columns, schema=BARS)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    try:
+        if column.type != field.type:
+            column = column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"column {field.name!r} cannot be read as {field.type}: {error}") from error
+    if column.num_chunks == 1:
+        return column.chunk(0)  # combining would copy it
+    if field.type == _NAME:
+        column = column.unify_dictionaries()
+    return column.combine_chunks()

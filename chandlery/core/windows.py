@@ -1,0 +1,28 @@
+"""The windows of bars: a month of minutes or a year of days of one instrument.
+
+Not here: what becomes of them (``lake``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from chandlery.core.timeframe import Timeframe
+
+
+def window_starts(timeframe: Timeframe, ts: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+    """Return the first day of the window of each moment, ``datetime64[D]``."""
+    return ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]").astype("datetime64[D]")
+
+
+def window_end(timeframe: Timeframe, start: date) -> datetime:
+    """Return the first instant after the window that starts on ``start``, UTC."""
+    return timeframe.window_of(start).end
+
+
+def midnight(day: date) -> datetime:
+    """Return 00:00 UTC of ``day``."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

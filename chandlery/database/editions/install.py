@@ -1,0 +1,95 @@
+"""Sets a database up as the best edition its server can be. Run after the schema is there and before any bar is.
+
+Not here: what each edition does (``postgres``, ``timescale``) and what the server can do (``detect``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import psycopg
+from psycopg import sql
+
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.editions.base import Edition
+from chandlery.database.editions.detect import ServerReport, describe_server, detect, has_bars, is_new_enough
+
+#: Serialises several processes that install; any fixed number will do.
+_LOCK = 0x65646974696F6E
+
+
+def install(connection: psycopg.Connection) -> Edition:
+    """Set the database up and return its edition. Idempotent; leaves alone what holds bars already.
+
+    Where TimescaleDB is there or can be created, the empty tables of bars become hypertables. Where it cannot (its
+    version, rights, bars in the tables), they stay plain; ``describe_server`` says why.
+
+    Args:
+        connection: in autocommit mode, of the role that owns the schema.
+
+    Raises:
+        StoreError: the database is set up for an extension that is not loaded.
+    """
+    with _alone(connection):
+        if detect(connection).name == "postgres" and _has_timescaledb(connection):
+            _convert(connection)
+        edition = detect(connection)
+        if edition.compresses:
+            # Not only after a conversion: a server may have changed its licence since.
+            connection.execute(_script("columnstore"))
+        return edition
+
+
+def _has_timescaledb(connection: psycopg.Connection) -> bool:
+    """Return whether the extension is usable here; create it where that is possible and needed."""
+    report = describe_server(connection)
+    if report.has_bars:
+        return False
+    if report.timescaledb is None and not _create_extension(connection, report):
+        return False
+    installed = describe_server(connection).timescaledb
+    return installed is not None and is_new_enough(installed)
+
+
+def _create_extension(connection: psycopg.Connection, report: ServerReport) -> bool:
+    available = report.timescaledb_available
+    if available is None or not report.timescaledb_loaded or not is_new_enough(available):
+        return False
+    try:
+        # On a connection of its own: where the library is not loaded after all, the server ends it. Tried even where
+        # the catalogue says that we may not: managed servers have their own ways to allow it.
+        with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as own:
+            own.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _convert(connection: psycopg.Connection) -> None:
+    tables = sql.SQL(", ").join(sql.Identifier("market", timeframe.table) for timeframe in Timeframe)
+    with connection.transaction():
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
+        if has_bars(connection):
+            return
+        schema = connection.execute(
+            "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
+            " WHERE extname = 'timescaledb'"
+        ).fetchone()
+        connection.execute("SELECT set_config('search_path', quote_ident(%s) || ', pg_catalog', true)", schema)
+        connection.execute(_script("hypertables"))
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection) -> Iterator[None]:
+    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _script(name: str) -> bytes:
+    return files("sql").joinpath("editions", f"{name}.sql").read_bytes()

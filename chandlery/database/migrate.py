@@ -1,0 +1,68 @@
+"""Brings a database to this version's schema, and back. The schema itself is in ``sql/migrations``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import sqlalchemy
+from sqlalchemy.pool import StaticPool
+
+from chandlery.errors import StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+#: Serialises migrations of several processes; any fixed number will do.
+_MIGRATION_LOCK = 0x63616E646C65
+#: The newest revision in ``sql/migrations``, which this version of the code needs.
+REVISION = "0005"
+
+
+def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
+    """Upgrade (or, for an older ``revision``, downgrade) the schema. Does nothing if it is there already.
+
+    Args:
+        connection: in autocommit mode, owned by a role that may create schemas.
+        revision: ``head``, ``base`` or a revision's number.
+    """
+    from alembic import command
+
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        poolclass=StaticPool,
+        creator=lambda: psycopg.connect(connection.info.dsn, password=connection.info.password),
+    )
+    connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+    try:
+        with engine.connect() as bind:
+            config = _config()
+            config.attributes["connection"] = bind
+            present = current_revision(connection) or ""
+            back = revision == "base" or (revision != "head" and revision < present)
+            (command.downgrade if back else command.upgrade)(config, revision)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise StoreError(f"the database schema could not be migrated to {revision}: {error}") from error
+    finally:
+        engine.dispose()
+        connection.execute("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
+
+
+def current_revision(connection: psycopg.Connection) -> str | None:
+    """Return the schema's revision, or None where there is no schema yet."""
+    found = connection.execute("SELECT to_regclass('public.schema_version')").fetchone()
+    if found is None or found[0] is None:
+        return None
+    row = connection.execute("SELECT version_num FROM public.schema_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    import sql
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations").replace("%", "%%"))
+    return config

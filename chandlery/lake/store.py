@@ -1,0 +1,257 @@
+"""The lake's file system: a local folder or a bucket, in which a file is there whole or not at all.
+
+A file is first written under a name that nobody reads. In a folder it is then renamed; in a bucket, which cannot, it is
+copied by the server, which shows the copy when it is complete. Not here: how a bucket is reached (``s3``), what is in a
+file (``parquet``), which files there should be (``manifest``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+from pyarrow import fs
+
+from chandlery.errors import ConfigurationError, LakeError
+from chandlery.lake.s3 import Bucket, said
+
+#: Files on their way; never read by anybody but their writer.
+_STAGING = "_staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that is there: its path below the lake's root, its size in bytes, when it was last written (UTC)."""
+
+    path: str
+    bytes: int
+    written_at: datetime | None
+
+
+class Lake:
+    """Files of archived bars.
+
+    Safe to share between threads. Requests to a bucket are repeated where that may help; one that does not answer is
+    given up after less than a minute.
+
+    Args:
+        root: a local folder (made when it is first written to), or ``s3://bucket/prefix``; the bucket has to be there.
+            Credentials, region and endpoint come from the environment (``s3``).
+        variable: the environment variable that holds ``root``, for an error.
+
+    Attributes:
+        root: as given.
+        is_local: whether it is a folder.
+
+    Raises:
+        ConfigurationError: ``root`` is neither, or the environment is wrong.
+    """
+
+    def __init__(self, root: str | Path, variable: str = "CHANDLERY_LAKE") -> None:
+        text = str(root)
+        self.is_local = "://" not in text and not text.startswith("s3:/")  # as a path, "s3://" loses a slash
+        if not self.is_local and text.partition(":")[0] != "s3":
+            raise ConfigurationError(
+                f"{variable} is neither a folder nor s3://bucket/prefix; it begins with {text.partition(':')[0]}:"
+            )
+        self._bucket = None if self.is_local else Bucket.parse(text, variable)
+        self._base = self._bucket.base if self._bucket else str(Path(text).expanduser().absolute())
+        self.root = f"s3://{self._base}" if self._bucket else text
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[pa.NativeFile]:
+        """Lend the file at ``path`` below the root, open for reading anywhere in it.
+
+        Raises:
+            LakeError: it is not there or cannot be read, now or in the block; names it.
+        """
+        place = self.describe(path)
+        try:
+            with self._files.open_input_file(self._full(path)) as source:
+                yield source
+        except FileNotFoundError:
+            self._require_root(path)
+            raise LakeError(f"{place} is missing") from None
+        except LakeError as error:
+            text = said(str(error))
+            raise LakeError(text if text.startswith(place) else f"{place}: {text}") from error
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(f"{place} cannot be read: {said(error)}") from error
+
+    @contextmanager
+    def staged(self, path: str) -> Iterator[StagedFile]:
+        """Lend a file under a name that nobody reads; ``commit`` gives it ``path``. Otherwise it is deleted.
+
+        Raises:
+            LakeError: the lake cannot be written to, for example because it is full or read-only.
+        """
+        staged = StagedFile(self, f"{_STAGING}/{path.replace('/', '_')}.{uuid4().hex}", path)
+        try:
+            with self._explained(path, "written"):
+                self._make_folder(_STAGING)
+            yield staged
+        finally:
+            # Of an upload that failed nothing is left to delete, as a rule, and nobody to ask; otherwise it is swept.
+            if not staged.committed and (self.is_local or staged.size is not None):
+                self.delete(staged.temporary, quietly=True)
+
+    def delete(self, path: str, *, quietly: bool = False) -> None:
+        """Delete the file at ``path``; nothing where it is gone. ``quietly``: nor where it cannot be.
+
+        Raises:
+            LakeError: it cannot be deleted, or the whole lake is not there; names it.
+        """
+        try:
+            with self._explained(path, "deleted"):
+                try:
+                    self._files.delete_file(self._full(path))
+                except FileNotFoundError:
+                    self._require_root(path)
+                except OSError:
+                    # A bucket's file system also wants to leave a sign of the folder, after the file is gone.
+                    if self._files.get_file_info(self._full(path)).type != fs.FileType.NotFound:
+                        raise
+        except LakeError:
+            if not quietly:
+                raise
+
+    def list(self, folder: str = "") -> Iterator[Found]:
+        """Yield every file in ``folder``, at any depth, but those on their way, sorted by path.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        yield from (found for found in self._list(folder) if not found.path.startswith(f"{_STAGING}/"))
+
+    def sweep(self, before: datetime) -> int:
+        """Delete files on their way that nobody wrote to since ``before`` (UTC): their writers died. Return a count.
+
+        Raises:
+            LakeError: the lake cannot be read, or one of them cannot be deleted.
+        """
+        left = [found for found in self._list(_STAGING) if found.written_at and found.written_at < before]
+        for found in left:
+            self.delete(found.path)
+        return len(left)
+
+    def describe(self, path: str) -> str:
+        """Return where ``path`` is, for a person."""
+        return f"{self.root.rstrip('/')}/{path}"
+
+    @cached_property
+    def _files(self) -> Any:
+        return self._bucket.connect() if self._bucket else fs.LocalFileSystem()
+
+    def _write(self, path: str, content: bytes | pa.Buffer) -> None:
+        with self._files.open_output_stream(self._full(path)) as stream:
+            stream.write(content)
+        if self.is_local:
+            _flush(self._full(path))
+
+    def _rename(self, path: str, wanted: str, size: int | None) -> None:
+        source, target = self._full(path), self._full(wanted)
+        if self.is_local:
+            folder = wanted.rpartition("/")[0]
+            self._make_folder(folder)
+            self._files.move(source, target)
+            _flush(self._full(folder))
+            return
+        self._files.copy_file(source, target)
+        found = self._files.get_file_info(target)
+        # A server may say that all is well before it finds that it is not.
+        if found.type != fs.FileType.File or found.size != size:
+            raise LakeError(f"{self.describe(wanted)} cannot be written: the server did not copy it")
+        self.delete(path, quietly=True)
+
+    def _list(self, folder: str = "") -> Iterator[Found]:
+        with self._explained(folder, "listed"):
+            selector = fs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
+            infos = self._files.get_file_info(selector)
+            if not infos and self._bucket:
+                self._require_root(folder)
+        for info in sorted(infos, key=lambda info: info.path):
+            if info.type == fs.FileType.File:
+                yield Found(info.path[len(self._base) + 1 :], info.size, info.mtime)
+
+    def _full(self, path: str) -> str:
+        return f"{self._base}/{path}" if path else self._base
+
+    def _make_folder(self, path: str) -> None:
+        if not self.is_local:
+            return
+        folder = Path(self._full(path))
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            _flush(str(place.parent))
+
+    def _require_root(self, path: str) -> None:
+        """Raise ``LakeError`` if not even the lake itself is there, so that nobody takes its files for deleted."""
+        place = self._bucket.name if self._bucket else self._base
+        with self._explained(path, "reached"):
+            if self._files.get_file_info(place).type == fs.FileType.NotFound:
+                kind = (
+                    f"there is no bucket {place!r}" if self._bucket else f"there is no folder {place}; is it mounted?"
+                )
+                raise LakeError(f"{self.describe(path)} is out of reach: {kind}")
+
+    @contextmanager
+    def _explained(self, path: str, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise LakeError(f"{self.describe(path)} cannot be {done}: {said(error)}") from error
+
+
+class StagedFile:
+    """A file on its way into the lake; see ``Lake.staged``.
+
+    Attributes:
+        temporary: its path until it is committed.
+        path: its path afterwards.
+        size: in bytes, once it is written.
+        committed: whether it has ``path``.
+    """
+
+    def __init__(self, lake: Lake, temporary: str, path: str) -> None:
+        self._lake = lake
+        self.temporary = temporary
+        self.path = path
+        self.size: int | None = None
+        self.committed = False
+
+    def write(self, content: bytes | pa.Buffer) -> None:
+        """Write the whole file, and see that it outlives a power cut.
+
+        Raises:
+            LakeError: it cannot be written.
+        """
+        with self._lake._explained(self.path, "written"):
+            self._lake._write(self.temporary, content)
+        self.size = len(content) if isinstance(content, bytes) else content.size
+
+    def commit(self) -> None:
+        """Give the file its name, in one step; a file that bears it already is replaced.
+
+        Raises:
+            LakeError: that cannot be done; whether it was may be unknown.
+        """
+        with self._lake._explained(self.path, "written"):
+            self._lake._rename(self.temporary, self.path, self.size)
+        self.committed = True
+
+
+def _flush(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

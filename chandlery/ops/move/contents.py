@@ -1,0 +1,170 @@
+"""What a database holds, part by part: its tables, the parts they are copied in, and a checksum of each part.
+
+Found in the server's catalog, so that no table can be forgotten. Not here: copying (``move``), and how bars are stored
+(``editions``: a piece there is a table of the server's, a part here is a window of rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from graphlib import TopologicalSorter
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from chandlery.core.timeframe import Timeframe, Window
+from chandlery.database.named_queries import query
+
+_BARS = {f"market.{timeframe.table}": timeframe for timeframe in Timeframe}
+_REVISIONS = "market.bars_revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of ours.
+
+    Attributes:
+        schema: ``market`` or ``ops``.
+        name: within the schema.
+        columns: all that are stored, in the table's order.
+        key: columns of the primary key, in its order.
+        numbered: columns that count by themselves.
+        refers_to: tables that must have their rows first.
+    """
+
+    schema: str
+    name: str
+    columns: list[str] = field(compare=False)
+    key: list[str] = field(compare=False)
+    numbered: list[str] = field(compare=False)
+    refers_to: list[str] = field(compare=False)
+
+    def __str__(self) -> str:
+        """Return ``market.bars_1m``."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The table's name as SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def column_list(self) -> sql.Composed:
+        """The columns as SQL."""
+        return sql.SQL(", ").join(map(sql.Identifier, self.columns))
+
+    @property
+    def timeframe(self) -> Timeframe | None:
+        """The timeframe whose present bars are in this table; None where it holds something else."""
+        return _BARS.get(str(self))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is copied window by window."""
+        return str(self) in _BARS or str(self) == _REVISIONS
+
+    @property
+    def _windows_of(self) -> Timeframe:
+        """A timeframe with windows as long as this table's: years, but months for the many bars of a minute."""
+        return Timeframe.M1 if self.timeframe is Timeframe.M1 else Timeframe.D1
+
+    def window(self, key: str) -> Window:
+        """Return the window called ``key``."""
+        return self._windows_of.window(key)
+
+    def parts(self, connection: psycopg.Connection) -> Iterator[Part]:
+        """Yield the parts that have rows, oldest first; a table that is not large is one part."""
+        if not self.is_large:
+            yield Part(self, rows=count_rows(connection, self))
+            return
+        unit = self._windows_of.window_kind
+        found = connection.execute(
+            query("windows_with_rows").format(
+                table=self.identifier,
+                unit=sql.Literal(unit),
+                form=sql.Literal("YYYY-MM" if unit == "month" else "YYYY"),
+            )
+        )
+        for key, row_count, first, last in found.fetchall():
+            yield Part(self, key, row_count, first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one window of a table, or all rows of a table.
+
+    Attributes:
+        table: whose rows.
+        key: of the window; empty for a whole table.
+        rows: how many; 0 where they were not counted.
+        first: ``ts`` of its first row, UTC.
+        last: ``ts`` of its last row, UTC, inclusive.
+    """
+
+    table: Table
+    key: str = ""
+    rows: int = field(default=0, compare=False)
+    first: datetime | None = field(default=None, compare=False)
+    last: datetime | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """Return ``market.bars_1m 2024-01``."""
+        return f"{self.table} {self.key}".rstrip()
+
+    @property
+    def condition(self) -> sql.Composable:
+        """The condition that picks its rows."""
+        if not self.key:
+            return sql.SQL("true")
+        window = self.table.window(self.key)
+        return sql.SQL("ts >= {} AND ts < {}").format(sql.Literal(window.start), sql.Literal(window.end))
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """What tells rows from other rows.
+
+    Attributes:
+        rows: how many there are.
+        hash: sum over a hash of each; any bit of any value changes it, their order does not.
+    """
+
+    rows: int
+    hash: int
+
+
+def list_tables(connection: psycopg.Connection) -> list[Table]:
+    """Return every table of ours, each after those that it refers to."""
+    with connection.cursor(row_factory=class_row(Table)) as cursor:
+        tables = {str(table): table for table in cursor.execute(query("stored_tables")).fetchall()}
+    order = TopologicalSorter({name: sorted(table.refers_to) for name, table in tables.items()})
+    return [tables[name] for name in order.static_order()]
+
+
+def list_parts(connection: psycopg.Connection, tables: Sequence[Table]) -> list[Part]:
+    """Return the parts of ``tables`` that have rows: the large tables' first, from the narrowest bars to the widest."""
+    by_size = sorted(tables, key=lambda table: (not table.is_large, table.timeframe.rank if table.timeframe else 99))
+    return [part for table in by_size for part in table.parts(connection)]
+
+
+def checksum(connection: psycopg.Connection, part: Part) -> Checksum:
+    """Return the checksum of the rows of ``part`` in the database behind ``connection``."""
+    found = connection.execute(
+        query("checksum").format(table=part.table.identifier, columns=part.table.column_list, condition=part.condition)
+    ).fetchone()
+    return Checksum(int(found[0]), int(found[1])) if found else Checksum(0, 0)
+
+
+def count_rows(connection: psycopg.Connection, table: Table) -> int:
+    """Return how many rows ``table`` has."""
+    found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def has_rows(connection: psycopg.Connection, table: Table) -> bool:
+    """Return whether ``table`` has any row."""
+    found = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.identifier)).fetchone()
+    return bool(found and found[0])

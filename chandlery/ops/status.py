@@ -1,0 +1,166 @@
+"""How an installation is doing, in one look. Not here: coverage in detail (``coverage``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo, sql
+from psycopg.rows import class_row
+
+from chandlery.app.installation import Installation
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.editions.base import Edition
+from chandlery.database.editions.detect import ServerReport
+from chandlery.database.editions.detect import describe_server as describe_capabilities
+from chandlery.database.migrate import current_revision
+from chandlery.ingest.quarantine import count_waiting
+from chandlery.rollups.refresh import count_stale
+
+#: Tables up to this many bytes are counted; a count takes about a second per gigabyte.
+_COUNTED_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Number of bars of a timeframe; ``exact`` unless it is the planner's estimate."""
+
+    count: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A publishing transaction that changed something; see ``ops.publication``."""
+
+    timeframe: str
+    known_at: datetime
+    inserted: int
+    revised: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class LakeStatus:
+    """What the manifest says of the lake.
+
+    Attributes:
+        root: where it is.
+        files: how many, without those that were replaced.
+        bytes: their size.
+        bars: in them; most are in the store as well.
+        cold: windows that left the store.
+    """
+
+    root: str
+    files: int
+    bytes: int
+    bars: int
+    cold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at an installation.
+
+    Attributes:
+        home: folder for everything it writes.
+        server: where the database is, without a password.
+        report: what the server can do, and the edition that the database is set up as.
+        revision: of the schema.
+        bytes: size of the database.
+        instruments: how many are registered.
+        rows: bars in the store by timeframe, of those that have any.
+        lake: what has been archived.
+        publications: the last ones, newest first.
+        quarantined: entries that wait in quarantine.
+        stale: days that wait for being rolled up, by base timeframe.
+        aggregates_behind: days for which the continuous aggregates were not refreshed yet.
+        landed: answers of providers that wait to be judged, because a run is at it or died.
+    """
+
+    home: Path
+    server: str
+    report: ServerReport
+    revision: str | None
+    bytes: int
+    instruments: int
+    rows: Mapping[Timeframe, Rows]
+    lake: LakeStatus
+    publications: Sequence[Publication]
+    quarantined: int
+    stale: Mapping[Timeframe, int]
+    aggregates_behind: int
+    landed: int
+
+
+def read_status(installation: Installation, *, publications: int = 5) -> Status:
+    """Return how ``installation`` is doing, with the last ``publications``."""
+    warehouse = installation.warehouse
+    with warehouse.connection() as connection:
+        return Status(
+            home=installation.settings.home,
+            server=describe_server(installation),
+            report=describe_capabilities(connection),
+            revision=current_revision(connection),
+            bytes=_number(connection, sql.SQL("SELECT pg_database_size(current_database())")),
+            instruments=_number(connection, sql.SQL("SELECT count(*) FROM market.instrument")),
+            rows=_count_rows(connection, warehouse.edition),
+            lake=_count_lake(connection, installation.settings.lake),
+            publications=_last_publications(connection, publications),
+            quarantined=count_waiting(connection),
+            stale=count_stale(connection),
+            aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
+            landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL")),
+        )
+
+
+def describe_server(installation: Installation) -> str:
+    """Return where the database is: ``embedded (folder)`` or a URL without its password."""
+    if installation.settings.database_url is None:
+        return f"embedded ({installation.settings.home / 'postgres'})"
+    parts = conninfo.conninfo_to_dict(installation.warehouse.database.dsn)
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    port = f":{parts['port']}" if parts.get("port") else ""
+    host = str(parts.get("host", "localhost"))
+    place = f"/{parts.get('dbname', '')}"
+    if host.startswith("/"):
+        return f"postgresql://{user}{place}?host={host}"
+    return f"postgresql://{user}{host}{port}{place}"
+
+
+def _count_rows(connection: psycopg.Connection, edition: Edition) -> dict[Timeframe, Rows]:
+    rows: dict[Timeframe, Rows] = {}
+    for timeframe, size in edition.sizes(connection).items():
+        if size.bytes <= _COUNTED_BYTES:
+            count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("market", timeframe.table))
+            rows[timeframe] = Rows(_number(connection, count), exact=True)
+        else:
+            rows[timeframe] = Rows(size.estimate, exact=False)
+    return {timeframe: rows[timeframe] for timeframe in Timeframe if timeframe in rows and rows[timeframe].count}
+
+
+def _count_lake(connection: psycopg.Connection, root: str) -> LakeStatus:
+    row = connection.execute(
+        "SELECT count(*) + count(revisions), coalesce(sum(bytes + coalesce((revisions->>'size')::int8, 0)), 0)::int8,"
+        " coalesce(sum(row_count), 0)::int8, (SELECT count(*) FROM ops.bar_window WHERE cold)"
+        " FROM ops.manifest WHERE retired_at IS NULL"
+    ).fetchone()
+    return LakeStatus(root, *(row or (0, 0, 0, 0)))
+
+
+def _last_publications(connection: psycopg.Connection, number: int) -> list[Publication]:
+    with connection.cursor(row_factory=class_row(Publication)) as cursor:
+        return cursor.execute(
+            "SELECT timeframe, known_at, inserted, revised, origin FROM ops.publication"
+            " ORDER BY publication_id DESC LIMIT %s",
+            (number,),
+        ).fetchall()
+
+
+def _number(connection: psycopg.Connection, statement: sql.SQL | sql.Composed) -> int:
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,169 @@
+"""Publishing: the one way a bar gets into the store.
+
+One transaction takes an Arrow table and leaves bars, revisions, coverage and pending roll-ups agreeing with each other.
+What is identical is not written. A kill at any instant leaves the state before or the state after.
+
+Not here: whether the bars are acceptable (the gate judges first) and how they are read back (``read``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+import pyarrow as pa
+from psycopg.pq import TransactionStatus
+
+from chandlery.bars.bookkeeping import record
+from chandlery.bars.merge import Changes, is_few, write
+from chandlery.bars.rows import Batch
+from chandlery.core.schema import conform
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.locks import lock_symbols
+from chandlery.database.named_queries import query
+from chandlery.errors import UnknownSymbolError
+from chandlery.tiers.restore import restore_on_write
+from chandlery.tiers.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What a publication did.
+
+    Attributes:
+        inserted: bars that were not there.
+        revised: bars whose values changed; the earlier ones are in the revisions.
+        unchanged: bars that were there with the same values; nothing about them was written.
+        known_at: the time from which a read with ``as_of`` sees this publication, UTC.
+        changes: which bars were inserted or revised.
+        ids: instrument id by symbol, of every symbol in the batch.
+    """
+
+    inserted: int
+    revised: int
+    unchanged: int
+    known_at: datetime
+    changes: Changes = field(repr=False)
+    ids: dict[str, int] = field(repr=False)
+
+
+def publish(
+    connection: psycopg.Connection,
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    bars: pa.Table,
+    *,
+    origin: str = "ingest",
+    now: datetime | None = None,
+) -> PublishReport:
+    """Make ``bars`` the present truth of ``timeframe``, in one transaction.
+
+    Two publications of one instrument and timeframe wait for each other; others do not.
+
+    Args:
+        connection: in autocommit mode, or in the caller's transaction, of which this becomes a part.
+        warehouse: to which ``connection`` belongs. A window that left the store and that ``bars`` changes is brought
+            back from its lake first.
+        timeframe: of all the bars.
+        bars: table of schema ``schema.BARS`` in any order; every symbol is a registered instrument, every
+            ``(symbol, ts)`` occurs once, prices are finite.
+        origin: what publishes, for ``ops.publication``.
+        now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
+            that was committed before, even where the clock went back.
+
+    Raises:
+        UsageError: a duplicate key, or a price that is null or not finite. Nothing was written.
+        UnknownSymbolError: a symbol is not a registered instrument. Nothing was written.
+        LakeError: a window that left the store cannot be read. Nothing was written.
+    """
+    batch = Batch(conform(bars))
+    with _transaction(connection, live=is_few(len(batch))):
+        locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
+        # After the locks, so that whoever waited for them is later than whoever held them.
+        looked = connection.execute(query("before_publishing"), _question(timeframe, batch, now))
+        if len(batch):
+            warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
+        instruments = _registered(batch.symbols, locked)
+        ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
+        known_at, sources, cold = looked.fetchone() or (None, None, None)
+        if not len(batch):
+            return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
+        rows = batch.rows(ids, _source_ids(connection, batch.sources, sources or {}))
+        if cold:
+            rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe)
+        changes = write(connection, timeframe, rows, known_at) if len(rows) else Changes.none()
+        if len(changes):
+            calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
+            record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
+    return _report(changes, len(batch), known_at, ids)
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None]:
+    """Run the block in one transaction, or as a part of the caller's.
+
+    The statements of a ``live`` batch go to the server without waiting for each one's answer: they take less time than
+    the way there and back. (COPY cannot be sent so.)
+    """
+    if not live or connection.info.transaction_status != TransactionStatus.IDLE:
+        with connection.transaction():
+            yield
+        return
+    try:
+        with connection.pipeline() as pipeline:
+            connection.execute("BEGIN")
+            pipeline.sync()  # so that the driver knows that it is in a transaction, and makes a part of it of any other
+            yield
+            connection.execute("COMMIT")
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+
+
+def _question(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dict[str, object]:
+    """Return the parameters of ``before_publishing``."""
+    bounded = timeframe.is_ingested and len(batch)
+    return {
+        "timeframe": timeframe.value,
+        "now": now,
+        "symbols": batch.symbols,
+        "start": timeframe.window_of(batch.first).start.date() if bounded else None,
+        "last": batch.last.date() if bounded else None,
+    }
+
+
+def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, int]) -> PublishReport:
+    revised = int(changes.revised.sum())
+    return PublishReport(
+        inserted=len(changes) - revised,
+        revised=revised,
+        unchanged=offered - len(changes),
+        known_at=known_at,
+        changes=changes,
+        ids=ids,
+    )
+
+
+def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> list[tuple[str, int, str]]:
+    found: list[tuple[str, int, str]] = [row[:3] for row in locked.fetchall()]
+    unknown = sorted(set(symbols) - {symbol for symbol, _, _ in found})
+    if unknown:
+        raise UnknownSymbolError(f"{', '.join(unknown)}: not registered; add to config/universe.yaml or register first")
+    return found
+
+
+def _source_ids(connection: psycopg.Connection, names: Sequence[str], known: dict[str, int]) -> list[int]:
+    missing = [name for name in names if name not in known]
+    if missing:
+        connection.execute(
+            "INSERT INTO market.source (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (sorted(missing),)
+        )
+        known = dict(connection.execute(_SOURCES).fetchall())
+    return [known[name] for name in names]
+
+
+_SOURCES = "SELECT name, source_id FROM market.source"

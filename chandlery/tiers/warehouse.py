@@ -1,0 +1,53 @@
+"""The warehouse: a market database and the lake that its older bars move to, together.
+
+Whoever reads, publishes, archives or restores bars needs both. Not here: either of them (``database``, ``lake``).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import psycopg
+
+from chandlery.database.connections import Database
+from chandlery.database.dsn import market_dsn
+from chandlery.database.editions.base import Edition
+from chandlery.lake.store import Lake
+from chandlery.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """A market database and its lake. Safe to share between threads.
+
+    Attributes:
+        database: holds the bars of recent windows, and knows which window is where.
+        lake: holds the archived bars.
+    """
+
+    database: Database
+    lake: Lake
+
+    @classmethod
+    def open(cls, settings: Settings) -> Warehouse:
+        """Return the installation's warehouse; starts the embedded server where no other is configured.
+
+        Raises:
+            ConfigurationError: ``CHANDLERY_DATABASE_URL`` is not a PostgreSQL URL, or ``CHANDLERY_LAKE`` is not a place.
+            StoreError: the embedded server does not start.
+        """
+        return cls(Database(market_dsn(settings)), Lake(settings.lake))
+
+    @property
+    def edition(self) -> Edition:
+        """The edition of the database's server."""
+        return self.database.edition
+
+    def connection(self) -> AbstractContextManager[psycopg.Connection]:
+        """Lend a connection to the database; see ``Database.connection``."""
+        return self.database.connection()
+
+    def close(self) -> None:
+        """Close the connections to the database that nobody uses."""
+        self.database.close()
