@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import conninfo
 
+from chandlery.database.connections import Database
 from chandlery.tiers.warehouse import Warehouse
 from tests.apache_server import UnavailableError
 from tests.editions import COMMUNITY_URL, Server, get_server, list_editions, url
@@ -84,3 +85,9 @@ def warehouse(database_url: str) -> Iterator[Warehouse]:
     warehouse = open_warehouse(conninfo.make_conninfo(database_url))
     yield warehouse
     warehouse.close()
+
+
+@pytest.fixture
+def database(warehouse: Warehouse) -> Database:
+    """The database of a fresh warehouse."""
+    return warehouse.database

@@ -81,7 +81,7 @@ def plan_backfills(
     gaps: dict[str, dict[int, list[Gap]]] = defaultdict(lambda: defaultdict(list))
     for instrument_id, symbol, session, opens, closes, tries in found:
         reach, settlement_delay = (
-            of[instrument_id].reach.get(timeframe),
+            of[instrument_id].history_depth.get(timeframe),
             of[instrument_id].settlement_delay.get(timeframe, timedelta()),
         )
         if (reach is not None and opens < now - reach) or closes + settlement_delay > now:

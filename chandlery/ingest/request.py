@@ -245,7 +245,7 @@ class _Planner:
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
             return monday - 2 * _WEEK, monday
-        reach = provider.limits.reach.get(self._wish.timeframe)
+        reach = provider.limits.history_depth.get(self._wish.timeframe)
         return max(self._first, self._now - reach) if reach else self._first, self._now
 
     def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:

@@ -173,7 +173,7 @@ class AlpacaProvider:
         found: dict[str, list[_Columns]] = {symbol: [] for symbol in request.symbols}
         token: str | None = None
         while True:
-            bars, token = self.calls.make(
+            bars, token = self.calls.call(
                 partial(self._page, market, request, token),
                 explain=partial(self._explain, symbols=request.symbols),
                 about=describe(request),

@@ -52,7 +52,7 @@ class ProviderLimits:
         workers: so many requests may be under way at a time.
         settles: by timeframe, for how long after a session's close bars that belong to it may still come or change,
             those of extended hours included; not at all where absent.
-        reach: by timeframe, for how long after a bar's start it is still served; for ever where absent.
+        history_depth: by timeframe, for how long after a bar's start it is still served; for ever where absent.
     """
 
     remote: bool = False
@@ -60,7 +60,7 @@ class ProviderLimits:
     bars_per_request: int = 500_000
     workers: int = 1
     settlement_delay: Mapping[Timeframe, timedelta] = field(default_factory=dict)
-    reach: Mapping[Timeframe, timedelta] = field(default_factory=dict)
+    history_depth: Mapping[Timeframe, timedelta] = field(default_factory=dict)
 
 
 class Provider(Protocol):

@@ -88,7 +88,7 @@ class CoinbaseProvider:
     def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
         rows: list[list[float]] = []
         for part in windows(request, _CANDLES_PER_CALL):
-            rows += self.calls.make(
+            rows += self.calls.call(
                 partial(self._candles, symbol, part),
                 explain=partial(self._explain, symbol=symbol),
                 about=describe(part),

@@ -149,7 +149,7 @@ class IbProvider:
             raise ProviderNotFoundError(text, provider=self.name, symbol=symbol)
         bars: list[Any] = []
         for window in _windows(request, datetime.now(UTC)):
-            bars += self.calls.make(
+            bars += self.calls.call(
                 partial(self._ask, symbol, window),
                 explain=partial(self._explain, symbol=symbol),
                 about=describe(window),

@@ -129,7 +129,7 @@ class PolygonProvider:
         path: str | None = None
         asked: set[str] = set()
         while True:
-            rows, path = self.calls.make(
+            rows, path = self.calls.call(
                 partial(self._page, window, symbol, path),
                 explain=partial(self._explain, symbol=symbol),
                 about=describe(window),

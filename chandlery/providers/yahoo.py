@@ -68,7 +68,7 @@ class YahooProvider:
         bars_per_request=20_000,
         workers=4,
         settlement_delay=dict.fromkeys(INGESTED, _DAY),
-        reach={Timeframe.M1: 29 * _DAY},
+        history_depth={Timeframe.M1: 29 * _DAY},
     )
 
     def __init__(
@@ -131,7 +131,7 @@ class YahooProvider:
         )
 
     def _chart(self, request: BarRequest, symbol: str, *, about: BarRequest) -> Chart:
-        return self.calls.make(
+        return self.calls.call(
             partial(self._ask, request, symbol),
             explain=partial(self._explain, symbol=symbol),
             about=describe(about),

@@ -45,7 +45,7 @@ DEEDS: dict[str, tuple[object, str]] = {
     "bars merged": (publishing, "write"),
     "consequences recorded": (publishing, "record"),
     "published": (judging, "publish"),
-    "asking recorded": (judging, "record_asked"),
+    "asking recorded": (judging, "record_requested"),
     "settled": (judging, "settle"),
 }
 

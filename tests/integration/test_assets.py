@@ -482,7 +482,7 @@ def test_an_error_that_stops_a_run_is_told_in_its_record(bench: Workbench) -> No
 
 KILLED = """
 import sys
-from chandlery.installation import Installation
+from chandlery.app.installation import Installation
 from pipelines.orchestrator import DagsterOrchestrator
 from tests.pipeline import Heard, Workbench
 installation = Installation.open()

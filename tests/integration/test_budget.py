@@ -36,7 +36,7 @@ def make_calls(callers: list[Caller], each: int) -> list[float]:
 
     def work(calls: Caller) -> None:
         for _ in range(each):
-            calls.make(lambda: made.append(time.time()), explain=lambda _: None, about="")
+            calls.call(lambda: made.append(time.time()), explain=lambda _: None, about="")
 
     threads = [threading.Thread(target=work, args=(calls,)) for calls in callers]
     for thread in threads:
@@ -124,25 +124,25 @@ def test_a_pause_holds_up_every_process_those_that_wait_for_their_turn_too(datab
 
 def test_a_shared_budget_is_due_when_it_says(database: Database) -> None:
     rate_limiter, other = (SharedRateLimiter(database, "key", 60) for _ in range(2))
-    assert rate_limiter.take() == 0
+    assert rate_limiter.reserve() == 0
     assert rate_limiter.paused() == 0
-    assert other.take() == pytest.approx(interval(60), abs=0.5)
-    assert rate_limiter.take() == pytest.approx(2 * interval(60), abs=0.5)
+    assert other.reserve() == pytest.approx(interval(60), abs=0.5)
+    assert rate_limiter.reserve() == pytest.approx(2 * interval(60), abs=0.5)
     other.pause(30)
     other.pause(10)  # the longer one holds
     assert rate_limiter.paused() == pytest.approx(30, abs=0.5)
-    assert rate_limiter.take() == pytest.approx(30, abs=0.5)
-    assert other.take() == pytest.approx(30 + interval(60), abs=0.5)
-    assert SharedRateLimiter(database, "another", 60).take() == 0
+    assert rate_limiter.reserve() == pytest.approx(30, abs=0.5)
+    assert other.reserve() == pytest.approx(30 + interval(60), abs=0.5)
+    assert SharedRateLimiter(database, "another", 60).reserve() == 0
 
 
 def test_an_idle_time_is_not_saved_up(database: Database) -> None:
     rate_limiter = SharedRateLimiter(database, "key", 60)
-    rate_limiter.take()
+    rate_limiter.reserve()
     with database.connection() as connection:
         connection.execute("UPDATE ops.call_budget SET due = due - %s", (timedelta(hours=1),))
-    assert rate_limiter.take() == 0
-    assert rate_limiter.take() > 0.5
+    assert rate_limiter.reserve() == 0
+    assert rate_limiter.reserve() > 0.5
 
 
 def test_a_provider_without_a_limit_costs_the_database_nothing(database: Database) -> None:
@@ -164,7 +164,7 @@ def test_a_turn_is_given_to_one_thread_only() -> None:
     turns: list[float] = []
 
     def work() -> None:
-        turns.extend(rate_limiter.take() for _ in range(200))
+        turns.extend(rate_limiter.reserve() for _ in range(200))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -185,17 +185,17 @@ def _limited() -> RateLimiter:
 @pytest.mark.parametrize("build", [_unlimited, _limited])
 def test_a_local_budget_pauses(build: Callable[[], RateLimiter]) -> None:
     rate_limiter = build()
-    assert rate_limiter.take() == 0
+    assert rate_limiter.reserve() == 0
     assert rate_limiter.paused() == 0
     rate_limiter.pause(10)
     assert rate_limiter.paused() == pytest.approx(10, abs=0.5)
-    assert rate_limiter.take() == pytest.approx(10, abs=0.5)
+    assert rate_limiter.reserve() == pytest.approx(10, abs=0.5)
 
 
 @pytest.mark.parametrize("per_minute", [5, 60, 200, 600])
 def test_no_minute_holds_more_than_the_limit_while_calls_are_late_by_less_than_the_leeway(per_minute: int) -> None:
     rate_limiter = LocalRateLimiter(per_minute, clock=lambda: 0.0)
-    due = np.array([rate_limiter.take() for _ in range(5 * per_minute)])
+    due = np.array([rate_limiter.reserve() for _ in range(5 * per_minute)])
     late = np.random.default_rng(4).uniform(0, LEEWAY, len(due))
     assert 0.98 * per_minute <= busiest_minute(due + late) <= per_minute
     # As it would be if calls were spaced by a minute divided by the limit.

@@ -227,7 +227,7 @@ def test_what_nobody_ever_wanted_is_left_alone(remote: Remote) -> None:
 
 def test_what_is_out_of_reach_is_left_alone(remote: Remote) -> None:
     remote.load(START, START + timedelta(days=1), now=NOW)
-    short = {"coinbase": ProviderLimits(remote=True, reach={Timeframe.M1: timedelta(days=2)})}
+    short = {"coinbase": ProviderLimits(remote=True, history_depth={Timeframe.M1: timedelta(days=2)})}
     assert {gap.session.isoformat() for backfill in plan(remote, NOW, short) for gap in backfill.gaps} == {"2024-03-02"}
     assert plan(remote, NOW, {}) == []  # not a remote provider
 

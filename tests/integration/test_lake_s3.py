@@ -433,10 +433,10 @@ def test_a_kill_at_any_request_loses_nothing(tiered: Warehouse, ids: dict[str, i
     truth = answers(tiered, ids, moments)
     lake = Lake(place.url)
     code = (
-        f"database = Database({tiered.database.dsn!r}, lake)\n"
-        "with database.connection() as connection:\n"
+        f"warehouse = Warehouse(Database({tiered.database.dsn!r}), lake)\n"
+        "with warehouse.connection() as connection:\n"
         "    due = find_due(connection, Timeframe.M1, datetime(2025, 1, 1, tzinfo=UTC), symbols=['BTC/USD'])\n"
-        "list(archive(database, due))"
+        "list(archive(warehouse, due))"
     )
     staged = 0
     for last in itertools.count(1):

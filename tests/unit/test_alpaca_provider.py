@@ -203,9 +203,9 @@ def test_every_page_is_a_call_within_the_budget(server: AlpacaServer) -> None:
     class Counted(LocalRateLimiter):
         taken = 0
 
-        def take(self) -> float:
+        def reserve(self) -> float:
             self.taken += 1
-            return super().take()
+            return super().reserve()
 
     server.page, rate_limiter = 500, Counted(None)
     assert ask(connect(server, rate_limiter=rate_limiter), "AAPL", "BRK.B").bars.num_rows == 2334

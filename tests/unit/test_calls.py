@@ -67,7 +67,7 @@ def limited(retry_after: float | None = None) -> ProviderRateLimitError:
 
 
 def make(calls: Caller, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> str:
-    return calls.make(
+    return calls.call(
         vendor, explain=lambda error: transient(str(error)) if isinstance(error, OSError) else None, about=about
     )
 
@@ -199,7 +199,7 @@ def test_being_limited_at_the_last_attempt_still_holds_up_the_others() -> None:
 
 def test_a_call_that_was_reserved_before_a_pause_waits_for_its_end() -> None:
     vendor, virtual, calls, rate_limiter = run([], per_minute=60)
-    rate_limiter.take()
+    rate_limiter.reserve()
 
     def wait(seconds: float) -> None:
         if not virtual.waited:
@@ -222,7 +222,7 @@ def test_a_turn_that_was_slept_through_is_given_up_for_another() -> None:
     calls = Caller("test", rate_limiter, wait=oversleep)
     called = []
     for _ in range(3):
-        calls.make(lambda: called.append(time.monotonic()), explain=lambda _: None, about="")
+        calls.call(lambda: called.append(time.monotonic()), explain=lambda _: None, about="")
     # The first was due at once. The second slept through its turn and got another at once, from which the third counts.
     assert len(slept) == 2
     assert called[2] - called[1] > 0.09
@@ -232,18 +232,18 @@ def test_a_machine_that_is_always_late_makes_its_calls_all_the_same(monkeypatch:
     calls = Caller("test", LocalRateLimiter(600))
     monkeypatch.setattr("chandlery.providers.http.caller.LEEWAY", 0.0)
     for _ in range(3):
-        calls.make(lambda: None, explain=lambda _: None, about="")
+        calls.call(lambda: None, explain=lambda _: None, about="")
     assert calls.made == 3
 
 
 def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
     calls = Caller("test", LocalRateLimiter(0.1))
-    calls.make(lambda: None, explain=lambda _: None, about="")
+    calls.call(lambda: None, explain=lambda _: None, about="")
     failed: list[str] = []
 
     def work() -> None:
         try:
-            calls.make(lambda: None, explain=lambda _: None, about="AAPL 1m")
+            calls.call(lambda: None, explain=lambda _: None, about="AAPL 1m")
         except ProviderTransientError as error:
             failed.append(str(error))
 
@@ -260,7 +260,7 @@ def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
     assert len(failed) == 4
     assert all("stopped" in text for text in failed)
     with pytest.raises(ProviderTransientError, match="stopped"):
-        calls.make(lambda: None, explain=lambda _: None, about="MSFT 1m")
+        calls.call(lambda: None, explain=lambda _: None, about="MSFT 1m")
     assert calls.made == 1
 
 
@@ -273,7 +273,7 @@ def test_stop_wakes_who_waits_between_two_tries() -> None:
 
     began = time.monotonic()
     with pytest.raises(ProviderTransientError, match="stopped"):
-        calls.make(fail, explain=lambda _: None, about="AAPL 1m")
+        calls.call(fail, explain=lambda _: None, about="AAPL 1m")
     assert time.monotonic() - began < 5
 
 
@@ -282,7 +282,7 @@ def test_calls_of_many_threads_are_all_counted() -> None:
 
     def work() -> None:
         for _ in range(500):
-            calls.make(lambda: None, explain=lambda _: None, about="")
+            calls.call(lambda: None, explain=lambda _: None, about="")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -317,7 +317,7 @@ def test_no_key_is_told_however_it_is_spelled(spelled: str) -> None:
         raise OSError(f"cannot reach {spelled}")
 
     with pytest.raises(ProviderTransientError) as caught:
-        calls.make(fail, explain=lambda error: transient(str(error)), about="AAPL 1m")
+        calls.call(fail, explain=lambda error: transient(str(error)), about="AAPL 1m")
     told = str(caught.value).lower()
     assert "***" in told
     for piece in ("pk7q", "9xkey", "7q9x", "mat'er", "ial"):

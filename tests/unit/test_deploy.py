@@ -74,7 +74,7 @@ class TestImages:
         assert f"--tag chandlery:{PROJECT['project']['version']} " in DOCKERFILE
 
     def test_our_image_has_every_package_and_what_installing_it_needs(self) -> None:
-        packages = {name.partition(".")[0] for name in PROJECT["tool"]["setuptools"]["packages"]}
+        packages = {name.rstrip("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
         named = {PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
         assert packages | named | {"pyproject.toml", "requirements.lock", "config"} <= set(copied())
         assert [source for source in copied() if not (ROOT / source).exists()] == []

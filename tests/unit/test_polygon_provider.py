@@ -133,9 +133,9 @@ def test_each_page_is_a_call_within_the_budget(
     taken: list[str] = []
 
     class Counting(LocalRateLimiter):
-        def take(self) -> float:
+        def reserve(self) -> float:
             taken.append("a call")
-            return super().take()
+            return super().reserve()
 
     server.page = len(minutes(server)) // 4 + 1
     provider = vendor.connect(server, monkeypatch, rate_limiters=lambda name, per_minute: Counting(per_minute))

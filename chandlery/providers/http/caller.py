@@ -1,6 +1,6 @@
 """One call to a provider: within its budget, tried again when that may help, and never telling a key.
 
-Every adapter makes every request through ``Caller.make``; the vendors' own retries are switched off. Not here: what a
+Every adapter makes every request through ``Caller.call``; the vendors' own retries are switched off. Not here: what a
 call is (the adapters), and how many there may be (``rate_limiter``).
 """
 
@@ -79,7 +79,7 @@ class Caller:
         """Make no further call; those that wait give up."""
         self._stopped.set()
 
-    def make(self, call: Callable[[], T], *, explain: Callable[[Exception], ProviderError | None], about: str) -> T:
+    def call(self, call: Callable[[], T], *, explain: Callable[[Exception], ProviderError | None], about: str) -> T:
         """Return what ``call`` returns, trying again while its errors are expected to pass.
 
         Pauses grow exponentially and are drawn at random up to their length (AWS Architecture Blog, "Exponential
@@ -121,7 +121,7 @@ class Caller:
         """
         missed = 0
         while True:
-            seconds = self._rate_limiter.take()
+            seconds = self._rate_limiter.reserve()
             turn = time.monotonic() + seconds
             self._pause(seconds, about)
             if seconds <= 0:

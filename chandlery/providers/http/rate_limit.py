@@ -21,7 +21,7 @@ LEEWAY = 1.0
 class RateLimiter(Protocol):
     """Shares out the calls that a provider allows."""
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """Reserve the next call; return in how many seconds it may be made."""
         ...
 
@@ -52,7 +52,7 @@ class LocalRateLimiter:
         self._due = self._paused_until = clock()
         self._lock = threading.Lock()
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """See ``RateLimiter``."""
         with self._lock:
             now = self._clock()

@@ -26,7 +26,7 @@ class SharedRateLimiter:
         self._name = name
         self._interval = timedelta(seconds=interval(per_minute))
 
-    def take(self) -> float:
+    def reserve(self) -> float:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
             row = connection.execute(_TAKE, {"budget": self._name, "interval": self._interval}).fetchone()
