@@ -92,7 +92,7 @@ def build_bars(
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def bars(
+    def bars(  # noqa: PLR0917 - Dagster passes them by name
         context: dg.AssetExecutionContext,
         config: IngestConfig,
         store: StoreResource,

@@ -1,6 +1,7 @@
 """The coverage assets: what is there of each symbol and why the rest is not, kept up to date by automation.
 
-Not here: how coverage is counted (``chandlery.coverage.summary``), and what the states mean (``chandlery.coverage.session_states``).
+Not here: how coverage is counted (``chandlery.coverage.summary``), and what the states mean
+(``chandlery.coverage.session_states``).
 """
 
 from collections.abc import Collection, Sequence

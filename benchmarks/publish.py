@@ -140,7 +140,7 @@ def _live(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
 class _Live:
     """A feed that brings the last bar again and a new one, over and over."""
 
-    def __init__(self, warehouse: Warehouse, connection: psycopg.Connection, plain: Any, heads: pa.Table) -> None:
+    def __init__(self, warehouse: Warehouse, connection: psycopg.Connection, plain: Any, heads: pa.Table) -> None:  # noqa: ANN401
         self._warehouse = warehouse
         self._connection = connection
         self._plain = plain
@@ -221,19 +221,19 @@ def _into_heap(connection: psycopg.Connection, wire: list[memoryview]) -> float:
     return taken
 
 
-def _execute_values(warehouse: Warehouse, frame: Any) -> None:
+def _execute_values(warehouse: Warehouse, frame: Any) -> None:  # noqa: ANN401 - pandas
     with psycopg2.connect(warehouse.database.dsn) as connection, connection.cursor() as cursor:
         execute_values(cursor, _UPSERT, list(frame[list(_NAMES)].itertuples(index=False, name=None)), page_size=1000)
     connection.close()
 
 
-def _to_sql(warehouse: Warehouse, frame: Any) -> None:
+def _to_sql(warehouse: Warehouse, frame: Any) -> None:  # noqa: ANN401 - pandas
     engine = sqlalchemy.create_engine(sqlalchemy_url(warehouse.database.dsn))
     frame.to_sql("bars_1m", engine, schema="market", if_exists="append", index=False, method="multi", chunksize=5000)
     engine.dispose()
 
 
-def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:
+def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:  # noqa: ANN401 - pandas
     """Return ``table`` as a user would have it at hand: with the ids that the database wants."""
     ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
     frame = table.drop_columns("source").to_pandas()
@@ -243,7 +243,7 @@ def _frame(connection: psycopg.Connection, table: pa.Table) -> Any:
     return frame[list(_NAMES)].sort_values(["instrument_id", "ts"], ignore_index=True)
 
 
-def _numpy(series: Any) -> Column:
+def _numpy(series: Any) -> Column:  # noqa: ANN401 - pandas
     values = (
         series.to_numpy()
         if series.dtype.kind != "M"

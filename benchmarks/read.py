@@ -121,7 +121,7 @@ class _Readers:
     def _read_sql(self) -> pd.DataFrame:
         return pd.read_sql(self._statement, self._engine)
 
-    def _fetch(self) -> Any:
+    def _fetch(self) -> Any:  # noqa: ANN401 - ADBC is not typed
         with self._adbc.cursor() as cursor:
             cursor.execute(self._statement)
             table = cursor.fetch_arrow_table()

@@ -44,9 +44,9 @@ def run(world: World) -> Iterator[Section]:
     for universe in _UNIVERSES:
         names = [f"{name}/USD" if universe.calendar == "24/7" else name for name in symbols(universe.count)]
         section = Section(f"room for {universe.title}")
-        with world.warehouse("sizing", names, calendar=universe.calendar) as warehouse:
+        with world.warehouse("sizing", names, calendar=universe.calendar) as made:
             lake = Lake(world.folder / f"lake_{len(names)}_{universe.timeframe}_{universe.months}")
-            warehouse = replace(warehouse, lake=lake)
+            warehouse = replace(made, lake=lake)
             rows = _load(warehouse, universe, names)
             section.facts["bars"] = f"{rows:,}"
             section.facts["plain PostgreSQL, with key"] = _shown(_stored(warehouse, universe), rows)
@@ -55,7 +55,7 @@ def run(world: World) -> Iterator[Section]:
             lake = sum(done.bytes for done in archive(warehouse, due))
             section.facts["lake"] = _shown(lake, rows)
         if world.timescale is not None:
-            with timescale(world.timescale, names, calendar=universe.calendar) as warehouse:
+            with timescale(world.timescale, names, calendar=universe.calendar) as made:
                 _load(warehouse, universe, names)
                 section.facts["hypertable, with key"] = _shown(_stored(warehouse, universe), rows)
                 with warehouse.connection() as connection:

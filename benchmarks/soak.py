@@ -129,7 +129,7 @@ class RemoteServer:
 class SoakServer(AlpacaServer):
     """Alpaca on a bad day: a share of calls fail, with 503 or in the middle of the body."""
 
-    def __init__(self, market: Market, **how: Any) -> None:
+    def __init__(self, market: Market, **how: Any) -> None:  # noqa: ANN401 - AlpacaServer's
         super().__init__(market, **how)
         self.failed: Counter[str] = Counter()
         self.served: Counter[tuple[str, ...]] = Counter()

@@ -42,7 +42,7 @@ class DataAPI:
     8601 text.
 
     Args:
-        database: where to read; the installation's own by default (see ``Settings``).
+        warehouse: where to read; the installation's own by default (see ``Settings``).
     """
 
     def __init__(self, warehouse: Warehouse | None = None) -> None:
@@ -136,7 +136,7 @@ class DataAPI:
         final_only: bool = False,
         columns: Sequence[str] = COLUMNS,
         output: Output = "pandas",
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - by ``output``
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
 
         Arguments and errors as in ``get_ohlc``. The result is sorted by symbol, in the order asked for, and time; with
@@ -199,15 +199,15 @@ def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[in
 
 
 def _only_final(table: pa.Table, states: pa.ChunkedArray) -> pa.Table:
-    import pyarrow.compute as pc
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     final = pc.equal(states, BarState.FINAL.value)
     return table if pc.all(final).as_py() else table.filter(final)
 
 
 def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
-    import numpy as np
-    import pyarrow as pa
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
 
     rank = {symbol: place for place, symbol in enumerate(symbols)}
     column = table["symbol"].combine_chunks()
@@ -216,11 +216,11 @@ def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
     return table.take(pa.array(order))
 
 
-def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:
+def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:  # noqa: ANN401
     if output == "arrow":
         return table
     if output == "polars":
-        import polars as pl
+        import polars as pl  # noqa: PLC0415 - only for those who ask for it
 
         return pl.from_arrow(table)
     return table.to_pandas().set_index(index)

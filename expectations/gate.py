@@ -38,7 +38,7 @@ class BarGate:
         limits: the numbers in the rules.
     """
 
-    def __init__(self, limits: GateLimits = GateLimits()) -> None:
+    def __init__(self, limits: GateLimits = GateLimits()) -> None:  # noqa: B008 - frozen
         self._limits = limits
         self._suites = Suites(limits)
 

@@ -77,9 +77,9 @@ class Suites:
         """Judge ``evidence`` with the suite of ``rules``, each put as ``statement`` puts it."""
         with self._lock:
             batches = self._batches  # imports Great Expectations, so it comes before everything that needs it
-            import pandas as pd
-            from great_expectations import ExpectationSuite
-            from great_expectations.validator.v1_validator import Validator
+            import pandas as pd  # noqa: PLC0415 - as heavy as the suites that need it
+            from great_expectations import ExpectationSuite  # noqa: PLC0415
+            from great_expectations.validator.v1_validator import Validator  # noqa: PLC0415
 
             suite = self._suites.get((name, rules))
             if suite is None:
@@ -100,8 +100,8 @@ class Suites:
         with warnings.catch_warnings():
             # Great Expectations imports two modules of the standard library that Python 3.11 deprecated.
             warnings.filterwarnings("ignore", r"module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
-            import great_expectations as gx
-        from great_expectations.data_context.types.base import ProgressBarsConfig
+            import great_expectations as gx  # noqa: PLC0415 - takes seconds to import
+        from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -111,7 +111,7 @@ class Suites:
 
 def _extremes(rule: Rule) -> Iterator[Expectation]:
     """State ``rule`` about the smallest and the largest value of its column."""
-    from great_expectations.expectations import (
+    from great_expectations.expectations import (  # noqa: PLC0415
         ExpectColumnMaxToBeBetween,
         ExpectColumnMinToBeBetween,
     )
@@ -132,7 +132,7 @@ def _extremes(rule: Rule) -> Iterator[Expectation]:
 
 def _each_value(rule: Rule) -> Iterator[Expectation]:
     """State ``rule`` about every value of its column."""
-    from great_expectations.expectations import ExpectColumnValuesToBeBetween
+    from great_expectations.expectations import ExpectColumnValuesToBeBetween  # noqa: PLC0415
 
     yield ExpectColumnValuesToBeBetween(
         column=rule.column,
@@ -153,11 +153,11 @@ def _positions(results: Sequence[ExpectationValidationResult]) -> dict[str, Int6
 
 def _rule_of(result: ExpectationValidationResult) -> str:
     config = result.expectation_config
-    assert config is not None
+    assert config is not None  # noqa: S101 - every result of a suite has one
     return str(config.meta["rule"])
 
 
-def _raised(info: Any) -> bool:
+def _raised(info: Any) -> bool:  # noqa: ANN401 - one record, or one for each metric
     if not isinstance(info, Mapping):
         return False
     return bool(info.get("raised_exception")) or any(_raised(value) for value in info.values())

@@ -93,7 +93,7 @@ def _show_off(
 
 
 def _dagster(installation: Installation) -> Orchestrator:
-    from pipelines.orchestrator import DagsterOrchestrator
+    from pipelines.orchestrator import DagsterOrchestrator  # noqa: PLC0415 - slow to import
 
     return DagsterOrchestrator(installation)
 

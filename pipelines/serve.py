@@ -79,7 +79,7 @@ def _refuse_taken(host: str, port: int) -> None:
 def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
     line = [sys.executable, "-m", *command, "--log-level", "warning"]
-    return subprocess.Popen(line, stdout=output, stderr=output, start_new_session=True)
+    return subprocess.Popen(line, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def find_variables(text: str) -> dict[str, set[str]]:
     return found
 
 
-def _interpolate(value: Any, environment: Mapping[str, str]) -> Any:
+def _interpolate(value: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - whatever YAML holds
     if isinstance(value, dict):
         return {key: _interpolate(item, environment) for key, item in value.items()}
     if isinstance(value, list):

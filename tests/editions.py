@@ -100,7 +100,7 @@ def _started(edition: str) -> Server | Exception:
     start = {"postgres": _start_embedded, "apache": _start_apache, "community": _join_community}[edition]
     try:
         return start()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised for every test that asks
         return error
 
 

@@ -126,7 +126,7 @@ class Workbench:
     def materialized(self, asset: str) -> set[str]:
         return set(self.instance.get_materialized_partitions(dg.AssetKey(asset)))
 
-    def scalar(self, statement: str) -> Any:
+    def scalar(self, statement: str) -> Any:  # noqa: ANN401 - whatever it is
         """Return the one value that ``statement`` selects."""
         with self.installation.warehouse.connection() as connection:
             row = connection.execute(statement).fetchone()  # type: ignore[call-overload]

@@ -123,7 +123,7 @@ def wire_to(port: int) -> Iterator[Wire]:
         thread.join()
 
 
-def client_of(port: int, service: str = "s3", **credentials: str) -> Any:
+def client_of(port: int, service: str = "s3", **credentials: str) -> Any:  # noqa: ANN401 - boto3 makes its classes up
     """Return a client of the server itself, past the wire."""
     given = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET} | credentials
     config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
@@ -131,18 +131,18 @@ def client_of(port: int, service: str = "s3", **credentials: str) -> Any:
     return boto3.session.Session().client(service, endpoint_url=endpoint, region_name=REGION, config=config, **given)
 
 
-def make_bucket(client: Any, name: str) -> None:
+def make_bucket(client: Any, name: str) -> None:  # noqa: ANN401
     """Make an empty bucket."""
     client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
-def keys(client: Any, bucket: str, prefix: str = "") -> list[str]:
+def keys(client: Any, bucket: str, prefix: str = "") -> list[str]:  # noqa: ANN401
     """Return the key of every object that begins with ``prefix``, but for the empty ones that stand for folders."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [o["Key"] for page in pages for o in page.get("Contents", []) if not o["Key"].endswith("/")]
 
 
-def uploads(client: Any, bucket: str) -> list[str]:
+def uploads(client: Any, bucket: str) -> list[str]:  # noqa: ANN401
     """Return the key of every multipart upload that was begun and neither completed nor aborted."""
     return [upload["Key"] for upload in client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
 
@@ -189,7 +189,7 @@ def _handler_of(wire: Wire) -> type[BaseHTTPRequestHandler]:
             if fault == "cut":
                 self.close_connection = True
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward  # noqa: N815
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

@@ -34,7 +34,7 @@ EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 def open_warehouse(dsn: str, lake: str | Path = NO_LAKE) -> Warehouse:
-    """Return the warehouse of a database; without a lake, one with an empty folder that is made when it is written to."""
+    """Return the warehouse of a database; by default with an empty lake."""
     return Warehouse(Database(dsn), Lake(lake))
 
 

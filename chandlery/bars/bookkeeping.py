@@ -65,7 +65,7 @@ def record(
     values |= _pairs("touched", "start", base.instrument_id, window_starts(timeframe, base.ts))
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
     covered = _count(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
-    connection.execute(query("record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True)))
+    connection.execute(query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True)))
 
 
 def _pairs(owner: str, time: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]) -> dict[str, Column]:

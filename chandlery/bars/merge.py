@@ -100,10 +100,13 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) 
     starts = np.flatnonzero(np.r_[True, rows.ids[1:] != rows.ids[:-1]])
     ends = np.r_[starts[1:], len(rows)] - 1
     found = connection.execute(
-        query("occupied_instruments").format(
-            bars=sql.Identifier("market", timeframe.table), first=sql.Literal(rows.first), last=sql.Literal(rows.last)
+        query(
+            "bars/occupied_instruments",
+            bars=sql.Identifier("market", timeframe.table),
+            first=rows.first,
+            last=rows.last,
         ),
-        (Column(rows.ids[starts]), Column(rows.ts[starts]), Column(rows.ts[ends])),
+        {"ids": Column(rows.ids[starts]), "firsts": Column(rows.ts[starts]), "lasts": Column(rows.ts[ends])},
     )
     return [row[0] for row in found]
 
@@ -135,13 +138,11 @@ def _merge_arrays(timeframe: Timeframe) -> bytes:
     )
     names = sql.SQL(", ").join(map(sql.Identifier, INCOMING))
     bars = sql.Identifier("market", timeframe.table)
-    spans = ("span_ids", "span_firsts", "span_lasts", "first", "last")
-    merge = query("merge_bars").format(
+    merge = query(
+        "bars/merge_bars",
         bars=bars,
         incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
-        present=query("present_of_few").format(bars=bars, **{name: sql.Placeholder(name) for name in spans}),
-        timeframe=sql.Placeholder("timeframe"),
-        known_at=sql.SQL("%(known_at)s::timestamptz"),
+        present=query("bars/present_of_few", bars=bars),
     )
     return merge.as_bytes()
 
@@ -155,17 +156,19 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
     connection.execute("SET LOCAL enable_hashjoin = off")
     connection.execute("SET LOCAL enable_nestloop = off")
     bars = sql.Identifier("market", timeframe.table)
-    merge = query("merge_bars").format(
+    merge = query(
+        "bars/merge_bars",
         bars=bars,
         incoming=sql.SQL("incoming"),
-        present=query("present_of_many").format(
+        present=query(
+            "bars/present_of_many",
             bars=bars,
-            ids=sql.Literal(np.unique(rows.ids).tolist()),
-            first=sql.Literal(rows.first),
-            last=sql.Literal(rows.last),
+            ids=np.unique(rows.ids).tolist(),
+            first=rows.first,
+            last=rows.last,
         ),
-        timeframe=sql.Literal(timeframe.value),
-        known_at=sql.SQL("{}::timestamptz").format(sql.Literal(known_at)),
+        timeframe=timeframe.value,
+        known_at=known_at,
     )
     changes = _read_changes(connection, merge)
     connection.execute("SET LOCAL enable_hashjoin = on")

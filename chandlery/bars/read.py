@@ -71,11 +71,11 @@ def read_stored(
         "wanted": _wanted(spans),
     }
     if as_of is None:
-        statement = query("read_bars").format(**parts)
+        statement = query("bars/read_bars", **parts)
         shown = {owner: names[owner] for owner in owners}
         return _named(database, database.fetch_arrow(statement), shown, schema)
     parts |= {"as_of": sql.Literal(as_of), "timeframe": sql.Literal(timeframe.value)}
-    rows = database.fetch_arrow(query("read_bars_as_of").format(**parts))
+    rows = database.fetch_arrow(query("bars/read_bars_as_of", **parts))
     return by_key(rows["instrument_id"].to_numpy(), _named(database, rows, names, schema))
 
 
@@ -89,11 +89,12 @@ def read_stored_revisions(
     """
     if not spans:
         return SUPERSEDED.empty_table()
-    statement = query("read_superseded").format(
-        first=sql.Literal(min(span.start for span in spans)),
-        last=sql.Literal(max(span.end for span in spans)),
+    statement = query(
+        "bars/read_superseded",
+        first=min(span.start for span in spans),
+        last=max(span.end for span in spans),
         wanted=_wanted(spans),
-        timeframe=sql.Literal(timeframe.value),
+        timeframe=timeframe.value,
     )
     rows = database.fetch_arrow(statement)
     return _named(database, rows, names, SUPERSEDED)

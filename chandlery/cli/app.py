@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something was rejected by 
 class _Commands(TyperGroup):
     """Ends with a message instead of a traceback where we raised on purpose."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export its context's base class
         try:
             return super().invoke(ctx)
         except ChandleryError as error:

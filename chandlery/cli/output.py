@@ -139,10 +139,10 @@ def write_rows(rows: pa.Table, chosen: Format, output: Path | None, *, day: bool
 
 
 def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) -> None:
-    import pyarrow as pa
+    import pyarrow as pa  # noqa: PLC0415
 
     if chosen is Format.PARQUET:
-        import pyarrow.parquet as pq
+        import pyarrow.parquet as pq  # noqa: PLC0415 - only where it is used
 
         pq.write_table(rows, file, compression="zstd")
         return
@@ -150,7 +150,7 @@ def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) ->
         for block in _json(rows):
             file.write(block.encode())
         return
-    import pyarrow.csv as pacsv
+    import pyarrow.csv as pacsv  # noqa: PLC0415 - only where it is used
 
     # Arrow's own "needed" quotes every text.
     options = pacsv.WriteOptions(quoting_style="needed" if _needs_quotes(rows) else "none", quoting_header="none")
@@ -162,8 +162,8 @@ def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) ->
 
 def _needs_quotes(rows: pa.Table) -> bool:
     """Whether any text has a character that means something in CSV."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     texts = (rows[field.name] for field in rows.schema if _plain_type(field.type) == pa.string())
     names = (pc.unique(column).cast(pa.string()) for column in texts if not pa.types.is_timestamp(column.type))
@@ -171,15 +171,15 @@ def _needs_quotes(rows: pa.Table) -> bool:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
+    import pyarrow as pa  # noqa: PLC0415
 
     return pa.string() if pa.types.is_dictionary(kind) or pa.types.is_timestamp(kind) else kind
 
 
 def _readable(rows: pa.Table) -> pa.Table:
     """Return ``rows`` with times as text, to the second where that loses nothing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     for place, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
@@ -190,7 +190,7 @@ def _readable(rows: pa.Table) -> pa.Table:
 
 
 def _json(rows: pa.Table) -> Iterator[str]:
-    import json
+    import json  # noqa: PLC0415
 
     separator = "[\n"
     for start in range(0, rows.num_rows, _ROWS_AT_A_TIME):
@@ -211,7 +211,7 @@ def _grid(rows: pa.Table, *, day: bool) -> Table:
     return grid
 
 
-def _cell(name: str, value: Any, *, day: bool) -> str:
+def _cell(name: str, value: Any, *, day: bool) -> str:  # noqa: ANN401 - of any column
     if isinstance(value, datetime):
         return moment(value, day=day and name == "ts")
     if isinstance(value, list):

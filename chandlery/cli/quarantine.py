@@ -130,7 +130,7 @@ def _state(entry: quarantine.Entry) -> str:
 
 def _flat(rows: pa.Table) -> pa.Table:
     """Return ``rows`` with the reasons as one text, since CSV knows no lists."""
-    import pyarrow.compute as pc
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     place = rows.schema.get_field_index("reasons")
     return rows.set_column(place, "reasons", pc.binary_join(rows["reasons"], "; "))

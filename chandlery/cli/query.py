@@ -151,12 +151,13 @@ def _tail_start(
     """Return where the last ``limit`` bars begin, so that only they are read."""
     first, last = span
     instrument = _resolve(warehouse, symbol, first, last)
-    statement = sql_query("nth_last_bar").format(
+    statement = sql_query(
+        "reading/nth_last_bar",
         bars=sql.Identifier("market", width.table),
-        instrument_id=sql.Literal(instrument.instrument_id),
-        first=sql.Literal(first),
-        last=sql.Literal(last),
-        n=sql.Literal(limit),
+        instrument_id=instrument.instrument_id,
+        first=first,
+        last=last,
+        n=limit,
     )
     with warehouse.connection() as connection:
         begin, count = connection.execute(statement).fetchone() or (None, 0)

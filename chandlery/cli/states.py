@@ -49,7 +49,7 @@ class Order:
 
 def count(connection: psycopg.Connection, order: Order) -> dict[tuple[str, Timeframe], dict[State, int]]:
     """Return how many sessions of each instrument and timeframe are in each state, in the order of both."""
-    from chandlery.coverage.session_states import (
+    from chandlery.coverage.session_states import (  # noqa: PLC0415
         count_states,
     )
 
@@ -67,7 +67,7 @@ def count(connection: psycopg.Connection, order: Order) -> dict[tuple[str, Timef
 
 def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
     """Print how many sessions are in each state."""
-    from chandlery.coverage.session_states import State
+    from chandlery.coverage.session_states import State  # noqa: PLC0415
 
     occurring = [state for state in State if any(state in states for states in counts.values())]
     grid = table(
@@ -81,7 +81,7 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
 
 def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
     """Say of which instruments nothing was ever fetched."""
-    from chandlery.coverage.known_range import never_requested
+    from chandlery.coverage.known_range import never_requested  # noqa: PLC0415
 
     for timeframe in order.ingested:
         names = [instrument.symbol for instrument in never_requested(connection, order.instruments, timeframe)]
@@ -92,7 +92,7 @@ def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
 
 def tell_day(connection: psycopg.Connection, order: Order, day: date, form: Format) -> None:
     """Print what is known of one day; raise ``UsageError`` where a range was given as well."""
-    from chandlery.coverage.session_states import states_of_day
+    from chandlery.coverage.session_states import states_of_day  # noqa: PLC0415
 
     if order.since or order.until:
         raise UsageError("--day is one day; it goes without --start and --end")
@@ -116,7 +116,7 @@ def tell_day(connection: psycopg.Connection, order: Order, day: date, form: Form
 
 def list_state(connection: psycopg.Connection, order: Order, name: str, form: Format) -> None:
     """Print the runs of sessions in one state; raise ``UsageError`` where it is none."""
-    from chandlery.coverage.session_states import State, state_runs
+    from chandlery.coverage.session_states import State, state_runs  # noqa: PLC0415
 
     allowed = [state for state in State if state is not State.CLOSED]
     if name not in allowed:
@@ -148,9 +148,9 @@ def list_state(connection: psycopg.Connection, order: Order, name: str, form: Fo
 
 def draw(connection: psycopg.Connection, order: Order, file: Path) -> None:
     """Write the states as a picture, a file a timeframe; raise ``UsageError`` where it cannot be written."""
-    from chandlery.coverage.session_states import state_runs
-    from chandlery.coverage.state_grid import map_states
-    from chandlery.pictures.heatmap import states_png
+    from chandlery.coverage.session_states import state_runs  # noqa: PLC0415
+    from chandlery.coverage.state_grid import map_states  # noqa: PLC0415
+    from chandlery.pictures.heatmap import states_png  # noqa: PLC0415
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")
@@ -174,7 +174,7 @@ def draw(connection: psycopg.Connection, order: Order, file: Path) -> None:
 
 def _first_of(runs: pa.Table, most: int) -> pa.Table:
     """Return the runs of the first so many symbols."""
-    import pyarrow.compute as pc
+    import pyarrow.compute as pc  # noqa: PLC0415
 
     return runs.filter(pc.is_in(runs["symbol"], runs["symbol"].unique()[:most]))
 

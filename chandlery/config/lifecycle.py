@@ -241,7 +241,7 @@ class Lifecycle(Root):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_what_is_absent(cls, data: Any) -> Any:
+    def _default_what_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if not isinstance(data, Mapping):
             return data
         filled = dict(data)

@@ -117,7 +117,7 @@ class ProviderConfig(Section):
 
     @field_validator("options", mode="before")
     @classmethod
-    def _holds_no_key(cls, value: Any) -> Any:
+    def _holds_no_key(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         for name in value if isinstance(value, Mapping) else ():
             if re.search(r"(^|_)(key|secret|token|password)", str(name), re.IGNORECASE):
                 raise misplaced((name,), "keys do not belong into this file; name an environment variable in key_env")
@@ -125,7 +125,7 @@ class ProviderConfig(Section):
 
     @field_validator("key_env", mode="before")
     @classmethod
-    def _names_variables(cls, value: Any) -> Any:
+    def _names_variables(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if not isinstance(value, Mapping):
             raise misplaced((), "is not a mapping of a key's name to the environment variable that holds it")
         for name, variable in value.items():

@@ -140,7 +140,7 @@ class InstrumentConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _guess_what_is_absent(cls, data: Any) -> Any:
+    def _guess_what_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if not isinstance(data, Mapping):
             return data
         symbol = str(data.get("symbol", ""))

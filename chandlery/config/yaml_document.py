@@ -32,7 +32,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_known_keys(cls, data: Any) -> Any:
+    def _only_known_keys(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if isinstance(data, Mapping):
             allowed = [field.alias or name for name, field in cls.model_fields.items()]
             for key in data:
@@ -49,7 +49,7 @@ class Root(Section):
 
     _source: Document | None = PrivateAttr(None)
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401 - pydantic's signature
         """Keep the document, which ``Document.validate`` hands in as the context."""
         self._source = context if isinstance(context, Document) else None
 
@@ -97,7 +97,7 @@ class Document:
         finally:
             loader.dispose()
 
-    def validate(self, model: type[_S], data: Any = None, *, at: Location = ()) -> _S:
+    def validate(self, model: type[_S], data: Any = None, *, at: Location = ()) -> _S:  # noqa: ANN401 - YAML
         """Return the whole file, or its part ``data`` which stands at ``at``, as ``model``.
 
         Raises:

@@ -109,7 +109,7 @@ def get_calendar(name: str) -> Calendar:
 
 def calendar_names() -> Sequence[str]:
     """Return the names of all calendars, sorted."""
-    import exchange_calendars
+    import exchange_calendars  # noqa: PLC0415 - takes two seconds to import
 
     return sorted(exchange_calendars.get_calendar_names(include_aliases=False))
 
@@ -119,12 +119,12 @@ def microseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _load(name: str) -> Any:
-    import exchange_calendars
-    from exchange_calendars.errors import InvalidCalendarName
+def _load(name: str) -> Any:  # noqa: ANN401 - the library is not typed
+    import exchange_calendars  # noqa: PLC0415 - takes two seconds to import
+    from exchange_calendars.errors import InvalidCalendarName  # noqa: PLC0415
 
     try:
-        bound = exchange_calendars.calendar_utils.global_calendar_dispatcher._calendar_factories[name].bound_min()
+        bound = exchange_calendars.calendar_utils.global_calendar_dispatcher._calendar_factories[name].bound_min()  # noqa: SLF001
     except KeyError:
         bound = None
     start = max(FIRST_SESSION, bound.date()) if bound is not None else FIRST_SESSION

@@ -32,7 +32,7 @@ def known_sessions(
         timeframe: ``1m`` or ``1d``.
         since: nothing earlier. Of instruments of which nothing is known, everything from here on is said if the
             timeframe is scheduled for them, and nothing without it.
-        still: providers that have no news: of their instruments, nothing is said after what is known.
+        static: providers that have no news: of their instruments, nothing is said after what is known.
     """
     known = _known(connection, instruments, timeframe)
     told = {}
@@ -78,4 +78,4 @@ def _known(
 ) -> dict[int, tuple[date, date]]:
     """Return the first and the last session of each that was asked for or is there."""
     wanted = {"ids": [instrument.instrument_id for instrument in instruments], "timeframe": timeframe.value}
-    return {owner: (first, last) for owner, first, last in connection.execute(query("known_sessions"), wanted)}
+    return {owner: (first, last) for owner, first, last in connection.execute(query("coverage/known_sessions"), wanted)}

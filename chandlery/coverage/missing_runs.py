@@ -28,7 +28,7 @@ def measure_missing_runs(
         until: last session, exclusive.
     """
     wanted = {"ids": list(ids), "since": since, "until": until}
-    todo = connection.execute(query("unmeasured_sessions"), wanted).fetchall()
+    todo = connection.execute(query("coverage/unmeasured_sessions"), wanted).fetchall()
     for start in range(0, len(todo), _MEASURED_AT_ONCE):
         owners, days = zip(*todo[start : start + _MEASURED_AT_ONCE], strict=True)
         with connection.transaction():
@@ -36,7 +36,7 @@ def measure_missing_runs(
             # has are left to the next time: waiting for them, with others locked, might stop both.
             locked = connection.execute(_LOCK, {"ids": list(owners), "sessions": list(days)}).fetchall()
             mine = {"ids": [owner for owner, _ in locked], "sessions": [day for _, day in locked]}
-            connection.execute(query("measure_holes"), mine)
+            connection.execute(query("coverage/measure_missing_runs"), mine)
 
 
 _LOCK = """

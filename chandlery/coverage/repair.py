@@ -65,7 +65,7 @@ def plan_backfills(
         connection: to the database.
         instruments: which; those of providers that ``limits`` does not name are left alone.
         timeframe: ``1m`` or ``1d``.
-        terms: of the providers, by name: how far back they reach, and when their bars have settled.
+        limits: of the providers, by name: how far back they reach, and when their bars have settled.
         windows: so many windows at most.
         sessions: so many sessions at most, the newest first.
         now: the present, UTC; the clock by default.
@@ -106,13 +106,14 @@ def _first_asked(connection: psycopg.Connection, ids: Sequence[int], timeframe: 
 
 
 def _missing(ids: Collection[int], timeframe: Timeframe, since: date, now: datetime, limit: int) -> sql.Composed:
-    states = query("session_states").format(
-        ids=sql.Literal(list(ids)),
-        timeframe=sql.Literal(timeframe.value),
-        since=sql.Literal(since),
-        until=sql.Literal(now.date() + timedelta(days=1)),
-        now=sql.SQL("{}::timestamptz").format(sql.Literal(now)),
-        gap=sql.Literal(LONG_MISSING_RUN),
+    states = query(
+        "coverage/session_states",
+        ids=list(ids),
+        timeframe=timeframe.value,
+        since=since,
+        until=now.date() + timedelta(days=1),
+        now=now,
+        gap=LONG_MISSING_RUN,
     )
     return sql.SQL(
         "SELECT s.instrument_id, s.symbol, s.session, s.open, s.close, s.tries FROM ({}) AS s JOIN ops.asked AS a"

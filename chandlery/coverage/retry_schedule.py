@@ -71,7 +71,7 @@ def note_answers(
     """
     if asks:
         connection.execute(
-            query("count_answers"),
+            query("coverage/count_answers"),
             {
                 "timeframe": timeframe.value,
                 "ids": [ask.instrument_id for ask in asks],

@@ -149,8 +149,8 @@ def state_runs(
             or is there; where there is none, everything since then is said if the timeframe is scheduled for it, and
             nothing without ``since``.
         until: last session, exclusive; the present by default.
-        still: providers that have no news. Of their instruments, nothing is said either after the last session that was
-            asked for or is there.
+        static: providers that have no news. Of their instruments, nothing is said either after the last session that
+            was asked for or is there.
         only: return only runs in these states.
         now: the present, UTC; the clock by default.
 
@@ -163,7 +163,7 @@ def state_runs(
     """
     asked = _ask_runs(connection, instruments, timeframe, since, until, static=static, now=now)
     names = sql.Literal(None if only is None else [state.value for state in only])
-    statement = query("state_runs").format(**asked, only=names)
+    statement = query("coverage/state_runs", **asked, only=names)
     return _table(connection, statement, RUNS)
 
 
@@ -247,13 +247,14 @@ def _states(
     ids = _ids(instruments)
     if timeframe is Timeframe.M1:
         measure_missing_runs(connection, ids, *span)
-    return query("session_states").format(
-        ids=sql.Literal(ids),
-        timeframe=sql.Literal(timeframe.value),
-        since=sql.Literal(span[0]),
-        until=sql.Literal(span[1]),
-        now=sql.SQL("{}::timestamptz").format(sql.Literal(now or datetime.now(UTC))),
-        gap=sql.Literal(LONG_MISSING_RUN),
+    return query(
+        "coverage/session_states",
+        ids=ids,
+        timeframe=timeframe.value,
+        since=span[0],
+        until=span[1],
+        now=now or datetime.now(UTC),
+        gap=LONG_MISSING_RUN,
     )
 
 

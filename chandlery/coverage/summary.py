@@ -130,18 +130,19 @@ def _presence(
     """Yield (symbol, session, whether there is a bar of it), by instrument and session."""
     if not timeframe.is_ingested:
         raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    statement = query("session_presence").format(
-        ids=sql.Literal([instrument.instrument_id for instrument in instruments]),
-        timeframe=sql.Literal(timeframe.value),
+    statement = query(
+        "coverage/session_presence",
+        ids=[instrument.instrument_id for instrument in instruments],
+        timeframe=timeframe.value,
     )
     yield from connection.execute(statement)
 
 
 def _measure(connection: psycopg.Connection, timeframe: Timeframe, ids: Sequence[int]) -> list[dict[str, Any]]:
-    names = {Timeframe.D1: "coverage_of_days", Timeframe.M1: "coverage_of_minutes"}
+    names = {Timeframe.D1: "coverage/coverage_of_days", Timeframe.M1: "coverage/coverage_of_minutes"}
     parts: dict[str, sql.Composable] = {"ids": sql.Literal(ids)}
     if timeframe not in names:
         parts["bars"] = sql.Identifier("market", timeframe.table)
-    statement = query(names.get(timeframe, "coverage_of_derived")).format(**parts)
+    statement = query(names.get(timeframe, "coverage/coverage_of_derived"), **parts)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement).fetchall()

@@ -54,11 +54,11 @@ class ColumnDumper(Dumper):
 
     format = Format.BINARY
 
-    def get_key(self, obj: Any, format: PyFormat) -> Any:
+    def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002, ANN401, ARG002 - psycopg's signature
         """Tell apart columns of different types."""
         return (self.cls, obj.values.dtype)
 
-    def upgrade(self, obj: Any, format: PyFormat) -> Dumper:
+    def upgrade(self, obj: Any, format: PyFormat) -> Dumper:  # noqa: A002, ANN401, ARG002 - psycopg's signature
         """Return the dumper of columns of the type of ``obj``."""
         dumper = ColumnDumper(self.cls)
         dumper.oid = _TYPES[obj.values.dtype][0]

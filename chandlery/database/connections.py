@@ -74,7 +74,7 @@ class Database:
         Raises:
             StoreError: the server does not answer.
         """
-        import adbc_driver_manager
+        import adbc_driver_manager  # noqa: PLC0415 - slow to import, and writers do not need it
 
         connection = self._arrow_connection()
         try:
@@ -114,10 +114,10 @@ class Database:
                 self._idle.pop().close()
         self._per_thread = threading.local()
 
-    def _arrow_connection(self) -> Any:
+    def _arrow_connection(self) -> Any:  # noqa: ANN401 - ADBC is not typed
         connection = getattr(self._per_thread, "connection", None)
         if connection is None:
-            import adbc_driver_postgresql.dbapi
+            import adbc_driver_postgresql.dbapi  # noqa: PLC0415 - slow to import, and writers do not need it
 
             connection = adbc_driver_postgresql.dbapi.connect(self.dsn)
             with connection.cursor() as cursor:

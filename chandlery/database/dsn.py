@@ -17,7 +17,7 @@ EMBEDDED_DATABASE = "chandlery"
 def market_dsn(settings: Settings) -> str:
     """Return the libpq connection string of the market database; starts the embedded server where it is the one."""
     if settings.database_url is None:
-        from chandlery.database import embedded
+        from chandlery.database import embedded  # noqa: PLC0415 - only where it is used
 
         socket = embedded.start(settings.home / "postgres")
         return conninfo.make_conninfo(host=socket, user="postgres", dbname=EMBEDDED_DATABASE)
@@ -68,5 +68,6 @@ def ensure_database(dsn: str) -> None:
 
 
 def without_secret(text: str, dsn: str) -> str:
+    """Return ``text`` without the password in ``dsn``."""
     password = conninfo.conninfo_to_dict(dsn).get("password")
     return text.replace(str(password), "***") if password else text

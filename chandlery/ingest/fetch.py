@@ -69,8 +69,8 @@ class Answer:
 def plan_requests(partitions: Sequence[Partition], limits: ProviderLimits) -> Iterator[list[Partition]]:
     """Divide ``partitions`` into requests: what can be asked for as one range of time each.
 
-    Symbols that want the same range share a request, as far as ``limits`` allow; a symbol that wants too much is divided
-    by time, between partitions.
+    Symbols that want the same range share a request, as far as ``limits`` allow; a symbol that wants too much is
+    divided by time, between partitions.
     """
     spans = []
     ordered = sorted(partitions, key=lambda p: (p.symbol, p.start))

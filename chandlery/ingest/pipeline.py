@@ -42,7 +42,7 @@ def ingest(
     behind when it died are judged first, and sessions that are final are not asked for again.
 
     Args:
-        database: where to publish.
+        warehouse: where to publish.
         provider: whom to ask.
         gate: who judges.
         partitions: of one timeframe, in any order, not overlapping.
@@ -99,11 +99,11 @@ def replay(
     Of a range that landed more than once, the latest answer counts; others would look like restatements.
 
     Args:
-        database: where to publish.
+        warehouse: where to publish.
         landing: where the answers are.
         gate: who judges.
         landed: of one provider and timeframe, newest first, as ``Landing.find`` returns them.
-        terms: of the provider.
+        limits: of the provider.
         within: half-open range, UTC, by symbol: only these are replayed; all by default.
 
     Yields:

@@ -176,7 +176,7 @@ def release(warehouse: Warehouse, quarantine_id: int, reason: str, *, good_rows_
     """Publish a quarantined batch and record why, in one transaction.
 
     Args:
-        database: where it waits and goes.
+        warehouse: where it waits and goes.
         quarantine_id: which.
         reason: why a person accepts it; not blank.
         good_rows_only: publish only the rows that broke no rule of their own, for a batch that was rejected as a whole;

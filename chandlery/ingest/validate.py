@@ -74,9 +74,9 @@ class BatchProcessor:
     """Has answers judged by the gate, and does what follows.
 
     Args:
-        database: where to publish.
+        warehouse: where to publish.
         provider: name of who answered.
-        terms: of that provider.
+        limits: of that provider.
         gate: whose verdict it is.
         timeframe: of the bars.
         instruments: by symbol.

@@ -187,4 +187,4 @@ def _agreeing(path: Path, found: Sequence[tuple[int, Halt]]) -> list[Halt]:
 def _forget_holes(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:
     """Have the holes of sessions measured again of which less was halted than was thought."""
     wanted = {"instrument_id": instrument_id, "start": start, "end": end}
-    connection.execute(query("forget_holes"), wanted)
+    connection.execute(query("instruments/forget_missing_runs"), wanted)

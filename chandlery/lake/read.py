@@ -123,7 +123,7 @@ def _damaged(lake: Lake, part: Part, why: str) -> LakeError:
     return LakeError(f"{text}; `chandlery archive --verify` names every such file")
 
 
-def _read(
+def _read(  # noqa: PLR0917 - private
     lake: Lake,
     part: Part,
     entry: Entry,

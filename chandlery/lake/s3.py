@@ -65,7 +65,7 @@ class Bucket:
             raise ConfigurationError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together; only one of them is set")
         return cls(found["bucket"], found["bucket"] + found["prefix"], _endpoint())
 
-    def connect(self) -> Any:
+    def connect(self) -> Any:  # noqa: ANN401 - pyarrow is not typed
         """Return the file system of all buckets.
 
         Raises:

@@ -147,7 +147,7 @@ class Lake:
         return f"{self.root.rstrip('/')}/{path}"
 
     @cached_property
-    def _files(self) -> Any:
+    def _files(self) -> Any:  # noqa: ANN401 - pyarrow is not typed
         return self._bucket.connect() if self._bucket else fs.LocalFileSystem()
 
     def _write(self, path: str, content: bytes | pa.Buffer) -> None:
@@ -234,8 +234,8 @@ class StagedFile:
         Raises:
             LakeError: it cannot be written.
         """
-        with self._lake._explained(self.path, "written"):
-            self._lake._write(self.temporary, content)
+        with self._lake._explained(self.path, "written"):  # noqa: SLF001 - a part of the lake
+            self._lake._write(self.temporary, content)  # noqa: SLF001
         self.size = len(content) if isinstance(content, bytes) else content.size
 
     def commit(self) -> None:
@@ -244,8 +244,8 @@ class StagedFile:
         Raises:
             LakeError: that cannot be done; whether it was may be unknown.
         """
-        with self._lake._explained(self.path, "written"):
-            self._lake._rename(self.temporary, self.path, self.size)
+        with self._lake._explained(self.path, "written"):  # noqa: SLF001 - a part of the lake
+            self._lake._rename(self.temporary, self.path, self.size)  # noqa: SLF001
         self.committed = True
 
 

@@ -20,8 +20,8 @@ _DPI = 100
 
 def new_figure(width_px: int, height_px: int) -> Figure:
     """Return an empty figure of this size."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import, rarely needed
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)

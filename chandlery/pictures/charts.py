@@ -99,7 +99,7 @@ class _Canvas:
     """
 
     def __init__(self, figure: Figure, left: float, right: float, candles: int) -> None:
-        from matplotlib.transforms import IdentityTransform
+        from matplotlib.transforms import IdentityTransform  # noqa: PLC0415
 
         slot = (right - left) / max(candles, _SLOTS)
         self.figure = figure
@@ -112,7 +112,7 @@ class _Canvas:
 
     def boxes(self, bottom: Floats, top: Floats, colors: Colors, *, edge: float = 0.0, alpha: float = 1.0) -> None:
         """Draw an upright box at each candle's place."""
-        from matplotlib.collections import PolyCollection
+        from matplotlib.collections import PolyCollection  # noqa: PLC0415
 
         left, right = self.x - self._half, self.x + self._half
         corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
@@ -123,7 +123,7 @@ class _Canvas:
 
     def lines(self, begins: Floats, ends: Floats, colors: Colors | str, width: float, *, behind: bool = False) -> None:
         """Draw a line from each of ``begins`` to each of ``ends``, both of shape (n, 2)."""
-        from matplotlib.collections import LineCollection
+        from matplotlib.collections import LineCollection  # noqa: PLC0415
 
         segments = list(np.stack([begins, ends], axis=1))
         zorder = 0 if behind else 1
@@ -131,7 +131,7 @@ class _Canvas:
             LineCollection(segments, colors=colors, linewidths=width, zorder=zorder, transform=self._pixels)
         )
 
-    def write(self, x: float, y: float, text: str, **how: Any) -> None:
+    def write(self, x: float, y: float, text: str, **how: Any) -> None:  # noqa: ANN401 - Matplotlib's own
         """Write ``text``, small and faint unless told otherwise."""
         how = {"color": FAINT, "size": FONT, **how}
         self.figure.text(x, y, text, transform=self._pixels, **how)

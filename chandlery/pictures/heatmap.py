@@ -150,7 +150,7 @@ def _legend_lines(states: Sequence[State], width_px: int) -> list[list[tuple[flo
 
 
 def _draw_legend(figure: Figure, lines: Sequence[Sequence[tuple[float, State]]], width_px: int, height_px: int) -> None:
-    from matplotlib.patches import Rectangle
+    from matplotlib.patches import Rectangle  # noqa: PLC0415
 
     for number, line in enumerate(lines):
         y = height_px - 42 - 18 * number

@@ -113,7 +113,7 @@ class AlpacaProvider:
         calendars: Mapping[str, str],
         calls: Caller,
     ) -> None:
-        from alpaca.data.historical import (
+        from alpaca.data.historical import (  # noqa: PLC0415 - takes seconds
             CryptoHistoricalDataClient,
             StockHistoricalDataClient,
         )
@@ -147,7 +147,7 @@ class AlpacaProvider:
                     failures[symbol] = ProviderBadDataError(text, provider=self.name, symbol=symbol)
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
         """Return None: it does not tell."""
         return
 
@@ -226,7 +226,7 @@ class AlpacaProvider:
 
     def _explain(self, error: Exception, *, symbols: Sequence[str]) -> ProviderError | None:
         """Turn what the client raises into our errors."""
-        from alpaca.common.exceptions import APIError
+        from alpaca.common.exceptions import APIError  # noqa: PLC0415 - takes seconds, unless there is a client
 
         match error:
             case APIError():
@@ -260,16 +260,16 @@ class _PatientAdapter(HTTPAdapter):
         super().__init__()
         self._timeout = timeout
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """See ``HTTPAdapter.send``."""
         return super().send(request, *args, **{**kwargs, "timeout": self._timeout})
 
 
 def _restrain(client: RESTClient, timeout: float) -> None:
     """Let ``client`` ask once and not wait for ever. It has no public way to say either."""
-    client._retry = 0
+    client._retry = 0  # noqa: SLF001
     for scheme in ("http://", "https://"):
-        client._session.mount(scheme, _PatientAdapter(timeout))
+        client._session.mount(scheme, _PatientAdapter(timeout))  # noqa: SLF001
 
 
 def _columns(bars: Sequence[Mapping[str, Any]]) -> _Columns:

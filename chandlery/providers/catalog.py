@@ -90,7 +90,7 @@ def build_provider(
         options: override the file's, one by one. A relative ``path`` given here counts from the working directory; one
             in the file counts from the project, the folder that holds the file's folder.
         calendars: calendar by symbol, for a provider that must know when a market is open.
-        budgets: makes the budget of a key; by default one that holds in this process only.
+        rate_limiters: makes the budget of a key; by default one that holds in this process only.
 
     Raises:
         ConfigurationError: no provider is called so, or an option is unknown or wrong.
@@ -160,7 +160,7 @@ def _build_own(
 ) -> Provider:
     match options:
         case FilesOptions(path=Path() as path):
-            from chandlery.providers.files.provider import FilesProvider
+            from chandlery.providers.files.provider import FilesProvider  # noqa: PLC0415 - only where it is used
 
             return FilesProvider(
                 path.expanduser(),
@@ -173,11 +173,11 @@ def _build_own(
                 f"provider {name!r} has no folder; give --path DIR or set its option path in providers.yaml"
             )
         case SampleOptions():
-            from chandlery.providers.sample import SampleProvider
+            from chandlery.providers.sample import SampleProvider  # noqa: PLC0415 - only where it is used
 
             return SampleProvider()
         case SimulatedOptions(seed=seed):
-            from chandlery.providers.simulated import SimulatedProvider
+            from chandlery.providers.simulated import SimulatedProvider  # noqa: PLC0415 - only where it is used
 
             return SimulatedProvider(seed=seed, calendars=calendars)
     made: Provider = getattr(import_module(f"chandlery.providers.{kind}"), _VENDORS[kind])(

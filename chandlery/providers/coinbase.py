@@ -81,7 +81,7 @@ class CoinbaseProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
         """Return None: it does not tell."""
         return
 

@@ -139,7 +139,7 @@ class IbProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
         """Return None: asking for it is a call within the same budget."""
         return
 
@@ -178,7 +178,7 @@ class IbProvider:
 
     async def _converse(self, symbol: str, window: BarRequest) -> Sequence[Any]:
         """Connect, ask for the bars of ``window``, and disconnect."""
-        from ib_async import IB, RequestError, Stock
+        from ib_async import IB, RequestError, Stock  # noqa: PLC0415 - slow to import
 
         ib = IB()
         ib.RaiseRequestErrors = True
@@ -208,7 +208,7 @@ class IbProvider:
             raise ConnectionError("an empty answer that gave no reason")
         return bars
 
-    async def _connect(self, client: Any, trouble: asyncio.Future[Exception], symbol: str) -> None:
+    async def _connect(self, client: Any, trouble: asyncio.Future[Exception], symbol: str) -> None:  # noqa: ANN401 - untyped
         at = self._options
         try:
             await self._first(client.connectAsync(at.host, at.port, at.client_id, timeout=None), trouble)
@@ -219,7 +219,7 @@ class IbProvider:
             )
             raise ProviderTransientError(text, provider=self.name, symbol=symbol) from error
 
-    async def _first(self, step: Coroutine[Any, Any, Any], trouble: asyncio.Future[Exception]) -> Any:
+    async def _first(self, step: Coroutine[Any, Any, Any], trouble: asyncio.Future[Exception]) -> Any:  # noqa: ANN401 - the step's
         """Return what ``step`` returns, unless there is trouble first or it takes too long."""
         task = asyncio.create_task(step)
         timeout = self.calls.timeout
@@ -239,9 +239,9 @@ class IbProvider:
         return None
 
 
-def _watch(ib: Any) -> asyncio.Future[Exception]:
+def _watch(ib: Any) -> asyncio.Future[Exception]:  # noqa: ANN401 - an ib_async.IB; slow to import
     """Return what will hold the first error that ends a call and that ib_async would wait through."""
-    from ib_async import RequestError
+    from ib_async import RequestError  # noqa: PLC0415 - slow to import
 
     trouble: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 

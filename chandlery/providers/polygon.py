@@ -114,7 +114,7 @@ class PolygonProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
         """Return None: it does not tell."""
         return
 
@@ -159,7 +159,7 @@ class PolygonProvider:
                 raw=True,
             )
         else:
-            answer = self._client._get(path, raw=True)
+            answer = self._client._get(path, raw=True)  # noqa: SLF001 - what the client's own paging calls
         try:
             body = json.loads(answer.data)
             return _read_rows(body, symbol, window.timeframe), _next_path(body)
@@ -195,7 +195,7 @@ class _RefusedError(Exception):
         self.answer = answer
 
 
-def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any:
+def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any:  # noqa: ANN401 - client is untyped
     """Make the vendor's client: of ``massive`` where that is installed, else of ``polygon``."""
     package = import_module("massive" if find_spec("massive") else "polygon")
     client = package.RESTClient(key, retries=0, **({"base": url.rstrip("/")} if url else {}))
@@ -206,7 +206,7 @@ def _connect(key: str, url: str | None, timeout: float, connections: int) -> Any
     )
     send = client.client.request
 
-    def request(*args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+    def request(*args: Any, **options: Any) -> urllib3.BaseHTTPResponse:  # noqa: ANN401 - handed on
         answer: urllib3.BaseHTTPResponse = send(*args, **options)
         if answer.status != 200:
             raise _RefusedError(answer)

@@ -76,7 +76,7 @@ def _load(symbol: str) -> pa.Table:
             provider=SampleProvider.name,
             symbol=symbol,
         )
-    from bokeh_sampledata import stocks
+    from bokeh_sampledata import stocks  # noqa: PLC0415 - reads its files when imported
 
     found = getattr(stocks, _SYMBOLS[symbol])
     columns = {name: pa.array(found[name], pa.float64()) for name in (*PRICES, "volume")}

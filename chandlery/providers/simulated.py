@@ -77,7 +77,7 @@ class SimulatedProvider:
         columns["ts"] = columns["ts"].view(TS)
         return BarReply(pa.table([columns[name] for name in BARS.names], schema=BARS))
 
-    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:  # noqa: ARG002
         """Return None: there is always more."""
         return None
 

@@ -98,7 +98,7 @@ class YahooProvider:
                 failures[symbol] = error
         return BarReply(join_bars(parts), failures)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:
+    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
         """Return None: it does not tell."""
         return
 
@@ -163,7 +163,7 @@ class YahooProvider:
 
     def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
         """Turn what the session raises into our errors."""
-        from curl_cffi.requests.exceptions import RequestException
+        from curl_cffi.requests.exceptions import RequestException  # noqa: PLC0415 - slow, only where it is used
 
         match error:
             case _RefusedError(status=404) if '"Not Found"' not in error.body:
@@ -194,14 +194,14 @@ class _RefusedError(Exception):
         self.status, self.body, self.headers = status, body, headers
 
 
-def _connect(base: str | None, timeout: float) -> Any:
+def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinance has no types
     """Return yfinance's client with a session that keeps our time, asks ``base`` instead, and hides no status."""
-    from curl_cffi.requests import Response, Session
-    from yfinance.config import YfConfig
-    from yfinance.data import YfData
+    from curl_cffi.requests import Response, Session  # noqa: PLC0415 - slow, only where it is used
+    from yfinance.config import YfConfig  # noqa: PLC0415 - likewise
+    from yfinance.data import YfData  # noqa: PLC0415 - likewise
 
     class StrictSession(Session[Response]):
-        def request(self, method: Any, url: str, **how: Any) -> Response:  # type: ignore[override]
+        def request(self, method: Any, url: str, **how: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
             address = base.rstrip("/") + urlsplit(url).path if base else url
             answer = super().request(method, address, **{**how, "timeout": timeout})
             if answer.status_code >= 400:
@@ -211,7 +211,7 @@ def _connect(base: str | None, timeout: float) -> Any:
             return answer
 
     class ChartClient(YfData):  # type: ignore[misc]
-        def _get_cookie_and_crumb(self, timeout: float = 30) -> tuple[None, str]:
+        def _get_cookie_and_crumb(self, timeout: float = 30) -> tuple[None, str]:  # noqa: ARG002
             return None, "basic"
 
     YfConfig.network.retries = 0

@@ -57,7 +57,7 @@ class Chart:
         )
 
 
-def read_chart(body: Any, timeframe: Timeframe) -> Chart:
+def read_chart(body: Any, timeframe: Timeframe) -> Chart:  # noqa: ANN401 - JSON
     """Read an answer; raise one of Python's lookup, type and value errors where it is not a chart."""
     result = body["chart"]["result"][0]
     meta, (quotes,) = result["meta"], result["indicators"]["quote"]

@@ -83,7 +83,7 @@ def publish(
     with _transaction(connection, live=is_few(len(batch))):
         locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
         # After the locks, so that whoever waited for them is later than whoever held them.
-        looked = connection.execute(query("before_publishing"), _question(timeframe, batch, now))
+        looked = connection.execute(query("publishing/before_publishing"), _question(timeframe, batch, now))
         if len(batch):
             warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         instruments = _registered(batch.symbols, locked)

@@ -44,7 +44,7 @@ def read_bars(
     """Return the bars of ``spans``, sorted by (instrument_id, ts).
 
     Args:
-        database: where they are; with its lake.
+        warehouse: where they are.
         timeframe: of the bars.
         spans: disjoint where they are of the same instrument.
         names: the symbol to show for each instrument.

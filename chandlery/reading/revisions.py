@@ -38,12 +38,13 @@ def read_revisions(
         Table of schema ``REVISIONS``, sorted by ``ts`` and ``known_at``: a value was believed from ``known_at`` until
         ``superseded_at`` (exclusive).
     """
-    statement = query("read_revisions").format(
+    statement = query(
+        "reading/read_revisions",
         bars=sql.Identifier("market", timeframe.table),
-        timeframe=sql.Literal(timeframe.value),
-        instrument_id=sql.Literal(instrument_id),
-        first=sql.Literal(start),
-        last=sql.Literal(end),
+        timeframe=timeframe.value,
+        instrument_id=instrument_id,
+        first=start,
+        last=end,
     )
     with warehouse.connection() as connection:
         rows = connection.execute(statement).fetchall()

@@ -30,7 +30,7 @@ def chart_data(
     """Return the data of one chart: the narrowest timeframe of which a browser can draw all bars.
 
     Args:
-        database: where they are stored.
+        warehouse: where they are stored.
         place: of the chart in the report, for its id.
         instrument: whose bars to draw.
         summary: of its bars of the timeframe that was ingested.

@@ -78,7 +78,7 @@ def write_report(
         answers: queries to show.
         now: the present, UTC; the clock by default.
     """
-    from plotly.offline import get_plotlyjs
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - slow to import, rarely needed
 
     everything = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
     with installation.warehouse.connection() as connection:
@@ -278,7 +278,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], *, left: set[int
     return f'<div class="scroll"><table><thead>{line("th", names)}</thead><tbody>{body}</tbody></table></div>'
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any) -> str:  # noqa: ANN401 - of any column
     if value is None:
         return ""
     if isinstance(value, datetime):

@@ -227,9 +227,9 @@ def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date
     with connection.transaction():
         for timeframe in kept:
             place = sql.Identifier(*places[f"aggregate_{timeframe.value}_kept"])
-            connection.execute(query("forget_aggregates").format(place=place), values)
+            connection.execute(query("rollups/forget_aggregates", place=place), values)
             connection.execute(
-                query("copy_aggregates").format(place=place, bars=sql.Identifier("market", timeframe.table)), values
+                query("rollups/copy_aggregates", place=place, bars=sql.Identifier("market", timeframe.table)), values
             )
         return _take_off(connection, month, end, seen)
 

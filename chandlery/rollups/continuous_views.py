@@ -69,16 +69,17 @@ def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
 
 def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timeframe) -> None:
     from_bars = base is Timeframe.M1
-    statement = query("aggregate_of_bars" if from_bars else "aggregate_of_aggregate").format(
+    statement = query(
+        "rollups/aggregate_of_bars" if from_bars else "rollups/aggregate_of_aggregate",
         kept=kept_view(timeframe),
         base=sql.Identifier("market", base.table) if from_bars else kept_view(base),
-        width=sql.Literal(timedelta(microseconds=timeframe.microseconds)),
+        width=timedelta(microseconds=timeframe.microseconds),
         first=extension_function(connection, "first"),
         last=extension_function(connection, "last"),
         time_bucket=extension_function(connection, "time_bucket"),
     )
     connection.execute(statement)
-    connection.execute(query("aggregate_view").format(view=_view(timeframe), kept=kept_view(timeframe)))
+    connection.execute(query("rollups/aggregate_view", view=_view(timeframe), kept=kept_view(timeframe)))
     connection.execute(
         sql.SQL("COMMENT ON VIEW {} IS {}").format(_view(timeframe), sql.Literal(_comment(timeframe, base)))
     )

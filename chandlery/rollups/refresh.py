@@ -65,7 +65,7 @@ def catch_up(
     they are refreshed for the same days, after each step.
 
     Args:
-        database: where the bars are.
+        warehouse: where the bars are.
         base: ``1m`` or ``1d``.
         instruments: whose bars.
         start: inclusive.

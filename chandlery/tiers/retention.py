@@ -78,7 +78,7 @@ def retain(warehouse: Warehouse, timeframe: Timeframe, before: datetime, *, now:
     instant leaves every bar in the store, the lake or both.
 
     Args:
-        database: with its lake.
+        warehouse: which.
         timeframe: ``1m`` or ``1d``.
         before: UTC.
         now: the present, UTC; for windows that a person asked to keep for a while.
@@ -134,7 +134,7 @@ def restore(
     Each window is a transaction of its own. One that never left is left alone and is not in the answer.
 
     Args:
-        database: with its lake.
+        warehouse: which.
         timeframe: ``1m`` or ``1d``.
         windows: keys, as ``2024-01`` (of ``1m``) or ``2024`` (of ``1d``).
         symbols: canonical; all by default.

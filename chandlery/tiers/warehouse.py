@@ -34,7 +34,7 @@ class Warehouse:
         """Return the installation's warehouse; starts the embedded server where no other is configured.
 
         Raises:
-            ConfigurationError: ``CHANDLERY_DATABASE_URL`` is not a PostgreSQL URL, or ``CHANDLERY_LAKE`` is not a place.
+            ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed.
             StoreError: the embedded server does not start.
         """
         return cls(Database(market_dsn(settings)), Lake(settings.lake))

@@ -83,7 +83,7 @@ def _mortal(deed: Callable[..., Any], number: int) -> Callable[..., Any]:
     count = itertools.count(1)
 
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:
+    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = deed(*args, **kwargs)
         if next(count) == number:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -87,7 +87,7 @@ def correction() -> list[Bar]:
 
 def _mortal(deed: Callable[..., Any], count: Iterator[int], last: int) -> Callable[..., Any]:
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:
+    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = deed(*args, **kwargs)
         if next(count) == last:
             os.kill(os.getpid(), signal.SIGKILL)

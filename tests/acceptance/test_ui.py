@@ -142,7 +142,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.5)
 
 
-def ask(address: str, query: str, **variables: object) -> Any:
+def ask(address: str, query: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:

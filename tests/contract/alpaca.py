@@ -19,7 +19,7 @@ class Alpaca(Vendor):
     #: A well-formed symbol that there is not is answered like one that did not trade.
     tells_unknown = False
 
-    def serve(self, market: Market, **how: Any) -> AlpacaServer:
+    def serve(self, market: Market, **how: Any) -> AlpacaServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
         return AlpacaServer(market, secret=self.keys["secret"], **how)
 

@@ -19,6 +19,6 @@ class Coinbase(Vendor):
     source = "coinbase"
     page = 350
 
-    def serve(self, market: Market, **how: Any) -> CoinbaseServer:
+    def serve(self, market: Market, **how: Any) -> CoinbaseServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
         return CoinbaseServer(market, **{"page": 350, **how})

@@ -23,7 +23,7 @@ class Ib(Vendor):
     # ``http_503`` is a gateway that lost its line (1100); it never advises how long to wait.
     faults = ("rate_limited", "http_503", "drop", "hang", "malformed", "truncated")
 
-    def serve(self, market: Market, **how: Any) -> IbServer:
+    def serve(self, market: Market, **how: Any) -> IbServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
         return IbServer(market, **how)
 
@@ -31,7 +31,7 @@ class Ib(Vendor):
         """See ``Vendor``."""
         return {"port": server.port, "allow_adjusted": True}
 
-    def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:
+    def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:  # noqa: ANN401
         """See ``Vendor``. What it cannot read shows as a silence only, so that is waited for briefly."""
         monkeypatch.setattr(ib, "_REPEAT_AFTER", 0.02)
         return super().connect(server, monkeypatch, **{"timeout": 1, **how})

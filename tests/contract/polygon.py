@@ -23,7 +23,7 @@ class Massive(Vendor):
     keys: ClassVar[Mapping[str, str]] = {"key": "PK-polygon-51XKEYMATERIAL"}
     tells_unknown = False
 
-    def serve(self, market: Market, **how: Any) -> PolygonServer:
+    def serve(self, market: Market, **how: Any) -> PolygonServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
         return PolygonServer(market, **{"page": 50_000, **how})
 
@@ -31,7 +31,7 @@ class Massive(Vendor):
 class Polygon(Massive):
     """Without: ``polygon-api-client`` does it."""
 
-    def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:
+    def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:  # noqa: ANN401
         """See ``Vendor``."""
         monkeypatch.setitem(sys.modules, "massive", None)
         return super().connect(server, monkeypatch, **how)

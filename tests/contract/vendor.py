@@ -48,7 +48,7 @@ class Vendor(ABC):
     faults: ClassVar[Sequence[Fault]] = FAULTS
 
     @abstractmethod
-    def serve(self, market: Market, **how: Any) -> AbstractContextManager[VendorServer]:
+    def serve(self, market: Market, **how: Any) -> AbstractContextManager[VendorServer]:  # noqa: ANN401 - VendorServer's
         """Start a server of this vendor's format."""
 
     def options(self, server: VendorServer) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Vendor(ABC):
         *,
         keys: Mapping[str, str] | None = None,
         rate_limiters: RateLimiterFactory = local_rate_limiter,
-        **limits: Any,
+        **limits: Any,  # noqa: ANN401 - those of CallLimits
     ) -> Provider:
         """Make the adapter as an installation would, from configuration and environment."""
         variables = {}

@@ -17,6 +17,6 @@ class Yahoo(Vendor):
     source = "yahoo"
     pages = False
 
-    def serve(self, market: Market, **how: Any) -> YahooServer:
+    def serve(self, market: Market, **how: Any) -> YahooServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
         return YahooServer(market, **how)

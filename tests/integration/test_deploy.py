@@ -117,7 +117,7 @@ class Stack:
             assert time.monotonic() < deadline, f"{name} is not healthy: {done.stdout}{done.stderr}"
             time.sleep(1)
 
-    def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         """Ask the web server, by GraphQL."""
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(

@@ -426,7 +426,7 @@ def _interrupted(
     """Return ``deed``, after which the server restarts if it is the step ``last``."""
 
     @wraps(deed)
-    def done(*args: Any, **kwargs: Any) -> Any:
+    def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = deed(*args, **kwargs)
         if next(steps) == last:
             restart()

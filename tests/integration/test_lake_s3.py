@@ -594,7 +594,7 @@ def _kill(process: subprocess.Popen[bytes]) -> str:
     return "close"
 
 
-def _make_user(users: Any, name: str, actions: list[str]) -> tuple[str, str]:
+def _make_user(users: Any, name: str, actions: list[str]) -> tuple[str, str]:  # noqa: ANN401
     users.create_user(UserName=name)
     statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -218,7 +218,7 @@ def test_two_connections_that_want_the_same_partitions_both_get_them(warehouse: 
             with warehouse.connection() as connection, connection.transaction():
                 barrier.wait(10)
                 PostgresEdition().prepare(connection, Timeframe.M1, first, last)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - reported by the assertion below
             errors.append(error)
 
     threads = [threading.Thread(target=prepare) for _ in range(2)]

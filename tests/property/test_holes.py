@@ -110,7 +110,9 @@ def check(warehouse: Warehouse, held: dict[str, set[datetime]], excused: dict[st
             )
         }
         wanted = {"ids": list(ids.values()), "since": date(2024, 1, 1), "until": date(2025, 1, 1)}
-        assert connection.execute(query("unmeasured_sessions"), wanted).fetchall() == []  # nothing is left to do
+        assert (
+            connection.execute(query("coverage/unmeasured_sessions"), wanted).fetchall() == []
+        )  # nothing is left to do
     for (symbol, session), (opens, closes) in SESSIONS.items():
         inside = {ts for ts in held[symbol] if opens <= ts < closes}
         if not inside:

@@ -33,7 +33,7 @@ class AlpacaServer(VendorServer):
         **how: see ``VendorServer``.
     """
 
-    def __init__(self, market: Market, *, secret: str = "try-out", **how: Any) -> None:
+    def __init__(self, market: Market, *, secret: str = "try-out", **how: Any) -> None:  # noqa: ANN401
         super().__init__(market, **{"page": 10_000, **how})
         self.secret = secret
 

@@ -130,7 +130,7 @@ class VendorServer(ABC):
             def do_GET(self) -> None:
                 server._handle(self)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
 
         return ThreadingHTTPServer(("127.0.0.1", port), Handler)

@@ -57,7 +57,7 @@ class IbServer(VendorServer):
         clients: the client ids that are connected.
     """
 
-    def __init__(self, market: Market, *, identical_within: float = 0.0, **how: Any) -> None:
+    def __init__(self, market: Market, *, identical_within: float = 0.0, **how: Any) -> None:  # noqa: ANN401
         super().__init__(market, **how)
         self.identical_within = identical_within
         self.refusals: dict[str, tuple[int, str]] = {}

@@ -40,7 +40,7 @@ class YahooServer(VendorServer):
         market: Market,
         *,
         splits: Mapping[str, Sequence[SplitEvent]] | None = None,
-        **how: Any,
+        **how: Any,  # noqa: ANN401 - VendorServer's
     ) -> None:
         super().__init__(market, **how)
         self.splits = dict(splits or {})

@@ -76,7 +76,7 @@ def describe_server(connection: psycopg.Connection) -> ServerReport:
     """Return what the server behind ``connection`` can do; the database's schema may be absent."""
     edition = detect(connection)
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(query("server")).fetchone() or {}
+        found = cursor.execute(query("database/server")).fetchone() or {}
     facts = found | {"has_bars": has_bars(connection) if found["has_schema"] else False}
     del facts["has_schema"]
     return ServerReport(edition=edition, advice=_advice(edition, facts), **facts)

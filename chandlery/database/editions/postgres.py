@@ -39,7 +39,7 @@ class PostgresEdition:
 
     def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
         """See ``Edition.pieces``."""
-        found = connection.execute(query("partitions"), (f"market.{timeframe.table}",))
+        found = connection.execute(query("database/partitions"), {"table_name": f"market.{timeframe.table}"})
         return [Piece(name, start, end, size, compressed=False) for name, start, end, size in found]
 
     def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
@@ -59,7 +59,7 @@ class PostgresEdition:
     def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:
         """See ``Edition.sizes``."""
         by_table = {timeframe.table: timeframe for timeframe in Timeframe}
-        found = connection.execute(query("table_sizes"), (list(by_table),))
+        found = connection.execute(query("database/table_sizes"), {"tables": list(by_table)})
         return {by_table[name]: Size(size, estimate) for name, size, estimate in found}
 
 

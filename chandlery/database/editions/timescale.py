@@ -68,7 +68,7 @@ class TimescaleEdition:
 
     def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
         """See ``Edition.pieces``."""
-        chunks = query("chunks").format(chunks_detailed_size=self._function("chunks_detailed_size"))
+        chunks = query("database/chunks", chunks_detailed_size=self._function("chunks_detailed_size"))
         return [Piece(*row) for row in connection.execute(chunks, {"table": timeframe.table})]
 
     def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
@@ -107,11 +107,12 @@ class TimescaleEdition:
     def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:
         """See ``Edition.sizes``."""
         by_table = {timeframe.table: timeframe for timeframe in Timeframe}
-        statement = query("hypertable_sizes").format(
+        statement = query(
+            "database/hypertable_sizes",
             chunks_detailed_size=self._function("chunks_detailed_size"),
             approximate_row_count=self._function("approximate_row_count"),
         )
-        found = connection.execute(statement, (list(by_table),))
+        found = connection.execute(statement, {"tables": list(by_table)})
         return {by_table[name]: Size(size, estimate) for name, size, estimate in found}
 
     def _function(self, name: str) -> sql.Identifier:

@@ -82,10 +82,11 @@ class Table:
             return
         unit = self._windows_of.window_kind
         found = connection.execute(
-            query("windows_with_rows").format(
+            query(
+                "ops/windows_with_rows",
                 table=self.identifier,
-                unit=sql.Literal(unit),
-                form=sql.Literal("YYYY-MM" if unit == "month" else "YYYY"),
+                unit=unit,
+                form="YYYY-MM" if unit == "month" else "YYYY",
             )
         )
         for key, row_count, first, last in found.fetchall():
@@ -139,7 +140,7 @@ class Checksum:
 def list_tables(connection: psycopg.Connection) -> list[Table]:
     """Return every table of ours, each after those that it refers to."""
     with connection.cursor(row_factory=class_row(Table)) as cursor:
-        tables = {str(table): table for table in cursor.execute(query("stored_tables")).fetchall()}
+        tables = {str(table): table for table in cursor.execute(query("ops/stored_tables")).fetchall()}
     order = TopologicalSorter({name: sorted(table.refers_to) for name, table in tables.items()})
     return [tables[name] for name in order.static_order()]
 
@@ -153,7 +154,7 @@ def list_parts(connection: psycopg.Connection, tables: Sequence[Table]) -> list[
 def checksum(connection: psycopg.Connection, part: Part) -> Checksum:
     """Return the checksum of the rows of ``part`` in the database behind ``connection``."""
     found = connection.execute(
-        query("checksum").format(table=part.table.identifier, columns=part.table.column_list, condition=part.condition)
+        query("ops/checksum", table=part.table.identifier, columns=part.table.column_list, condition=part.condition)
     ).fetchone()
     return Checksum(int(found[0]), int(found[1])) if found else Checksum(0, 0)
 

@@ -79,7 +79,7 @@ def has_begun(connection: psycopg.Connection, source: str) -> bool:
 def begin(connection: psycopg.Connection, source: str) -> None:
     """Note that the move of ``source`` is not complete."""
     with connection.transaction():
-        connection.execute(query("begin_move"))
+        connection.execute(query("ops/begin_move"))
         connection.execute("INSERT INTO ops.move (source) VALUES (%s)", (source,))
 
 

@@ -77,6 +77,6 @@ def interval(per_minute: float) -> float:
     return (60 + LEEWAY) / per_minute
 
 
-def local_rate_limiter(name: str, per_minute: float | None) -> RateLimiter:
+def local_rate_limiter(name: str, per_minute: float | None) -> RateLimiter:  # noqa: ARG001 - a ``BudgetFactory``
     """Make a budget that no other process shares."""
     return LocalRateLimiter(per_minute)

@@ -1,0 +1,49 @@
+-- Measures the longest run of minutes of each session that have no bar and were not halted, and counts its bars again, because the
+-- calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
+--
+-- ids, sessions: which; parallel arrays
+WITH todo AS (
+    SELECT n.instrument_id, n.session, s.open, s.close
+    FROM unnest(:'ids'::int4[], :'sessions'::date[]) AS n (instrument_id, session)
+    JOIN market.instrument AS i USING (instrument_id)
+    JOIN market.session AS s ON s.calendar = i.calendar AND s.session = n.session
+),
+-- A stretch of the session in which there is something, or which is no hole for another reason.
+taken AS (
+    SELECT t.instrument_id, t.session, t.open, b.is_bar, b.since, b.until
+    FROM todo AS t
+    CROSS JOIN LATERAL (
+        SELECT true AS is_bar, m.ts AS since, m.ts + interval '1 minute' AS until
+        FROM market.bars_1m AS m
+        WHERE m.instrument_id = t.instrument_id AND m.ts >= t.open AND m.ts < t.close
+        UNION ALL
+        SELECT false, greatest(date_trunc('minute', x.start_ts), t.open),
+               least(date_trunc('minute', x.end_ts + interval '59.999999 s'), t.close)
+        FROM market.halt AS x
+        WHERE x.instrument_id = t.instrument_id AND x.start_ts < t.close AND x.end_ts > t.open
+        UNION ALL
+        SELECT false, t.close, t.close
+    ) AS b
+),
+runs AS (
+    SELECT instrument_id, session, is_bar, since,
+           coalesce(max(until) OVER (
+               PARTITION BY instrument_id, session ORDER BY since, until ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+           ), open) AS free
+    FROM taken
+),
+sized AS (
+    SELECT instrument_id, session, is_bar, free, greatest((extract(epoch FROM since - free) / 60)::int, 0) AS slots
+    FROM runs
+),
+found AS (
+    SELECT instrument_id, session, count(*) FILTER (WHERE is_bar) AS present, max(slots) AS slots,
+           (array_agg(free ORDER BY slots DESC, free))[1] AS start
+    FROM sized
+    GROUP BY instrument_id, session
+)
+UPDATE ops.coverage AS c
+SET hole_slots = f.slots, hole_start = CASE WHEN f.slots > 0 THEN f.start END,
+    present = f.present, outside = c.present + c.outside - f.present
+FROM found AS f
+WHERE c.instrument_id = f.instrument_id AND c.timeframe = '1m' AND c.session = f.session

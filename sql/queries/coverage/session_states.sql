@@ -1,0 +1,105 @@
+-- What is there of each session, and why what is missing is missing. One row per instrument and session that began.
+--
+-- ids: int4[]; timeframe: '1m' or '1d'; since, until: dates, [since, until); now: timestamptz
+-- gap: a hole is too long for thin trading if, at the rate of the rest of its session, more bars than so many would have come in it.
+--     To that rest a little silence is added (session / gap), because the rate of a few bars proves nothing
+WITH begun AS MATERIALIZED (
+    SELECT s.calendar, s.session, s.open, s.close, s.calendar || ' ' || s.version AS version, s.close > :'now'::timestamptz AS under_way,
+           CASE WHEN :'timeframe' = '1d' THEN 1 ELSE (extract(epoch FROM s.close - s.open) / 60)::int END AS expected
+    FROM market.session AS s
+    WHERE s.session >= :'since' AND s.session < :'until' AND s.open < :'now'::timestamptz
+),
+-- The minutes that were halted, of each session of which any was. One that was halted in part lacks nothing.
+halts AS (
+    SELECT i.instrument_id, s.session,
+           range_agg(tstzrange(date_trunc('minute', x.start_ts), date_trunc('minute', x.end_ts + interval '59.999999 s')))
+           * tstzmultirange(tstzrange(s.open, s.close)) AS halted
+    FROM market.halt AS x
+    JOIN market.instrument AS i USING (instrument_id)
+    JOIN begun AS s ON s.calendar = i.calendar AND x.start_ts < s.close AND x.end_ts > s.open
+    WHERE x.instrument_id = ANY(:'ids')
+    GROUP BY i.instrument_id, s.session, s.open, s.close
+),
+-- What the gate rejected, and neither a person nor a later answer settled.
+rejected AS (
+    SELECT instrument_id, range_agg(sessions - replaced) AS waiting
+    FROM ops.quarantine
+    WHERE timeframe = :'timeframe' AND released_at IS NULL AND instrument_id = ANY(:'ids')
+    GROUP BY instrument_id
+),
+measured AS (
+    SELECT i.instrument_id, i.symbol, s.session, s.open, s.close, s.expected, s.under_way, s.version,
+           coalesce(s.session < i.listed, false) OR coalesce(s.session >= i.delisted, false) AS unlisted,
+           coalesce(s.present, 0) AS present, s.first_ts, s.last_ts,
+           CASE WHEN :'timeframe' = '1d' THEN NULL WHEN coalesce(s.present, 0) = 0 THEN s.open ELSE s.hole_start END AS hole_start,
+           CASE WHEN :'timeframe' = '1d' OR coalesce(s.present, 0) = 0 THEN s.expected - coalesce(s.present, 0)
+                WHEN s.present >= s.expected THEN 0
+                ELSE s.hole_slots END AS hole_slots,
+           coalesce(s.session <@ a.sessions, false) AS asked, coalesce(s.session <@ a.final, false) AS final
+    FROM market.instrument AS i
+    LEFT JOIN ops.asked AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
+    -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
+    CROSS JOIN LATERAL (
+        SELECT b.*, h.present, h.first_ts, h.last_ts, h.hole_start, h.hole_slots
+        FROM begun AS b
+        LEFT JOIN (
+            SELECT c.session, c.present, c.first_ts, c.last_ts, c.hole_start, c.hole_slots
+            FROM ops.coverage AS c
+            WHERE c.timeframe = :'timeframe' AND c.instrument_id = i.instrument_id AND c.session >= :'since' AND c.session < :'until'
+            UNION ALL
+            -- A bar of a day is its own coverage, until it leaves the store.
+            SELECT d.ts::date, 1, d.ts, d.ts, NULL, 0
+            FROM market.bars_1d AS d
+            WHERE :'timeframe' = '1d' AND d.instrument_id = i.instrument_id AND d.ts >= :'since' AND d.ts < :'until'
+                AND NOT EXISTS (
+                    SELECT FROM ops.coverage AS c
+                    WHERE c.timeframe = '1d' AND c.instrument_id = i.instrument_id AND c.session = d.ts::date
+                )
+        ) AS h USING (session)
+        WHERE b.calendar = i.calendar
+        OFFSET 0
+    ) AS s
+    WHERE i.instrument_id = ANY(:'ids')
+),
+-- Of a session that left the store before another open or close of it became known, or a halt, the hole is as it was measured.
+judged AS (
+    SELECT m.*, x.halted, coalesce(m.session <@ r.waiting, false) AS rejected,
+           CASE WHEN m.hole_start IS NULL OR (x.halted IS NULL AND m.hole_start >= m.open
+                                              AND m.hole_start + m.hole_slots * interval '1 minute' <= m.close)
+                THEN m.hole_slots
+                ELSE coalesce((
+                    SELECT max(extract(epoch FROM upper(r) - lower(r)) / 60)::int
+                    FROM unnest(
+                        tstzmultirange(tstzrange(m.hole_start, m.hole_start + m.hole_slots * interval '1 minute'))
+                        * tstzmultirange(tstzrange(m.open, m.close)) - coalesce(x.halted, '{}')
+                    ) AS r
+                ), 0) END AS unexplained
+    FROM measured AS m
+    LEFT JOIN halts AS x USING (instrument_id, session)
+    LEFT JOIN rejected AS r USING (instrument_id)
+    OFFSET 0
+)
+SELECT j.instrument_id, j.symbol, j.session, j.open, j.close, j.expected, j.present, j.first_ts, j.last_ts,
+       CASE WHEN j.hole_slots > 0 THEN j.hole_start END AS hole_start, j.hole_slots,
+       j.asked, j.final, j.version AS calendar, coalesce(g.tries, 0) AS tries, g.next_try,
+       g.confirmed_at IS NOT NULL AS confirmed,
+       CASE
+           WHEN j.unlisted THEN 'not_listed'
+           WHEN j.under_way THEN CASE WHEN j.asked OR j.present > 0 THEN 'not_final' ELSE 'never_fetched' END
+           -- Before what is complete: the bar of a day that was asked for at noon is there, and is not that of the day.
+           WHEN j.asked AND NOT j.final THEN 'not_final'
+           WHEN j.present >= j.expected THEN 'complete'
+           WHEN j.rejected THEN 'quarantined'
+           WHEN j.present = 0 AND j.halted @> tstzrange(j.open, j.close) THEN 'halted'
+           WHEN NOT j.asked THEN CASE WHEN j.present > 0 THEN 'partial' ELSE 'never_fetched' END
+           WHEN j.present > 0 AND j.halted IS NOT NULL
+               AND j.unexplained * j.present <= :'gap' * (j.expected - j.unexplained) + j.expected THEN 'halted'
+           WHEN g.confirmed_at IS NOT NULL THEN 'no_trades'
+           WHEN j.present = 0 THEN 'provider_gap'
+           WHEN j.unexplained IS NULL THEN 'partial'
+           WHEN j.unexplained * j.present > :'gap' * (j.expected - j.unexplained) + j.expected THEN 'provider_gap'
+           ELSE 'no_trades'
+       END AS state
+FROM judged AS j
+LEFT JOIN ops.gap AS g
+    ON g.instrument_id = j.instrument_id AND g.timeframe = :'timeframe' AND g.session = j.session
