@@ -23,7 +23,7 @@ from chandlery.database.named_queries import query
 
 _MINUTE_US = 60_000_000
 
-_COVERED = ("covered", "session", "present", "outside", "first", "last", "hole_start", "hole_slots")
+_COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
 
 
 def record(
@@ -107,7 +107,7 @@ def _count_sessions(calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s) 
     starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
     ends = np.r_[starts[1:], len(ts)]
     present = np.add.reduceat(inside.astype(np.int64), starts)
-    hole_start, hole_slots = _holes(calendar, session, ts, inside, starts)
+    missing_start, missing_slots = _holes(calendar, session, ts, inside, starts)
     return (
         ids[starts],
         calendar.sessions[session[starts]],
@@ -115,8 +115,8 @@ def _count_sessions(calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s) 
         ends - starts - present,
         ts[starts],
         ts[ends - 1],
-        hole_start,
-        hole_slots,
+        missing_start,
+        missing_slots,
     )
 
 

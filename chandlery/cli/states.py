@@ -192,9 +192,9 @@ def _stated(order: Order) -> list[Timeframe]:
 
 
 def _hole(row: dict[str, Any]) -> str:
-    if not row["hole_slots"] or row["hole_start"] is None:
+    if not row["missing_slots"] or row["missing_start"] is None:
         return number(None)
-    return f"{moment(row['hole_start'])}, {number(row['hole_slots'])} min"
+    return f"{moment(row['missing_start'])}, {number(row['missing_slots'])} min"
 
 
 def _text(value: object) -> str:

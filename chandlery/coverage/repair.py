@@ -99,7 +99,7 @@ def begin(connection: psycopg.Connection, backfill: BackfillRequest, now: dateti
 
 def _first_asked(connection: psycopg.Connection, ids: Sequence[int], timeframe: Timeframe) -> date | None:
     row = connection.execute(
-        "SELECT min(lower(sessions)) FROM ops.asked WHERE timeframe = %s AND instrument_id = ANY(%s)",
+        "SELECT min(lower(sessions)) FROM ops.requested WHERE timeframe = %s AND instrument_id = ANY(%s)",
         (timeframe.value, list(ids)),
     ).fetchone()
     return row[0] if row else None
@@ -116,7 +116,7 @@ def _missing(ids: Collection[int], timeframe: Timeframe, since: date, now: datet
         gap=LONG_MISSING_RUN,
     )
     return sql.SQL(
-        "SELECT s.instrument_id, s.symbol, s.session, s.open, s.close, s.tries FROM ({}) AS s JOIN ops.asked AS a"
+        "SELECT s.instrument_id, s.symbol, s.session, s.open, s.close, s.tries FROM ({}) AS s JOIN ops.requested AS a"
         " ON a.instrument_id = s.instrument_id AND a.timeframe = {} AND s.session >= lower(a.sessions)"
         " WHERE ((s.state = ANY({}) AND NOT s.confirmed) OR (s.asked AND NOT s.final)) AND s.state <> 'not_listed'"
         " AND s.close <= {}::timestamptz AND (s.next_try IS NULL OR s.next_try <= {}::timestamptz)"

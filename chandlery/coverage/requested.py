@@ -100,7 +100,7 @@ def final_sessions(
     if as_of is None:
         rows = connection.execute(
             "SELECT a.instrument_id, lower(r) - date '1970-01-01', upper(r) - date '1970-01-01'"
-            " FROM ops.asked AS a CROSS JOIN unnest(a.final) AS r"
+            " FROM ops.requested AS a CROSS JOIN unnest(a.final) AS r"
             " WHERE a.timeframe = %s AND a.instrument_id = ANY(%s)",
             (timeframe.value, list(calendars)),
         )
@@ -163,11 +163,11 @@ gained AS (
     INSERT INTO ops.finalized AS f (instrument_id, timeframe, final_at, sessions)
     SELECT n.id, %(timeframe)s, coalesce(%(now)s, clock_timestamp()), n.final - coalesce(a.final, '{}'::datemultirange)
     FROM new AS n
-    LEFT JOIN ops.asked AS a ON a.instrument_id = n.id AND a.timeframe = %(timeframe)s
+    LEFT JOIN ops.requested AS a ON a.instrument_id = n.id AND a.timeframe = %(timeframe)s
     WHERE NOT isempty(n.final - coalesce(a.final, '{}'::datemultirange))
     ON CONFLICT (instrument_id, timeframe, final_at) DO UPDATE SET sessions = f.sessions + excluded.sessions
 )
-INSERT INTO ops.asked AS a (instrument_id, timeframe, sessions, final, calendar)
+INSERT INTO ops.requested AS a (instrument_id, timeframe, sessions, final, calendar)
 SELECT id, %(timeframe)s, sessions, final, calendar FROM new
 ON CONFLICT (instrument_id, timeframe) DO UPDATE
 SET sessions = a.sessions + excluded.sessions, final = a.final + excluded.final, calendar = excluded.calendar

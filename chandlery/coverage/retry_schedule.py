@@ -44,7 +44,7 @@ def note_launch(connection: psycopg.Connection, timeframe: Timeframe, gaps: Sequ
     Whether the answer ever comes or not, the pause grows: an outage is not asked after for ever either.
     """
     connection.execute(
-        "INSERT INTO ops.gap AS g (instrument_id, timeframe, session, next_try)"
+        "INSERT INTO ops.retry_schedule AS g (instrument_id, timeframe, session, next_try)"
         " SELECT id, %(timeframe)s, session, %(now)s + %(pause)s"
         " FROM unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (id, session)"
         " ON CONFLICT (instrument_id, timeframe, session) DO UPDATE"

@@ -67,8 +67,8 @@ STATES = pa.schema(
         ("present", pa.int32()),
         ("first_ts", TS),
         ("last_ts", TS),
-        ("hole_start", TS),
-        ("hole_slots", pa.int32()),
+        ("missing_start", TS),
+        ("missing_slots", pa.int32()),
         ("final", pa.bool_()),
         ("open", TS),
         ("close", TS),
@@ -85,8 +85,8 @@ RUNS = pa.schema(
         ("sessions", pa.int32()),
         ("expected", pa.int64()),
         ("present", pa.int64()),
-        ("hole_start", TS),
-        ("hole_slots", pa.int32()),
+        ("missing_start", TS),
+        ("missing_slots", pa.int32()),
     ]
 )
 
@@ -112,7 +112,7 @@ def session_states(
 
     Returns:
         Table of schema ``STATES``, in the order of ``instruments`` and ascending by session. ``expected``, ``present``
-        and ``hole_slots`` count slots: minutes of the session, or 1 for a day. ``hole_start`` is null where there is no
+        and ``missing_slots`` count slots: minutes of the session, or 1 for a day. ``missing_start`` is null where there is no
         hole, and of a day; both are null where nobody could measure it. ``calendar`` is the calendar's name and the
         version of its rules.
 
@@ -121,7 +121,7 @@ def session_states(
     """
     states = _states(connection, instruments, timeframe, (since, until), now)
     wanted = sql.SQL(
-        "SELECT symbol, session, state, expected, present, first_ts, last_ts, hole_start, hole_slots, final,"
+        "SELECT symbol, session, state, expected, present, first_ts, last_ts, missing_start, missing_slots, final,"
         " open, close, calendar FROM ({}) AS s JOIN unnest({}::int4[]) WITH ORDINALITY AS o (instrument_id, place)"
         " USING (instrument_id) ORDER BY place, session"
     ).format(states, sql.Literal(_ids(instruments)))

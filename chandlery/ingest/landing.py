@@ -47,7 +47,7 @@ class Landed:
         path: of the file, below the landing zone's root.
         checksum: BLAKE2b of the file, 16 bytes.
         writer: number of the run that fetched it.
-        settled_at: when it was judged; None while it waits for that.
+        processed_at: when it was judged; None while it waits for that.
     """
 
     landing_id: int
@@ -61,7 +61,7 @@ class Landed:
     path: str
     checksum: bytes
     writer: int
-    settled_at: datetime | None
+    processed_at: datetime | None
 
 
 class Landing:
@@ -125,7 +125,7 @@ class Landing:
             self._adopt(connection, provider, timeframe)
             with connection.transaction(), connection.cursor(row_factory=class_row(Landed)) as cursor:
                 return cursor.execute(
-                    "SELECT * FROM ops.landing WHERE provider = %s AND timeframe = %s AND settled_at IS NULL"
+                    "SELECT * FROM ops.landing WHERE provider = %s AND timeframe = %s AND processed_at IS NULL"
                     " AND pg_try_advisory_xact_lock(%s::int4, writer) ORDER BY fetched_at, landing_id",
                     (provider, timeframe.value, _LOCKS),
                 ).fetchall()
@@ -163,7 +163,7 @@ class Landing:
         """
         with self._database.connection() as connection:
             old = connection.execute(
-                "SELECT landing_id, path FROM ops.landing WHERE settled_at IS NOT NULL AND fetched_at < %s", (before,)
+                "SELECT landing_id, path FROM ops.landing WHERE processed_at IS NOT NULL AND fetched_at < %s", (before,)
             ).fetchall()
             for landing_id, path in old:
                 self._files.delete(path)
@@ -194,7 +194,7 @@ class Landing:
 def settle(connection: psycopg.Connection, landed: Sequence[Landed]) -> None:
     """Note that these answers were judged, and published or quarantined."""
     connection.execute(
-        "UPDATE ops.landing SET settled_at = clock_timestamp() WHERE landing_id = ANY(%s)",
+        "UPDATE ops.landing SET processed_at = clock_timestamp() WHERE landing_id = ANY(%s)",
         ([one.landing_id for one in landed],),
     )
 

@@ -114,7 +114,7 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
             quarantined=count_waiting(connection),
             stale=count_stale(connection),
             aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
-            landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL")),
+            landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL")),
         )
 
 

@@ -144,7 +144,7 @@ def test_a_kill_at_any_moment_costs_no_call_for_what_was_landed(
     assert remote.scalar("SELECT count(*) FROM market.bars_1m") == total
     assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 0
     assert remote.scalar("SELECT sum(present)::int8 FROM ops.coverage WHERE timeframe = '1m'") == total
-    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL") == 0
+    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL") == 0
     assert remote.scalar("SELECT sum(row_count)::int8 FROM ops.landing") == total
     assert len(_files(remote)) == remote.scalar("SELECT count(*) FROM ops.landing")
     before = len(remote.server.requests)

@@ -45,7 +45,14 @@ INSTANT = timedelta(microseconds=1)
 MOMENTS = [FIRST - INSTANT, FIRST, CORRECTED - INSTANT, CORRECTED, REJECTED, LIVE, LIVE + timedelta(days=1)]
 #: In this history nobody writes to these.
 UNUSED = [
-    *("market.corporate_action", "market.halt", "ops.aggregate_pending", "ops.call_budget", "ops.gap", "ops.landing"),
+    *(
+        "market.corporate_action",
+        "market.halt",
+        "ops.aggregate_pending",
+        "ops.rate_limit",
+        "ops.retry_schedule",
+        "ops.landing",
+    ),
     *("ops.manifest", "ops.rollup_pending"),
 ]
 VIEW = "SELECT o::text FROM market.ohlcv AS o WHERE timeframe <> '1m' ORDER BY 1"

@@ -438,20 +438,6 @@ COMMENT ON TABLE ops.aggregate_pending IS 'days whose minute bars changed and th
 
 COMMENT ON COLUMN ops.aggregate_pending.noted_by IS 'the transaction: a refresh takes off the list what was there before it began';
 
-CREATE TABLE ops.asked (
-    instrument_id integer NOT NULL,
-    timeframe text NOT NULL,
-    sessions datemultirange NOT NULL,
-    final datemultirange NOT NULL,
-    calendar text NOT NULL
-);
-
-COMMENT ON TABLE ops.asked IS 'the sessions that a provider was asked for, and answered, whatever the answer was';
-
-COMMENT ON COLUMN ops.asked.final IS 'those asked for after they had settled: the provider changes them no more by itself';
-
-COMMENT ON COLUMN ops.asked.calendar IS 'the calendar, and the version of its rules, by which the sessions were told last';
-
 CREATE TABLE ops.bar_window (
     timeframe text NOT NULL,
     instrument_id integer NOT NULL,
@@ -479,18 +465,6 @@ COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention 
 
 COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
 
-CREATE TABLE ops.call_budget (
-    budget text NOT NULL,
-    due timestamp with time zone NOT NULL,
-    paused_until timestamp with time zone
-);
-
-COMMENT ON TABLE ops.call_budget IS 'when the next call to a provider may be made, over all processes, by key';
-
-COMMENT ON COLUMN ops.call_budget.budget IS 'kind of provider, and a digest of its key';
-
-COMMENT ON COLUMN ops.call_budget.paused_until IS 'until when the provider wants no call at all';
-
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,
     timeframe text NOT NULL,
@@ -499,8 +473,8 @@ CREATE TABLE ops.coverage (
     outside integer NOT NULL,
     first_ts timestamp with time zone NOT NULL,
     last_ts timestamp with time zone NOT NULL,
-    hole_start timestamp with time zone,
-    hole_slots integer
+    missing_start timestamp with time zone,
+    missing_slots integer
 );
 
 COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars; daily bars are their own coverage';
@@ -509,9 +483,9 @@ COMMENT ON COLUMN ops.coverage.present IS 'bars that start while the session is 
 
 COMMENT ON COLUMN ops.coverage.outside IS 'bars of extended hours, counted with the nearest session';
 
-COMMENT ON COLUMN ops.coverage.hole_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
+COMMENT ON COLUMN ops.coverage.missing_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
 
-COMMENT ON COLUMN ops.coverage.hole_slots IS 'how many slots it has; null: bars came since it was measured';
+COMMENT ON COLUMN ops.coverage.missing_slots IS 'how many slots it has; null: bars came since it was measured';
 
 CREATE TABLE ops.finalized (
     instrument_id integer NOT NULL,
@@ -521,26 +495,6 @@ CREATE TABLE ops.finalized (
 );
 
 COMMENT ON TABLE ops.finalized IS 'when sessions became final, so that a read as of a time knows which were';
-
-CREATE TABLE ops.gap (
-    instrument_id integer NOT NULL,
-    timeframe text NOT NULL,
-    session date NOT NULL,
-    launches integer DEFAULT 1 NOT NULL,
-    tries integer DEFAULT 0 NOT NULL,
-    next_try timestamp with time zone NOT NULL,
-    confirmed_at timestamp with time zone
-);
-
-COMMENT ON TABLE ops.gap IS 'sessions that healing asked for again';
-
-COMMENT ON COLUMN ops.gap.launches IS 'how often it was to be asked for again';
-
-COMMENT ON COLUMN ops.gap.tries IS 'how often the provider answered';
-
-COMMENT ON COLUMN ops.gap.next_try IS 'not asked for again before';
-
-COMMENT ON COLUMN ops.gap.confirmed_at IS 'when the provider had said often enough that there is no more';
 
 CREATE TABLE ops.landing (
     landing_id bigint NOT NULL,
@@ -554,10 +508,10 @@ CREATE TABLE ops.landing (
     path text NOT NULL,
     checksum bytea NOT NULL,
     writer integer NOT NULL,
-    settled_at timestamp with time zone
+    processed_at timestamp with time zone
 );
 
-COMMENT ON TABLE ops.landing IS 'what providers answered, before it was judged; a file in the landing zone each';
+COMMENT ON TABLE ops.landing IS 'what providers answered, before the gate audited it; a file in the landing zone each';
 
 COMMENT ON COLUMN ops.landing.start_ts IS 'what was asked for begins here, inclusive';
 
@@ -565,7 +519,7 @@ COMMENT ON COLUMN ops.landing.end_ts IS 'and ends here, exclusive';
 
 COMMENT ON COLUMN ops.landing.writer IS 'number of the run that fetched it, which holds an advisory lock of that number while it works';
 
-COMMENT ON COLUMN ops.landing.settled_at IS 'when it was judged, and published or quarantined; null: it still has to be';
+COMMENT ON COLUMN ops.landing.processed_at IS 'when it was audited, and published or quarantined; null: it still has to be';
 
 ALTER TABLE ops.landing ALTER COLUMN landing_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.landing_landing_id_seq
@@ -688,6 +642,52 @@ ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS ID
     CACHE 1
 );
 
+CREATE TABLE ops.rate_limit (
+    name text CONSTRAINT call_budget_budget_not_null NOT NULL,
+    due timestamp with time zone CONSTRAINT call_budget_due_not_null NOT NULL,
+    paused_until timestamp with time zone
+);
+
+COMMENT ON TABLE ops.rate_limit IS 'when the next call to a provider may be made, over all processes, by key';
+
+COMMENT ON COLUMN ops.rate_limit.name IS 'kind of provider, and a digest of its key';
+
+COMMENT ON COLUMN ops.rate_limit.paused_until IS 'until when the provider wants no call at all';
+
+CREATE TABLE ops.requested (
+    instrument_id integer CONSTRAINT asked_instrument_id_not_null NOT NULL,
+    timeframe text CONSTRAINT asked_timeframe_not_null NOT NULL,
+    sessions datemultirange CONSTRAINT asked_sessions_not_null NOT NULL,
+    final datemultirange CONSTRAINT asked_final_not_null NOT NULL,
+    calendar text CONSTRAINT asked_calendar_not_null NOT NULL
+);
+
+COMMENT ON TABLE ops.requested IS 'the sessions that a provider was asked for, and answered, whatever the answer was';
+
+COMMENT ON COLUMN ops.requested.final IS 'those asked for after they had settled: the provider changes them no more by itself';
+
+COMMENT ON COLUMN ops.requested.calendar IS 'the calendar, and the version of its rules, by which the sessions were told last';
+
+CREATE TABLE ops.retry_schedule (
+    instrument_id integer CONSTRAINT gap_instrument_id_not_null NOT NULL,
+    timeframe text CONSTRAINT gap_timeframe_not_null NOT NULL,
+    session date CONSTRAINT gap_session_not_null NOT NULL,
+    launches integer DEFAULT 1 CONSTRAINT gap_launches_not_null NOT NULL,
+    tries integer DEFAULT 0 CONSTRAINT gap_tries_not_null NOT NULL,
+    next_try timestamp with time zone CONSTRAINT gap_next_try_not_null NOT NULL,
+    confirmed_at timestamp with time zone
+);
+
+COMMENT ON TABLE ops.retry_schedule IS 'sessions that are requested again, and when';
+
+COMMENT ON COLUMN ops.retry_schedule.launches IS 'how often it was to be asked for again';
+
+COMMENT ON COLUMN ops.retry_schedule.tries IS 'how often the provider answered';
+
+COMMENT ON COLUMN ops.retry_schedule.next_try IS 'not asked for again before';
+
+COMMENT ON COLUMN ops.retry_schedule.confirmed_at IS 'when the provider had said often enough that there is no more';
+
 CREATE TABLE ops.rollup_pending (
     timeframe text NOT NULL,
     instrument_id integer NOT NULL,
@@ -763,23 +763,14 @@ ALTER TABLE ONLY market.symbol_alias
 ALTER TABLE ONLY ops.aggregate_pending
     ADD CONSTRAINT aggregate_pending_pkey PRIMARY KEY (instrument_id, day);
 
-ALTER TABLE ONLY ops.asked
-    ADD CONSTRAINT asked_pkey PRIMARY KEY (instrument_id, timeframe);
-
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_pkey PRIMARY KEY (timeframe, instrument_id, start);
-
-ALTER TABLE ONLY ops.call_budget
-    ADD CONSTRAINT call_budget_pkey PRIMARY KEY (budget);
 
 ALTER TABLE ONLY ops.coverage
     ADD CONSTRAINT coverage_pkey PRIMARY KEY (instrument_id, timeframe, session);
 
 ALTER TABLE ONLY ops.finalized
     ADD CONSTRAINT finalized_pkey PRIMARY KEY (instrument_id, timeframe, final_at);
-
-ALTER TABLE ONLY ops.gap
-    ADD CONSTRAINT gap_pkey PRIMARY KEY (instrument_id, timeframe, session);
 
 ALTER TABLE ONLY ops.landing
     ADD CONSTRAINT landing_path_key UNIQUE (path);
@@ -805,6 +796,15 @@ ALTER TABLE ONLY ops.quarantine
 ALTER TABLE ONLY ops.quarantine
     ADD CONSTRAINT quarantine_pkey PRIMARY KEY (quarantine_id);
 
+ALTER TABLE ONLY ops.rate_limit
+    ADD CONSTRAINT rate_limit_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY ops.requested
+    ADD CONSTRAINT requested_pkey PRIMARY KEY (instrument_id, timeframe);
+
+ALTER TABLE ONLY ops.retry_schedule
+    ADD CONSTRAINT retry_schedule_pkey PRIMARY KEY (instrument_id, timeframe, session);
+
 ALTER TABLE ONLY ops.rollup_pending
     ADD CONSTRAINT rollup_pending_pkey PRIMARY KEY (timeframe, instrument_id, day);
 
@@ -813,7 +813,7 @@ ALTER TABLE ONLY ops.tiering
 
 CREATE INDEX bar_window_manifest ON ops.bar_window USING btree (manifest_id);
 
-CREATE INDEX landing_waiting ON ops.landing USING btree (provider, timeframe) WHERE (settled_at IS NULL);
+CREATE INDEX landing_waiting ON ops.landing USING btree (provider, timeframe) WHERE (processed_at IS NULL);
 
 CREATE INDEX publication_known_at ON ops.publication USING btree (timeframe, known_at);
 
@@ -829,9 +829,6 @@ ALTER TABLE ONLY market.symbol_alias
 ALTER TABLE ONLY ops.aggregate_pending
     ADD CONSTRAINT aggregate_pending_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
-ALTER TABLE ONLY ops.asked
-    ADD CONSTRAINT asked_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
-
 ALTER TABLE ONLY ops.bar_window
     ADD CONSTRAINT bar_window_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
@@ -844,14 +841,17 @@ ALTER TABLE ONLY ops.coverage
 ALTER TABLE ONLY ops.finalized
     ADD CONSTRAINT finalized_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
-ALTER TABLE ONLY ops.gap
-    ADD CONSTRAINT gap_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
-
 ALTER TABLE ONLY ops.manifest
     ADD CONSTRAINT manifest_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.quarantine
     ADD CONSTRAINT quarantine_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.requested
+    ADD CONSTRAINT requested_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.retry_schedule
+    ADD CONSTRAINT retry_schedule_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.rollup_pending
     ADD CONSTRAINT rollup_pending_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

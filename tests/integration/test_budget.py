@@ -140,7 +140,7 @@ def test_an_idle_time_is_not_saved_up(database: Database) -> None:
     rate_limiter = SharedRateLimiter(database, "key", 60)
     rate_limiter.reserve()
     with database.connection() as connection:
-        connection.execute("UPDATE ops.call_budget SET due = due - %s", (timedelta(hours=1),))
+        connection.execute("UPDATE ops.rate_limit SET due = due - %s", (timedelta(hours=1),))
     assert rate_limiter.reserve() == 0
     assert rate_limiter.reserve() > 0.5
 

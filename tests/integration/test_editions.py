@@ -65,12 +65,26 @@ def test_migrating_again_changes_nothing(warehouse: Warehouse) -> None:
 
 
 def test_each_migration_can_be_run_again_by_hand(warehouse: Warehouse) -> None:
-    before = dump(warehouse.database.dsn)
+    agreed = dump(warehouse.database.dsn)
     with warehouse.connection() as connection:
-        connection.execute("DELETE FROM public.schema_version")
-        migrate(connection)
+        migrate(connection, "base")
+        before: str | None = None
+        for revision in (f"{number:04}" for number in range(1, int(REVISION) + 1)):
+            migrate(connection, revision)
+            made = dump(warehouse.database.dsn)
+            _run_again(connection, before, revision)
+            assert dump(warehouse.database.dsn) == made, revision
+            before = revision
         assert current_revision(connection) == REVISION
-    assert dump(warehouse.database.dsn) == before
+    assert dump(warehouse.database.dsn) == agreed
+
+
+def _run_again(connection: psycopg.Connection, before: str | None, revision: str) -> None:
+    """Run a migration although its changes are there."""
+    connection.execute("DELETE FROM public.schema_version")
+    if before:
+        connection.execute("INSERT INTO public.schema_version VALUES (%s)", (before,))
+    migrate(connection, revision)
 
 
 def test_several_processes_may_migrate_at_once(empty: psycopg.Connection) -> None:
@@ -315,8 +329,7 @@ def test_the_schema_can_be_removed_and_made_again_on_timescaledb(bare: psycopg.C
     migrate(bare)
     install(bare)
     made = layout(bare)
-    bare.execute("DELETE FROM public.schema_version")
-    migrate(bare)  # each migration again, by hand
+    _run_again(bare, f"{int(REVISION) - 1:04}", REVISION)
     assert layout(bare) == made
     migrate(bare, "0001")
     migrate(bare)

@@ -118,7 +118,7 @@ def ask(connection: psycopg.Connection) -> None:
     ]
     record_requested(connection, Timeframe.D1, asked)
     note_launch(connection, Timeframe.D1, [Gap(1, "AAA", utc("2024-01-02").date(), 0)], utc("2024-03-01"))
-    connection.execute("INSERT INTO ops.call_budget (budget, due) VALUES ('alpaca:1', '2024-03-01')")
+    connection.execute("INSERT INTO ops.rate_limit (name, due) VALUES ('alpaca:1', '2024-03-01')")
     connection.execute(
         "INSERT INTO ops.landing"
         " (provider, timeframe, symbols, start_ts, end_ts, fetched_at, row_count, path, checksum, writer)"

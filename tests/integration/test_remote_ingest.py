@@ -61,7 +61,7 @@ def test_everything_arrives_and_is_final(remote: Remote, market: Market) -> None
     assert {outcome.status for outcome in outcomes} == {"published"}
     assert remote.is_whole(market, START, END)
     assert set(states(remote)) == {"no_trades"}  # a minute in two hundred has no trade
-    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE settled_at IS NULL") == 0
+    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL") == 0
     assert remote.scalar("SELECT count(*) FROM ops.landing") == 4  # two symbols, two months
 
 

@@ -74,7 +74,7 @@ def test_a_run_tells_how_many_calls_it_made_and_again_makes_none(bench: Workbenc
     assert result.success, failure_text(result)
     assert bench.heard.calls == len(server.requests)
     assert bench.materialized("bars_1m") == {f"{pair}|{MONTH.key}" for pair in PAIRS}
-    assert bench.scalar("SELECT count(*) FROM ops.call_budget") == 1
+    assert bench.scalar("SELECT count(*) FROM ops.rate_limit") == 1
     asked = len(server.requests)
     bench.heard.forget()
     assert load(bench, 3).success
@@ -98,7 +98,7 @@ def test_the_sensor_asks_for_what_is_missing_until_it_is_there(
     assert result.success, failure_text(result)
     assert bench.scalar("SELECT count(*) FROM market.bars_1m") == sum(len(bars["ts"]) for bars in market.bars.values())
     with bench.installation.warehouse.connection() as connection:
-        connection.execute("UPDATE ops.gap SET next_try = now()")
+        connection.execute("UPDATE ops.retry_schedule SET next_try = now()")
     assert repair(bench) == []
 
 

@@ -88,7 +88,7 @@ class Store:
 
     def confirm(self, timeframe: Timeframe, day: date) -> None:
         self.connection.execute(
-            "INSERT INTO ops.gap (instrument_id, timeframe, session, tries, next_try, confirmed_at)"
+            "INSERT INTO ops.retry_schedule (instrument_id, timeframe, session, tries, next_try, confirmed_at)"
             " VALUES (%s, %s, %s, 5, %s, %s)",
             (self.instrument().instrument_id, timeframe.value, day, NOW, NOW),
         )
@@ -143,7 +143,7 @@ def test_a_session_with_every_minute_is_complete(store: Store) -> None:
     row = store.day()
     assert (row["state"], row["expected"], row["present"]) == ("complete", 390, 390)
     assert (row["first_ts"], row["last_ts"]) == (OPEN, CLOSE - timedelta(minutes=1))
-    assert (row["hole_start"], row["hole_slots"], row["final"]) == (None, 0, True)
+    assert (row["missing_start"], row["missing_slots"], row["final"]) == (None, 0, True)
     assert (row["open"], row["close"]) == (OPEN, CLOSE)
 
 
@@ -154,7 +154,7 @@ def test_a_session_that_lacks_what_the_gate_rejected_is_quarantined(store: Store
     assert (store.state(), early.kind) == (State.NO_TRADES, "rows")
     entry = store.reject(OPEN + timedelta(minutes=7))
     assert store.state() is State.QUARANTINED
-    assert (store.day()["hole_start"], store.day()["hole_slots"]) == (OPEN + timedelta(minutes=7), 1)
+    assert (store.day()["missing_start"], store.day()["missing_slots"]) == (OPEN + timedelta(minutes=7), 1)
     assert store.state(late.date()) is State.PROVIDER_GAP
     quarantine.release(store.warehouse, entry.quarantine_id, "seen on the tape")
     assert store.state() is State.COMPLETE
@@ -204,7 +204,7 @@ def test_a_hole_too_long_for_the_trading_around_it_is_a_gap(
     store.ask(M1, "2024-01-09", "2024-01-10")
     row = store.day()
     assert row["state"] == state
-    assert (row["hole_start"], row["hole_slots"]) == (OPEN + timedelta(minutes=hole[0]), hole[1])
+    assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=hole[0]), hole[1])
 
 
 def test_how_other_sessions_traded_makes_no_difference(store: Store) -> None:
@@ -218,7 +218,7 @@ def test_how_other_sessions_traded_makes_no_difference(store: Store) -> None:
 def test_a_session_of_which_nothing_came_is_a_gap_until_the_provider_confirms_it(store: Store) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     row = store.day()
-    assert (row["state"], row["present"], row["hole_start"], row["hole_slots"]) == ("provider_gap", 0, OPEN, 390)
+    assert (row["state"], row["present"], row["missing_start"], row["missing_slots"]) == ("provider_gap", 0, OPEN, 390)
     store.confirm(M1, DAY)
     assert store.state() is State.NO_TRADES
 
@@ -267,7 +267,7 @@ def test_bars_outside_the_session_alone_are_none_of_it(store: Store) -> None:
     store.put(M1, minutes("2024-01-09T13:00", 30))
     assert store.state() is State.NEVER_FETCHED
     store.ask(M1, "2024-01-09", "2024-01-10")
-    assert (store.state(), store.day()["hole_slots"]) == (State.PROVIDER_GAP, 390)
+    assert (store.state(), store.day()["missing_slots"]) == (State.PROVIDER_GAP, 390)
 
 
 def test_before_the_listing_and_after_the_delisting_nothing_is_missing(store: Store) -> None:
@@ -292,7 +292,7 @@ def test_states_of_days(store: Store) -> None:
     states = ["not_listed", "complete", "provider_gap", "no_trades", "not_final", "never_fetched"]
     assert [row["state"] for row in rows] == states
     assert [row["session"].day for row in rows] == [8, 9, 10, 11, 12, 16]
-    assert [(row["expected"], row["present"], row["hole_slots"]) for row in rows[1:3]] == [(1, 1, 0), (1, 0, 1)]
+    assert [(row["expected"], row["present"], row["missing_slots"]) for row in rows[1:3]] == [(1, 1, 0), (1, 0, 1)]
     store.halt("2024-01-10T14:30", "2024-01-10T21:00")
     assert store.state(date(2024, 1, 10), D1) is State.HALTED
     assert store.state(date(2024, 1, 15), D1) is State.CLOSED  # Martin Luther King's day
@@ -319,10 +319,10 @@ def test_a_hole_that_a_halt_covers_is_halted(store: Store) -> None:
     assert store.state() is State.PROVIDER_GAP
     store.halt("2024-01-09T16:10:20", "2024-01-09T17:49:30")  # to the second, as exchanges publish it
     row = store.day()
-    assert (row["state"], row["hole_start"], row["hole_slots"]) == ("halted", None, 0)
+    assert (row["state"], row["missing_start"], row["missing_slots"]) == ("halted", None, 0)
     remove_halt(store.connection, "AAA", utc("2024-01-09T16:10:20"))
     row = store.day()
-    assert (row["state"], row["hole_slots"]) == ("provider_gap", 100)
+    assert (row["state"], row["missing_slots"]) == ("provider_gap", 100)
 
 
 def test_a_halt_does_not_hide_another_hole(store: Store) -> None:
@@ -331,7 +331,7 @@ def test_a_halt_does_not_hide_another_hole(store: Store) -> None:
     store.halt("2024-01-09T16:10", "2024-01-09T17:50")
     row = store.day()
     assert row["state"] == "provider_gap"
-    assert (row["hole_start"], row["hole_slots"]) == (OPEN + timedelta(minutes=300), 50)
+    assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=300), 50)
 
 
 def test_a_halt_of_half_the_hole_leaves_the_other_half(store: Store) -> None:
@@ -339,18 +339,18 @@ def test_a_halt_of_half_the_hole_leaves_the_other_half(store: Store) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.halt("2024-01-09T16:10", "2024-01-09T17:00")
     row = store.day()
-    assert (row["state"], row["hole_slots"]) == ("provider_gap", 50)
+    assert (row["state"], row["missing_slots"]) == ("provider_gap", 50)
     store.halt("2024-01-09T16:10", "2024-01-09T17:45")
-    assert (store.state(), store.day()["hole_slots"]) == (State.HALTED, 5)
+    assert (store.state(), store.day()["missing_slots"]) == (State.HALTED, 5)
     store.halt("2024-01-09T16:10", "2024-01-09T16:15")
-    assert (store.state(), store.day()["hole_slots"]) == (State.PROVIDER_GAP, 95)
+    assert (store.state(), store.day()["missing_slots"]) == (State.PROVIDER_GAP, 95)
 
 
 def test_a_halt_that_was_known_before_the_bars_came_counts_the_same(store: Store) -> None:
     store.halt("2024-01-09T16:10", "2024-01-09T17:50")
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.put(M1, minutes(OPEN, 390, less=[range(100, 200)]))
-    assert (store.state(), store.day()["hole_slots"]) == (State.HALTED, 0)
+    assert (store.state(), store.day()["missing_slots"]) == (State.HALTED, 0)
 
 
 def test_two_halts_may_cover_a_session_of_which_nothing_came(store: Store) -> None:
@@ -411,7 +411,7 @@ def test_a_market_that_never_closes(store: Store) -> None:
     assert [(row["state"], row["present"]) for row in rows] == [
         ("complete", 1440), ("provider_gap", 1380), ("provider_gap", 0),
     ]  # fmt: skip
-    assert rows[1]["hole_start"] == utc("2024-03-10T00:30")
+    assert rows[1]["missing_start"] == utc("2024-03-10T00:30")
     assert {row["expected"] for row in rows} == {1440}
 
 
@@ -441,9 +441,9 @@ def test_a_session_that_turns_out_shorter_lacks_less(store: Store) -> None:
     assert store.state() is State.PROVIDER_GAP
     _close(store, "2024-01-09T18:00")
     row = store.day()
-    assert (row["state"], row["expected"], row["present"], row["hole_slots"]) == ("no_trades", 210, 209, 1)
+    assert (row["state"], row["expected"], row["present"], row["missing_slots"]) == ("no_trades", 210, 209, 1)
     _close(store, "2024-01-09T21:00")
-    assert (store.state(), store.day()["hole_slots"]) == (State.PROVIDER_GAP, 180)
+    assert (store.state(), store.day()["missing_slots"]) == (State.PROVIDER_GAP, 180)
 
 
 def test_bars_after_an_earlier_close_are_outside(store: Store) -> None:
@@ -453,7 +453,7 @@ def test_bars_after_an_earlier_close_are_outside(store: Store) -> None:
     store.state()
     _close(store, "2024-01-09T18:00")
     row = store.day()
-    assert (row["state"], row["present"], row["hole_slots"]) == ("provider_gap", 135, 75)
+    assert (row["state"], row["present"], row["missing_slots"]) == ("provider_gap", 135, 75)
     found = store.connection.execute("SELECT present, outside FROM ops.coverage").fetchall()
     assert found == [(135, 90)]
 
@@ -477,10 +477,10 @@ def test_a_day_without_an_answer_is_refused(store: Store) -> None:
 def test_a_hole_is_measured_again_when_bars_come_in_parts(store: Store) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.put(M1, minutes(OPEN, 390, less=[range(100, 300)]))
-    assert store.day()["hole_slots"] == 200
+    assert store.day()["missing_slots"] == 200
     store.put(M1, minutes(OPEN, 180, less=[range(100)]))
     row = store.day()
-    assert (row["hole_start"], row["hole_slots"]) == (OPEN + timedelta(minutes=180), 120)
+    assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=180), 120)
 
 
 def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> None:
@@ -490,9 +490,9 @@ def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> N
     with store.warehouse.connection() as other, other.transaction():
         other.execute("SELECT FROM ops.coverage FOR UPDATE")
         measure_missing_runs(store.connection, ids)  # does not wait
-        assert store.connection.execute("SELECT hole_slots FROM ops.coverage").fetchall() == [(None,)]
+        assert store.connection.execute("SELECT missing_slots FROM ops.coverage").fetchall() == [(None,)]
     measure_missing_runs(store.connection, ids)
-    assert store.connection.execute("SELECT hole_slots FROM ops.coverage").fetchall() == [(100,)]
+    assert store.connection.execute("SELECT missing_slots FROM ops.coverage").fetchall() == [(100,)]
 
 
 # --- the lake
@@ -541,7 +541,7 @@ def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_hole(stor
     store.ask(M1, "2024-01-05", "2024-01-12")
     both = [store.instrument("BTC"), store.instrument()]
     runs = state_runs(store.connection, both, M1, until=date(2024, 1, 13), now=NOW).to_pylist()
-    shown = [(run["state"], run["first"].day, run["last"].day, run["sessions"], run["hole_slots"]) for run in runs]
+    shown = [(run["state"], run["first"].day, run["last"].day, run["sessions"], run["missing_slots"]) for run in runs]
     assert shown == [
         ("complete", 5, 8, 2, None),
         ("provider_gap", 9, 10, 2, 100),
@@ -549,7 +549,7 @@ def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_hole(stor
         ("never_fetched", 12, 12, 1, 390),
     ]
     assert {run["symbol"] for run in runs} == {"AAA"}  # of BTC nothing is known
-    assert runs[1]["hole_start"] == utc("2024-01-10T15:50")
+    assert runs[1]["missing_start"] == utc("2024-01-10T15:50")
     assert (runs[1]["expected"], runs[1]["present"]) == (780, 650)
     gaps = state_runs(store.connection, both, M1, until=date(2024, 1, 13), only=[State.PROVIDER_GAP], now=NOW)
     assert gaps.to_pylist() == [runs[1]]
@@ -717,7 +717,7 @@ def test_coverage_lists_the_sessions_in_a_state(gappy: Store, run: Run) -> None:
     hole = ["2024-01-11", "14:30Z,", "390", "min"]
     assert ["AAA", "1m", "2024-01-09", "2024-01-11", "3", "650/1,170", "55.6%", *hole] in lines
     (row,) = json.loads(run("coverage", "-t", "1m", "--state", "provider_gap", "-f", "json").stdout)
-    assert (row["first"], row["last"], row["hole_start"]) == ("2024-01-09", "2024-01-11", "2024-01-11T14:30:00Z")
+    assert (row["first"], row["last"], row["missing_start"]) == ("2024-01-09", "2024-01-11", "2024-01-11T14:30:00Z")
     shorter = run("coverage", "--state", "provider_gap", "--start", "2024-01-10", "--end", "2024-01-11", "-t", "1m")
     assert "290/390" in shorter.stdout
     assert "No session is in state halted." in run("coverage", "--state", "halted").stderr
@@ -802,7 +802,7 @@ def _states(library: Library, since: str, until: str) -> dict[int, Sequence[obje
     with library.warehouse.connection() as connection:
         span = date.fromisoformat(since), date.fromisoformat(until)
         rows = session_states(connection, list_instruments(connection), M1, *span, now=NOW).to_pylist()
-    return {row["session"].day: (row["state"], row["expected"], row["present"], row["hole_slots"]) for row in rows}
+    return {row["session"].day: (row["state"], row["expected"], row["present"], row["missing_slots"]) for row in rows}
 
 
 def test_a_real_half_day_and_the_session_after_it(library: Library) -> None:

@@ -105,7 +105,7 @@ def check(warehouse: Warehouse, held: dict[str, set[datetime]], excused: dict[st
         found = {
             (symbol, session): (start, slots, present)
             for symbol, session, start, slots, present in connection.execute(
-                "SELECT symbol, session, hole_start, hole_slots, present FROM ops.coverage"
+                "SELECT symbol, session, missing_start, missing_slots, present FROM ops.coverage"
                 " JOIN market.instrument USING (instrument_id)"
             )
         }

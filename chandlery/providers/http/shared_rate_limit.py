@@ -29,7 +29,7 @@ class SharedRateLimiter:
     def reserve(self) -> float:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
-            row = connection.execute(_TAKE, {"budget": self._name, "interval": self._interval}).fetchone()
+            row = connection.execute(_TAKE, {"name": self._name, "interval": self._interval}).fetchone()
         if row is None:
             raise StoreError("the server did not give a time for the next call")
         return max(0.0, float(row[0]))
@@ -37,7 +37,7 @@ class SharedRateLimiter:
     def pause(self, seconds: float) -> None:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
-            connection.execute(_PAUSE, {"budget": self._name, "length": timedelta(seconds=seconds)})
+            connection.execute(_PAUSE, {"name": self._name, "length": timedelta(seconds=seconds)})
 
     def paused(self) -> float:
         """See ``RateLimiter``."""
@@ -56,14 +56,14 @@ def shared_rate_limiters(database: Database) -> RateLimiterFactory:
 
 
 _TAKE = """
-INSERT INTO ops.call_budget AS b (budget, due) VALUES (%(budget)s, clock_timestamp() + %(interval)s)
-ON CONFLICT (budget) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(interval)s
+INSERT INTO ops.rate_limit AS b (name, due) VALUES (%(name)s, clock_timestamp() + %(interval)s)
+ON CONFLICT (name) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(interval)s
 RETURNING extract(epoch FROM due - %(interval)s - clock_timestamp())
 """
 _PAUSE = """
-INSERT INTO ops.call_budget AS b (budget, due, paused_until)
-VALUES (%(budget)s, clock_timestamp() + %(length)s, clock_timestamp() + %(length)s)
-ON CONFLICT (budget) DO UPDATE
+INSERT INTO ops.rate_limit AS b (name, due, paused_until)
+VALUES (%(name)s, clock_timestamp() + %(length)s, clock_timestamp() + %(length)s)
+ON CONFLICT (name) DO UPDATE
 SET due = greatest(b.due, excluded.due), paused_until = greatest(b.paused_until, excluded.paused_until)
 """
-_PAUSED = "SELECT extract(epoch FROM paused_until - clock_timestamp()) FROM ops.call_budget WHERE budget = %s"
+_PAUSED = "SELECT extract(epoch FROM paused_until - clock_timestamp()) FROM ops.rate_limit WHERE name = %s"

@@ -8,17 +8,17 @@
 -- touched: (instrument, first day of the window)
 
 WITH covered AS (
-    INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, hole_start, hole_slots)
+    INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, missing_start, missing_slots)
     SELECT id, :'timeframe', date '1970-01-01' + session, present, outside,
            timestamptz 'epoch' + first * interval '1 microsecond', timestamptz 'epoch' + last * interval '1 microsecond',
            CASE WHEN slots > 0 THEN timestamptz 'epoch' + hole * interval '1 microsecond' END, slots
     FROM unnest(:'covered'::int4[], :'session'::int4[], :'present'::int4[], :'outside'::int4[], :'first'::int8[],
-                :'last'::int8[], :'hole_start'::int8[], :'hole_slots'::int4[])
+                :'last'::int8[], :'missing_start'::int8[], :'missing_slots'::int4[])
         AS n (id, session, present, outside, first, last, hole, slots)
     ON CONFLICT (instrument_id, timeframe, session) DO UPDATE
     SET present = c.present + excluded.present, outside = c.outside + excluded.outside,
         first_ts = least(c.first_ts, excluded.first_ts), last_ts = greatest(c.last_ts, excluded.last_ts),
-        hole_start = NULL, hole_slots = NULL
+        missing_start = NULL, missing_slots = NULL
 ),
 stale AS (
     INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)

@@ -3,12 +3,12 @@
 -- begins.
 --
 -- ids, starts, ends: what was asked for and answered; tries: how many answers are enough; now: timestamptz
-UPDATE ops.gap AS g
+UPDATE ops.retry_schedule AS g
 SET tries = g.tries + 1,
     confirmed_at = CASE WHEN g.tries + 1 >= :'tries' OR g.session < f.session THEN coalesce(g.confirmed_at, :'now') END
 FROM unnest(:'ids'::int4[], :'starts'::timestamptz[], :'ends'::timestamptz[]) AS n (id, first, after)
 JOIN market.instrument AS i ON i.instrument_id = n.id
-JOIN ops.asked AS a ON a.instrument_id = n.id AND a.timeframe = :'timeframe'
+JOIN ops.requested AS a ON a.instrument_id = n.id AND a.timeframe = :'timeframe'
 CROSS JOIN LATERAL (
     SELECT least(
         (SELECT min(c.session) FROM ops.coverage AS c WHERE c.instrument_id = n.id AND c.timeframe = :'timeframe'),

@@ -4,7 +4,7 @@
 SELECT i.id, least(a.first, c.first, b.first) AS first, greatest(a.last, c.last, b.last) AS last
 FROM unnest(:'ids'::int4[]) AS i (id)
 LEFT JOIN LATERAL (
-    SELECT lower(sessions) AS first, upper(sessions) - 1 AS last FROM ops.asked
+    SELECT lower(sessions) AS first, upper(sessions) - 1 AS last FROM ops.requested
     WHERE instrument_id = i.id AND timeframe = :'timeframe'
 ) AS a ON true
 LEFT JOIN LATERAL (

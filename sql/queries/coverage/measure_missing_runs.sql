@@ -43,7 +43,7 @@ found AS (
     GROUP BY instrument_id, session
 )
 UPDATE ops.coverage AS c
-SET hole_slots = f.slots, hole_start = CASE WHEN f.slots > 0 THEN f.start END,
+SET missing_slots = f.slots, missing_start = CASE WHEN f.slots > 0 THEN f.start END,
     present = f.present, outside = c.present + c.outside - f.present
 FROM found AS f
 WHERE c.instrument_id = f.instrument_id AND c.timeframe = '1m' AND c.session = f.session

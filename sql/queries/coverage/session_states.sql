@@ -31,19 +31,19 @@ measured AS (
     SELECT i.instrument_id, i.symbol, s.session, s.open, s.close, s.expected, s.under_way, s.version,
            coalesce(s.session < i.listed, false) OR coalesce(s.session >= i.delisted, false) AS unlisted,
            coalesce(s.present, 0) AS present, s.first_ts, s.last_ts,
-           CASE WHEN :'timeframe' = '1d' THEN NULL WHEN coalesce(s.present, 0) = 0 THEN s.open ELSE s.hole_start END AS hole_start,
+           CASE WHEN :'timeframe' = '1d' THEN NULL WHEN coalesce(s.present, 0) = 0 THEN s.open ELSE s.missing_start END AS missing_start,
            CASE WHEN :'timeframe' = '1d' OR coalesce(s.present, 0) = 0 THEN s.expected - coalesce(s.present, 0)
                 WHEN s.present >= s.expected THEN 0
-                ELSE s.hole_slots END AS hole_slots,
+                ELSE s.missing_slots END AS missing_slots,
            coalesce(s.session <@ a.sessions, false) AS asked, coalesce(s.session <@ a.final, false) AS final
     FROM market.instrument AS i
-    LEFT JOIN ops.asked AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
+    LEFT JOIN ops.requested AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
     -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
     CROSS JOIN LATERAL (
-        SELECT b.*, h.present, h.first_ts, h.last_ts, h.hole_start, h.hole_slots
+        SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots
         FROM begun AS b
         LEFT JOIN (
-            SELECT c.session, c.present, c.first_ts, c.last_ts, c.hole_start, c.hole_slots
+            SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots
             FROM ops.coverage AS c
             WHERE c.timeframe = :'timeframe' AND c.instrument_id = i.instrument_id AND c.session >= :'since' AND c.session < :'until'
             UNION ALL
@@ -64,13 +64,13 @@ measured AS (
 -- Of a session that left the store before another open or close of it became known, or a halt, the hole is as it was measured.
 judged AS (
     SELECT m.*, x.halted, coalesce(m.session <@ r.waiting, false) AS rejected,
-           CASE WHEN m.hole_start IS NULL OR (x.halted IS NULL AND m.hole_start >= m.open
-                                              AND m.hole_start + m.hole_slots * interval '1 minute' <= m.close)
-                THEN m.hole_slots
+           CASE WHEN m.missing_start IS NULL OR (x.halted IS NULL AND m.missing_start >= m.open
+                                              AND m.missing_start + m.missing_slots * interval '1 minute' <= m.close)
+                THEN m.missing_slots
                 ELSE coalesce((
                     SELECT max(extract(epoch FROM upper(r) - lower(r)) / 60)::int
                     FROM unnest(
-                        tstzmultirange(tstzrange(m.hole_start, m.hole_start + m.hole_slots * interval '1 minute'))
+                        tstzmultirange(tstzrange(m.missing_start, m.missing_start + m.missing_slots * interval '1 minute'))
                         * tstzmultirange(tstzrange(m.open, m.close)) - coalesce(x.halted, '{}')
                     ) AS r
                 ), 0) END AS unexplained
@@ -80,7 +80,7 @@ judged AS (
     OFFSET 0
 )
 SELECT j.instrument_id, j.symbol, j.session, j.open, j.close, j.expected, j.present, j.first_ts, j.last_ts,
-       CASE WHEN j.hole_slots > 0 THEN j.hole_start END AS hole_start, j.hole_slots,
+       CASE WHEN j.missing_slots > 0 THEN j.missing_start END AS missing_start, j.missing_slots,
        j.asked, j.final, j.version AS calendar, coalesce(g.tries, 0) AS tries, g.next_try,
        g.confirmed_at IS NOT NULL AS confirmed,
        CASE
@@ -101,5 +101,5 @@ SELECT j.instrument_id, j.symbol, j.session, j.open, j.close, j.expected, j.pres
            ELSE 'no_trades'
        END AS state
 FROM judged AS j
-LEFT JOIN ops.gap AS g
+LEFT JOIN ops.retry_schedule AS g
     ON g.instrument_id = j.instrument_id AND g.timeframe = :'timeframe' AND g.session = j.session

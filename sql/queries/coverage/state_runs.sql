@@ -16,12 +16,12 @@ numbered AS (
 sized AS (
     SELECT place, run, symbol, state, min(session) AS first, max(session) AS last, count(*)::int AS sessions,
            sum(expected)::int8 AS expected, sum(present)::int8 AS present,
-           max(CASE WHEN hole_slots > 0 AND hole_start IS NOT NULL
-                    THEN ARRAY[hole_slots, -extract(epoch FROM hole_start)::int8] END) AS hole
+           max(CASE WHEN missing_slots > 0 AND missing_start IS NOT NULL
+                    THEN ARRAY[missing_slots, -extract(epoch FROM missing_start)::int8] END) AS hole
     FROM numbered
     WHERE :'only'::text[] IS NULL OR state = ANY(:'only'::text[])
     GROUP BY place, run, symbol, state
 )
-SELECT symbol, state, first, last, sessions, expected, present, to_timestamp(-hole[2]) AS hole_start, hole[1]::int AS hole_slots
+SELECT symbol, state, first, last, sessions, expected, present, to_timestamp(-hole[2]) AS missing_start, hole[1]::int AS missing_slots
 FROM sized
 ORDER BY place, first

@@ -22,17 +22,17 @@ odd AS MATERIALIZED (
     LEFT JOIN halts AS h USING (instrument_id)
     WHERE c.timeframe = '1m' AND c.instrument_id = ANY(:'ids') AND c.session >= :'since' AND c.session < :'until'
         AND (
-            (c.hole_slots IS NULL AND c.present <> s.expected)
-            OR c.present + c.hole_slots > s.expected
-            OR c.hole_start < s.open
-            OR c.hole_start + c.hole_slots * interval '1 minute' > s.close
+            (c.missing_slots IS NULL AND c.present <> s.expected)
+            OR c.present + c.missing_slots > s.expected
+            OR c.missing_start < s.open
+            OR c.missing_start + c.missing_slots * interval '1 minute' > s.close
             OR (
-                (c.hole_slots = 0 AND c.present < s.expected
-                 OR c.first_ts - s.open > c.hole_slots * interval '1 minute'
-                 OR s.close - c.last_ts > (c.hole_slots + 1) * interval '1 minute')
+                (c.missing_slots = 0 AND c.present < s.expected
+                 OR c.first_ts - s.open > c.missing_slots * interval '1 minute'
+                 OR s.close - c.last_ts > (c.missing_slots + 1) * interval '1 minute')
                 AND c.present > 0 AND c.present < s.expected AND NOT coalesce(h.halted && tstzrange(s.open, s.close), false)
             )
-            OR (c.hole_slots > 0 AND h.halted && tstzrange(c.hole_start, c.hole_start + c.hole_slots * interval '1 minute'))
+            OR (c.missing_slots > 0 AND h.halted && tstzrange(c.missing_start, c.missing_start + c.missing_slots * interval '1 minute'))
         )
 )
 SELECT o.instrument_id, o.session

@@ -2,7 +2,7 @@
 --
 -- instrument_id, start, end: timestamptz
 UPDATE ops.coverage AS c
-SET hole_start = NULL, hole_slots = NULL
+SET missing_start = NULL, missing_slots = NULL
 FROM market.instrument AS i
 JOIN market.session AS s USING (calendar)
 WHERE i.instrument_id = :'instrument_id' AND s.open < :'end' AND s.close > :'start'
