@@ -112,9 +112,9 @@ def session_states(
 
     Returns:
         Table of schema ``STATES``, in the order of ``instruments`` and ascending by session. ``expected``, ``present``
-        and ``missing_slots`` count slots: minutes of the session, or 1 for a day. ``missing_start`` is null where there is no
-        hole, and of a day; both are null where nobody could measure it. ``calendar`` is the calendar's name and the
-        version of its rules.
+        and ``missing_slots`` count slots: minutes of the session, or 1 for a day. ``missing_start`` is null where no
+        slot is missing, and of a day; both are null where nobody could measure it. ``calendar`` is the calendar's name
+        and the version of its rules.
 
     Raises:
         UsageError: ``timeframe`` is derived: it is as complete as its base.
