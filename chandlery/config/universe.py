@@ -18,6 +18,7 @@ from chandlery.config.providers import ProvidersConfig, load_providers
 from chandlery.config.yaml_document import Document, Root, Section, misplaced, one_of, read_text, shown
 from chandlery.core.calendars import FIRST_SESSION, calendar_names
 from chandlery.core.symbols import AssetClass, default_asset_class, default_calendar, validate_symbol
+from chandlery.core.time_ranges import Range, overlapping, subtract
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ConfigurationError, UsageError
 
@@ -37,8 +38,6 @@ __all__ = [
     "load_universe",
     "validate_symbol",
 ]
-
-_Range: TypeAlias = tuple[date, date]
 
 
 def _day(value: object) -> object:
@@ -263,24 +262,20 @@ def _refuse_ambiguous_tickers(instruments: tuple[InstrumentConfig, ...]) -> None
     claims = {owner.symbol: [(owner.symbol, own) for own in _own_ranges(owner)] for owner in instruments}
     for index, instrument in enumerate(instruments):
         for position, alias in enumerate(instrument.aliases):
-            start, end = _range(alias.valid_from, alias.valid_until)
+            requested = _range(alias.valid_from, alias.valid_until)
             taken = claims.setdefault(alias.ticker, [])
-            for owner, (low, high) in taken:
-                if start < high and low < end:
+            for owner, claimed in taken:
+                for low, high in overlapping([claimed], requested):
                     text = f"{alias.ticker!r} means {owner} already, from {low} until {high}"
                     raise misplaced(("instruments", index, "aliases", position), text)
-            taken.append((instrument.symbol, (start, end)))
+            taken.append((instrument.symbol, requested))
 
 
-def _own_ranges(instrument: InstrumentConfig) -> list[_Range]:
+def _own_ranges(instrument: InstrumentConfig) -> list[Range[date]]:
     """Return when an instrument went by its canonical symbol: while it was listed and had no other name."""
-    free = [_range(instrument.listed, instrument.delisted)]
-    for alias in instrument.aliases:
-        start, end = _range(alias.valid_from, alias.valid_until)
-        pieces = ((max(low, a), min(high, b)) for low, high in free for a, b in ((date.min, start), (end, date.max)))
-        free = [(low, high) for low, high in pieces if low < high]
-    return free
+    aliases = (_range(alias.valid_from, alias.valid_until) for alias in instrument.aliases)
+    return subtract([_range(instrument.listed, instrument.delisted)], aliases)
 
 
-def _range(start: date | None, end: date | None) -> _Range:
+def _range(start: date | None, end: date | None) -> Range[date]:
     return start or date.min, end or date.max

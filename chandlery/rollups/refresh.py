@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,9 @@ from chandlery.bars.read import Span
 from chandlery.bars.rows import pair_keys
 from chandlery.core.periods import Days, Ids, period_end, period_of
 from chandlery.core.schema import BARS
+from chandlery.core.time_ranges import Range, merge
 from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.core.windows import midnight
 from chandlery.database.locks import lock_instruments
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
@@ -151,15 +153,13 @@ def _step(
 def _spans(base: Timeframe, ids: Ids, days: Days) -> list[Span]:
     """Return the spans of base bars that the stale days' derived bars are made of, disjoint and as long as can be."""
     spans = []
-    for one in np.unique(ids):
-        mine = days[ids == one]
-        starts = np.concatenate([period_of(timeframe, mine) for timeframe in derived_from(base)])
-        ends = np.concatenate([period_end(tf, period_of(tf, mine)) for tf in derived_from(base)])
-        order = np.argsort(starts, kind="stable")
-        starts, reach = starts[order], np.maximum.accumulate(ends[order])
-        breaks = np.flatnonzero(starts[1:] > reach[:-1]) + 1
-        firsts, lasts = starts[np.r_[0, breaks]], reach[np.r_[breaks - 1, len(reach) - 1]]
-        spans += [Span(int(one), _midnight(a), _midnight(b)) for a, b in zip(firsts, lasts, strict=True)]
+    for instrument_id in np.unique(ids).tolist():
+        stale = days[ids == instrument_id]
+        ranges: set[Range[date]] = set()
+        for timeframe in derived_from(base):
+            periods = np.unique(period_of(timeframe, stale))
+            ranges.update(zip(periods.tolist(), period_end(timeframe, periods).tolist(), strict=True))
+        spans += [Span(instrument_id, midnight(start), midnight(end)) for start, end in merge(ranges)]
     return spans
 
 
@@ -173,7 +173,3 @@ def _stale_only(bars: pa.Table, timeframe: Timeframe, ids: Ids, days: Days, name
     period = period_of(timeframe, bars["ts"].to_numpy().astype("datetime64[D]"))
     stale = np.unique(pair_keys(ids, period_of(timeframe, days)))
     return bars.filter(pa.array(np.isin(pair_keys(owner, period), stale)))
-
-
-def _midnight(day: np.datetime64) -> datetime:
-    return datetime.fromtimestamp(int(day.astype(np.int64)) * 86_400, UTC)
