@@ -6,7 +6,7 @@ else. Not here: the arithmetic (``chandlery.rollup``), and what notices stalenes
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeAlias
 
 import dagster as dg
@@ -15,6 +15,7 @@ from assets.metadata import derived_metadata
 from assets.plan import split_keys
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.core.windows import EVER
 from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
@@ -22,8 +23,6 @@ from resources.store import StoreResource
 
 #: What changed, by timeframe and partition key: how many bars were ``inserted``, and how many ``revised``.
 Changes: TypeAlias = defaultdict[tuple[Timeframe, str], Counter[str]]
-
-_ALWAYS = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -67,7 +66,7 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
 
     @dg.op(name=f"derive_what_is_stale_of_{base.value}", out={}, tags={"kind": "postgres"})
     def follow(store: StoreResource, listener: dg.ResourceParam[Listener]) -> Iterator[dg.AssetMaterialization]:
-        changes = _derive(store.warehouse, base, listener, *_ALWAYS)
+        changes = _derive(store.warehouse, base, listener, *EVER)
         for (timeframe, key), counts in changes.items():
             yield _materialization(timeframe, key, counts)
 

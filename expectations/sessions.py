@@ -13,8 +13,8 @@ import numpy as np
 
 from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.core.partition import Partition
+from chandlery.core.windows import DAY_US
 
-_DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 BEGINNING = int(np.iinfo(np.int64).min)
 END = int(np.iinfo(np.int64).max)
@@ -53,8 +53,8 @@ def listed_span(partition: Partition) -> tuple[int, int]:
     already the next day in UTC, is still inside.
     """
     if not partition.timeframe.is_intraday:
-        begin = BEGINNING if partition.listed is None else _day(partition.listed) * _DAY_US
-        return begin, END if partition.delisted is None else _day(partition.delisted) * _DAY_US
+        begin = BEGINNING if partition.listed is None else _day(partition.listed) * DAY_US
+        return begin, END if partition.delisted is None else _day(partition.delisted) * DAY_US
     if partition.listed is None and partition.delisted is None:
         return BEGINNING, END
     edges = _edges(partition.calendar, intraday=True)
@@ -80,7 +80,7 @@ def _edges(name: str, *, intraday: bool) -> Int64s:
     """
     calendar = get_calendar(name)
     if not intraday:
-        return np.append(calendar.sessions * _DAY_US, END)
+        return np.append(calendar.sessions * DAY_US, END)
     half_way = (calendar.closes[:-1] + calendar.opens[1:]) // 2 + 1
     return np.concatenate(([BEGINNING], np.minimum(half_way, calendar.opens[1:]), [END]))
 

@@ -12,6 +12,7 @@ import dagster as dg
 from assets.reference import SYMBOLS
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.instruments.registry import list_instruments
 from pipelines.jobs import ingest_job_name, maintain
 from pipelines.partitions import neighbours, range_tags
@@ -102,6 +103,6 @@ def last_windows(calendar: Calendar, timeframe: Timeframe, now: datetime) -> tup
     if timeframe.is_intraday:
         first, last = int(calendar.opens[index]), int(calendar.closes[index]) - 1
     else:
-        first = last = int(calendar.sessions[index]) * 86_400_000_000
+        first = last = int(calendar.sessions[index]) * DAY_US
     start, end = (datetime.fromtimestamp(instant / 1e6, UTC) for instant in (first, last))
     return timeframe.window_of(start).key, timeframe.window_of(end).key

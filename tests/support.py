@@ -20,6 +20,7 @@ from chandlery.bars.read import Span
 from chandlery.core.calendars import get_calendar
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.database.connections import Database
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
@@ -29,8 +30,6 @@ from chandlery.tiers.warehouse import Warehouse
 
 #: A folder that nobody makes: the lake of tests that need none.
 NO_LAKE = Path(tempfile.gettempdir()) / f"chandlery-no-lake-{uuid4().hex}"
-
-EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
 def open_warehouse(dsn: str, lake: str | Path = NO_LAKE) -> Warehouse:

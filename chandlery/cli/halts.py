@@ -10,12 +10,11 @@ import typer
 
 from chandlery.cli.output import Format, moment, note, out, say, table
 from chandlery.cli.session import Session
-from chandlery.core.timeframe import parse_moment, parse_range
+from chandlery.core.timeframe import parse_moment
+from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.instruments import halts
 from chandlery.instruments.registry import resolve
-
-_EVER = parse_range("1900-01-01", "2200-01-01")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,7 +53,7 @@ def list_(
     if form not in {Format.TABLE, Format.JSON}:
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
     with Session.of(ctx).installation.warehouse.connection() as connection:
-        names = [resolve(connection, symbol, *_EVER).symbol for symbol in symbols or ()]
+        names = [resolve(connection, symbol, *EVER).symbol for symbol in symbols or ()]
         found = halts.list_halts(connection, names or None)
     if form is Format.JSON:
         rows = [

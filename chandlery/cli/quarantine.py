@@ -9,7 +9,8 @@ import typer
 from chandlery.app.installation import Installation
 from chandlery.cli.output import Format, columns_of, moment, note, number, out, say, table, write_rows
 from chandlery.cli.session import Session
-from chandlery.core.timeframe import Timeframe, derived_from, parse_range
+from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
 from chandlery.instruments.registry import resolve
 from chandlery.rollups.refresh import catch_up
@@ -17,7 +18,6 @@ from chandlery.rollups.refresh import catch_up
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EVER = parse_range("1900-01-01", "2200-01-01")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,7 +40,7 @@ def list_(
     """List what waits, oldest first."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
         if symbol is not None:
-            symbol = resolve(connection, symbol, *_EVER).symbol
+            symbol = resolve(connection, symbol, *EVER).symbol
         entries = quarantine.list_entries(connection, symbol=symbol, everything=everything)
     if not entries:
         note(f"Nothing {'was ever' if everything else 'waits'} in quarantine{f' of {symbol}' if symbol else ''}.")
@@ -114,9 +114,9 @@ def _derive(installation: Installation, quarantine_id: int) -> str:
     """Bring what derives from the released bars in step; return a line that says so."""
     with installation.warehouse.connection() as connection:
         entry, _ = quarantine.show(connection, quarantine_id)
-        instrument = resolve(connection, entry.symbol, *_EVER)
+        instrument = resolve(connection, entry.symbol, *EVER)
     base = Timeframe(entry.timeframe)
-    steps = list(catch_up(installation.warehouse, base, [instrument], *_EVER))
+    steps = list(catch_up(installation.warehouse, base, [instrument], *EVER))
     changed = sum(step.report.inserted + step.report.revised for step in steps)
     widths = " ".join(timeframe.value for timeframe in derived_from(base))
     return f"derived bars ({widths}) are in step: {number(changed)} changed"

@@ -14,6 +14,7 @@ from chandlery.api import COLUMNS, STATE, DataAPI
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_range
+from chandlery.core.windows import EVER
 from chandlery.database.named_queries import query as sql_query
 from chandlery.instruments.registry import Instrument, resolve
 from chandlery.lake.manifest import find_windows
@@ -23,7 +24,6 @@ from chandlery.tiers.warehouse import Warehouse
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_EVER = ("1900-01-01", "2200-01-01")
 _SHOWN = 20
 #: How many times as many bars are looked at where too few of the last ones were final.
 _FURTHER = 10
@@ -70,7 +70,7 @@ def query(
     it, and final once its session was asked for after it had settled.
     """
     chosen = choose_format(form, output)
-    first, last = parse_range(start or _EVER[0], end or _EVER[1])
+    first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
     warehouse = Session.of(ctx).installation.warehouse
     if limit is None and start is None and end is None and chosen is Format.TABLE:
@@ -113,7 +113,7 @@ def revisions(
     A value was believed from known_at until superseded_at; the present one has no superseded_at.
     """
     chosen = choose_format(form, output)
-    first, last = parse_range(start or _EVER[0], end or _EVER[1])
+    first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
     warehouse = Session.of(ctx).installation.warehouse
     instrument = _resolve(warehouse, symbol, first, last)
@@ -187,6 +187,6 @@ def _explain_nothing(
 
 
 def _between(span: tuple[datetime, datetime]) -> str:
-    if span == parse_range(*_EVER):
+    if span == EVER:
         return ""
     return f" in [{moment(span[0])}, {moment(span[1])})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,12 +11,11 @@ from chandlery.cli.ingest import carry_out
 from chandlery.cli.output import note
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.ingest.landing import Landed
 from chandlery.ingest.request import IngestPlan, Plan
 from chandlery.instruments.registry import Instrument, list_instruments
-
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +39,7 @@ def replay(
     installation = session.installation
     base = Timeframe.parse(timeframe)
     installation.providers.provider(provider)
-    moment = parse_moment(since, name="since") if since else _EVER
+    moment = parse_moment(since, name="since") if since else EVER[0]
     landed = installation.landing.find(provider, base, moment)
     with installation.warehouse.connection() as connection:
         instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}

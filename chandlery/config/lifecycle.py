@@ -10,7 +10,7 @@ import calendar
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from chandlery.config.yaml_document import Document, Root, Section, misplaced
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import midnight
 
 Unit: TypeAlias = Literal["d", "w", "mo", "y"]
 
@@ -104,7 +105,7 @@ class Policy:
 
     def compressed_before(self, now: datetime) -> datetime | None:
         """Return the instant before which bars are compressed at ``now``: a midnight, UTC, exclusive."""
-        return None if self.compress_after is None else _midnight(self.compress_after.before(_day(now)))
+        return None if self.compress_after is None else midnight(self.compress_after.before(_day(now)))
 
     def sealed_before(self, now: datetime) -> datetime | None:
         """Return the end of the last window that is sealed at ``now``: UTC, exclusive.
@@ -121,7 +122,7 @@ class Policy:
         return self._last_end(self.retain, now)
 
     def _last_end(self, duration: Duration | None, now: datetime) -> datetime | None:
-        return None if duration is None else self.timeframe.window_of(_midnight(duration.before(_day(now)))).start
+        return None if duration is None else self.timeframe.window_of(midnight(duration.before(_day(now)))).start
 
 
 def _limit(value: object) -> Duration | None:
@@ -289,7 +290,3 @@ def _least(longer: Duration, shorter: Duration) -> timedelta:
 
 def _day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
 
 #: Sessions before this date are not known.
 FIRST_SESSION = date(1980, 1, 1)
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Calendar:
 
         This is how bars of a day are labelled, so it is the range that a request for ``1d`` covers.
         """
-        first, last = np.searchsorted(self.sessions * _DAY_US, [microseconds(start), microseconds(end)])
+        first, last = np.searchsorted(self.sessions * DAY_US, [microseconds(start), microseconds(end)])
         return slice(int(first), int(last))
 
     def overlapping(self, start: datetime, end: datetime) -> slice:
@@ -76,7 +76,7 @@ class Calendar:
 
     def is_session(self, ts: Int64s) -> npt.NDArray[np.bool_]:
         """Whether each instant is 00:00 UTC of a session's date (the label of a bar of a day)."""
-        days, rest = np.divmod(ts, _DAY_US)
+        days, rest = np.divmod(ts, DAY_US)
         at = np.clip(np.searchsorted(self.sessions, days), 0, len(self.sessions) - 1)
         return np.asarray((self.sessions[at] == days) & (rest == 0))
 

@@ -1,6 +1,7 @@
-"""The windows of bars: a month of minutes or a year of days of one instrument.
+"""Days and windows: midnight, the length of a day, and the months and years in which bars are kept.
 
-Not here: what becomes of them (``lake``).
+A window is a month of minutes or a year of days of one instrument. Not here: what was stored of a window
+(``bars.window_states``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chandlery.core.timeframe import Timeframe
+
+#: Microseconds of a day.
+DAY_US = 86_400_000_000
+#: A range around every bar there is, UTC.
+EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 
 
 def window_starts(timeframe: Timeframe, ts: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:

@@ -22,12 +22,12 @@ import pyarrow as pa
 from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.core.periods import Days, period_end, period_of
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import final_sessions
 from chandlery.instruments.registry import Instrument
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
-_DAY_US = 86_400_000_000
 _MINUTE_US = 60_000_000
 #: A derived bar is made of sessions that are fewer days from its label.
 _REACH_DAYS = 31
@@ -161,7 +161,7 @@ class _Market:
             # Nobody asks for the sessions of a first or last week or month on which it was not listed.
             first, after = (np.clip(places, *self._listed()) for places in (first, after))
         close = self.calendar.closes[np.clip(after - 1, 0, None)]
-        return first, after, np.where(after > first, close, ends * _DAY_US)
+        return first, after, np.where(after > first, close, ends * DAY_US)
 
     def _listed(self) -> tuple[int, int]:
         """Return the sessions ``[first, after)`` on which the instrument was listed."""

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import midnight
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.retry_schedule import Gap, note_launch
 from chandlery.coverage.session_states import LONG_MISSING_RUN, State
@@ -140,7 +141,7 @@ def _backfill(
     for owner, gaps in found.items():
         first, last = min(gap.session for gap in gaps), max(gap.session for gap in gaps)
         if timeframe is Timeframe.D1:
-            start, end = _midnight(first), _midnight(last) + timedelta(days=1)
+            start, end = midnight(first), midnight(last) + timedelta(days=1)
         else:
             start, end = _around(get_calendar(calendars[owner]), first, last)
         ranges[gaps[0].symbol] = (max(start, window.start), min(end, window.end, now))
@@ -154,7 +155,3 @@ def _around(calendar: Calendar, first: date, last: date) -> tuple[datetime, date
     edges = calendar.closes[max(places[0] - 1, 0)], calendar.opens[min(places[1] + 1, len(calendar.opens) - 1)]
     start, end = (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(edge)) for edge in edges)
     return start, end
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -20,7 +20,6 @@ from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.timeframe import Timeframe
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
-_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)

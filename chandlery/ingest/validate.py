@@ -21,6 +21,7 @@ from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import RequestedRange, final_sessions, record_requested, session_ranges, session_slice
 from chandlery.coverage.retry_schedule import note_answers
 from chandlery.errors import ProviderError
@@ -32,8 +33,6 @@ from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.tiers.warehouse import Warehouse
-
-_DAY_US = 86_400_000_000
 
 Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty"]
 
@@ -259,7 +258,7 @@ def _has_sessions(partition: Partition) -> bool:
 def _begin(calendar: Calendar, timeframe: Timeframe, session: int) -> datetime:
     """Return where a request for one session begins: intraday at the close before, for the extended hours between."""
     if timeframe is Timeframe.D1:
-        micros = calendar.sessions[session] * _DAY_US
+        micros = calendar.sessions[session] * DAY_US
     else:
         micros = calendar.closes[session - 1] if session else calendar.opens[session]
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(micros))

@@ -42,6 +42,7 @@ from chandlery.config.providers import AlpacaOptions
 from chandlery.core.calendars import Int64s
 from chandlery.core.schema import TS, VALUES
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.errors import (
     ProviderAuthError,
     ProviderBadDataError,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
 _BARS_PER_PAGE = 10_000
 _TIMEFRAMES = {Timeframe.M1: "1Min", Timeframe.D1: "1Day"}
 _REQUIRED, _OPTIONAL = ("o", "h", "l", "c", "v"), ("vw", "n")
-_DAY_US = 86_400_000_000
 
 
 class _Market(NamedTuple):
@@ -218,7 +218,7 @@ class AlpacaProvider:
         if request.timeframe is Timeframe.D1:
             if market is self._stocks:
                 ts = label_days(ts, "America/New_York")
-            elif (ts % _DAY_US).any():
+            elif (ts % DAY_US).any():
                 text = "its days do not start at 00:00 UTC; ask for 1m instead"
                 raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
         columns = dict(zip(VALUES, values.T, strict=True))

@@ -23,6 +23,7 @@ import pyarrow as pa
 from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.core.schema import BARS, PRICES, TS, empty_bars
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
 
@@ -30,7 +31,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
 
 _MINUTE = 60_000_000
-_DAY = 86_400_000_000
 _BLOCK = 64  # sessions made at once: enough to share the fixed cost, few enough for the cache of the processor
 _THIN = -2.6  # a minute whose volume is drawn this many deviations low has no trade: about one in 200
 
@@ -205,7 +205,7 @@ def _draw_days(character: _Character, calendar: Calendar, where: slice) -> _Days
 
 def _day_bars(days: _Days) -> Columns:
     prices = (days.open, days.high, days.low, days.close)
-    return _columns(days.session * _DAY, prices, days.volume / days.character.units, days.trades)
+    return _columns(days.session * DAY_US, prices, days.volume / days.character.units, days.trades)
 
 
 def _lay_out_minutes(days: _Days) -> Columns:

@@ -20,12 +20,12 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.periods import period_end, period_of
 from chandlery.core.schema import BARS, TS, conform
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
 #: The source of a derived bar whose base bars have several.
 MIXED = "mixed"
 _EXACT = float(2**53)
-_DAY_US = 86_400_000_000
 
 _Floats = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.intp]
@@ -99,7 +99,7 @@ def _labels(
         sessions = get_calendar(calendars[symbols[code]]).sessions
         first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[mine])]
         # A period without a session that is known (before or after the calendar's own range) has its first day's label.
-        label[mine] = np.where(first < ends[mine], first, periods[mine]) * _DAY_US
+        label[mine] = np.where(first < ends[mine], first, periods[mine]) * DAY_US
     return label
 
 

@@ -33,7 +33,6 @@ from chandlery.lake.read import verify_part
 from chandlery.tiers.restore import find_cold_windows, forget_revisions, restore_window
 from chandlery.tiers.warehouse import Warehouse
 
-_EARLIEST = date(1, 1, 1)
 #: How long a partition may be in use before it is left for the next run.
 _PATIENCE = "10s"
 
@@ -89,7 +88,7 @@ def retain(warehouse: Warehouse, timeframe: Timeframe, before: datetime, *, now:
         pieces = warehouse.edition.pieces(connection, timeframe)
         candidates = [
             window
-            for window in find_windows(connection, timeframe, _EARLIEST, before.date(), cold=False)
+            for window in find_windows(connection, timeframe, date.min, before.date(), cold=False)
             if window_end(timeframe, window.start) <= before and (window.keep_until is None or window.keep_until <= now)
         ]
         symbols = symbols_of(connection, {window.instrument_id for window in candidates})

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from chandlery.core.calendars import Int64s
 from chandlery.core.schema import BARS, VALUES
+from chandlery.core.windows import DAY_US
 from chandlery.providers.files.times import Times, UnreadableError, reads_as, refuse
 
 #: What each column may be called, in any case.
@@ -37,7 +38,7 @@ ALIASES = {
 
 _OPTIONAL = frozenset({"vwap", "trades"})
 _CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-_TWO_DAYS = 2 * 86_400_000_000  # in µs
+_TWO_DAYS = 2 * DAY_US
 _BLANK = ("", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "N/A", "NA", "<NA>")
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)\s*", re.IGNORECASE)
 

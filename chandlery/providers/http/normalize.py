@@ -14,10 +14,9 @@ import pyarrow as pa
 from chandlery.core.calendars import Int64s, microseconds
 from chandlery.core.schema import BARS, PRICES, VALUES, conform, empty_bars
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US
 from chandlery.errors import ProviderBadDataError
 from chandlery.providers.base import BarRequest
-
-_DAY_US = 86_400_000_000
 
 
 def shape_bars(
@@ -81,7 +80,7 @@ def label_days(ts: Int64s, timezone: str) -> Int64s:
     """
     zone = ZoneInfo(timezone)
     days = [datetime.fromtimestamp(int(at) // 1_000_000, UTC).astimezone(zone).date().toordinal() for at in ts]
-    return (np.array(days, np.int64) - _EPOCH_DAY) * _DAY_US
+    return (np.array(days, np.int64) - _EPOCH_DAY) * DAY_US
 
 
 def windows(request: BarRequest, bars: int) -> Iterator[BarRequest]:
