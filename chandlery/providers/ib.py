@@ -45,6 +45,7 @@ from pydantic import SecretStr
 
 from chandlery.config.providers import IbOptions
 from chandlery.core.calendars import microseconds
+from chandlery.core.optional import import_optional
 from chandlery.core.schema import VALUES
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import (
@@ -94,7 +95,7 @@ class IbProvider:
         calls: makes its calls.
 
     Raises:
-        ConfigurationError: it was not said that adjusted prices are welcome.
+        ConfigurationError: it was not said that adjusted prices are welcome, or ``ib_async`` is not installed.
     """
 
     timeframes = frozenset(INGESTED)
@@ -123,6 +124,7 @@ class IbProvider:
                 f"provider {name!r}: Interactive Brokers adjusts for splits without telling them, and its prices cannot"
                 f" be made raw; set the option allow_adjusted: true to take them as {_SOURCE}"
             )
+        import_optional("ib_async", extra="ib", needed_by=f"provider {name!r}", package="ib-async")
         self.name = name
         self._options = options
         self.calls = calls

@@ -30,6 +30,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from chandlery.config.providers import RemoteOptions
+from chandlery.core.optional import import_optional
 from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
@@ -58,6 +59,9 @@ class YahooProvider:
         keys: none.
         calendars: not needed; Yahoo tells each symbol's time zone.
         calls: makes its calls.
+
+    Raises:
+        ConfigurationError: ``yfinance`` is not installed.
     """
 
     timeframes = frozenset(INGESTED)
@@ -83,6 +87,8 @@ class YahooProvider:
         del keys, calendars
         self.name = name
         self.calls = calls
+        for module, package in (("curl_cffi", "curl-cffi"), ("yfinance", "yfinance")):
+            import_optional(module, extra="yahoo", needed_by=f"provider {name!r}", package=package)
         self._client = _connect(options.url, calls.timeout)
 
     def fetch(self, request: BarRequest) -> BarReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -96,6 +97,13 @@ def test_adjusted_prices_are_not_taken_unasked() -> None:
     """There is no way to make them raw, so somebody has to say that they will do."""
     with pytest.raises(ConfigurationError, match="allow_adjusted: true"):
         connect(4002, allow_adjusted=False)
+
+
+def test_without_its_extra_it_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ib_async", None)  # as Python remembers a module that is not there
+    expected = r"^provider 'ib' needs ib-async; install it with pip install 'chandlery\[ib\]'$"
+    with pytest.raises(ConfigurationError, match=expected):
+        connect(4002)
 
 
 def test_a_failed_call_is_not_repeated_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:

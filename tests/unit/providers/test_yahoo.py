@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
@@ -21,6 +22,7 @@ from chandlery.core.calendars import microseconds
 from chandlery.core.schema import PRICES
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
+    ConfigurationError,
     ProviderBadDataError,
     ProviderError,
     ProviderNotFoundError,
@@ -437,6 +439,16 @@ def test_the_day_of_a_session_that_opens_before_midnight_is_asked_for() -> None:
 
 
 # Calls
+
+
+@pytest.mark.parametrize(("module", "package"), [("yfinance", "yfinance"), ("curl_cffi", "curl-cffi")])
+def test_without_its_extra_it_is_refused_with_what_to_install(
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as Python remembers a module that is not there
+    expected = rf"^provider 'yahoo' needs {package}; install it with pip install 'chandlery\[yahoo\]'$"
+    with YahooServer(Market({})) as server, pytest.raises(ConfigurationError, match=expected):
+        connect(server)
 
 
 def test_a_month_of_minutes_takes_windows_of_a_week() -> None:
