@@ -12,7 +12,7 @@ RUNTIME := .venv/.stamp-runtime
 DEV := .venv/.stamp-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-strip-extras --custom-compile-command "make lock" --group build $(LOCK_ARGS)
+	--no-emit-find-links --no-strip-extras --custom-compile-command "make lock" --all-extras --group build $(LOCK_ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -6,14 +6,15 @@ for it: heavy libraries are imported where they are used.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
 import typer
 from typer.core import TyperGroup
 
+import chandlery
 from chandlery.cli import coverage, halts, ingest, move, quarantine, query, replay, setup, tiers
-from chandlery.cli.output import say_error
+from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 
 _HELP = """Keeps market candles: audited, versioned bars.
@@ -53,11 +54,28 @@ app = typer.Typer(
     help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        say(f"chandlery {chandlery.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 setup.register(app)
 ingest.register(app)
 replay.register(app)

