@@ -6,8 +6,8 @@ Sessions are counted while they are published, so that coverage never has to. No
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,31 @@ def record(
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
     covered = _count(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
     connection.execute(query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True)))
+
+
+def measure_missing_runs(connection: psycopg.Connection, sessions: Sequence[tuple[int, date]]) -> None:
+    """Measure the longest run of minutes without a bar in each of these sessions, and count their bars anew.
+
+    A session that a publication is changing now is left out: waiting for it, while others are locked, might stop both.
+
+    Args:
+        connection: in a transaction.
+        sessions: instrument id and session date; they need rows in ``ops.coverage``.
+    """
+    ids, days = [owner for owner, _ in sessions], [day for _, day in sessions]
+    # Two statements, so that the second sees what was there when the rows were locked.
+    locked = connection.execute(query("bars/lock_coverage"), {"ids": ids, "sessions": days}).fetchall()
+    values = {"ids": [owner for owner, _ in locked], "sessions": [day for _, day in locked]}
+    connection.execute(query("bars/measure_missing_runs"), values)
+
+
+def forget_missing_runs(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:
+    """Have the longest missing runs measured again of the sessions of minutes that overlap ``[start, end)``, UTC.
+
+    Sessions whose bars are in the lake keep theirs: nobody can measure them any more.
+    """
+    values = {"instrument_id": instrument_id, "start": start, "end": end}
+    connection.execute(query("bars/forget_missing_runs"), values)
 
 
 def _pairs(owner: str, time: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]) -> dict[str, Column]:

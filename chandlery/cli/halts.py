@@ -12,8 +12,9 @@ from chandlery.cli.output import Format, moment, note, out, say, table
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import parse_moment
 from chandlery.core.windows import EVER
+from chandlery.coverage.halts import HaltReport, import_halts, record_halts, remove_halt
 from chandlery.errors import UsageError
-from chandlery.instruments import halts
+from chandlery.instruments.halts import COLUMNS, list_halts, parse_halt
 from chandlery.instruments.registry import resolve
 
 app = typer.Typer(
@@ -36,10 +37,10 @@ def add(
     reason: Annotated[str, typer.Option(help="Why, for example the exchange's code.")],
 ) -> None:
     """Record a halt; one with the same start is replaced."""
-    halt = halts.parse_halt(symbol, start, end, reason)
+    halt = parse_halt(symbol, start, end, reason)
     with Session.of(ctx).installation.warehouse.connection() as connection:
-        report = halts.record_halts(connection, [halt])
-    _tell(report)
+        report = record_halts(connection, [halt])
+    _report(report)
 
 
 @app.command("list", epilog="Example: chandlery halts list AAPL --format json")
@@ -54,7 +55,7 @@ def list_(
         raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
     with Session.of(ctx).installation.warehouse.connection() as connection:
         names = [resolve(connection, symbol, *EVER).symbol for symbol in symbols or ()]
-        found = halts.list_halts(connection, names or None)
+        recorded = list_halts(connection, names or None)
     if form is Format.JSON:
         rows = [
             {
@@ -63,15 +64,15 @@ def list_(
                 "end": f"{halt.end:%Y-%m-%dT%H:%M:%SZ}",
                 "reason": halt.reason,
             }
-            for halt in found
+            for halt in recorded
         ]
         say(json.dumps(rows, indent=2))
         return
-    if not found:
+    if not recorded:
         note("No halt is recorded; `chandlery halts add --help` shows how to.")
         return
-    grid = table(*halts.COLUMNS, left=halts.COLUMNS)
-    for halt in found:
+    grid = table(*COLUMNS, left=COLUMNS)
+    for halt in recorded:
         grid.add_row(halt.symbol, moment(halt.start), moment(halt.end), halt.reason)
     out().print(grid)
 
@@ -84,17 +85,17 @@ def import_(
 ) -> None:
     """Record every halt of a file, or none if any line is wrong. Again changes nothing."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
-        report = halts.import_halts(connection, file)
-    _tell(report)
+        report = import_halts(connection, file)
+    _report(report)
 
 
 @app.command(epilog="Example: chandlery halts remove AAPL 2024-06-03T14:41:00Z")
 def remove(ctx: typer.Context, *, symbol: Symbol, start: Start) -> None:
     """Remove a halt that was recorded by mistake."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
-        gone = halts.remove_halt(connection, symbol, parse_moment(start, name="start"))
-    say(f"removed: {gone.symbol} {moment(gone.start)} to {moment(gone.end)}, {gone.reason}")
+        removed = remove_halt(connection, symbol, parse_moment(start, name="start"))
+    say(f"removed: {removed.symbol} {moment(removed.start)} to {moment(removed.end)}, {removed.reason}")
 
 
-def _tell(report: halts.HaltReport) -> None:
+def _report(report: HaltReport) -> None:
     say(f"halts: added={report.added} changed={report.changed} unchanged={report.unchanged}")

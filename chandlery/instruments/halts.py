@@ -1,22 +1,21 @@
-"""Halts of trading: recorded by a person or from a file, so that what is missing meanwhile is explained.
+"""Halts of trading: reading them from texts and files, and keeping them in ``market.halt``.
 
-Not here: what a halt does to the state of a session (``states``).
+Not here: what a halt explains, and what follows from recording or removing one (``coverage.halts``).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
 from chandlery.core.timeframe import parse_moment
 from chandlery.database.named_queries import query
-from chandlery.errors import ChandleryError, UsageError
-from chandlery.instruments.registry import resolve
+from chandlery.errors import UsageError
 
 COLUMNS = ("symbol", "start", "end", "reason")
 _HOW = "write 2024-01-31T14:30:00Z or 2024-01-31T09:30:00-05:00"
@@ -30,21 +29,6 @@ class Halt:
     start: datetime
     end: datetime
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class HaltReport:
-    """What a recording did.
-
-    Attributes:
-        added: halts that were not there.
-        changed: those that were there with another end or reason.
-        unchanged: those that were there as they are.
-    """
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
 
 
 def parse_halt(symbol: str, start: str, end: str, reason: str) -> Halt:
@@ -84,62 +68,35 @@ def read_halts(path: Path) -> list[Halt]:
         raise UsageError(f"file={str(path)!r} is not CSV in UTF-8: {error}") from None
 
 
-def record_halts(connection: psycopg.Connection, halts: Iterable[Halt]) -> HaltReport:
-    """Record halts: all of them, or none. Idempotent.
+def put_halt(connection: psycopg.Connection, instrument_id: int, halt: Halt) -> Halt | None:
+    """Record a halt of an instrument, in place of the one that begins at the same time, if there is any.
 
-    A halt of the same instrument with the same start is replaced. Symbols may be aliases of the time.
+    Args:
+        connection: in a transaction, which holds the row until it ends.
+        instrument_id: of the instrument that the halt's symbol names.
+        halt: what to record.
 
-    Raises:
-        UnknownSymbolError: a symbol named no instrument then. Nothing was recorded.
+    Returns:
+        The halt that was recorded before; None where there was none.
     """
-    found = {"added": 0, "changed": 0, "unchanged": 0}
-    with connection.transaction():
-        for halt in halts:
-            owner = resolve(connection, halt.symbol, halt.start, halt.end).instrument_id
-            row = connection.execute(
-                "SELECT end_ts, reason FROM market.halt WHERE instrument_id = %s AND start_ts = %s FOR UPDATE",
-                (owner, halt.start),
-            ).fetchone()
-            if row == (halt.end, halt.reason):
-                found["unchanged"] += 1
-                continue
-            found["added" if row is None else "changed"] += 1
-            connection.execute(
-                "INSERT INTO market.halt (instrument_id, start_ts, end_ts, reason) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (instrument_id, start_ts)"
-                " DO UPDATE SET end_ts = excluded.end_ts, reason = excluded.reason",
-                (owner, halt.start, halt.end, halt.reason),
-            )
-            if row is not None and row[0] > halt.end:
-                _forget_holes(connection, owner, halt.start, row[0])
-    return HaltReport(**found)
+    key = {"instrument_id": instrument_id, "start": halt.start}
+    row = connection.execute(
+        "SELECT end_ts, reason FROM market.halt WHERE instrument_id = %(instrument_id)s AND start_ts = %(start)s"
+        " FOR UPDATE",
+        key,
+    ).fetchone()
+    if row != (halt.end, halt.reason):
+        connection.execute(query("instruments/put_halt"), key | {"end": halt.end, "reason": halt.reason})
+    return None if row is None else replace(halt, end=row[0], reason=row[1])
 
 
-def import_halts(connection: psycopg.Connection, path: Path) -> HaltReport:
-    """Record the halts of a file; see ``read_halts`` and ``record_halts``."""
-    halts = read_halts(path)
-    try:
-        return record_halts(connection, halts)
-    except ChandleryError as error:
-        raise UsageError(f"{path}: {error}; nothing was recorded") from None
-
-
-def remove_halt(connection: psycopg.Connection, symbol: str, start: datetime) -> Halt:
-    """Remove a halt that was recorded by mistake, and return it.
-
-    Raises:
-        UsageError: no halt of the symbol begins at ``start``.
-    """
-    owner = resolve(connection, symbol, start, start + timedelta(days=1))
-    with connection.transaction():
-        row = connection.execute(
-            "DELETE FROM market.halt WHERE instrument_id = %s AND start_ts = %s RETURNING end_ts, reason",
-            (owner.instrument_id, start),
-        ).fetchone()
-        if row is None:
-            raise UsageError(f"start={start:%Y-%m-%dT%H:%M:%SZ} begins no halt of {owner.symbol}; see `halts list`")
-        _forget_holes(connection, owner.instrument_id, start, row[0])
-    return Halt(owner.symbol, start, *row)
+def delete_halt(connection: psycopg.Connection, instrument_id: int, start: datetime) -> tuple[datetime, str] | None:
+    """Delete the halt that begins at ``start``, UTC; return its end and its reason, or None where there is none."""
+    return connection.execute(
+        "DELETE FROM market.halt WHERE instrument_id = %(instrument_id)s AND start_ts = %(start)s"
+        " RETURNING end_ts, reason",
+        {"instrument_id": instrument_id, "start": start},
+    ).fetchone()
 
 
 def list_halts(connection: psycopg.Connection, symbols: Sequence[str] | None = None) -> list[Halt]:
@@ -149,13 +106,8 @@ def list_halts(connection: psycopg.Connection, symbols: Sequence[str] | None = N
         connection: to the database.
         symbols: canonical symbols; all by default.
     """
-    found = connection.execute(
-        "SELECT i.symbol, h.start_ts, h.end_ts, h.reason FROM market.halt AS h"
-        " JOIN market.instrument AS i USING (instrument_id)"
-        " WHERE %(symbols)s::text[] IS NULL OR i.symbol = ANY(%(symbols)s::text[]) ORDER BY i.symbol, h.start_ts",
-        {"symbols": None if symbols is None else list(symbols)},
-    )
-    return [Halt(*row) for row in found]
+    rows = connection.execute(query("instruments/list_halts"), {"symbols": None if symbols is None else list(symbols)})
+    return [Halt(*row) for row in rows]
 
 
 def _instant(text: str, name: str) -> datetime:
@@ -174,17 +126,13 @@ def _parse_line(path: Path, line: int, row: dict[str, str | None]) -> Halt:
         raise UsageError(f"{path} line {line}: {error}") from None
 
 
-def _agreeing(path: Path, found: Sequence[tuple[int, Halt]]) -> list[Halt]:
+def _agreeing(path: Path, numbered: Sequence[tuple[int, Halt]]) -> list[Halt]:
     """Return each halt once; two that begin at the same time and differ are refused."""
     by_key: dict[tuple[str, datetime], tuple[int, Halt]] = {}
-    for line, halt in found:
-        before, other = by_key.setdefault((halt.symbol, halt.start), (line, halt))
-        if other != halt:
-            raise UsageError(f"{path} line {line}: {halt.symbol} is halted at the same time in line {before} already")
+    for line, halt in numbered:
+        first_line, first = by_key.setdefault((halt.symbol, halt.start), (line, halt))
+        if first != halt:
+            raise UsageError(
+                f"{path} line {line}: {halt.symbol} is halted at the same time in line {first_line} already"
+            )
     return [halt for _, halt in by_key.values()]
-
-
-def _forget_holes(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:
-    """Have the holes of sessions measured again of which less was halted than was thought."""
-    wanted = {"instrument_id": instrument_id, "start": start, "end": end}
-    connection.execute(query("instruments/forget_missing_runs"), wanted)

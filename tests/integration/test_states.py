@@ -20,6 +20,7 @@ from chandlery.cli import app
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.halts import HaltReport, import_halts, record_halts, remove_halt
 from chandlery.coverage.known_range import never_requested, newest_year
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.requested import RequestedRange, record_requested
@@ -36,7 +37,7 @@ from chandlery.database.connections import Database
 from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
-from chandlery.instruments.halts import Halt, HaltReport, import_halts, list_halts, record_halts, remove_halt
+from chandlery.instruments.halts import Halt, list_halts
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake

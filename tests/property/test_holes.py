@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.halts import record_halts
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.database.named_queries import query
-from chandlery.instruments.halts import Halt, record_halts
+from chandlery.instruments.halts import Halt
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.tiers.warehouse import Warehouse
 from tests.property.test_publish import IN_ONE_DATABASE

@@ -8,7 +8,7 @@ WITH todo AS (
     JOIN market.instrument AS i USING (instrument_id)
     JOIN market.session AS s ON s.calendar = i.calendar AND s.session = n.session
 ),
--- A stretch of the session in which there is something, or which is no hole for another reason.
+-- A stretch of the session that has a bar, or that is not missing for another reason.
 taken AS (
     SELECT t.instrument_id, t.session, t.open, b.is_bar, b.since, b.until
     FROM todo AS t
@@ -36,14 +36,14 @@ sized AS (
     SELECT instrument_id, session, is_bar, free, greatest((extract(epoch FROM since - free) / 60)::int, 0) AS slots
     FROM runs
 ),
-found AS (
+longest AS (
     SELECT instrument_id, session, count(*) FILTER (WHERE is_bar) AS present, max(slots) AS slots,
            (array_agg(free ORDER BY slots DESC, free))[1] AS start
     FROM sized
     GROUP BY instrument_id, session
 )
 UPDATE ops.coverage AS c
-SET missing_slots = f.slots, missing_start = CASE WHEN f.slots > 0 THEN f.start END,
-    present = f.present, outside = c.present + c.outside - f.present
-FROM found AS f
-WHERE c.instrument_id = f.instrument_id AND c.timeframe = '1m' AND c.session = f.session
+SET missing_slots = r.slots, missing_start = CASE WHEN r.slots > 0 THEN r.start END,
+    present = r.present, outside = c.present + c.outside - r.present
+FROM longest AS r
+WHERE c.instrument_id = r.instrument_id AND c.timeframe = '1m' AND c.session = r.session

@@ -1,6 +1,7 @@
--- Has the holes of sessions of minutes measured again that overlap [start, end); not of those whose bars are in the lake.
+-- Forgets the longest missing run of each session of minutes that overlaps [start, end), so that it is measured again. Sessions whose bars
+-- are in the lake keep theirs.
 --
--- instrument_id, start, end: timestamptz
+-- instrument_id; start, end: timestamptz
 UPDATE ops.coverage AS c
 SET missing_start = NULL, missing_slots = NULL
 FROM market.instrument AS i
