@@ -8,14 +8,22 @@ They are written with the variables of psql, so that a person can run each as it
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from typing import TypeAlias
 
 from psycopg import sql
+from psycopg.abc import AdaptContext
 
-#: A value or a piece of SQL; ``::`` is a cast.
-_VARIABLE = re.compile(r"(?<![:\w]):(?:'(?P<value>[a-z_]+)'|(?P<piece>[a-z_]+))")
+#: A value or a piece of SQL; as in psql, ``::`` is a cast, and nothing in a quoted text or in a comment is a variable.
+_VARIABLE = re.compile(
+    r"""(?<!:):(?:'(?P<value>[a-z_][a-z0-9_]*)'|(?P<piece>[a-z_][a-z0-9_]*))|'(?:[^']|'')*'|"[^"]*"|--[^\n]*"""
+)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+
+#: A parsed query: text, the variable that follows it ("" after the last), and whether that is a value.
+Template: TypeAlias = Sequence[tuple[str, str, bool]]
 
 
 def query(name: str, **variables: object) -> sql.Composed:
@@ -29,38 +37,64 @@ def query(name: str, **variables: object) -> sql.Composed:
     Raises:
         TypeError: a piece of SQL is not given, or a variable is not one of the query's.
     """
-    template = _template(name)
+    return fill(_read(name), variables, f"sql/queries/{name}.sql")
+
+
+def fill(template: Template, variables: Mapping[str, object], origin: str) -> sql.Composed:
+    """Return a parsed query with its variables filled in; see ``query``.
+
+    Args:
+        template: from ``parse``.
+        variables: by name.
+        origin: where the text stands, for errors.
+
+    Raises:
+        TypeError: a piece of SQL is not given, or a variable is not one of the query's.
+    """
     unknown = variables.keys() - {variable for _, variable, _ in template}
     if unknown:
-        raise TypeError(f"sql/queries/{name}.sql has no variable {', '.join(sorted(unknown))}")
-    bound = all(variable in variables for _, variable, is_value in template if is_value)
+        raise TypeError(f"{origin} has no variable {', '.join(sorted(unknown))}")
+    # The driver reads a per cent sign as part of a parameter, where there is any.
+    has_parameters = any(is_value and variable not in variables for _, variable, is_value in template)
     parts: list[sql.Composable] = []
     for text, variable, is_value in template:
-        # The driver reads a per cent sign as part of a parameter, where there is any.
-        parts.append(sql.SQL(text if bound else text.replace("%", "%%")))
-        if variable:
-            parts.append(_fill(name, variable, variables, is_value=is_value))
+        parts.append(sql.SQL(text.replace("%", "%%") if has_parameters else text))
+        if not variable:
+            continue
+        given = variables.get(variable)
+        if isinstance(given, sql.Composable):
+            parts.append(given)
+        elif not is_value:
+            raise TypeError(f"{origin} needs a piece of SQL for {variable}")
+        elif variable not in variables:
+            parts.append(sql.Placeholder(variable))
+        else:
+            parts.append(_Escaped(given) if has_parameters else sql.Literal(given))
     return sql.Composed(parts)
 
 
-def _fill(name: str, variable: str, variables: dict[str, object], *, is_value: bool) -> sql.Composable:
-    given = variables.get(variable)
-    if isinstance(given, sql.Composable):
-        return given
-    if not is_value:
-        raise TypeError(f"sql/queries/{name}.sql needs a piece of SQL for {variable}")
-    return sql.Literal(given) if variable in variables else sql.Placeholder(variable)
-
-
-@lru_cache
-def _template(name: str) -> list[tuple[str, str, bool]]:
-    """Return the query's text in pieces: text, the variable that follows it, and whether that is a value."""
-    text = files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+def parse(text: str) -> Template:
+    """Return a query's text in pieces: text, the variable that follows it, and whether that is a value."""
     text = _COMMENT.sub("", text)
     pieces: list[tuple[str, str, bool]] = []
     end = 0
-    for found in _VARIABLE.finditer(text):
-        value = found["value"]
-        pieces.append((text[end : found.start()], value or found["piece"], value is not None))
-        end = found.end()
+    for match in _VARIABLE.finditer(text):
+        name = match["value"] or match["piece"]
+        if name is None:
+            continue
+        pieces.append((text[end : match.start()], name, match["value"] is not None))
+        end = match.end()
     return [*pieces, (text[end:], "", False)]
+
+
+@lru_cache
+def _read(name: str) -> Template:
+    return parse(files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8"))
+
+
+class _Escaped(sql.Literal):
+    """A literal within a statement that has parameters."""
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """Return the literal, its per cent signs doubled."""
+        return super().as_bytes(context).replace(b"%", b"%%")

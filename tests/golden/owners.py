@@ -1,0 +1,20 @@
+"""Which room of the library writes which table: the answer that the statements of every room are compared with."""
+
+from __future__ import annotations
+
+#: The tables of each room. Reading is open to all; moving to another database copies every table.
+OWNERS = {
+    "bars": {
+        *(f"market.bars_{name}" for name in ("1m", "5m", "15m", "30m", "1h", "4h", "1d", "1w", "1mo", "revision")),
+        *("market.source", "ops.bar_window", "ops.coverage", "ops.publication", "ops.rollup_pending", "ops.tiering"),
+    },
+    "coverage": {"ops.finalized", "ops.requested", "ops.retry_schedule"},
+    "ingest": {"ops.landing", "ops.quarantine"},
+    "instruments": {"market.halt", "market.instrument", "market.session", "market.symbol_alias"},
+    "lake": {"ops.manifest"},
+    "ops": {"ops.move", "ops.move_part"},
+    "providers": {"ops.rate_limit"},
+    "rollups": {"ops.aggregate_pending"},
+    # Nobody writes corporate actions yet.
+    "": {"market.corporate_action"},
+}

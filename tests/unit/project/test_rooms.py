@@ -1,0 +1,96 @@
+"""Folders of tests and of queries are rooms of the library, and no module or function is too long."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.golden.owners import OWNERS
+from tests.golden.schema import GOLDEN
+
+PROJECT = Path(__file__).parents[3]
+PACKAGES = ("chandlery", "expectations", "resources", "assets", "pipelines")
+ROOMS = {folder.name for folder in (PROJECT / "chandlery").iterdir() if (folder / "__init__.py").exists()}
+FLOORS = {"expectations", "pipelines", "assets", "resources"}
+
+#: Being taken apart at the moment.
+TOO_LONG_YET = {
+    "assets/bars.py", "chandlery/cli/ingest.py", "chandlery/coverage/session_states.py", "chandlery/ingest/fetch.py",
+    "chandlery/ingest/pipeline.py", "chandlery/ingest/validate.py", "chandlery/lake/manifest.py",
+    "chandlery/ops/move/move.py", "chandlery/providers/ib.py", "chandlery/report/report.py",
+}  # fmt: skip
+
+MODULE, FUNCTION, BUILD_BARS = 300, 50, 30  # lines
+
+QUERIES = PROJECT / "sql" / "queries"
+SOURCES = [path for package in PACKAGES for path in sorted((PROJECT / package).rglob("*.py"))]
+WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|COPY|TRUNCATE)\s+((?:market|ops)\.\w+)")
+
+
+def folders(parent: Path) -> set[str]:
+    return {path.name for path in parent.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))}
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name of every function of a module, and how many lines it takes without its decorators."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_every_folder_of_unit_tests_is_a_room() -> None:
+    assert folders(PROJECT / "tests" / "unit") <= ROOMS | FLOORS | {"project"}
+
+
+def test_every_folder_of_queries_is_a_room() -> None:
+    assert folders(QUERIES) <= ROOMS
+
+
+def test_every_query_is_used() -> None:
+    code = "\n".join(path.read_text() for path in SOURCES)
+    names = {path.relative_to(QUERIES).with_suffix("").as_posix() for path in QUERIES.rglob("*.sql")}
+    assert {name for name in names if f'"{name}"' not in code} == set()
+
+
+def test_every_query_that_is_named_exists() -> None:
+    for path in SOURCES:
+        for name in re.findall(r'\bquery\(\s*"([^"]+)"', path.read_text()):
+            assert (QUERIES / f"{name}.sql").is_file(), f"{path.relative_to(PROJECT)} names {name}"
+
+
+def test_every_table_belongs_to_one_room() -> None:
+    tables = re.findall(r"^CREATE TABLE (\S+)", GOLDEN.read_text(), re.MULTILINE)
+    owned = [table for tables in OWNERS.values() for table in tables]
+    assert sorted(owned) == sorted([*tables, "ops.move", "ops.move_part"])  # which are there only during a move
+
+
+@pytest.mark.xfail(reason="the rooms are being sorted", strict=False)
+def test_a_room_writes_its_own_tables_only() -> None:
+    strangers = []
+    for folder in (PROJECT / "chandlery", QUERIES):
+        for path in sorted({*folder.rglob("*.py"), *folder.rglob("*.sql")}):
+            room = path.relative_to(folder).parts[0]
+            written = set(WRITES.findall(path.read_text()))
+            strangers += [f"{path.relative_to(PROJECT)}: {table}" for table in written - OWNERS.get(room, set())]
+    assert strangers == []
+
+
+def test_no_module_and_no_function_is_too_long() -> None:
+    lengths: dict[str, int] = {}
+    for path in SOURCES:
+        module = path.relative_to(PROJECT).as_posix()
+        lengths |= {f"{module}: {name}": length for name, length in functions(path) if length > FUNCTION}
+        lines = len(path.read_text().splitlines())
+        lengths |= {module: lines} if lines > MODULE else {}
+    assert {name: length for name, length in lengths.items() if name.split(":")[0] not in TOO_LONG_YET} == {}
+
+
+@pytest.mark.xfail(reason="the asset is being taken apart", strict=False)
+def test_the_asset_of_bars_is_short() -> None:
+    lengths = dict(functions(PROJECT / "assets" / "bars.py"))
+    assert lengths["build_bars"] <= BUILD_BARS
