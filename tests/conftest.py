@@ -17,7 +17,7 @@ from psycopg import conninfo
 from chandlery.database.connections import Database
 from chandlery.tiers.warehouse import Warehouse
 from tests.apache_server import UnavailableError
-from tests.editions import COMMUNITY_URL, Server, get_server, list_editions, url
+from tests.editions import NO_COMMUNITY_SERVER, NO_SERVER, Server, get_server, list_editions, url
 from tests.support import open_warehouse
 
 # Machines are shared, and tests run side by side: how long an example takes says nothing.
@@ -31,6 +31,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
+NO_SHARED_DATA = "the shared market data is absent (expected in ../shared/data beside the checkout)"
+#: Beginnings of the reasons for which many tests skip.
+COMMON_REASONS = (NO_SHARED_DATA, NO_COMMUNITY_SERVER, NO_SERVER)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Let the tests that skip for one reason be one line at the end, with their number, wherever they stand."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(COMMON_REASONS):
+            report.longrepr = (str(Path(__file__).parent), None, reason)
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked ``every_edition`` once on each, less those that ``only_on`` leaves out."""
@@ -38,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     only = metafunc.definition.get_closest_marker("only_on")
     editions = [name for name in list_editions() if only is None or name in only.args]
-    absent = pytest.mark.skip(reason=f"{COMMUNITY_URL} names no TimescaleDB server")
+    absent = pytest.mark.skip(reason=NO_COMMUNITY_SERVER)
     metafunc.parametrize("edition", editions or [pytest.param("community", marks=absent)], indirect=True)
 
 
@@ -46,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def shared_data() -> Path:
     """The folder of real market data beside the checkout."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("the shared market data is absent (expected in ../shared/data beside the checkout)")
+        pytest.skip(NO_SHARED_DATA)
     return SHARED_DATA
 
 
@@ -69,7 +81,7 @@ def edition_server(edition: str) -> Server:
     try:
         return get_server(edition)
     except UnavailableError as error:
-        pytest.skip(f"no TimescaleDB server of the {edition} edition: {error}")
+        pytest.skip(f"{NO_SERVER} of the {edition} edition: {error}")
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ from tests import apache_server
 EMBEDDED_TEMPLATE = "template_of_tests"
 COMMUNITY_URL = "CHANDLERY_TEST_TIMESCALE_URL"
 
+#: Why a test skips that needs a server of an edition.
+NO_COMMUNITY_SERVER = f"{COMMUNITY_URL} names no TimescaleDB server"
+NO_SERVER = "no TimescaleDB server"
+
 
 @dataclass(frozen=True)
 class Server:

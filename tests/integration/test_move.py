@@ -34,6 +34,7 @@ from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import retain
 from chandlery.tiers.warehouse import Warehouse
+from tests.editions import COMMUNITY_URL, NO_COMMUNITY_SERVER
 from tests.support import EVER, Bar, every_row, open_warehouse, put, register, table, utc
 
 SYMBOLS = {"AAA": "XNYS", "BTC/USD": "24/7"}
@@ -417,9 +418,9 @@ def test_a_checksum_tells_any_bit_apart_but_not_the_order(warehouse: Warehouse, 
 
 
 def test_a_server_of_the_community_edition_answers_the_same(source: Warehouse) -> None:
-    url = os.environ.get("CHANDLERY_TEST_TIMESCALE_URL")
+    url = os.environ.get(COMMUNITY_URL)
     if not url:
-        pytest.skip("CHANDLERY_TEST_TIMESCALE_URL names no TimescaleDB server")
+        pytest.skip(NO_COMMUNITY_SERVER)
     dsn = conninfo.make_conninfo(url, dbname=f"moved_{os.getpid()}")
     target = Warehouse(Database(dsn), source.lake)
     try:
