@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from chandlery.bars.read import Span
+from chandlery.core.optional import import_optional
 from chandlery.core.schema import READ
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
 from chandlery.coverage.finality import BarState, read_finality
@@ -220,7 +221,5 @@ def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping
     if output == "arrow":
         return table
     if output == "polars":
-        import polars as pl  # noqa: PLC0415 - only for those who ask for it
-
-        return pl.from_arrow(table)
+        return import_optional("polars", extra="polars", needed_by="output='polars'").from_arrow(table)
     return table.to_pandas().set_index(index)

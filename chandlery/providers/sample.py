@@ -12,6 +12,7 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.optional import import_optional
 from chandlery.core.schema import PRICES, TS, conform, empty_bars
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError, ProviderNotFoundError, UsageError
@@ -76,8 +77,10 @@ def _load(symbol: str) -> pa.Table:
             provider=SampleProvider.name,
             symbol=symbol,
         )
-    from bokeh_sampledata import stocks  # noqa: PLC0415 - reads its files when imported
-
+    # Reads its files when it is imported.
+    stocks = import_optional(
+        "bokeh_sampledata.stocks", extra="sample", needed_by="provider 'sample'", package="bokeh-sampledata"
+    )
     found = getattr(stocks, _SYMBOLS[symbol])
     columns = {name: pa.array(found[name], pa.float64()) for name in (*PRICES, "volume")}
     ts = pa.array(found["date"]).cast(pa.date32()).cast(pa.timestamp("us")).cast(TS)

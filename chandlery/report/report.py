@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from chandlery.app.installation import Installation
+from chandlery.core.optional import import_optional
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.summary import Summary, monthly_coverage, summarize
 from chandlery.ingest.quarantine import count_waiting
@@ -78,8 +79,7 @@ def write_report(
         answers: queries to show.
         now: the present, UTC; the clock by default.
     """
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - slow to import, rarely needed
-
+    plotly = import_optional("plotly.offline", extra="report", needed_by="a report")
     everything = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
     with installation.warehouse.connection() as connection:
         instruments = [resolve(connection, symbol, *everything) for symbol in symbols]
@@ -106,7 +106,7 @@ def write_report(
     )
     # A closing tag inside the data would end the script.
     data = json.dumps(charts, separators=(",", ":")).replace("</", "<\\/")
-    page = Template(PAGE).substitute(title=escape(title), body=body, plotly=get_plotlyjs(), charts=data)
+    page = Template(PAGE).substitute(title=escape(title), body=body, plotly=plotly.get_plotlyjs(), charts=data)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

