@@ -15,7 +15,6 @@ import dagster as dg
 from pydantic import Field
 
 from assets.metadata import check_metadata, ingest_metadata
-from assets.plan import plan_partitions
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener
 from chandlery.bars.read import Span
@@ -24,6 +23,7 @@ from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.fetch import Progress, describe_calls
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import ingest, replay
+from chandlery.ingest.plan import plan_partitions
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import ProviderLimits

@@ -12,10 +12,10 @@ from typing import TypeAlias
 import dagster as dg
 
 from assets.metadata import derived_metadata
-from assets.plan import split_keys
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
+from chandlery.ingest.plan import split_keys
 from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse

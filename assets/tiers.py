@@ -8,10 +8,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.plan import split_keys
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.ingest.plan import split_keys
 from chandlery.tiers.archive import Archived
 from chandlery.tiers.retention import Refusal, Retention
 from resources.store import StoreResource

@@ -19,13 +19,14 @@ from dagster_graphql.cli import execute_query
 
 from assets.reference import SYMBOLS
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
-from benchmarks.world import World, months, partitions, reset, symbols
+from benchmarks.world import World, months, reset, symbols
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import SilentListener
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column
 from chandlery.database.dsn import dagster_dsn
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.request import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.simulated import SimulatedProvider
@@ -85,7 +86,7 @@ def _loading(world: World, installation: Installation) -> Section:
     gate = BarGate()
 
     def library(chosen: list[Instrument], end: datetime) -> None:
-        planned = partitions([stock.symbol for stock in chosen], Timeframe.M1, start, end)
+        planned = partitions_between(chosen, Timeframe.M1, start, end)
         for _ in ingest(warehouse, SimulatedProvider(), gate, planned):
             pass
         for _ in catch_up(warehouse, Timeframe.M1, chosen, start, end):

@@ -11,8 +11,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -27,6 +28,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.migrate import migrate
+from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.base import BarRequest
@@ -117,8 +119,17 @@ def minutes(rows: int) -> tuple[list[str], datetime, datetime]:
 
 def partitions(names: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime) -> list[Partition]:
     """Return every partition of ``names`` that touches ``[start, end)``."""
-    windows = list(timeframe.windows(start, end))
-    return [Partition(name, "XNYS", timeframe, w, w.start, w.end) for name in names for w in windows]
+    # A fresh database numbers its instruments from 1.
+    listings = [_Listing(number, name) for number, name in enumerate(names, start=1)]
+    return partitions_between(listings, timeframe, start, end)
+
+
+class _Listing(NamedTuple):
+    instrument_id: int
+    symbol: str
+    calendar: str = "XNYS"
+    listed: date | None = None
+    delisted: date | None = None
 
 
 def revise(table: pa.Table, share: float, *, by: int = 1) -> pa.Table:

@@ -17,8 +17,9 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.validate import PartitionResult
-from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
+from chandlery.instruments.registry import Instrument, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
@@ -29,7 +30,7 @@ from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
-from tests.support import EVER
+from tests.support import EVER, instruments_of
 
 PAIRS = ("BTC/USD", "ETH/USD")
 
@@ -68,23 +69,12 @@ class Remote:
 
     def instruments(self) -> dict[str, Instrument]:
         """The registered instruments by symbol."""
-        with self.warehouse.connection() as connection:
-            return {instrument.symbol: instrument for instrument in list_instruments(connection)}
+        return instruments_of(self.warehouse)
 
     def partitions(self, start: datetime, end: datetime, symbols: Iterable[str] = PAIRS) -> list[Partition]:
         """What ``[start, end)`` of the symbols asks for."""
-        return [
-            Partition(
-                symbol=symbol,
-                calendar="24/7",
-                timeframe=self.timeframe,
-                window=window,
-                start=max(start, window.start),
-                end=min(end, window.end),
-            )
-            for symbol in symbols
-            for window in self.timeframe.windows(start, end)
-        ]
+        instruments = self.instruments()
+        return partitions_between([instruments[symbol] for symbol in symbols], self.timeframe, start, end)
 
     def load(
         self,

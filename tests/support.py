@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -22,7 +22,7 @@ from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.database.connections import Database
-from chandlery.instruments.registry import list_instruments
+from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.planner import read_bars
@@ -50,6 +50,16 @@ class Bar(NamedTuple):
     vwap: float | None = 10.5
     trades: int | None = 7
     source: str = "test:one"
+
+
+class Traded(NamedTuple):
+    """What a partition has to know of an instrument, for tests without a database."""
+
+    symbol: str
+    calendar: str = "XNYS"
+    listed: date | None = None
+    delisted: date | None = None
+    instrument_id: int = 1
 
 
 def utc(text: str) -> datetime:
@@ -80,6 +90,12 @@ def register(warehouse: Warehouse, symbols: Mapping[str, str]) -> dict[str, int]
                 (symbol, calendar),
             )
         return {instrument.symbol: instrument.instrument_id for instrument in list_instruments(connection)}
+
+
+def instruments_of(warehouse: Warehouse) -> dict[str, Instrument]:
+    """Return the registered instruments by symbol."""
+    with warehouse.connection() as connection:
+        return {instrument.symbol: instrument for instrument in list_instruments(connection)}
 
 
 def put(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import psycopg
 from psycopg import sql
 
-from chandlery.bars.rows import INCOMING, Rows, pair_keys, split_keys
+from chandlery.bars.rows import INCOMING, Rows, count_windows
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column, read_array
 from chandlery.database.copy import encode
@@ -54,17 +54,6 @@ class Changes:
         revised = count_windows(self.instrument_id[self.revised], self.ts[self.revised], timeframe)
         inserted = count_windows(self.instrument_id[~self.revised], self.ts[~self.revised], timeframe)
         return {key: (inserted.get(key, 0), revised.get(key, 0)) for key in inserted | revised}
-
-
-def count_windows(
-    owners: npt.NDArray[np.integer], ts: npt.NDArray[np.datetime64], timeframe: Timeframe
-) -> dict[tuple[int, str], int]:
-    """Return how many of the bars that start at ``ts`` fall into each (owner, window's key) of ``timeframe``."""
-    windows = ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]")
-    keys, counts = np.unique(pair_keys(owners, windows), return_counts=True)
-    codes, places = split_keys(keys)
-    names = places.astype(windows.dtype).astype(str)
-    return dict(zip(zip(codes.tolist(), names.tolist(), strict=True), counts.tolist(), strict=True))
 
 
 def is_few(count: int) -> bool:

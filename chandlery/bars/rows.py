@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.core.schema import PRICES, VALUES
+from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column
 from chandlery.errors import UsageError
 
@@ -145,6 +146,17 @@ def pair_keys(owners: npt.NDArray[np.integer], times: npt.NDArray[np.datetime64]
 def split_keys(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the owners and the times that ``pair_keys`` made ``keys`` of."""
     return keys >> 32, (keys & 0xFFFFFFFF) - _HALF
+
+
+def count_windows(
+    owners: npt.NDArray[np.integer], ts: npt.NDArray[np.datetime64], timeframe: Timeframe
+) -> dict[tuple[int, str], int]:
+    """Return how many of the bars that start at ``ts`` fall into each (owner, window's key) of ``timeframe``."""
+    windows = ts.astype("datetime64[M]" if timeframe.window_kind == "month" else "datetime64[Y]")
+    keys, counts = np.unique(pair_keys(owners, windows), return_counts=True)
+    codes, places = split_keys(keys)
+    names = places.astype(windows.dtype).astype(str)
+    return dict(zip(zip(codes.tolist(), names.tolist(), strict=True), counts.tolist(), strict=True))
 
 
 def column_of(values: pa.ChunkedArray) -> Column:

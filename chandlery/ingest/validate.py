@@ -16,7 +16,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chandlery.bars.merge import count_windows
+from chandlery.bars.rows import count_windows
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.schema import TS
@@ -114,7 +114,7 @@ class BatchProcessor:
         mine = pc.is_in(bars["symbol"].cast(pa.string()), pa.array(landed.symbols, pa.string()))
         inside = pc.and_(mine, pc.and_(pc.greater_equal(bars["ts"], start), pc.less(bars["ts"], end)))
         wanted = [
-            self._partition(self._instruments[symbol], landed.start_ts, landed.end_ts, window.key)
+            Partition.of(self._instruments[symbol], self._timeframe, window, landed.start_ts, landed.end_ts)
             for symbol in landed.symbols
             if symbol in self._instruments
             for window in self._timeframe.windows(landed.start_ts, landed.end_ts)
@@ -127,14 +127,14 @@ class BatchProcessor:
         Returns:
             Partitions that are still open, narrowed, and those of which every session that began is final.
         """
-        calendars = {self._instruments[p.symbol].instrument_id: p.calendar for p in partitions}
+        calendars = {partition.instrument_id: partition.calendar for partition in partitions}
         with self._warehouse.connection() as connection:
             final = final_sessions(connection, self._timeframe, calendars)
         open_, complete = [], []
         for partition in partitions:
             calendar = get_calendar(partition.calendar)
             part = session_slice(calendar, self._timeframe, partition.start, partition.end)
-            left = np.flatnonzero(~final[self._instruments[partition.symbol].instrument_id][part])
+            left = np.flatnonzero(~final[partition.instrument_id][part])
             if not len(left):
                 complete.append(partition)
                 continue
@@ -212,10 +212,10 @@ class BatchProcessor:
         """Note what was rejected before and is not this provider's last word any more."""
         sessions: dict[int, list[str]] = defaultdict(list)
         for outcome in judged:
-            one = outcome.partition
-            if one.symbol in self._instruments:
-                ranges = session_ranges(get_calendar(one.calendar), self._timeframe, one.start, one.end)
-                sessions[self._instruments[one.symbol].instrument_id] += ranges
+            partition = outcome.partition
+            calendar = get_calendar(partition.calendar)
+            ranges = session_ranges(calendar, self._timeframe, partition.start, partition.end)
+            sessions[partition.instrument_id] += ranges
         current = [outcome.quarantine_id for outcome in judged if outcome.quarantine_id is not None]
         quarantine.note_replaced(connection, self._timeframe, self._provider, sessions, current)
 
@@ -223,7 +223,7 @@ class BatchProcessor:
         """Note what was asked for, and answered, in the transaction that keeps what came of it."""
         asks = [
             RequestedRange(
-                self._instruments[partition.symbol].instrument_id,
+                partition.instrument_id,
                 partition.calendar,
                 partition.start,
                 partition.end,
@@ -231,23 +231,9 @@ class BatchProcessor:
                 self._settlement_delay,
             )
             for partition, answer in served
-            if partition.symbol in self._instruments
         ]
         record_requested(connection, self._timeframe, asks, now=self._now)
         note_answers(connection, self._timeframe, asks, now)
-
-    def _partition(self, instrument: Instrument, start: datetime, end: datetime, key: str) -> Partition:
-        window = self._timeframe.window(key)
-        return Partition(
-            symbol=instrument.symbol,
-            calendar=instrument.calendar,
-            timeframe=self._timeframe,
-            window=window,
-            start=max(start, window.start),
-            end=min(end, window.end),
-            listed=instrument.listed,
-            delisted=instrument.delisted,
-        )
 
 
 def _has_sessions(partition: Partition) -> bool:

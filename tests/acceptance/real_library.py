@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from chandlery.api import DataAPI
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
-from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import list_instruments, sync_instruments
 from chandlery.providers.files.provider import FilesProvider
@@ -68,12 +68,14 @@ class Library:
         with self.warehouse.connection() as connection:
             sync_instruments(connection, configs)
             instruments = list_instruments(connection)
+        by_symbol = {instrument.symbol: instrument for instrument in instruments}
         provider = FilesProvider(self.folder, ignore_columns=EXTRAS)
         partitions = [
-            Partition(symbol, calendar, timeframe, window, max(window.start, start), min(window.end, end))
-            for symbol, calendar in calendars.items()
-            for start, end in [provider.span(symbol, timeframe) or EVER]
-            for window in timeframe.windows(start, end)
+            partition
+            for symbol in calendars
+            for partition in partitions_between(
+                [by_symbol[symbol]], timeframe, *(provider.span(symbol, timeframe) or EVER)
+            )
         ]
         outcomes = {done.partition.key: done for done in ingest(self.warehouse, provider, gate, partitions, now=now)}
         for _ in catch_up(self.warehouse, timeframe, instruments, *EVER, now=now):

@@ -10,15 +10,15 @@ import pytest
 
 from chandlery.api import DataAPI
 from chandlery.config.universe import AliasConfig, InstrumentConfig, load_universe
-from chandlery.core.partition import Partition
 from chandlery.errors import UnknownSymbolError
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import resolve, sync_instruments
 from chandlery.providers.sample import SampleProvider
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.real_library import D1, NOW, dates, session_dates
-from tests.support import utc
+from tests.support import instruments_of, utc
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,10 +40,7 @@ class TestRenames:
         provider = SampleProvider()
         span = provider.span("META", D1)
         assert span is not None
-        partitions = [
-            Partition("META", "XNYS", D1, window, max(window.start, span[0]), min(window.end, span[1]), meta.listed)
-            for window in D1.windows(*span)
-        ]
+        partitions = partitions_between(instruments_of(warehouse).values(), D1, *span)
         assert {outcome.status for outcome in ingest(warehouse, provider, gate, partitions, now=NOW)} == {"published"}
         api = DataAPI(warehouse)
         year = ("2012-05-18", "2013-01-01")

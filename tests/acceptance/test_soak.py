@@ -15,11 +15,11 @@ import pytest
 
 from benchmarks.soak import SoakServer, checksum, connect
 from chandlery.config.universe import InstrumentConfig
-from chandlery.core.partition import Partition
 from chandlery.core.schema import VALUES
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.http.rate_limit import LEEWAY
@@ -27,7 +27,7 @@ from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.workers import context
 from tests.servers.market import Market
-from tests.support import get, open_warehouse, utc
+from tests.support import get, instruments_of, open_warehouse, utc
 
 SYMBOLS = [f"SIM{number:03}" for number in range(20)]
 START, END = utc("2024-03-04"), utc("2024-03-09")
@@ -50,8 +50,8 @@ def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection)
     warehouse = open_warehouse(dsn)
     provider = connect(url, warehouse, CALLS_PER_MINUTE)
     provider.limits = replace(provider.limits, symbols_per_request=2)  # type: ignore[misc] - so that calls are made at once
-    window = Timeframe.M1.window("2024-03")
-    planned = [Partition(symbol, "XNYS", Timeframe.M1, window, START, END) for symbol in symbols]
+    instruments = instruments_of(warehouse)
+    planned = partitions_between([instruments[symbol] for symbol in symbols], Timeframe.M1, START, END)
     BarGate().audit(get(warehouse, Timeframe.M1, {}).drop_columns(["known_at"]), planned[:1], now=datetime.now(UTC))
     pipe.send("ready")
     pipe.recv()

@@ -79,8 +79,8 @@ def fill(dsn: str, months: Sequence[int] = range(1, 13), *, earlier: bool = Fals
     provider = EarlierProvider() if earlier else SimulatedProvider()
     for first in range(0, len(windows), 3):
         partitions = [
-            Partition(symbol, "XNYS", Timeframe.M1, window, window.start, window.end)
-            for symbol in SYMBOLS
+            Partition.of(instrument, Timeframe.M1, window)
+            for instrument in instruments
             for window in windows[first : first + 3]
         ]
         outcomes = list(ingest(warehouse, provider, AcceptingGate(), partitions))

@@ -98,12 +98,10 @@ SOMETIMES_UPSIDE_DOWN = alter("high", 2500, lambda high: pc.multiply(high, 0.5))
 OFTEN_UPSIDE_DOWN = alter("high", 20, lambda high: pc.multiply(high, 0.5))
 
 
-def partitions(timeframe: Timeframe, windows: dict[str, Sequence[str]]) -> list[Partition]:
-    calendars = {instrument.symbol: instrument.calendar for instrument in UNIVERSE}
-    found = [(symbol, timeframe.window(key)) for symbol, keys in windows.items() for key in keys]
-    return [
-        Partition(symbol, calendars[symbol], timeframe, window, window.start, window.end) for symbol, window in found
-    ]
+def partitions(warehouse: Warehouse, timeframe: Timeframe, windows: dict[str, Sequence[str]]) -> list[Partition]:
+    known = {instrument.symbol: instrument for instrument in instruments(warehouse)}
+    pairs = [(symbol, key) for symbol, keys in windows.items() for key in keys]
+    return [Partition.of(known[symbol], timeframe, timeframe.window(key)) for symbol, key in pairs]
 
 
 def tell(warehouse: Warehouse, change: Change, wanted: list[Partition], now: datetime) -> dict[str, list[int]]:
@@ -130,18 +128,18 @@ def live_history(warehouse: Warehouse) -> dict[str, dict[str, list[int]]]:
     """Let everything happen that the server's clock has no part in; return what was counted."""
     with warehouse.connection() as connection:
         sync_instruments(connection, UNIVERSE)
-    minutes = partitions(M1, {"AAA": ["2023-12", "2024-02"], "BTC/USD": ["2024-02"]})
+    minutes = partitions(warehouse, M1, {"AAA": ["2023-12", "2024-02"], "BTC/USD": ["2024-02"]})
     minutes[-1] = replace(minutes[-1], end=utc("2024-02-08"))
-    days = partitions(D1, {"AAA": ["2021", "2022", "2023"], "BBB": ["2023"], "BTC/USD": ["2023"]})
+    days = partitions(warehouse, D1, {"AAA": ["2021", "2022", "2023"], "BBB": ["2023"], "BTC/USD": ["2023"]})
     counted = {
         "first": tell(warehouse, WRONG_AT_FIRST, minutes, FIRST),
         "days": tell(warehouse, WRONG_AT_FIRST, days, FIRST),
         "corrected": tell(warehouse, as_it_was, minutes[1:], CORRECTED),
         "corrected days": tell(warehouse, as_it_was, days[::2], CORRECTED),
         "again": tell(warehouse, as_it_was, days[::2], REJECTED),
-        "no close": tell(warehouse, WITHOUT_SOME_CLOSES, partitions(M1, {"BBB": ["2024-01"]}), REJECTED),
-        "few wrong": tell(warehouse, SOMETIMES_UPSIDE_DOWN, partitions(M1, {"AAA": ["2024-01"]}), REJECTED),
-        "many wrong": tell(warehouse, OFTEN_UPSIDE_DOWN, partitions(D1, {"BBB": ["2022"]}), REJECTED),
+        "no close": tell(warehouse, WITHOUT_SOME_CLOSES, partitions(warehouse, M1, {"BBB": ["2024-01"]}), REJECTED),
+        "few wrong": tell(warehouse, SOMETIMES_UPSIDE_DOWN, partitions(warehouse, M1, {"AAA": ["2024-01"]}), REJECTED),
+        "many wrong": tell(warehouse, OFTEN_UPSIDE_DOWN, partitions(warehouse, D1, {"BBB": ["2022"]}), REJECTED),
     }
     opening = utc("2024-03-01T14:30")
     for minute in range(30):

@@ -25,6 +25,7 @@ from chandlery.cli.session import Session
 from chandlery.core.partition import Partition
 from chandlery.database.dsn import market_dsn
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.request import IngestPlan
 from chandlery.ops.status import describe_server
 from chandlery.providers.catalog import build_provider
@@ -58,10 +59,8 @@ class DirectOrchestrator:
     def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         by_provider: dict[str, list[Partition]] = {}
         for instrument, (start, end) in order.ranges.items():
-            mine = by_provider.setdefault(order.provider or instrument.provider, [])
-            for window in order.timeframe.windows(start, end):
-                span = max(start, window.start), min(end, window.end)
-                mine.append(Partition(instrument.symbol, instrument.calendar, order.timeframe, window, *span))
+            partitions = partitions_between([instrument], order.timeframe, start, end)
+            by_provider.setdefault(order.provider or instrument.provider, []).extend(partitions)
         share = order.max_rejected_share
         gate = BarGate(GateLimits() if share is None else GateLimits(max_rejected_share=share))
         listener.planned(sum(map(len, by_provider.values())))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from chandlery.config.universe import InstrumentConfig
-from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.repair import begin, plan_backfills
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import list_instruments, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.alpaca import AlpacaProvider
@@ -23,7 +23,7 @@ from expectations.gate import BarGate
 from tests.contract.alpaca import Alpaca
 from tests.servers.http import VendorServer
 from tests.servers.market import Market
-from tests.support import utc
+from tests.support import instruments_of, utc
 
 #: The last two sessions of a month and the first of the next one, each traded from 04:00 to 20:00 in New York.
 DAYS = ("2024-05-30", "2024-05-31", "2024-06-03")
@@ -55,11 +55,10 @@ class Shop:
     def load(self, start: datetime, end: datetime, now: datetime, *, refresh: bool = False) -> None:
         """Ask at ``now``: of what was not traded yet, nothing comes."""
         self.server.market = Market({key: self.whole.between(*key, utc("2000-01-01"), now) for key in self.whole.bars})
-        wanted = [
-            Partition("AAPL", "XNYS", Timeframe.M1, window, max(start, window.start), min(end, window.end, now))
-            for window in Timeframe.M1.windows(start, min(end, now))
-        ]
-        list(ingest(self.warehouse, self.provider, BarGate(), wanted, landing=self.landing, refresh=refresh, now=now))
+        partitions = partitions_between(instruments_of(self.warehouse).values(), Timeframe.M1, start, min(end, now))
+        list(
+            ingest(self.warehouse, self.provider, BarGate(), partitions, landing=self.landing, refresh=refresh, now=now)
+        )
 
     def count(self) -> int:
         with self.warehouse.connection() as connection:

@@ -24,7 +24,7 @@ from chandlery.database.connections import Database
 from chandlery.errors import StoreError, UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
-from chandlery.instruments.registry import list_instruments
+from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
 from chandlery.ops.move.contents import Part, checksum, list_tables
@@ -35,7 +35,7 @@ from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import retain
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import COMMUNITY_URL, NO_COMMUNITY_SERVER
-from tests.support import EVER, Bar, every_row, open_warehouse, put, register, table, utc
+from tests.support import EVER, Bar, every_row, instruments_of, open_warehouse, put, register, table, utc
 
 SYMBOLS = {"AAA": "XNYS", "BTC/USD": "24/7"}
 #: What rounding, text or a lesser comparison would lose.
@@ -102,7 +102,7 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     with warehouse.connection() as connection:
         for base in (Timeframe.M1, Timeframe.D1):
             list(catch_up(warehouse, base, list_instruments(connection), *EVER))
-        quarantine.put(connection, rejected(), "simulated")
+        quarantine.put(connection, rejected(instruments_of(warehouse)["BTC/USD"]), "simulated")
         ask(connection)
         list(archive(warehouse, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
     put(warehouse, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up
@@ -145,9 +145,8 @@ def minutes() -> list[Bar]:
     ]
 
 
-def rejected() -> Verdict:
-    window = Timeframe.M1.window("2024-06")
-    partition = Partition("BTC/USD", "24/7", Timeframe.M1, window, window.start, window.end)
+def rejected(instrument: Instrument) -> Verdict:
+    partition = Partition.of(instrument, Timeframe.M1, Timeframe.M1.window("2024-06"))
     bad = table([Bar("BTC/USD", utc("2024-06-03"), high=8.0)])
     rows = bad.append_column("reasons", pa.array([["high_is_highest"]])).cast(REJECTED)
     return Verdict(partition, False, 1, [Check("high_is_highest", "critical", passed=False, failed_rows=1)], rows)

@@ -15,7 +15,7 @@ from chandlery.errors import GateError, UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import Bar, every_row, get, put, register, rows, table, utc
+from tests.support import Bar, Traded, every_row, get, put, register, rows, table, utc
 
 pytestmark = pytest.mark.every_edition
 
@@ -28,7 +28,9 @@ NO_CLOSE = Bar("AAA", START + timedelta(minutes=4), close=None)
 
 @pytest.fixture
 def ids(warehouse: Warehouse) -> dict[str, int]:
-    return register(warehouse, {"AAA": "XNYS", "BBB": "XNYS"})
+    ids = register(warehouse, {"AAA": "XNYS", "BBB": "XNYS"})
+    assert ids["AAA"] == 1  # as verdicts have it
+    return ids
 
 
 def rejected(bars: Sequence[Bar], reasons: Sequence[Sequence[str]]) -> pa.Table:
@@ -37,7 +39,7 @@ def rejected(bars: Sequence[Bar], reasons: Sequence[Sequence[str]]) -> pa.Table:
 
 def verdict(bars: Sequence[Bar], reasons: Sequence[Sequence[str]], *, passed: bool = False) -> Verdict:
     window = TIMEFRAME.window("2024-06")
-    partition = Partition("AAA", "XNYS", TIMEFRAME, window, window.start, window.end)
+    partition = Partition.of(Traded("AAA", instrument_id=1), TIMEFRAME, window)
     broken = sorted({reason for row in reasons for reason in row})
     checks = [Check(name, "critical", passed=False, failed_rows=1) for name in broken]
     return Verdict(partition, passed, 100, checks, rejected(bars, reasons))

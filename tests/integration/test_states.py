@@ -97,7 +97,7 @@ class Store:
     def reject(self, *moments: datetime, timeframe: Timeframe = M1) -> quarantine.Entry:
         """Let the gate reject bars, as rows."""
         window = timeframe.window_of(moments[0])
-        partition = Partition("AAA", "XNYS", timeframe, window, window.start, window.end)
+        partition = Partition.of(self.instrument(), timeframe, window)
         bars = table([Bar("AAA", ts) for ts in moments])
         rows = bars.append_column("reasons", pa.array([["odd"]] * len(moments), pa.list_(pa.string()))).cast(REJECTED)
         checks = [Check("odd", "critical", passed=False, failed_rows=len(moments))]

@@ -19,6 +19,7 @@ from chandlery.core.schema import BARS
 from chandlery.core.timeframe import Timeframe
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
+from tests.support import Traded
 
 SHARE = 0.5
 NOW = datetime(2024, 2, 6, 15, 0, tzinfo=UTC)
@@ -30,7 +31,7 @@ def day(month: int, number: int) -> datetime:
 
 
 def ask(symbol: str, calendar: str, timeframe: Timeframe, start: datetime, end: datetime, *known: date) -> Partition:
-    return Partition(symbol, calendar, timeframe, timeframe.window_of(start), start, end, *known)
+    return Partition.of(Traded(symbol, calendar, *known), timeframe, timeframe.window_of(start), start, end)
 
 
 M1, D1 = Timeframe.M1, Timeframe.D1

@@ -21,15 +21,17 @@ import pytest
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.schema import BARS, conform
-from chandlery.core.timeframe import Timeframe, Window
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.ingest.gate import REJECTED, AuditReport, Verdict
+from chandlery.ingest.plan import partitions_between
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
 from expectations.measures import longest_run, price_jumps
 from expectations.records import checks_as_records, rejected_as_records
 from expectations.rules import ROW_RULES, batch_rules
 from expectations.sessions import listed_span
+from tests.support import Traded
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 START = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
@@ -69,7 +71,7 @@ def partition(
     listed: date | None = None,
     delisted: date | None = None,
 ) -> Partition:
-    return Partition(symbol, calendar, timeframe, timeframe.window_of(start), start, end, listed, delisted)
+    return Partition.of(Traded(symbol, calendar, listed, delisted), timeframe, timeframe.window_of(start), start, end)
 
 
 def judge(gate: BarGate, rows: list[dict[str, object]], asked: Partition, now: datetime = NOW) -> Verdict:
@@ -524,19 +526,8 @@ def test_records_are_safe_for_json(strict_gate: BarGate) -> None:
 def audit_years(gate: BarGate, rows: list[dict[str, object]], calendar: str, symbol: str) -> AuditReport:
     """Judge daily rows in the years they fall into."""
     first, last = min(row["ts"] for row in rows), max(row["ts"] for row in rows)
-    windows: list[Window] = list(Timeframe.D1.windows(first, last + timedelta(days=1)))
-    asked = [
-        Partition(
-            symbol,
-            calendar,
-            Timeframe.D1,
-            window,
-            max(first, window.start),
-            min(last + timedelta(days=1), window.end),
-        )
-        for window in windows
-    ]
-    return gate.audit(table(rows), asked, now=datetime(2026, 7, 1, tzinfo=UTC))
+    partitions = partitions_between([Traded(symbol, calendar)], Timeframe.D1, first, last + timedelta(days=1))
+    return gate.audit(table(rows), partitions, now=datetime(2026, 7, 1, tzinfo=UTC))
 
 
 def midnight(text: str) -> datetime:

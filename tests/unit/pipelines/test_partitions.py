@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
-from assets.plan import plan_partitions, split_keys
 from assets.reference import SYMBOLS
 from chandlery.config.universe import HistoryConfig
 from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
+from chandlery.ingest.plan import plan_partitions, split_keys
 from chandlery.ingest.request import IngestPlan
 from chandlery.instruments.registry import Instrument
 from pipelines.orchestrator import plan_runs

@@ -1,4 +1,4 @@
-"""From Dagster's partition keys to the library's partitions.
+"""From ranges of time, or from the partition keys of an orchestrator, to partitions.
 
 Not here: which keys there are (``pipelines.partitions``).
 """
@@ -6,7 +6,7 @@ Not here: which keys there are (``pipelines.partitions``).
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from chandlery.core.partition import Partition
+from chandlery.core.partition import Listing, Partition
 from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
 from chandlery.instruments.registry import Instrument
@@ -37,19 +37,18 @@ def plan_partitions(
             raise UnknownSymbolError(
                 f"partition {symbol}|{window.key}: {symbol!r} is not registered; run `chandlery init`"
             )
-        instrument = instruments[symbol]
         first, last = clip.get(symbol, (window.start, window.end))
-        start, end = max(window.start, first), min(window.end, last, max(now, window.start))
-        planned.append(
-            Partition(
-                symbol=symbol,
-                calendar=instrument.calendar,
-                timeframe=timeframe,
-                window=window,
-                start=start,
-                end=max(start, end),
-                listed=instrument.listed,
-                delisted=instrument.delisted,
-            )
-        )
+        past = min(last, max(now, window.start))
+        planned.append(Partition.of(instruments[symbol], timeframe, window, first, past))
     return planned
+
+
+def partitions_between(
+    instruments: Iterable[Listing], timeframe: Timeframe, start: datetime, end: datetime
+) -> list[Partition]:
+    """Return the partitions that make up ``[start, end)``, UTC, of each instrument, in the order of ``instruments``."""
+    return [
+        Partition.of(instrument, timeframe, window, start, end)
+        for instrument in instruments
+        for window in timeframe.windows(start, end)
+    ]
