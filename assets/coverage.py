@@ -1,4 +1,4 @@
-"""The coverage assets: what is there of each symbol and why the rest is not, kept up to date by automation.
+"""The coverage assets: what is stored of each symbol and why the rest is missing, kept up to date by automation.
 
 Not here: how coverage is counted (``chandlery.coverage.summary``), and what the states mean
 (``chandlery.coverage.session_states``).
@@ -9,20 +9,20 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import psycopg
 
 from assets.metadata import picture
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.known_range import newest_year
 from chandlery.coverage.session_states import State, count_states, state_runs
-from chandlery.coverage.state_grid import map_states
+from chandlery.coverage.state_grid import build_state_matrix
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.instruments.registry import Instrument, list_instruments
-from chandlery.pictures.heatmap import states_png
+from chandlery.pictures.heatmap import heatmap_png
+from chandlery.tiers.warehouse import Warehouse
 from resources.store import StoreResource
 
-#: More rows than anyone reads in a browser; the command line shows all.
-_SHOWN = 60
+#: How many symbols the record of a run shows: nobody reads more in a browser. The command line shows all.
+_SYMBOLS_SHOWN = 60
 
 
 def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
@@ -43,36 +43,54 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
         with store.warehouse.connection() as connection:
             instruments = list_instruments(connection)
             summaries = summarize(connection, instruments, [base])
-            states = _states(connection, instruments, base, store.installation.static)
+        states = describe_states(store.warehouse, instruments, base, static=store.installation.static)
         metadata = _totals(summaries) | states
         if summaries:
-            metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SHOWN]])
+            metadata["symbols"] = dg.MetadataValue.table([_record(summary) for summary in summaries[:_SYMBOLS_SHOWN]])
         return dg.MaterializeResult(metadata=metadata)
 
     return coverage
 
 
-def _states(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], base: Timeframe, static: Collection[str] = ()
+def describe_states(
+    warehouse: Warehouse,
+    instruments: Sequence[Instrument],
+    base: Timeframe,
+    *,
+    static: Collection[str] = (),
+    symbols_shown: int = _SYMBOLS_SHOWN,
 ) -> dict[str, Any]:
-    """Return how many sessions of the newest year are in each state, and a picture of them."""
-    span = newest_year(connection, instruments, base)
-    if span is None:
+    """Return how many sessions of the newest year are in each state, and a picture of the first symbols' sessions.
+
+    Args:
+        warehouse: where the bars are.
+        instruments: which.
+        base: ``1m`` or ``1d``.
+        static: providers whose data never changes.
+        symbols_shown: how many rows the picture has at most.
+
+    Returns:
+        Metadata of a materialization; empty where nothing is known.
+    """
+    with warehouse.connection() as connection:
+        span = newest_year(connection, instruments, base)
+        if span is None:
+            return {}
+        counts = count_states(connection, instruments, base, *span, static=static)
+        shown = [instrument for instrument in instruments if instrument.symbol in counts][:symbols_shown]
+        runs = state_runs(connection, shown, base, *span, static=static)
+        matrix = build_state_matrix(connection, shown, runs)
+    if matrix is None:
         return {}
-    counts = count_states(connection, instruments, base, *span, static=static)
     total = {state: sum(states.get(state, 0) for states in counts.values()) for state in State}
-    shown = [instrument for instrument in instruments if instrument.symbol in counts][:_SHOWN]
-    states = map_states(connection, shown, state_runs(connection, shown, base, *span, static=static))
-    if states is None:
-        return {}
-    left_out = f"; {len(counts) - len(shown):,} more are not shown" if len(counts) > len(shown) else ""
-    what = f"{span[0]} to {span[1] - timedelta(days=1)}, {len(shown)} of {len(counts):,} symbols{left_out}"
+    omitted = f"; {len(counts) - len(shown):,} more are not shown" if len(counts) > len(shown) else ""
+    what = f"{span[0]} to {span[1] - timedelta(days=1)}, {len(shown)} of {len(counts):,} symbols{omitted}"
     return {
         "states": dg.MetadataValue.table(
             [dg.TableRecord({"state": state.value, "sessions": count}) for state, count in total.items() if count]
         ),
         "shown": f"states from {what}; `chandlery coverage --picture FILE.png` draws all",
-        "map": picture(states_png(states, title=f"{base.value}: states of sessions", width_px=720), "coverage"),
+        "map": picture(heatmap_png(matrix, title=f"{base.value}: states of sessions", width_px=720), "coverage"),
     }
 
 

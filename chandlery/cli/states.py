@@ -1,6 +1,6 @@
-"""The states of sessions, as ``coverage`` counts, lists, tells and draws them.
+"""The states of sessions, as the command ``coverage`` counts, lists, shows and draws them.
 
-Not here: what the command may say, and what is stored (``coverage``).
+Not here: the command's options, and how it shows what is stored (``coverage``).
 """
 
 from __future__ import annotations
@@ -12,27 +12,35 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from chandlery.cli.output import Format, moment, note, number, out, say, table
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
+from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from chandlery.coverage.session_states import State
-    from chandlery.coverage.state_grid import StateMap
+    from chandlery.pictures.heatmap import Matrix
 
-#: More rows make a picture that no viewer opens.
-_ROWS_DRAWN = 2000
-_NAMED = 10
+#: No viewer opens a picture of more rows.
+_ROWS_PER_PICTURE = 2000
+_NAMES_PER_NOTE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked: of which instruments, timeframes and sessions [since, until); and which providers are still."""
+class Selection:
+    """What the command tells about.
+
+    Attributes:
+        instruments: which.
+        named: whether the user named them; else they are all there are.
+        timeframes: which, narrowest first.
+        since: first session, inclusive; None for the first that is known.
+        until: last session, exclusive; None for now.
+        static: providers whose data never changes.
+    """
 
     instruments: Sequence[Instrument]
     named: bool
@@ -47,21 +55,21 @@ class Order:
         return [timeframe for timeframe in self.timeframes if timeframe.is_ingested]
 
 
-def count(connection: psycopg.Connection, order: Order) -> dict[tuple[str, Timeframe], dict[State, int]]:
+def count(warehouse: Warehouse, selection: Selection) -> dict[tuple[str, Timeframe], dict[State, int]]:
     """Return how many sessions of each instrument and timeframe are in each state, in the order of both."""
-    from chandlery.coverage.session_states import (  # noqa: PLC0415
-        count_states,
-    )
+    from chandlery.coverage.session_states import count_states  # noqa: PLC0415
 
-    found = {
-        timeframe: count_states(connection, order.instruments, timeframe, order.since, order.until, static=order.static)
-        for timeframe in order.ingested
-    }
+    span = selection.since, selection.until
+    with warehouse.connection() as connection:
+        counts = {
+            timeframe: count_states(connection, selection.instruments, timeframe, *span, static=selection.static)
+            for timeframe in selection.ingested
+        }
     return {
-        (instrument.symbol, timeframe): found[timeframe][instrument.symbol]
-        for instrument in order.instruments
-        for timeframe in order.ingested
-        if instrument.symbol in found[timeframe]
+        (instrument.symbol, timeframe): counts[timeframe][instrument.symbol]
+        for instrument in selection.instruments
+        for timeframe in selection.ingested
+        if instrument.symbol in counts[timeframe]
     }
 
 
@@ -79,44 +87,48 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
     out().print(grid)
 
 
-def tell_never_asked(connection: psycopg.Connection, order: Order) -> None:
-    """Say of which instruments nothing was ever fetched."""
+def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:
+    """Say of which instruments no provider was ever asked for a scheduled timeframe."""
     from chandlery.coverage.known_range import never_requested  # noqa: PLC0415
 
-    for timeframe in order.ingested:
-        names = [instrument.symbol for instrument in never_requested(connection, order.instruments, timeframe)]
+    for timeframe in selection.ingested:
+        with warehouse.connection() as connection:
+            instruments = never_requested(connection, selection.instruments, timeframe)
+        names = [instrument.symbol for instrument in instruments]
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            note(f"{timeframe.value} was never fetched: {', '.join(names[:_NAMED])}{more}")
+            more = f" and {len(names) - _NAMES_PER_NOTE} more" if len(names) > _NAMES_PER_NOTE else ""
+            note(f"{timeframe.value} was never fetched: {', '.join(names[:_NAMES_PER_NOTE])}{more}")
 
 
-def tell_day(connection: psycopg.Connection, order: Order, day: date, form: Format) -> None:
+def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format) -> None:
     """Print what is known of one day; raise ``UsageError`` where a range was given as well."""
     from chandlery.coverage.session_states import states_of_day  # noqa: PLC0415
 
-    if order.since or order.until:
+    if selection.since or selection.until:
         raise UsageError("--day is one day; it goes without --start and --end")
-    rows = [
-        {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
-        for timeframe in _stated(order)
-        for row in states_of_day(connection, order.instruments, timeframe, day).to_pylist()
-    ]
+    with warehouse.connection() as connection:
+        rows = [
+            {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
+            for timeframe in _timeframes_with_states(selection)
+            for row in states_of_day(connection, selection.instruments, timeframe, day).to_pylist()
+        ]
     if form is Format.JSON:
         say(json.dumps(rows, indent=2, default=_text))
         return
     grid = table(
-        "symbol", "timeframe", "day", "state", "present", "hole", "calendar",
-        left=["symbol", "timeframe", "day", "state", "hole", "calendar"],
+        "symbol", "timeframe", "day", "state", "present", "longest missing run", "calendar",
+        left=["symbol", "timeframe", "day", "state", "longest missing run", "calendar"],
     )  # fmt: skip
     for row in rows:
         share = describe_share(row["present"], row["expected"])
-        grid.add_row(row["symbol"], row["timeframe"], f"{day}", row["state"], share, _hole(row), row["calendar"])
+        run = _missing_run(row)
+        grid.add_row(row["symbol"], row["timeframe"], f"{day}", row["state"], share, run, row["calendar"])
     out().print(grid)
 
 
-def list_state(connection: psycopg.Connection, order: Order, name: str, form: Format) -> None:
-    """Print the runs of sessions in one state; raise ``UsageError`` where it is none."""
-    from chandlery.coverage.session_states import State, state_runs  # noqa: PLC0415
+def list_state(warehouse: Warehouse, selection: Selection, name: str, form: Format) -> None:
+    """Print the runs of sessions in the state called ``name``; raise ``UsageError`` where there is no such state."""
+    from chandlery.coverage.session_states import State  # noqa: PLC0415
 
     allowed = [state for state in State if state is not State.CLOSED]
     if name not in allowed:
@@ -124,10 +136,8 @@ def list_state(connection: psycopg.Connection, order: Order, name: str, form: Fo
         raise UsageError(f"state={why}; allowed: {' '.join(allowed)}")
     rows = [
         {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
-        for timeframe in _stated(order)
-        for row in state_runs(
-            connection, order.instruments, timeframe, order.since, order.until, static=order.static, only=[State(name)]
-        ).to_pylist()
+        for timeframe in _timeframes_with_states(selection)
+        for row in _runs(warehouse, selection, timeframe, only=[State(name)]).to_pylist()
     ]
     if form is Format.JSON:
         say(json.dumps(rows, indent=2, default=_text))
@@ -136,62 +146,73 @@ def list_state(connection: psycopg.Connection, order: Order, name: str, form: Fo
         note(f"No session is in state {name}.")
         return
     grid = table(
-        "symbol", "timeframe", "first", "last", "sessions", "present", "longest hole",
-        left=["symbol", "timeframe", "longest hole"], title=f"Sessions in state {name}",
+        "symbol", "timeframe", "first", "last", "sessions", "present", "longest missing run",
+        left=["symbol", "timeframe", "longest missing run"], title=f"Sessions in state {name}",
     )  # fmt: skip
     for row in rows:
         share = describe_share(row["present"], row["expected"])
         first, last = f"{row['first']}", f"{row['last']}"
-        grid.add_row(row["symbol"], row["timeframe"], first, last, number(row["sessions"]), share, _hole(row))
+        grid.add_row(row["symbol"], row["timeframe"], first, last, number(row["sessions"]), share, _missing_run(row))
     out().print(grid)
 
 
-def draw(connection: psycopg.Connection, order: Order, file: Path) -> None:
-    """Write the states as a picture, a file a timeframe; raise ``UsageError`` where it cannot be written."""
-    from chandlery.coverage.session_states import state_runs  # noqa: PLC0415
-    from chandlery.coverage.state_grid import map_states  # noqa: PLC0415
-    from chandlery.pictures.heatmap import states_png  # noqa: PLC0415
+def draw(warehouse: Warehouse, selection: Selection, file: Path) -> None:
+    """Write the states as a picture, a file for each timeframe; raise ``UsageError`` where it cannot be written."""
+    from chandlery.coverage.state_grid import build_state_matrix  # noqa: PLC0415
+    from chandlery.pictures.heatmap import heatmap_png  # noqa: PLC0415
 
     if file.suffix.lower() != ".png":
         raise UsageError(f"picture={str(file)!r} is not the name of a PNG; give one that ends in .png")
-    maps: dict[Timeframe, tuple[StateMap, int]] = {}
-    for timeframe in _stated(order):
-        runs = state_runs(connection, order.instruments, timeframe, order.since, order.until, static=order.static)
-        states = map_states(connection, order.instruments, _first_of(runs, _ROWS_DRAWN))
-        if states is not None:
-            maps[timeframe] = states, len(runs["symbol"].unique()) - len(states.symbols)
-    if not maps:
-        explain_nothing(order)
-    for timeframe, (states, left_out) in maps.items():
-        name = file if len(maps) == 1 else file.with_stem(f"{file.stem}_{timeframe.value}")
+    matrices: dict[Timeframe, tuple[Matrix, int]] = {}
+    for timeframe in _timeframes_with_states(selection):
+        runs = _runs(warehouse, selection, timeframe)
+        with warehouse.connection() as connection:
+            matrix = build_state_matrix(connection, selection.instruments, _first_symbols(runs, _ROWS_PER_PICTURE))
+        if matrix is not None:
+            matrices[timeframe] = matrix, len(runs["symbol"].unique()) - len(matrix.rows)
+    if not matrices:
+        explain_nothing(selection)
+    for timeframe, (matrix, omitted) in matrices.items():
+        name = file if len(matrices) == 1 else file.with_stem(f"{file.stem}_{timeframe.value}")
         try:
-            name.write_bytes(states_png(states, title=f"{timeframe.value}: states of sessions"))
+            name.write_bytes(heatmap_png(matrix, title=f"{timeframe.value}: states of sessions"))
         except OSError as error:
             raise UsageError(f"picture={str(name)!r} cannot be written: {error.strerror or error}") from None
-        more = f" not shown={left_out} (name some, or use --state)" if left_out else ""
-        say(f"{name}: {timeframe.value} symbols={len(states.symbols)}{more}")
+        more = f" not shown={omitted} (name some, or use --state)" if omitted else ""
+        say(f"{name}: {timeframe.value} symbols={len(matrix.rows)}{more}")
 
 
-def _first_of(runs: pa.Table, most: int) -> pa.Table:
-    """Return the runs of the first so many symbols."""
+def _runs(
+    warehouse: Warehouse, selection: Selection, timeframe: Timeframe, *, only: Sequence[State] | None = None
+) -> pa.Table:
+    """Return what ``state_runs`` returns of the selection."""
+    from chandlery.coverage.session_states import state_runs  # noqa: PLC0415
+
+    span = selection.since, selection.until
+    with warehouse.connection() as connection:
+        return state_runs(connection, selection.instruments, timeframe, *span, static=selection.static, only=only)
+
+
+def _first_symbols(runs: pa.Table, most: int) -> pa.Table:
+    """Return the runs of the first ``most`` symbols."""
     import pyarrow.compute as pc  # noqa: PLC0415
 
     return runs.filter(pc.is_in(runs["symbol"], runs["symbol"].unique()[:most]))
 
 
-def _stated(order: Order) -> list[Timeframe]:
-    """Return the timeframes asked for that have states.
+def _timeframes_with_states(selection: Selection) -> list[Timeframe]:
+    """Return the selected timeframes that have states.
 
     Raises:
         UsageError: there is none.
     """
-    if not order.ingested:
-        (given,) = order.timeframes
+    if not selection.ingested:
+        (given,) = selection.timeframes
         raise UsageError(f"timeframe={given.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    return order.ingested
+    return selection.ingested
 
 
-def _hole(row: dict[str, Any]) -> str:
+def _missing_run(row: dict[str, Any]) -> str:
     if not row["missing_slots"] or row["missing_start"] is None:
         return number(None)
     return f"{moment(row['missing_start'])}, {number(row['missing_slots'])} min"
@@ -212,8 +233,8 @@ def describe_share(present: int | None, expected: int | None) -> str:
     return f"{number(present)}/{number(expected)}{percent}"
 
 
-def explain_nothing(order: Order) -> None:
-    """Say that there is nothing, and how to get some."""
-    of = f" of {', '.join(instrument.symbol for instrument in order.instruments)}" if order.named else ""
-    width = f"{order.timeframes[0].value} " if len(order.timeframes) == 1 else ""
+def explain_nothing(selection: Selection) -> None:
+    """Say that there are no bars, and how to get some."""
+    of = f" of {', '.join(instrument.symbol for instrument in selection.instruments)}" if selection.named else ""
+    width = f"{selection.timeframes[0].value} " if len(selection.timeframes) == 1 else ""
     note(f"No {width}bars{of} yet; `chandlery ingest --help` shows how to get some.")

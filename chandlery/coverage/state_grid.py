@@ -1,14 +1,12 @@
-"""States day by day: a matrix of symbol by time, for a picture.
+"""States day by day, as the matrix of a heat map: a row for each symbol.
 
-Not here: how states are found (``states``), and drawing (``heatmap``).
+Not here: how states are derived (``session_states``), and drawing (``pictures.heatmap``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,29 +15,50 @@ import pyarrow as pa
 
 from chandlery.coverage.session_states import State
 from chandlery.instruments.registry import Instrument
-
-Codes: TypeAlias = npt.NDArray[np.int8]
+from chandlery.pictures.heatmap import Category, Codes, Matrix
 
 _EPOCH = date(1970, 1, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StateMap:
-    """The state of each day of each instrument.
+#: Apart from each other in lightness or in hue, also to those who see two of the three primary colours.
+STATE_COLORS = {
+    State.COMPLETE: "#2b7bba",
+    State.NO_TRADES: "#a9cbe4",
+    State.PARTIAL: "#f2d13c",
+    State.HALTED: "#a0307a",
+    State.PROVIDER_GAP: "#d9722e",
+    State.QUARANTINED: "#8b0000",
+    State.NOT_FINAL: "#6fbf73",
+    State.NEVER_FETCHED: "#3d4149",
+    State.CLOSED: "#f1efe9",
+    State.NOT_LISTED: "#b9b5ab",
+}
+#: From the best to the worst.
+_SEVERITY = (
+    State.CLOSED, State.NOT_LISTED, State.COMPLETE, State.NO_TRADES, State.HALTED, State.NOT_FINAL, State.PARTIAL,
+    State.NEVER_FETCHED, State.PROVIDER_GAP, State.QUARANTINED,
+)  # fmt: skip
+#: In the order of ``State``.
+STATE_CATEGORIES = tuple(
+    Category(state.value.replace("_", " "), STATE_COLORS[state], _SEVERITY.index(state), state is State.CLOSED)
+    for state in State
+)
 
-    Attributes:
-        symbols: canonical symbols.
-        first: the first day.
-        codes: of shape (symbols, days): the place of each state in ``State``; -1 where nothing is known.
+
+def build_state_matrix(
+    connection: psycopg.Connection, instruments: Sequence[Instrument], runs: pa.Table
+) -> Matrix | None:
+    """Return the state of each day of each instrument.
+
+    Args:
+        connection: to the database.
+        instruments: those of ``runs``, or more.
+        runs: what ``state_runs`` returns of all states.
+
+    Returns:
+        A matrix whose categories are ``STATE_CATEGORIES``, with a row for each instrument that has a run; None where
+        none has.
     """
-
-    symbols: Sequence[str]
-    first: date
-    codes: Codes
-
-
-def map_states(connection: psycopg.Connection, instruments: Sequence[Instrument], runs: pa.Table) -> StateMap | None:
-    """Return ``runs`` (of all states) day by day; None where there is none. Instruments without a run are left out."""
     if not runs.num_rows:
         return None
     calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
@@ -58,19 +77,19 @@ def map_states(connection: psycopg.Connection, instruments: Sequence[Instrument]
         stretch[:] = order[State.CLOSED]
         row[days[np.searchsorted(days, begin) : np.searchsorted(days, end, side="right")] - first] = order[state]
     _close_between(codes, order[State.CLOSED])
-    return StateMap(list(places), _day(first), codes)
+    return Matrix(list(places), _day(first), codes, STATE_CATEGORIES)
 
 
 def _sessions(
     connection: psycopg.Connection, calendars: Collection[str], since: date, until: date
 ) -> Mapping[str, npt.NDArray[np.int64]]:
     """Return the sessions in [since, until) of each calendar, as days since 1970-01-01, ascending."""
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT calendar, array_agg(session - date '1970-01-01' ORDER BY session) FROM market.session"
-        " WHERE calendar = ANY(%s) AND session >= %s AND session < %s GROUP BY calendar",
-        (list(calendars), since, until),
+        " WHERE calendar = ANY(%(calendars)s) AND session >= %(since)s AND session < %(until)s GROUP BY calendar",
+        {"calendars": list(calendars), "since": since, "until": until},
     )
-    return {name: np.array(days, np.int64) for name, days in found}
+    return {name: np.array(days, np.int64) for name, days in rows}
 
 
 def _close_between(codes: Codes, closed: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pytest
 from psycopg import conninfo
 from typer.testing import CliRunner, Result
 
-from assets.coverage import _states as coverage_states
+from assets.coverage import describe_states
 from chandlery.cli import app
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
@@ -32,7 +31,7 @@ from chandlery.coverage.session_states import (
     state_runs,
     states_of_day,
 )
-from chandlery.coverage.state_grid import map_states
+from chandlery.coverage.state_grid import build_state_matrix
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
@@ -583,13 +582,13 @@ def test_a_map_says_for_every_day_what_the_states_say(store: Store) -> None:
     store.ask(M1, "2024-01-10", "2024-01-12", symbol="BTC")
     both = [store.instrument(), store.instrument("BTC")]
     until = date(2024, 1, 18)
-    found = map_states(store.connection, both, state_runs(store.connection, both, M1, until=until, now=NOW))
+    found = build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, until=until, now=NOW))
     assert found is not None
-    assert (found.symbols, found.first, found.codes.shape) == (["AAA", "BTC"], date(2024, 1, 8), (2, 10))
+    assert (found.rows, found.first_day, found.codes.shape) == (["AAA", "BTC"], date(2024, 1, 8), (2, 10))
     order = list(State)
     for row, one in zip(found.codes.tolist(), both, strict=True):
         for place, code in enumerate(row):
-            day = found.first + timedelta(days=place)
+            day = found.first_day + timedelta(days=place)
             if code < 0:
                 assert (one.symbol, day.day) in {("BTC", 8), ("BTC", 9)}
             else:
@@ -598,7 +597,7 @@ def test_a_map_says_for_every_day_what_the_states_say(store: Store) -> None:
 
 def test_nothing_known_makes_no_map_and_no_year(store: Store) -> None:
     both = [store.instrument(), store.instrument("BTC")]
-    assert map_states(store.connection, both, state_runs(store.connection, both, M1, now=NOW)) is None
+    assert build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, now=NOW)) is None
     assert newest_year(store.connection, both, M1) is None
     assert [one.symbol for one in never_requested(store.connection, both, D1)] == ["AAA", "BTC"]
 
@@ -733,24 +732,17 @@ def test_coverage_draws_a_picture_of_each_timeframe(gappy: Store, run: Run, tmp_
     assert "No 1m bars of BTC yet" in run("coverage", "BTC", "-t", "1m", "--picture", str(one)).stderr
 
 
-def test_the_web_ui_shows_counts_and_a_map_and_what_it_leaves_out(
-    gappy: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_web_ui_shows_counts_and_a_map_and_what_it_leaves_out(gappy: Store, warehouse: Warehouse) -> None:
     both = [gappy.instrument(), gappy.instrument("BTC")]
-    assert _states_shown([both[1]], gappy, D1) == {}
-    shown = _states_shown(both, gappy, M1)
+    assert describe_states(warehouse, [both[1]], D1) == {}
+    shown = describe_states(warehouse, both, M1)
     counts = {record.data["state"]: record.data["sessions"] for record in shown["states"].records}
     # Of the year until the session after what was asked for: BTC is scheduled, and was never fetched.
     assert (counts["complete"], counts["provider_gap"]) == (2, 3)
     assert counts["never_fetched"] == 366
     assert shown["shown"].startswith("states from 2023-01-15 to 2024-01-15, 2 of 2 symbols;")
     assert "data:image/png;base64," in shown["map"].md_str
-    monkeypatch.setattr("assets.coverage._SHOWN", 1)
-    assert "1 of 2 symbols; 1 more are not shown;" in _states_shown(both, gappy, M1)["shown"]
-
-
-def _states_shown(instruments: Sequence[Instrument], store: Store, timeframe: Timeframe) -> dict[str, Any]:
-    return coverage_states(store.connection, instruments, timeframe)
+    assert "1 of 2 symbols; 1 more are not shown;" in describe_states(warehouse, both, M1, symbols_shown=1)["shown"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 
 from chandlery.core.schema import BARS, conform
 from chandlery.coverage.session_states import State
-from chandlery.coverage.state_grid import StateMap
+from chandlery.coverage.state_grid import STATE_CATEGORIES, STATE_COLORS
 from chandlery.errors import UsageError
 from chandlery.pictures.charts import DOWN, UP, candles_png, combine
-from chandlery.pictures.heatmap import STATE_COLORS, states_png
+from chandlery.pictures.heatmap import Matrix, heatmap_png
 
 
 def bars_of(closes: list[float], *, volume: float | None = 10.0) -> pa.Table:
@@ -89,7 +89,7 @@ def test_no_bars_are_refused() -> None:
         candles_png(bars_of([1.0]), title="A", max_candles=0)
 
 
-def states_of(*rows: str, first: date = date(2024, 1, 1)) -> StateMap:
+def states_of(*rows: str, first: date = date(2024, 1, 1)) -> Matrix:
     """Return a map from letters: one a day, of the states below; a dot where nothing is known."""
     letters = {
         "c": State.COMPLETE,
@@ -100,11 +100,11 @@ def states_of(*rows: str, first: date = date(2024, 1, 1)) -> StateMap:
     }
     order = list(State)
     codes = [[order.index(letters[letter]) if letter in letters else -1 for letter in row] for row in rows]
-    return StateMap([f"S{number}" for number in range(len(rows))], first, np.array(codes, np.int8))
+    return Matrix([f"S{number}" for number in range(len(rows))], first, np.array(codes, np.int8), STATE_CATEGORIES)
 
 
-def inked(states: StateMap, state: State, **how: int) -> int:
-    return count(states_png(states, title="states", **how), STATE_COLORS[state])
+def inked(states: Matrix, state: State, **how: int) -> int:
+    return count(heatmap_png(states, title="states", **how), STATE_COLORS[state])
 
 
 def test_a_gap_stands_out_and_only_states_that_occur_are_in_the_legend() -> None:
@@ -117,10 +117,10 @@ def test_a_gap_stands_out_and_only_states_that_occur_are_in_the_legend() -> None
 def test_a_month_shows_its_worst_state() -> None:
     years = "c" * 3 * 366
     gap = years[:500] + "g" + years[501:]
-    png = states_png(states_of(years, gap), title="states", width_px=600)
+    png = heatmap_png(states_of(years, gap), title="states", width_px=600)
     assert pixels(png).shape[1] == 600
     assert count(png, STATE_COLORS[State.PROVIDER_GAP]) > 18 * 12 + 80  # a month of one row, and the legend
-    wide = states_png(states_of(years, gap), title="states", width_px=1300)
+    wide = heatmap_png(states_of(years, gap), title="states", width_px=1300)
     assert 80 < count(wide, STATE_COLORS[State.PROVIDER_GAP]) < 18 * 2 + 150  # a day
 
 
@@ -138,10 +138,10 @@ def test_narrow_days_look_like_the_session_before_them() -> None:
 
 def test_a_map_has_room_for_every_symbol() -> None:
     many = states_of(*["c" * 200] * 500)
-    picture = pixels(states_png(many, title="states"))
+    picture = pixels(heatmap_png(many, title="states"))
     assert picture.shape[1] == 1000
     assert picture.shape[0] > 500 * 9
-    assert pixels(states_png(states_of("cc"), title="states")).shape[0] < 120
+    assert pixels(heatmap_png(states_of("cc"), title="states")).shape[0] < 120
 
 
 def test_colours_of_states_are_told_apart_by_everyone() -> None:
