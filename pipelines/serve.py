@@ -5,6 +5,7 @@ Not here: Dagster's storage (``instance``).
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from typing import IO
 
 import yaml
 
+from chandlery.core.own_packages import ROOT
 from chandlery.errors import UsageError
 
 _LOCATION = "chandlery"
@@ -50,9 +52,8 @@ def serve(home: Path, host: str, port: int) -> int:
             return processes[-1]
 
         # One code server for both, so that a reload in the UI reaches the daemon too.
-        code = start(
-            "dagster", "code-server", "start", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", str(code_port)
-        )
+        module, listen = ("-m", "pipelines.definitions", "-d", str(ROOT)), ("-h", "127.0.0.1", "-p", str(code_port))
+        code = start("dagster", "code-server", "start", *module, *listen)
         _await_port("127.0.0.1", code_port, code, stop)
         web = start("dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace))
         start("dagster._daemon", "run", "-w", str(workspace))
@@ -79,7 +80,9 @@ def _refuse_taken(host: str, port: int) -> None:
 def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
     line = [sys.executable, "-m", *command, "--log-level", "warning"]
-    return subprocess.Popen(line, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+    # Modules are looked for where they are installed: the working directory may hold others that are called the same.
+    env = {**os.environ, "PYTHONSAFEPATH": "1"}
+    return subprocess.Popen(line, stdout=output, stderr=output, env=env, start_new_session=True)  # noqa: S603
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import Protocol
 
 from chandlery.app.installation import Installation
+from chandlery.core.own_packages import PIPELINE, load_own
 from chandlery.errors import ConfigurationError
 from chandlery.ingest.fetch import Progress
 from chandlery.ingest.request import IngestPlan
@@ -95,8 +96,10 @@ def load_orchestrator(installation: Installation) -> Orchestrator:
     """Return the registered orchestrator for ``installation``.
 
     Raises:
-        ConfigurationError: none is registered: the package was not installed, only put on the path.
+        ConfigurationError: none is registered: the package was not installed, only put on the path; or this process
+            has imported a module that is called like one of our packages.
     """
+    load_own(*PIPELINE)
     found = entry_points(group="chandlery.orchestrator")
     if not found:
         raise ConfigurationError("no orchestrator is registered; install the project with `make` or `pip install -e .`")

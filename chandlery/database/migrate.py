@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy
 from sqlalchemy.pool import StaticPool
 
+from chandlery.core.own_packages import SQL, load_own
 from chandlery.errors import StoreError
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def current_revision(connection: psycopg.Connection) -> str | None:
 def _config() -> Config:
     from alembic.config import Config  # noqa: PLC0415
 
-    import sql  # noqa: PLC0415
-
+    load_own("sql")  # the revisions import it
     config = Config()
-    config.set_main_option("script_location", str(Path(sql.__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(SQL / "migrations").replace("%", "%%"))
     return config

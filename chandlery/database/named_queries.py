@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib.resources import files
 from typing import TypeAlias
 
 from psycopg import sql
 from psycopg.abc import AdaptContext
+
+from chandlery.core.own_packages import SQL
 
 #: A value or a piece of SQL; as in psql, ``::`` is a cast, and nothing in a quoted text or in a comment is a variable.
 _VARIABLE = re.compile(
@@ -89,7 +90,7 @@ def parse(text: str) -> Template:
 
 @lru_cache
 def _read(name: str) -> Template:
-    return parse(files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8"))
+    return parse((SQL / "queries" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 class _Escaped(sql.Literal):

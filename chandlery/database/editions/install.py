@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 
 import psycopg
 from psycopg import sql
 
+from chandlery.core.own_packages import SQL
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import ServerReport, describe_server, detect, has_bars, is_new_enough
@@ -92,4 +92,4 @@ def _alone(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def _script(name: str) -> bytes:
-    return files("sql").joinpath("editions", f"{name}.sql").read_bytes()
+    return (SQL / "editions" / f"{name}.sql").read_bytes()
