@@ -12,8 +12,8 @@ from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.ingest.plan import split_keys
-from chandlery.tiers.archive import Archived
-from chandlery.tiers.retention import Refusal, Retention
+from chandlery.tiers.archive import ArchivedFile
+from chandlery.tiers.retention import Refusal, RetentionReport
 from resources.store import StoreResource
 
 COMPRESSION = "compression"
@@ -113,7 +113,7 @@ def delete_retired_files(context: dg.OpExecutionContext, store: StoreResource) -
     context.log.info(f"{clean_up(store.installation)} files deleted")
 
 
-def _events(installation: Installation, done: Archived) -> Iterator[dg.AssetMaterialization]:
+def _events(installation: Installation, done: ArchivedFile) -> Iterator[dg.AssetMaterialization]:
     """Yield a materialization of every partition in the file."""
     timeframe = done.scope.timeframe
     metadata = _archive_metadata(installation, done)
@@ -122,7 +122,7 @@ def _events(installation: Installation, done: Archived) -> Iterator[dg.AssetMate
         yield dg.AssetMaterialization(archive_name(timeframe), partition=partition, metadata=metadata)
 
 
-def _archive_metadata(installation: Installation, done: Archived) -> dict[str, Any]:
+def _archive_metadata(installation: Installation, done: ArchivedFile) -> dict[str, Any]:
     lake = installation.warehouse.lake
     return {
         "file": lake.describe(done.bars.path),
@@ -148,7 +148,7 @@ def _compress(installation: Installation) -> dict[str, Any]:
     return shown
 
 
-def _retention_metadata(reports: Sequence[Retention]) -> dict[str, Any]:
+def _retention_metadata(reports: Sequence[RetentionReport]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "windows released": sum(len(report.released) for report in reports),
         "windows refused": sum(len(report.refused) for report in reports),
@@ -168,7 +168,7 @@ def _record(timeframe: Timeframe, one: Refusal) -> dg.TableRecord:
     )
 
 
-def _raise_refusals(reports: Sequence[Retention]) -> None:
+def _raise_refusals(reports: Sequence[RetentionReport]) -> None:
     refused = [one for report in reports for one in report.refused]
     if refused:
         first = refused[0]

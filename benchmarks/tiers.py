@@ -37,7 +37,8 @@ from chandlery.lake.read import read_part
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.tiers.archive import archive, find_due
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import verify
 from chandlery.tiers.warehouse import Warehouse
 
@@ -119,7 +120,7 @@ def _reading(warehouse: Warehouse, symbol: str, repeat: int) -> Section:
         return taken
 
     hot = [ask() for _ in range(3 * repeat)]
-    retain(warehouse, Timeframe.M1, _SEALED)
+    apply_retention(warehouse, Timeframe.M1, _SEALED)
     with warehouse.connection() as connection:
         [entry] = [e for e in find_entries(connection).values() if f"={symbol}/" in e.bars.path]
     lake = warehouse.lake

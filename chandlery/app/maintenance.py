@@ -15,10 +15,10 @@ from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.database.editions.base import Compression
 from chandlery.instruments.registry import list_instruments
-from chandlery.lake.manifest import Scope
+from chandlery.lake.manifest import ArchiveScope
 from chandlery.rollups.continuous import hold_aggregates
-from chandlery.tiers.archive import Archived, archive, find_due, sweep
-from chandlery.tiers.retention import Retention, retain
+from chandlery.tiers.archive import ArchivedFile, archive, find_due, sweep
+from chandlery.tiers.retention import RetentionReport, apply_retention
 
 
 def compress(
@@ -43,9 +43,9 @@ def due(
     timeframes: Collection[Timeframe] = INGESTED,
     symbols: Collection[str] | None = None,
     now: datetime | None = None,
-) -> Sequence[Scope]:
+) -> Sequence[ArchiveScope]:
     """Return what has to be archived: files whose bars closed and settled, and are not in the lake as they are now."""
-    scopes: list[Scope] = []
+    scopes: list[ArchiveScope] = []
     with installation.warehouse.connection() as connection:
         for timeframe in timeframes:
             before = installation.lifecycle.policy(timeframe).sealed_before(now or datetime.now(UTC))
@@ -61,7 +61,7 @@ def archive_due(
     symbols: Collection[str] | None = None,
     windows: Collection[str] | None = None,
     now: datetime | None = None,
-) -> Iterator[Archived]:
+) -> Iterator[ArchivedFile]:
     """Archive what is due; yield each file as it is done.
 
     Args:
@@ -77,7 +77,7 @@ def archive_due(
 
 def prune(
     installation: Installation, *, timeframes: Collection[Timeframe] = INGESTED, now: datetime | None = None
-) -> Iterator[Retention]:
+) -> Iterator[RetentionReport]:
     """Let windows leave the store whose time there is over; yield what became of each timeframe that has a limit.
 
     Continuous aggregates are brought up to date first: for what left, the server cannot compute them any more.
@@ -89,7 +89,7 @@ def prune(
             if timeframe is Timeframe.M1:
                 _measure_what_leaves(installation, before)
             with hold_aggregates(installation.warehouse.database) if timeframe is Timeframe.M1 else nullcontext():
-                report = retain(installation.warehouse, timeframe, before, now=now)
+                report = apply_retention(installation.warehouse, timeframe, before, now=now)
             yield report
 
 
@@ -106,5 +106,5 @@ def clean_up(installation: Installation, *, now: datetime | None = None) -> int:
     return landed + sweep(installation.warehouse, installation.lifecycle.grace, now=now)
 
 
-def _holds(scope: Scope, windows: Collection[str]) -> bool:
+def _holds(scope: ArchiveScope, windows: Collection[str]) -> bool:
     return any(scope.start <= scope.timeframe.window(key).start.date() < scope.until for key in windows)

@@ -93,6 +93,24 @@ def forget_missing_runs(connection: psycopg.Connection, instrument_id: int, star
     connection.execute(query("bars/forget_missing_runs"), values)
 
 
+def record_days(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:
+    """Record the coverage of the days of one instrument in ``[start, end)``, UTC, before their bars leave the store.
+
+    While they are there, the bars of days are their own coverage.
+    """
+    values = {"instrument_id": instrument_id, "start": start, "end": end}
+    connection.execute(query("bars/record_days"), values)
+
+
+def forget_days(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:
+    """Undo ``record_days``, because the bars of these days are in the store again."""
+    connection.execute(
+        "DELETE FROM ops.coverage WHERE timeframe = '1d' AND instrument_id = %(instrument_id)s"
+        " AND session >= %(start)s AND session < %(end)s",
+        {"instrument_id": instrument_id, "start": start.date(), "end": end.date()},
+    )
+
+
 def _pairs(owner: str, time: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]) -> dict[str, Column]:
     owners, places = split_keys(np.unique(pair_keys(ids, times)))
     return {owner: Column(owners), time: Column(places)}

@@ -11,13 +11,13 @@ import typer
 from psycopg import sql
 
 from chandlery.api import COLUMNS, STATE, DataAPI
+from chandlery.bars.window_states import find_windows
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_range
 from chandlery.core.windows import EVER
 from chandlery.database.named_queries import query as sql_query
 from chandlery.instruments.registry import Instrument, resolve
-from chandlery.lake.manifest import find_windows
 from chandlery.reading.revisions import read_revisions
 from chandlery.tiers.warehouse import Warehouse
 

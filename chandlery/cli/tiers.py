@@ -1,4 +1,4 @@
-"""``archive``, ``compress``, ``retain`` and ``restore``: where bars live, by hand.
+"""``archive``, ``compress``, ``prune`` and ``restore``: where bars live, by hand.
 
 Not here: the daily routine that does it all by itself (``chandlery.app.maintenance``).
 """
@@ -11,15 +11,16 @@ from typing import Annotated
 import typer
 
 from chandlery.app.installation import Installation
-from chandlery.app.maintenance import clean_up, due, prune
+from chandlery.app.maintenance import clean_up, due
 from chandlery.app.maintenance import compress as compress_store
+from chandlery.app.maintenance import prune as prune_store
 from chandlery.cli.output import note, number, out, say, size, table
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import UsageError
 from chandlery.tiers.archive import archive as write_files
-from chandlery.tiers.retention import Retention
-from chandlery.tiers.retention import restore as restore_window
+from chandlery.tiers.restore import restore as restore_windows
+from chandlery.tiers.retention import RetentionReport
 from chandlery.tiers.verify import find_strangers, verify
 
 Width = Annotated[str | None, typer.Option("--timeframe", "-t", help="1m or 1d; both by default.")]
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
         archive
     )
     app.command(epilog="Example: chandlery compress")(compress)
-    app.command(epilog="Example: chandlery retain")(retain)
+    app.command(epilog="Example: chandlery prune")(prune)
     app.command(epilog="Examples:\n\nchandlery restore 2023-04 2023-05\n\nchandlery restore 2019 -t 1d --keep 90")(
         restore
     )
@@ -77,13 +78,13 @@ def compress(ctx: typer.Context) -> None:
     say(f"compressed: chunks={count} bytes before={number(before)} after={number(after)}")
 
 
-def retain(ctx: typer.Context, *, timeframe: Width = None) -> None:
-    """Let bars leave the store whose time there is over (see lifecycle.yaml), if the lake provably holds them.
+def prune(ctx: typer.Context, *, timeframe: Width = None) -> None:
+    """Delete bars from the store whose time there is over (see lifecycle.yaml), if the lake provably holds them.
 
     Every file is read back first. What is not archived as it is now, or is damaged, stays and is named.
     """
     installation = Session.of(ctx).installation
-    reports = list(prune(installation, timeframes=_widths(timeframe)))
+    reports = list(prune_store(installation, timeframes=_widths(timeframe)))
     if not reports:
         say("Nothing leaves the store: lifecycle.yaml sets no `retain`.")
     for report in reports:
@@ -104,7 +105,7 @@ def restore(
     installation = Session.of(ctx).installation
     [width] = _widths(timeframe)
     until = datetime.now(UTC) + timedelta(days=keep)
-    restored = restore_window(installation.warehouse, width, windows, symbols=symbol, keep_until=until)
+    restored = restore_windows(installation.warehouse, width, windows, symbols=symbol, keep_until=until)
     for (name, key), bars in restored.items():
         note(f"{name} {key}: {number(bars)} bars")
     say(f"restored: windows={len(restored)} bars={number(sum(restored.values()))} kept until {until:%Y-%m-%d}")
@@ -125,7 +126,7 @@ def _verify(installation: Installation) -> int:
     return 1 if bad else 0
 
 
-def _show(report: Retention) -> None:
+def _show(report: RetentionReport) -> None:
     width = report.timeframe.value
     for one in report.refused:
         say(f"stays: {one.symbol} {width} {one.window}: {one.reason}")

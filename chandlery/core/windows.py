@@ -7,6 +7,7 @@ A window is a month of minutes or a year of days of one instrument. Not here: wh
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,20 @@ from chandlery.core.timeframe import Timeframe
 DAY_US = 86_400_000_000
 #: A range around every bar there is, UTC.
 EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
+
+
+class InstrumentWindow(Protocol):
+    """Anything that stands for one window of one instrument, such as its state or its key."""
+
+    @property
+    def instrument_id(self) -> int:
+        """Whose bars."""
+        ...
+
+    @property
+    def start(self) -> date:
+        """First day of the window."""
+        ...
 
 
 def window_starts(timeframe: Timeframe, ts: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:

@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 
 from chandlery.core.digest import digest
 from chandlery.core.schema import READ
-from chandlery.core.windows import midnight, window_end, window_starts
+from chandlery.core.windows import InstrumentWindow, midnight, window_end, window_starts
 from chandlery.errors import LakeError
 from chandlery.lake import parquet
-from chandlery.lake.manifest import Entry, Part, WindowState
+from chandlery.lake.manifest import LakeFile, ManifestEntry
 from chandlery.lake.store import Lake
 
 
 def read_entry(
     lake: Lake,
-    entry: Entry,
-    windows: Sequence[WindowState],
+    entry: ManifestEntry,
+    windows: Sequence[InstrumentWindow],
     symbols: Mapping[int, str],
     *,
     start: datetime | None = None,
@@ -65,8 +65,8 @@ def read_entry(
 
 def read_revisions_of(
     lake: Lake,
-    entry: Entry,
-    windows: Sequence[WindowState],
+    entry: ManifestEntry,
+    windows: Sequence[InstrumentWindow],
     symbols: Mapping[int, str],
     *,
     start: datetime | None = None,
@@ -78,9 +78,9 @@ def read_revisions_of(
     return _read(lake, entry.revisions, entry, windows, symbols, start, end)
 
 
-def read_part(
+def read_file(
     lake: Lake,
-    part: Part,
+    file: LakeFile,
     symbols: Sequence[str] | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
@@ -92,24 +92,24 @@ def read_part(
     Of ``columns`` alone, where they are given; see ``parquet.read``.
     """
     try:
-        with lake.open(part.path) as source:
-            _check_size(source.size(), part.size)
+        with lake.open(file.path) as source:
+            _check_size(source.size(), file.size)
             return parquet.read(
-                source, footer_digest=part.footer_digest, symbols=symbols, start=start, end=end, columns=columns
+                source, footer_digest=file.footer_digest, symbols=symbols, start=start, end=end, columns=columns
             )
     except LakeError as error:
-        raise _damaged(lake, part, str(error)) from None
+        raise _damaged(lake, file, str(error)) from None
     except (OSError, pa.ArrowException) as error:
-        raise _damaged(lake, part, str(error)) from error
+        raise _damaged(lake, file, str(error)) from error
 
 
-def verify_part(lake: Lake, part: Part) -> None:
+def verify_file(lake: Lake, file: LakeFile) -> None:
     """Read a file back whole and compare every value with what was written; raise ``LakeError`` naming the file."""
-    table = read_part(lake, part)
-    if table.num_rows != part.row_count:
-        raise _damaged(lake, part, f"it has {table.num_rows} rows, not {part.row_count}")
-    if digest(table) != part.digest:
-        raise _damaged(lake, part, "its values are not those that were written")
+    table = read_file(lake, file)
+    if table.num_rows != file.row_count:
+        raise _damaged(lake, file, f"it has {table.num_rows} rows, not {file.row_count}")
+    if digest(table) != file.digest:
+        raise _damaged(lake, file, "its values are not those that were written")
 
 
 def _check_size(found: int, expected: int) -> None:
@@ -117,17 +117,17 @@ def _check_size(found: int, expected: int) -> None:
         raise LakeError(f"it has {found} bytes, not {expected}")
 
 
-def _damaged(lake: Lake, part: Part, why: str) -> LakeError:
-    place = lake.describe(part.path)
+def _damaged(lake: Lake, file: LakeFile, why: str) -> LakeError:
+    place = lake.describe(file.path)
     text = why if why.startswith(place) else f"{place}: {why}"
     return LakeError(f"{text}; `chandlery archive --verify` names every such file")
 
 
 def _read(  # noqa: PLR0917 - private
     lake: Lake,
-    part: Part,
-    entry: Entry,
-    windows: Sequence[WindowState],
+    file: LakeFile,
+    entry: ManifestEntry,
+    windows: Sequence[InstrumentWindow],
     symbols: Mapping[int, str],
     start: datetime | None,
     end: datetime | None,
@@ -139,7 +139,7 @@ def _read(  # noqa: PLR0917 - private
     wanted = None
     if entry.instrument_id is None:
         wanted = sorted({symbols[window.instrument_id] for window in windows})
-    table = read_part(lake, part, wanted, max(first, start or first), min(after, end or after), columns=columns)
+    table = read_file(lake, file, wanted, max(first, start or first), min(after, end or after), columns=columns)
     if len(starts) == sum(1 for _ in entry.timeframe.windows(first, after)):
         return table
     # Some window between the first and the last is not wanted, because it is in the store.

@@ -28,7 +28,7 @@ _STAGING = "_staging"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredFile:
     """A file that is there: its path below the lake's root, its size in bytes, when it was last written (UTC)."""
 
     path: str
@@ -123,7 +123,7 @@ class Lake:
             if not quietly:
                 raise
 
-    def list(self, folder: str = "") -> Iterator[Found]:
+    def list(self, folder: str = "") -> Iterator[StoredFile]:
         """Yield every file in ``folder``, at any depth, but those on their way, sorted by path.
 
         Raises:
@@ -171,7 +171,7 @@ class Lake:
             raise LakeError(f"{self.describe(wanted)} cannot be written: the server did not copy it")
         self.delete(path, quietly=True)
 
-    def _list(self, folder: str = "") -> Iterator[Found]:
+    def _list(self, folder: str = "") -> Iterator[StoredFile]:
         with self._explained(folder, "listed"):
             selector = fs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
             infos = self._files.get_file_info(selector)
@@ -179,7 +179,7 @@ class Lake:
                 self._require_root(folder)
         for info in sorted(infos, key=lambda info: info.path):
             if info.type == fs.FileType.File:
-                yield Found(info.path[len(self._base) + 1 :], info.size, info.mtime)
+                yield StoredFile(info.path[len(self._base) + 1 :], info.size, info.mtime)
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base

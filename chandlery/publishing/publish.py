@@ -1,9 +1,10 @@
-"""Publishing: the one way a bar gets into the store.
+"""Publishing: how bars from providers, and those derived from them, become the present truth of the store.
 
 One transaction takes an Arrow table and leaves bars, revisions, coverage and pending roll-ups agreeing with each other.
 What is identical is not written. A kill at any instant leaves the state before or the state after.
 
-Not here: whether the bars are acceptable (the gate judges first) and how they are read back (``read``).
+Not here: whether the bars are acceptable (the gate audits them first), how they are merged into their table
+(``bars.merge``), and how archived bars come back from the lake (``tiers.restore``).
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from psycopg.pq import TransactionStatus
 from chandlery.bars.bookkeeping import record
 from chandlery.bars.merge import Changes, is_few, write
 from chandlery.bars.rows import Batch
+from chandlery.bars.sources import source_ids
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_symbols
 from chandlery.database.named_queries import query
 from chandlery.errors import UnknownSymbolError
-from chandlery.tiers.restore import restore_on_write
+from chandlery.tiers.restore_on_write import restore_on_write
 from chandlery.tiers.warehouse import Warehouse
 
 
@@ -91,7 +93,7 @@ def publish(
         known_at, sources, cold = looked.fetchone() or (None, None, None)
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
-        rows = batch.rows(ids, _source_ids(connection, batch.sources, sources or {}))
+        rows = batch.rows(ids, source_ids(connection, batch.sources, sources or {}))
         if cold:
             rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe)
         changes = write(connection, timeframe, rows, known_at) if len(rows) else Changes.none()
@@ -154,16 +156,3 @@ def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> list[tuple[st
     if unknown:
         raise UnknownSymbolError(f"{', '.join(unknown)}: not registered; add to config/universe.yaml or register first")
     return found
-
-
-def _source_ids(connection: psycopg.Connection, names: Sequence[str], known: dict[str, int]) -> list[int]:
-    missing = [name for name in names if name not in known]
-    if missing:
-        connection.execute(
-            "INSERT INTO market.source (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (sorted(missing),)
-        )
-        known = dict(connection.execute(_SOURCES).fetchall())
-    return [known[name] for name in names]
-
-
-_SOURCES = "SELECT name, source_id FROM market.source"

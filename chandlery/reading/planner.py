@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chandlery.bars.read import Span, by_key, read_stored
+from chandlery.bars.window_states import WindowState, find_windows, read_epoch
 from chandlery.core.schema import READ, TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.locks import lock_instruments
 from chandlery.errors import LakeError, StoreError
 from chandlery.instruments.registry import symbols_of
-from chandlery.lake.manifest import Entry, WindowState, find_entries, find_windows, read_epoch
+from chandlery.lake.manifest import ManifestEntry, find_entries
 from chandlery.lake.parquet import REVISION_FILE
 from chandlery.lake.read import read_entry, read_revisions_of
 from chandlery.tiers.warehouse import Warehouse
@@ -108,7 +109,7 @@ def read_cold_revisions(warehouse: Warehouse, timeframe: Timeframe, span: Span) 
 class _Group:
     """What has to be read of one file: some of its windows, as far as ``spans`` want them."""
 
-    entry: Entry
+    entry: ManifestEntry
     windows: list[WindowState]
     spans: list[Span]
 
@@ -144,7 +145,7 @@ def _plan(warehouse: Warehouse, timeframe: Timeframe, spans: Sequence[Span]) -> 
             )
         if not windows:
             return _Plan(timeframe, epoch, list(spans), [], {})
-        entries = find_entries(connection, {window.entry for window in windows if window.entry is not None})
+        entries = find_entries(connection, {window.manifest_id for window in windows if window.manifest_id is not None})
         symbols = symbols_of(connection, ids)
     by_instrument: dict[int, list[WindowState]] = defaultdict(list)
     for window in windows:
@@ -156,12 +157,12 @@ def _plan(warehouse: Warehouse, timeframe: Timeframe, spans: Sequence[Span]) -> 
         for window in by_instrument[span.instrument_id]:
             start, end = midnight(window.start), window_end(timeframe, window.start)
             start, end = max(start, span.start), min(end, span.end)
-            if start >= end or window.entry is None:
+            if start >= end or window.manifest_id is None:
                 continue
             if left < start:
                 hot.append(replace(span, start=left, end=start))
             left = end
-            held, pieces = wanted[window.entry]
+            held, pieces = wanted[window.manifest_id]
             held[window] = None
             if pieces and (pieces[-1].instrument_id, pieces[-1].end) == (span.instrument_id, start):
                 start = pieces.pop().start

@@ -19,35 +19,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chandlery.bars.read import Span, read_stored, read_stored_revisions
+from chandlery.bars.window_states import WindowState, find_windows, note_archived
 from chandlery.core.digest import digest
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.locks import lock_archive, lock_instruments
+from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import symbols_of
 from chandlery.lake import parquet
 from chandlery.lake.layout import path_of
 from chandlery.lake.manifest import (
-    Part,
-    Scope,
-    WindowState,
-    enter,
+    ArchiveScope,
+    LakeFile,
+    add_entry,
     find_entries,
     find_expired,
-    find_windows,
     next_version,
     note_deleted,
+    retire_entries,
 )
 from chandlery.lake.read import read_entry, read_revisions_of
 from chandlery.lake.store import Lake, StagedFile
 from chandlery.tiers.warehouse import Warehouse
 
-#: Files on their way are left alone for so long: somebody may be writing them.
+#: How long a file under a temporary name is left alone: somebody may still be writing it.
 _STAGING_GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedFile:
     """A file that was written and verified.
 
     Attributes:
@@ -59,10 +60,10 @@ class Archived:
         seconds: how long it took.
     """
 
-    scope: Scope
+    scope: ArchiveScope
     version: int
-    bars: Part
-    revisions: Part | None
+    bars: LakeFile
+    revisions: LakeFile | None
     windows: Sequence[tuple[int, date]]
     seconds: float
 
@@ -72,13 +73,30 @@ class Archived:
         return self.bars.size + (self.revisions.size if self.revisions else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """How the lake holds a window.
+
+    Attributes:
+        is_current: whether as it is now.
+        manifest_id: of the entry that holds it; None where none does, and so the next two.
+        start: first day that the entry's file holds, inclusive.
+        until: first day after, exclusive.
+    """
+
+    is_current: bool
+    manifest_id: int | None
+    start: date | None
+    until: date | None
+
+
 def find_due(
     connection: psycopg.Connection,
     timeframe: Timeframe,
     before: datetime,
     *,
     symbols: Collection[str] | None = None,
-) -> list[Scope]:
+) -> list[ArchiveScope]:
     """Return what has to be archived of the windows that ended by ``before``, UTC, sorted.
 
     That is: what changed since it was archived or never was, and the months of a closed year that are files of their
@@ -90,28 +108,23 @@ def find_due(
         before: windows that end later are left alone.
         symbols: consider only files that hold one of these; by default all.
     """
-    rows = connection.execute(
-        "SELECT w.instrument_id, i.symbol, w.start, w.archived_change IS NOT DISTINCT FROM w.changed_at, m.manifest_id,"
-        " m.start, m.until FROM ops.bar_window AS w JOIN market.instrument AS i USING (instrument_id)"
-        " LEFT JOIN ops.manifest AS m ON m.manifest_id = w.manifest_id WHERE w.timeframe = %s AND w.start < %s",
-        (timeframe.value, before.date()),
-    ).fetchall()
-    held: dict[Scope, list[tuple[bool, int | None, date | None, date | None]]] = defaultdict(list)
-    named: dict[Scope, set[str]] = defaultdict(set)
-    for instrument_id, symbol, start, current, entry, first, until in rows:
+    values = {"timeframe": timeframe.value, "before": before.date()}
+    holdings: dict[ArchiveScope, list[_Holding]] = defaultdict(list)
+    symbols_in: dict[ArchiveScope, set[str]] = defaultdict(set)
+    for instrument_id, symbol, start, *holding in connection.execute(query("tiers/windows_to_archive"), values):
         if window_end(timeframe, start) > before:
             continue
         scope = _scope(timeframe, instrument_id, symbol, start, before)
-        held[scope].append((current, entry, first, until))
-        named[scope].add(symbol)
+        holdings[scope].append(_Holding(*holding))
+        symbols_in[scope].add(symbol)
     return sorted(
         scope
-        for scope, windows in held.items()
-        if (symbols is None or named[scope] & set(symbols)) and not _is_done(scope, windows)
+        for scope, held in holdings.items()
+        if (symbols is None or symbols_in[scope] & set(symbols)) and not _is_done(scope, held)
     )
 
 
-def archive(warehouse: Warehouse, scopes: Iterable[Scope]) -> Iterator[Archived]:
+def archive(warehouse: Warehouse, scopes: Iterable[ArchiveScope]) -> Iterator[ArchivedFile]:
     """Write one file after another, and yield what was done as it is done.
 
     A file is there under its name, verified, before the manifest says so; the windows' previous files are retired with
@@ -123,9 +136,9 @@ def archive(warehouse: Warehouse, scopes: Iterable[Scope]) -> Iterator[Archived]
             store cannot be read. What was yielded before stands; nothing else changed.
     """
     for scope in scopes:
-        done = _archive(warehouse, scope)
-        if done is not None:
-            yield done
+        file = _archive(warehouse, scope)
+        if file is not None:
+            yield file
 
 
 def sweep(warehouse: Warehouse, grace: timedelta, *, now: datetime | None = None) -> int:
@@ -133,78 +146,73 @@ def sweep(warehouse: Warehouse, grace: timedelta, *, now: datetime | None = None
     now = now or datetime.now(UTC)
     count: int = warehouse.lake.sweep(datetime.now(UTC) - _STAGING_GRACE)
     with warehouse.connection() as connection:
-        for entry, paths in find_expired(connection, now - grace).items():
+        for manifest_id, paths in find_expired(connection, now - grace).items():
             for path in paths:
                 warehouse.lake.delete(path)
                 count += 1
-            note_deleted(connection, entry)
+            note_deleted(connection, manifest_id)
     return count
 
 
-def _scope(timeframe: Timeframe, instrument_id: int, symbol: str, start: date, before: datetime) -> Scope:
+def _scope(timeframe: Timeframe, instrument_id: int, symbol: str, start: date, before: datetime) -> ArchiveScope:
     year = date(start.year, 1, 1), date(start.year + 1, 1, 1)
     if timeframe is Timeframe.D1:
-        return Scope(timeframe, "", *year, None)
+        return ArchiveScope(timeframe, "", *year, None)
     if midnight(year[1]) <= before:
-        return Scope(timeframe, symbol, *year, instrument_id)
-    return Scope(timeframe, symbol, start, window_end(timeframe, start).date(), instrument_id)
+        return ArchiveScope(timeframe, symbol, *year, instrument_id)
+    return ArchiveScope(timeframe, symbol, start, window_end(timeframe, start).date(), instrument_id)
 
 
-def _is_done(scope: Scope, windows: Sequence[tuple[bool, int | None, date | None, date | None]]) -> bool:
-    entries = {entry for _, entry, _, _ in windows}
-    return (
-        all(current for current, _, _, _ in windows)
-        and len(entries) == 1
-        and all((first, until) == (scope.start, scope.until) for _, _, first, until in windows)
+def _is_done(scope: ArchiveScope, held: Sequence[_Holding]) -> bool:
+    """Whether one file of just this range holds all windows of ``scope`` as they are now."""
+    return len({holding.manifest_id for holding in held}) == 1 and all(
+        holding.is_current and (holding.start, holding.until) == (scope.start, scope.until) for holding in held
     )
 
 
-def _archive(warehouse: Warehouse, scope: Scope) -> Archived | None:
+def _archive(warehouse: Warehouse, scope: ArchiveScope) -> ArchivedFile | None:
     began = time.perf_counter()
-    lake = warehouse.lake
     timeframe = scope.timeframe
     with warehouse.connection() as connection, connection.transaction(), ExitStack() as staged:
         lock_archive(connection, timeframe, scope.instrument_id or 0)
         windows, bars, revisions = _collect(warehouse, scope)
-        if not bars.num_rows or _is_done(scope, _as_done(connection, windows)):
+        if not bars.num_rows or _is_done(scope, _holdings(connection, windows)):
             return None
         version = next_version(connection, scope)
-        files: list[StagedFile] = []
-        parts: list[Part | None] = []
-        for table, earlier in ((bars, False), (revisions, True)):
-            if earlier and not table.num_rows:
-                parts.append(None)
-                continue
-            path = path_of(timeframe, scope.symbol or None, scope.start, scope.until, version, revisions=earlier)
-            file = staged.enter_context(lake.staged(path))
-            parts.append(_write(lake, file, table))
-            files.append(file)
-        for file in files:
-            file.commit()
-        present, superseded = parts
-        if present is None:
-            raise LakeError(f"{lake.describe(scope.symbol)}: nothing was written")
-        enter(connection, scope, version, (present, superseded), windows=windows)
+        bar_file, bar_facts = _stage(warehouse.lake, staged, scope, version, bars)
+        revision_file, revision_facts = None, None
+        if revisions.num_rows:
+            revision_file, revision_facts = _stage(
+                warehouse.lake, staged, scope, version, revisions, are_revisions=True
+            )
+        bar_file.commit()
+        if revision_file is not None:
+            revision_file.commit()
+        manifest_id = add_entry(connection, scope, version, bar_facts, revision_facts)
+        note_archived(connection, timeframe, manifest_id, windows)
+        retire_entries(connection, scope)
     keys = [(window.instrument_id, window.start) for window in windows]
-    return Archived(scope, version, present, superseded, keys, time.perf_counter() - began)
+    return ArchivedFile(scope, version, bar_facts, revision_facts, keys, time.perf_counter() - began)
 
 
-def _as_done(
-    connection: psycopg.Connection, windows: Sequence[WindowState]
-) -> list[tuple[bool, int | None, date | None, date | None]]:
-    entries = find_entries(connection, {window.entry for window in windows if window.entry is not None})
-    found = [(window, entries.get(window.entry or 0)) for window in windows]
-    return [(w.is_current, w.entry, e.start if e else None, e.until if e else None) for w, e in found]
+def _holdings(connection: psycopg.Connection, windows: Sequence[WindowState]) -> list[_Holding]:
+    ids = {window.manifest_id for window in windows if window.manifest_id is not None}
+    entries = find_entries(connection, ids)
+    return [
+        _Holding(window.is_current, window.manifest_id, entry.start if entry else None, entry.until if entry else None)
+        for window in windows
+        for entry in (entries.get(window.manifest_id or 0),)
+    ]
 
 
-def _collect(warehouse: Warehouse, scope: Scope) -> tuple[list[WindowState], pa.Table, pa.Table]:
+def _collect(warehouse: Warehouse, scope: ArchiveScope) -> tuple[list[WindowState], pa.Table, pa.Table]:
     """Return the windows of a scope, all their bars, and all earlier values, each sorted by its key."""
     timeframe = scope.timeframe
     ids = None if scope.instrument_id is None else [scope.instrument_id]
     with warehouse.connection() as connection, connection.transaction():
-        found = find_windows(connection, timeframe, scope.start, scope.until, ids=ids)
+        before = find_windows(connection, timeframe, scope.start, scope.until, ids=ids)
         # While they are held nobody publishes, so that bars, revisions and windows agree.
-        lock_instruments(connection, timeframe, sorted({window.instrument_id for window in found}), shared=True)
+        lock_instruments(connection, timeframe, sorted({window.instrument_id for window in before}), shared=True)
         windows = find_windows(connection, timeframe, scope.start, scope.until, ids=ids)
         symbols = symbols_of(connection, {window.instrument_id for window in windows})
         spans = [
@@ -216,13 +224,13 @@ def _collect(warehouse: Warehouse, scope: Scope) -> tuple[list[WindowState], pa.
         revisions = [read_stored_revisions(warehouse.database, timeframe, spans, symbols)]
     by_entry: dict[int, list[WindowState]] = defaultdict(list)
     for window in windows:
-        if window.cold and window.entry is not None:
-            by_entry[window.entry].append(window)
+        if window.cold and window.manifest_id is not None:
+            by_entry[window.manifest_id].append(window)
     with warehouse.connection() as connection:
         entries = find_entries(connection, by_entry)
-    for entry, members in by_entry.items():
-        bars.append(read_entry(warehouse.lake, entries[entry], members, symbols))
-        revisions.append(read_revisions_of(warehouse.lake, entries[entry], members, symbols))
+    for manifest_id, members in by_entry.items():
+        bars.append(read_entry(warehouse.lake, entries[manifest_id], members, symbols))
+        revisions.append(read_revisions_of(warehouse.lake, entries[manifest_id], members, symbols))
     return windows, _sorted(bars, "ts"), _sorted(revisions, "ts", "known_at")
 
 
@@ -233,18 +241,26 @@ def _sorted(parts: Sequence[pa.Table], *keys: str) -> pa.Table:
     return table.take(order)
 
 
-def _write(lake: Lake, file: StagedFile, table: pa.Table) -> Part:
-    """Write ``table`` and read it back; raise ``LakeError`` unless every value came back."""
+def _stage(
+    lake: Lake, staged: ExitStack, scope: ArchiveScope, version: int, table: pa.Table, *, are_revisions: bool = False
+) -> tuple[StagedFile, LakeFile]:
+    """Write ``table`` under a temporary name and read it back; return the file, and what the manifest says of it.
+
+    Raises:
+        LakeError: it cannot be written, or not every value came back.
+    """
+    path = path_of(scope.timeframe, scope.symbol or None, scope.start, scope.until, version, revisions=are_revisions)
+    file = staged.enter_context(lake.staged(path))
     sink = BytesIO()
-    footer = parquet.write(table, sink)
+    footer_digest = parquet.write(table, sink)
     content = sink.getvalue()
     file.write(content)
     expected = digest(table)
     with lake.open(file.temporary) as source:
         size = source.size()
-        back = parquet.read(source, footer_digest=footer)
-    if size != len(content) or back.num_rows != table.num_rows or digest(back) != expected:
+        read_back = parquet.read(source, footer_digest=footer_digest)
+    if size != len(content) or read_back.num_rows != table.num_rows or digest(read_back) != expected:
         raise LakeError(
             f"{lake.describe(file.path)}: what was written does not read back as it was; nothing was changed"
         )
-    return Part(file.path, size, footer, table.num_rows, expected)
+    return file, LakeFile(file.path, size, footer_digest, table.num_rows, expected)

@@ -1,45 +1,52 @@
 """Retention: windows leave the store when their time has come and the lake provably holds them, as they are now.
 
-Not here: how long they stay (``chandlery.lifecycle``), and how they come back (``restore_on_write``).
+Not here: how long they stay (``config.lifecycle``), and how they come back (``restore``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
 
+from chandlery.bars.bookkeeping import record_days
+from chandlery.bars.merge import delete_revisions
+from chandlery.bars.window_states import WindowState, advance_epoch, find_windows, has_hot_windows, mark_cold
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.editions.base import Piece
 from chandlery.database.locks import lock_instruments
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import symbols_of
-from chandlery.lake.manifest import (
-    Entry,
-    WindowState,
-    advance_epoch,
-    find_entries,
-    find_windows,
-    mark_cold,
-    note_verified,
-    width_of,
-)
-from chandlery.lake.read import verify_part
-from chandlery.tiers.restore import find_cold_windows, forget_revisions, restore_window
+from chandlery.lake.manifest import ManifestEntry, find_entries, note_verified
+from chandlery.lake.read import verify_file
 from chandlery.tiers.warehouse import Warehouse
 
-#: How long a partition may be in use before it is left for the next run.
-_PATIENCE = "10s"
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds one run of retention.
+
+    Attributes:
+        lock_timeout: how long a partition may be in use before it is left for the next run.
+    """
+
+    lock_timeout: timedelta = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A window that retention left in the store, and why."""
+    """A window that retention left in the store, and why.
+
+    Attributes:
+        symbol: canonical.
+        window: its key.
+        reason: for a person.
+    """
 
     symbol: str
     window: str
@@ -47,15 +54,15 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class RetentionReport:
     """What one run of retention did to a timeframe.
 
     Attributes:
         timeframe: of the bars.
         released: (symbol, window's key) of each window that the lake alone answers for now.
-        refused: windows that would have left and did not.
+        refused: windows whose time was over and which stay all the same.
         dropped: partitions or chunks that were dropped.
-        waiting: those that somebody used so long that they were left for the next run.
+        waiting: those that were in use for so long that they were left for the next run.
         bytes_before: size of the timeframe's table.
         bytes_after: the same afterwards.
     """
@@ -69,8 +76,15 @@ class Retention:
     bytes_after: int = 0
 
 
-def retain(warehouse: Warehouse, timeframe: Timeframe, before: datetime, *, now: datetime | None = None) -> Retention:
-    """Let windows that end by ``before`` leave the store, of which the lake holds the present version.
+def apply_retention(
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    before: datetime,
+    *,
+    now: datetime | None = None,
+    limits: Limits = Limits(),
+) -> RetentionReport:
+    """Have windows that end by ``before`` leave the store, if the lake holds their present version.
 
     Every file is read back whole and compared with what was written, first. A window that is not archived, changed
     since, or whose file is missing or damaged, stays, and is named. Running it again changes nothing; a kill at any
@@ -81,90 +95,52 @@ def retain(warehouse: Warehouse, timeframe: Timeframe, before: datetime, *, now:
         timeframe: ``1m`` or ``1d``.
         before: UTC.
         now: the present, UTC; for windows that a person asked to keep for a while.
+        limits: how long to wait for partitions that are in use.
     """
     now = now or datetime.now(UTC)
-    report = Retention(timeframe)
     with warehouse.connection() as connection:
         pieces = warehouse.edition.pieces(connection, timeframe)
-        candidates = [
+        windows = [
             window
             for window in find_windows(connection, timeframe, date.min, before.date(), cold=False)
             if window_end(timeframe, window.start) <= before and (window.keep_until is None or window.keep_until <= now)
         ]
-        symbols = symbols_of(connection, {window.instrument_id for window in candidates})
-        entries = find_entries(connection, {w.entry for w in candidates if w.entry is not None and w.is_current})
-    by_entry: dict[int, list[WindowState]] = defaultdict(list)
-    for window in candidates:
-        if window.entry is not None and window.is_current:
-            by_entry[window.entry].append(window)
-        else:
-            why = "it was never archived" if window.entry is None else "it changed since it was archived"
-            report.refused.append(_refusal(timeframe, window, symbols, f"{why}; archive it first"))
-    for number, windows in by_entry.items():
-        reason = _fault(warehouse, entries[number])
-        if reason is None:
-            _release(warehouse, number, windows, symbols, report)
-        else:
-            report.refused.extend(_refusal(timeframe, window, symbols, reason) for window in windows)
-    _drop(warehouse, timeframe, [piece for piece in pieces if piece.end <= before], report)
+        symbols = symbols_of(connection, {window.instrument_id for window in windows})
+    report = RetentionReport(timeframe, bytes_before=sum(piece.bytes for piece in pieces))
+    by_entry = _by_entry(windows, symbols, report)
     with warehouse.connection() as connection:
-        after = sum(piece.bytes for piece in warehouse.edition.pieces(connection, timeframe))
-    return Retention(
-        timeframe,
-        report.released,
-        report.refused,
-        report.dropped,
-        report.waiting,
-        sum(piece.bytes for piece in pieces),
-        after,
-    )
+        entries = find_entries(connection, by_entry)
+    for manifest_id, members in by_entry.items():
+        fault = _find_fault(warehouse, entries[manifest_id])
+        if fault is None:
+            _release(warehouse, manifest_id, members, symbols, report)
+        else:
+            report.refused.extend(_refusal(timeframe, window, symbols, fault) for window in members)
+    _drop(warehouse, timeframe, [piece for piece in pieces if piece.end <= before], report, limits)
+    with warehouse.connection() as connection:
+        bytes_after = sum(piece.bytes for piece in warehouse.edition.pieces(connection, timeframe))
+    return replace(report, bytes_after=bytes_after)
 
 
-def restore(
-    warehouse: Warehouse,
-    timeframe: Timeframe,
-    windows: Sequence[str],
-    *,
-    symbols: Sequence[str] | None = None,
-    keep_until: datetime | None = None,
-) -> dict[tuple[str, str], int]:
-    """Bring windows back into the store; return how many bars each has, by (symbol, window's key).
-
-    Each window is a transaction of its own. One that never left is left alone and is not in the answer.
-
-    Args:
-        warehouse: which.
-        timeframe: ``1m`` or ``1d``.
-        windows: keys, as ``2024-01`` (of ``1m``) or ``2024`` (of ``1d``).
-        symbols: canonical; all by default.
-        keep_until: until when retention leaves them alone, UTC.
-
-    Raises:
-        UsageError: a key is not of the right form.
-        LakeError: a file is missing or damaged. Windows before it are back.
-    """
-    restored: dict[tuple[str, str], int] = {}
-    for key in windows:
-        start = timeframe.window(key).start.date()
-        with warehouse.connection() as connection:
-            found = find_windows(connection, timeframe, start, window_end(timeframe, start).date(), cold=True)
-            names = symbols_of(connection, {window.instrument_id for window in found})
-            for window in found:
-                if symbols is not None and names[window.instrument_id] not in symbols:
-                    continue
-                with connection.transaction():
-                    lock_instruments(connection, timeframe, [window.instrument_id])
-                    for cold in find_cold_windows(connection, timeframe, {(window.instrument_id, start)}):
-                        count = restore_window(connection, warehouse, cold, keep_until=keep_until)
-                        restored[cold.symbol, key] = count
-    return restored
+def _by_entry(
+    windows: Sequence[WindowState], symbols: Mapping[int, str], report: RetentionReport
+) -> dict[int, list[WindowState]]:
+    """Return the windows that the lake holds as they are now, by the manifest's entry; refuse the others."""
+    by_entry: dict[int, list[WindowState]] = defaultdict(list)
+    for window in windows:
+        if window.manifest_id is not None and window.is_current:
+            by_entry[window.manifest_id].append(window)
+        else:
+            reason = "it was never archived" if window.manifest_id is None else "it changed since it was archived"
+            report.refused.append(_refusal(report.timeframe, window, symbols, f"{reason}; archive it first"))
+    return by_entry
 
 
-def _fault(warehouse: Warehouse, entry: Entry) -> str | None:
+def _find_fault(warehouse: Warehouse, entry: ManifestEntry) -> str | None:
     """Return what is wrong with an entry's files, read back whole just now, or None."""
     try:
-        for part in entry.parts:
-            verify_part(warehouse.lake, part)
+        for file in entry.files:
+            verify_file(warehouse.lake, file)
     except LakeError as error:
         return str(error)
     return None
@@ -175,39 +151,40 @@ def _refusal(timeframe: Timeframe, window: WindowState, symbols: Mapping[int, st
 
 
 def _release(
-    warehouse: Warehouse, entry: int, windows: Sequence[WindowState], symbols: Mapping[int, str], report: Retention
+    warehouse: Warehouse,
+    manifest_id: int,
+    windows: Sequence[WindowState],
+    symbols: Mapping[int, str],
+    report: RetentionReport,
 ) -> None:
     """Mark windows cold whose files were verified, unless they changed meanwhile."""
     timeframe = report.timeframe
     with warehouse.connection() as connection, connection.transaction():
         lock_instruments(connection, timeframe, sorted({window.instrument_id for window in windows}))
         advance_epoch(connection, timeframe)
-        note_verified(connection, [entry])
-        gone = mark_cold(connection, timeframe, windows)
-        for window in gone:
-            first, after = midnight(window.start), window_end(timeframe, window.start)
+        note_verified(connection, [manifest_id])
+        released = mark_cold(connection, timeframe, windows)
+        for window in released:
+            start, end = midnight(window.start), window_end(timeframe, window.start)
             if timeframe is Timeframe.D1:
-                connection.execute(
-                    "INSERT INTO ops.coverage (instrument_id, timeframe, session, present, outside, first_ts, last_ts)"
-                    " SELECT instrument_id, '1d', ts::date, 1, 0, ts, ts FROM market.bars_1d"
-                    " WHERE instrument_id = %s AND ts >= %s AND ts < %s ON CONFLICT DO NOTHING",
-                    (window.instrument_id, first, after),
-                )
-            forget_revisions(connection, timeframe, [window.instrument_id], first, after)
-    keys = {(window.instrument_id, window.start) for window in gone}
+                record_days(connection, window.instrument_id, start, end)
+            delete_revisions(connection, timeframe, window.instrument_id, start, end)
     for window in windows:
-        if (window.instrument_id, window.start) in keys:
+        if window in released:
             report.released.append((symbols[window.instrument_id], timeframe.window_of(window.start).key))
         else:
             report.refused.append(_refusal(timeframe, window, symbols, "it changed a moment ago; archive it first"))
 
 
-def _drop(warehouse: Warehouse, timeframe: Timeframe, pieces: Sequence[Piece], report: Retention) -> None:
+def _drop(
+    warehouse: Warehouse, timeframe: Timeframe, pieces: Sequence[Piece], report: RetentionReport, limits: Limits
+) -> None:
     """Drop the partitions or chunks of which every window has left."""
+    lock_timeout = sql.Literal(f"{limits.lock_timeout / timedelta(milliseconds=1):.0f}ms")
     for piece in pieces:
         try:
             with warehouse.connection() as connection, connection.transaction():
-                connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_PATIENCE)))
+                connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(lock_timeout))
                 # Whoever brings a window back counts first as well, so that none comes back into what is being dropped;
                 # and whoever is writing bars has finished, so that a new window is seen.
                 advance_epoch(connection, timeframe)
@@ -216,19 +193,8 @@ def _drop(warehouse: Warehouse, timeframe: Timeframe, pieces: Sequence[Piece], r
                         sql.Identifier("market", timeframe.table)
                     )
                 )
-                if not _is_needed(connection, timeframe, piece):
+                if not has_hot_windows(connection, timeframe, piece.start, piece.end):
                     warehouse.edition.drop(connection, timeframe, piece)
                     report.dropped.append(piece)
         except psycopg.errors.LockNotAvailable:
             report.waiting.append(piece)
-
-
-def _is_needed(connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> bool:
-    row = connection.execute(
-        sql.SQL(
-            "SELECT EXISTS (SELECT FROM ops.bar_window WHERE timeframe = %s AND NOT cold AND start < %s"
-            " AND start + {}::interval > %s)"
-        ).format(width_of(timeframe)),
-        (timeframe.value, piece.end, piece.start),
-    ).fetchone()
-    return bool(row and row[0])

@@ -29,7 +29,8 @@ from chandlery.tiers import archive as archiving
 from chandlery.tiers import restore as recalling
 from chandlery.tiers import retention
 from chandlery.tiers.archive import archive, find_due, sweep
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import context
@@ -77,7 +78,7 @@ def maintain(warehouse: Warehouse) -> None:
         with warehouse.connection() as connection:
             due = find_due(connection, timeframe, SEALED)
         list(archive(warehouse, due))
-        assert not retain(warehouse, timeframe, SEALED, now=utc("2025-06-01")).refused
+        assert not apply_retention(warehouse, timeframe, SEALED, now=utc("2025-06-01")).refused
     sweep(warehouse, timedelta(0))
 
 

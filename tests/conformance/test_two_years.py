@@ -22,7 +22,7 @@ from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.reading.revisions import read_revisions
 from chandlery.settings import Settings
-from chandlery.tiers.retention import restore
+from chandlery.tiers.restore import restore
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.conformance.test_same_answers import UNIVERSE, Answers, answers, differences, instruments, lines, roll_up

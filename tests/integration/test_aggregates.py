@@ -34,7 +34,8 @@ from chandlery.rollups.continuous_views import list_aggregates
 from chandlery.rollups.refresh import catch_up
 from chandlery.settings import Settings
 from chandlery.tiers.archive import archive, find_due
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import Server
 from tests.support import EVER, Bar, put, register, utc
@@ -121,7 +122,7 @@ def archive_all(warehouse: Warehouse, before: datetime = LATER) -> None:
 def retain_all(warehouse: Warehouse, before: datetime) -> int:
     archive_all(warehouse)
     with hold_aggregates(warehouse.database):
-        return len(retain(warehouse, M1, before, now=LATER).released)
+        return len(apply_retention(warehouse, M1, before, now=LATER).released)
 
 
 def stored(warehouse: Warehouse) -> int:

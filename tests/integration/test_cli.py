@@ -166,7 +166,7 @@ def test_help_imports_nothing_heavy() -> None:
         "quarantine",
         "archive",
         "compress",
-        "retain",
+        "prune",
         "restore",
         "move",
         "status",
@@ -520,7 +520,7 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
     )
     assert "symbol=SIM/2023-01-01_2024-01-01_v1.parquet" in archived.stderr
     assert ready("archive").stdout.startswith("archived: files=0 ")
-    released = ready("retain", "-t", "1m")
+    released = ready("prune", "-t", "1m")
     assert re.search(r"^1m: released=2 refused=0 dropped=2 ", released.stdout, re.MULTILINE)
     assert ready(*asked).stdout == before
     assert ready("query", "SIM", "-t", "1m", "--format", "csv").stdout == tail
@@ -539,17 +539,15 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
     file.write_bytes(content)
 
     assert ready("restore", "2023-11").stdout.startswith("restored: windows=1 ")
-    assert ready("retain", "-t", "1m").stdout.startswith(
-        "1m: released=0 refused=0 dropped=0 "
-    )  # it is kept for a month
+    assert ready("prune", "-t", "1m").stdout.startswith("1m: released=0 refused=0 dropped=0 ")  # it is kept for a month
     assert ready(*asked).stdout == before
     assert ready("restore", "2023-13").exit_code == 2
-    assert ready("retain", "-t", "5m").exit_code == 2
+    assert ready("prune", "-t", "5m").exit_code == 2
     assert ready("compress").stdout.startswith("Nothing to compress on the postgres edition")
 
 
 def test_what_is_not_archived_stays_and_the_command_says_so(ready: Run) -> None:
     ready("ingest", "SIM", "-t", "1m", "--provider", "simulated", "--start", "2023-11-28", "--end", "2023-11-30")
-    refused = ready("retain")
+    refused = ready("prune")
     assert refused.exit_code == 1
     assert "stays: SIM 1m 2023-11: it was never archived" in refused.stdout

@@ -26,7 +26,7 @@ from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
-from chandlery.tiers.retention import retain
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, put, register, utc
 
@@ -352,7 +352,7 @@ def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Warehou
         due = [window for timeframe in (M1, D1) for window in find_due(connection, timeframe, utc("2024-02-01"))]
     assert list(archive(tiered, due))
     for timeframe in (M1, D1):
-        assert retain(tiered, timeframe, utc("2024-02-01"), now=utc("2025-01-01")).refused == []
+        assert apply_retention(tiered, timeframe, utc("2024-02-01"), now=utc("2025-01-01")).refused == []
     with tiered.connection() as connection:
         assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (2,)
     assert look() == hot

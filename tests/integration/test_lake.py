@@ -1,4 +1,4 @@
-"""The life of a bar: archived, retained, corrected, restored; and the same answers all along."""
+"""The life of a bar: archived, pruned, corrected, restored; and the same answers all along."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.reading.planner import read_bars
 from chandlery.tiers.archive import archive, find_due, sweep
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import Limits, apply_retention
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc
@@ -102,14 +103,14 @@ def test_every_answer_stays_the_same_through_a_whole_life(tiered: Warehouse, ids
     assert same(answers(tiered, ids, moments), truth)
 
     for timeframe in (M1, D1):
-        report = retain(tiered, timeframe, utc("2025-01-01"), now=NOW)
+        report = apply_retention(tiered, timeframe, utc("2025-01-01"), now=NOW)
         assert report.refused == []
         assert report.released
         assert same(answers(tiered, ids, moments), truth)
     assert _stored(tiered, "market.bars_1m") == 0
     # A table of days is divided by decades, of which one holds 2025 too.
     assert _stored(tiered, "market.bars_revision") == 0
-    assert retain(tiered, M1, utc("2025-01-01"), now=NOW).released == []
+    assert apply_retention(tiered, M1, utc("2025-01-01"), now=NOW).released == []
 
     assert restore(tiered, M1, ["2024-02"]) == {("AAA", "2024-02"): 50}
     assert restore(tiered, D1, ["2023"]) == {("AAA", "2023"): 1, ("BTC/USD", "2023"): 1}
@@ -127,7 +128,7 @@ def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids
         now=utc("2024-03-01"),
     )
     settle(tiered, M1, utc("2025-01-01"))
-    retain(tiered, M1, utc("2025-01-01"), now=NOW)
+    apply_retention(tiered, M1, utc("2025-01-01"), now=NOW)
     again = put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, source="test:two"))
     assert (again.inserted, again.revised, again.unchanged) == (0, 0, 50)
     assert _stored(tiered, "market.bars_1m") == 0
@@ -140,11 +141,11 @@ def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids
     after = rows(get(tiered, M1, ids))
     assert len(after) == 110
 
-    refused = retain(tiered, M1, utc("2025-01-01"), now=NOW).refused
+    refused = apply_retention(tiered, M1, utc("2025-01-01"), now=NOW).refused
     assert [(r.symbol, r.window) for r in refused] == [("AAA", "2024-02")]
     assert "changed since" in refused[0].reason
     assert settle(tiered, M1, utc("2025-01-01")) == 1
-    assert retain(tiered, M1, utc("2025-01-01"), now=NOW).refused == []
+    assert apply_retention(tiered, M1, utc("2025-01-01"), now=NOW).refused == []
     assert _stored(tiered, "market.bars_1m") == 0
     assert rows(get(tiered, M1, ids)) == after
     assert rows(get(tiered, M1, ids, as_of=utc("2025-01-31"))) == before
@@ -165,7 +166,7 @@ def test_a_damaged_file_is_an_error_that_names_it(
         changed = {"cut": content[:-9], "flipped": _flip(content, 200), "swapped": other.read_bytes()}
         file.write_bytes(changed[damage])
 
-    report = retain(tiered, M1, utc("2024-02-01"), now=NOW)
+    report = apply_retention(tiered, M1, utc("2024-02-01"), now=NOW)
     assert [r.symbol for r in report.refused] == ["AAA"]
     assert "symbol=AAA" in report.refused[0].reason
     assert len(rows(get(tiered, M1, ids))) == 100  # it stayed in the store
@@ -173,7 +174,7 @@ def test_a_damaged_file_is_an_error_that_names_it(
 
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
-    assert retain(tiered, M1, utc("2024-02-01"), now=NOW).refused == []
+    assert apply_retention(tiered, M1, utc("2024-02-01"), now=NOW).refused == []
     if damage == "deleted":
         file.unlink()
     else:
@@ -184,20 +185,20 @@ def test_a_damaged_file_is_an_error_that_names_it(
         put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, close=12.0))
 
 
-@pytest.mark.parametrize("patience", ["100ms", "60s"])
+@pytest.mark.parametrize("lock_timeout", [timedelta(milliseconds=100), timedelta(minutes=1)])
 def test_a_publication_under_way_is_not_dropped(
-    tiered: Warehouse, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch, patience: str
+    tiered: Warehouse, ids: dict[str, int], lock_timeout: timedelta
 ) -> None:
-    monkeypatch.setattr("chandlery.tiers.retention._PATIENCE", patience)
     put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50))
     settle(tiered, M1, utc("2025-01-01"))
     other = open_warehouse(tiered.database.dsn)
     with ThreadPoolExecutor(1) as pool, other.connection() as connection:
         with connection.transaction():
             publish(connection, other, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
-            retaining = pool.submit(retain, tiered, M1, utc("2025-01-01"), now=NOW)
+            limits = Limits(lock_timeout=lock_timeout)
+            retaining = pool.submit(apply_retention, tiered, M1, utc("2025-01-01"), now=NOW, limits=limits)
             _wait_until(lambda: retaining.done() or _somebody_waits(tiered))
-            if patience == "100ms":
+            if lock_timeout < timedelta(minutes=1):
                 assert retaining.result().waiting  # for the next run
         assert retaining.result().dropped == []  # the new window is not archived
     other.close()
@@ -272,8 +273,8 @@ def test_some_columns_are_the_same_as_all_wherever_bars_are(
 
     assert same(some(), [table.select(wanted) for table in whole])  # in the store
     settle(tiered, M1, utc("2025-01-01"))
-    retain(tiered, M1, utc("2024-02-01"), now=NOW)
+    apply_retention(tiered, M1, utc("2024-02-01"), now=NOW)
     assert same(some(), [table.select(wanted) for table in whole])  # January in the lake
-    retain(tiered, M1, utc("2025-01-01"), now=NOW)
+    apply_retention(tiered, M1, utc("2025-01-01"), now=NOW)
     assert same(some(), [table.select(wanted) for table in whole])  # all in the lake
     assert [table.schema for table in some()] == [table.select(wanted).schema for table in whole]

@@ -32,7 +32,8 @@ from chandlery.database.migrate import migrate
 from chandlery.errors import LakeError, StoreError
 from chandlery.lake.store import Lake, StagedFile
 from chandlery.tiers.archive import archive, find_due, sweep
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, get, open_warehouse, put, register, rows, utc
@@ -100,7 +101,7 @@ def settle(warehouse: Warehouse) -> int:
 
 
 def prune(warehouse: Warehouse) -> int:
-    reports = [retain(warehouse, timeframe, SEALED, now=NOW) for timeframe in INGESTED]
+    reports = [apply_retention(warehouse, timeframe, SEALED, now=NOW) for timeframe in INGESTED]
     assert [report.refused for report in reports] == [[], []]
     return sum(len(report.released) for report in reports)
 
@@ -115,7 +116,7 @@ def check_untouched(warehouse: Warehouse, ids: dict[str, int], truth: list[list[
     assert answers(warehouse, ids) == truth
     assert files(root) == []
     assert list(verify(warehouse)) == []
-    assert all(retain(warehouse, timeframe, SEALED, now=NOW).released == [] for timeframe in INGESTED)
+    assert all(apply_retention(warehouse, timeframe, SEALED, now=NOW).released == [] for timeframe in INGESTED)
 
 
 def check_complete(warehouse: Warehouse, ids: dict[str, int], truth: list[list[Bar]]) -> None:
@@ -240,7 +241,7 @@ def test_a_file_that_may_not_be_read_stays_in_the_store_until_it_may(
     file = next(folder.rglob("bars_1m/symbol=BTC*/*.parquet"))
     file.chmod(0)
     with _unprivileged():
-        report = retain(tiered, M1, SEALED, now=NOW)
+        report = apply_retention(tiered, M1, SEALED, now=NOW)
         assert [refusal.symbol for refusal in report.refused] == ["BTC/USD"]
         assert "Permission denied" in report.refused[0].reason
         assert str(file) in report.refused[0].reason
@@ -266,7 +267,7 @@ def test_a_folder_that_vanished_is_not_taken_for_an_empty_lake(
     lake, elsewhere = folder / "disk" / "lake", folder / "elsewhere"
     lake.rename(elsewhere)
     for timeframe in INGESTED:
-        report = retain(tiered, timeframe, SEALED, now=NOW)
+        report = apply_retention(tiered, timeframe, SEALED, now=NOW)
         assert report.released == []
         assert [refusal.symbol for refusal in report.refused] == list(SYMBOLS)
         assert all("is it mounted?" in refusal.reason for refusal in report.refused)

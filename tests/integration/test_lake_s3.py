@@ -28,7 +28,8 @@ from chandlery.errors import ConfigurationError, LakeError
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
 from chandlery.tiers.archive import archive, find_due, sweep
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.s3 import (
@@ -136,7 +137,7 @@ def settle(warehouse: Warehouse, timeframe: Timeframe, before: datetime = SEALED
 
 
 def prune(warehouse: Warehouse, timeframe: Timeframe) -> int:
-    report = retain(warehouse, timeframe, SEALED, now=NOW)
+    report = apply_retention(warehouse, timeframe, SEALED, now=NOW)
     assert report.refused == []
     return len(report.released)
 
@@ -364,7 +365,7 @@ def test_archiving_that_fails_changes_nothing_and_is_done_later(
     assert all(_is_whole(place.content(path)) for path in place.files())
     assert bool(place.files()) == whole
     assert list(verify(tiered)) == []
-    assert retain(tiered, M1, SEALED, now=NOW).released == []
+    assert apply_retention(tiered, M1, SEALED, now=NOW).released == []
 
     place.wire.fault = nothing
     assert settle(tiered, M1) == 2

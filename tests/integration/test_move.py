@@ -32,7 +32,7 @@ from chandlery.ops.move.destination import set_up
 from chandlery.ops.move.move import move
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
-from chandlery.tiers.retention import retain
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import COMMUNITY_URL, NO_COMMUNITY_SERVER
 from tests.support import EVER, Bar, every_row, instruments_of, open_warehouse, put, register, table, utc
@@ -106,7 +106,7 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
         ask(connection)
         list(archive(warehouse, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
     put(warehouse, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up
-    assert retain(warehouse, Timeframe.D1, utc("1990-01-01")).released == [("AAA", "1989")]
+    assert apply_retention(warehouse, Timeframe.D1, utc("1990-01-01")).released == [("AAA", "1989")]
     yield warehouse
     warehouse.close()
 

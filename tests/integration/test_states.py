@@ -41,7 +41,7 @@ from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
 from chandlery.tiers.archive import archive, find_due
-from chandlery.tiers.retention import retain
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.real_library import Library
@@ -517,7 +517,7 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
         for timeframe in (M1, D1):
             cut = utc("2025-06-01")
             list(archive(warehouse, find_due(connection, timeframe, cut)))
-            report = retain(warehouse, timeframe, utc("2025-01-01"))
+            report = apply_retention(warehouse, timeframe, utc("2025-01-01"))
             assert report.released
         assert [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)] == before
         assert [row["state"] for row in before[0][5:9]] == ["provider_gap", "halted", "provider_gap", "complete"]

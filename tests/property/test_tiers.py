@@ -19,7 +19,8 @@ from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
 from chandlery.reading.revisions import read_revisions
 from chandlery.tiers.archive import archive, find_due, sweep
-from chandlery.tiers.retention import restore, retain
+from chandlery.tiers.restore import restore
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.property.test_publish import CALENDARS, IN_ONE_DATABASE, Batch, Model, batches, counts, start_afresh
@@ -66,8 +67,8 @@ class Tiered:
             assert find_due(connection, self.timeframe, utc(before)) == []
 
     def retain(self, before: str) -> None:
-        first = retain(self.warehouse, self.timeframe, utc(before))
-        again = retain(self.warehouse, self.timeframe, utc(before))
+        first = apply_retention(self.warehouse, self.timeframe, utc(before))
+        again = apply_retention(self.warehouse, self.timeframe, utc(before))
         assert again.released == []
         assert again.refused == first.refused
 

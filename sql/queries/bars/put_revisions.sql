@@ -1,0 +1,9 @@
+-- Inserts earlier values of bars of one instrument as they are, with the times between which they were believed.
+--
+-- timeframe: of the bars. instrument_id: int4; each of the others is an array
+INSERT INTO market.bars_revision (timeframe, instrument_id, ts, open, high, low, close, volume, vwap, trades, source,
+                                  known_at, superseded_at)
+SELECT :'timeframe', :'instrument_id', n.*
+FROM unnest(:'ts'::timestamptz[], :'open'::float8[], :'high'::float8[], :'low'::float8[], :'close'::float8[],
+            :'volume'::float8[], :'vwap'::float8[], :'trades'::int4[], :'source'::int2[], :'known_at'::timestamptz[],
+            :'superseded_at'::timestamptz[]) AS n
