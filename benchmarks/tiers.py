@@ -33,7 +33,7 @@ from chandlery.database.editions.install import install
 from chandlery.database.migrate import migrate
 from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.manifest import find_entries
-from chandlery.lake.read import read_part
+from chandlery.lake.read import read_file
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.tiers.archive import archive, find_due
@@ -131,7 +131,7 @@ def _reading(warehouse: Warehouse, symbol: str, repeat: int) -> Section:
     seconds = take_turns(
         {
             "lake": lambda: (cold.append(ask()), cold[-1])[1],
-            "lake, the file alone": lambda: stopwatch(lambda: read_part(lake, entry.bars)),
+            "lake, the file alone": lambda: stopwatch(lambda: read_file(lake, entry.bars)),
             "polars.read_parquet of the file": lambda: stopwatch(lambda: pl.read_parquet(file)),
         },
         3 * repeat,
