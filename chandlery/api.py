@@ -15,7 +15,8 @@ from chandlery.core.schema import READ
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
 from chandlery.coverage.finality import BarState, read_finality
 from chandlery.errors import UsageError
-from chandlery.instruments.registry import Instrument, resolve_all
+from chandlery.instruments.aliases import resolve_all
+from chandlery.instruments.registry import Instrument
 from chandlery.reading.planner import read_bars
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse

@@ -22,7 +22,7 @@ from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.database.connections import Database
-from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.instruments.registry import Instrument, load_instruments
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.planner import read_bars
@@ -89,13 +89,13 @@ def register(warehouse: Warehouse, symbols: Mapping[str, str]) -> dict[str, int]
                 " VALUES (%s, 'equity', %s, 'simulated', '{1m,1d}')",
                 (symbol, calendar),
             )
-        return {instrument.symbol: instrument.instrument_id for instrument in list_instruments(connection)}
+        return {symbol: instrument.instrument_id for symbol, instrument in load_instruments(connection).items()}
 
 
 def instruments_of(warehouse: Warehouse) -> dict[str, Instrument]:
     """Return the registered instruments by symbol."""
     with warehouse.connection() as connection:
-        return {instrument.symbol: instrument for instrument in list_instruments(connection)}
+        return load_instruments(connection)
 
 
 def put(

@@ -28,7 +28,8 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, missing_sessions, summarize
 from chandlery.errors import UsageError
-from chandlery.instruments.registry import list_instruments, resolve
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import list_instruments
 from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from chandlery.core.timeframe import parse_moment
 from chandlery.core.windows import EVER
 from chandlery.coverage.halts import HaltReport, import_halts, record_halts, remove_halt
 from chandlery.errors import UsageError
+from chandlery.instruments.aliases import resolve
 from chandlery.instruments.halts import COLUMNS, list_halts, parse_halt
-from chandlery.instruments.registry import resolve
 
 app = typer.Typer(
     no_args_is_help=True,

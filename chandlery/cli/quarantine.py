@@ -12,7 +12,7 @@ from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
-from chandlery.instruments.registry import resolve
+from chandlery.instruments.aliases import resolve
 from chandlery.rollups.refresh import catch_up
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_range
 from chandlery.core.windows import EVER
 from chandlery.database.named_queries import query as sql_query
-from chandlery.instruments.registry import Instrument, resolve
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import Instrument
 from chandlery.reading.revisions import read_revisions
 from chandlery.tiers.warehouse import Warehouse
 

@@ -15,7 +15,7 @@ from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.ingest.landing import Landed
 from chandlery.ingest.request import IngestPlan, Plan
-from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.instruments.registry import Instrument, load_instruments
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def replay(
     moment = parse_moment(since, name="since") if since else EVER[0]
     landed = installation.landing.find(provider, base, moment)
     with installation.warehouse.connection() as connection:
-        instruments = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+        instruments = load_instruments(connection)
     ranges = _ranges(landed, instruments)
     if unknown := sorted(set(symbols or ()) - {instrument.symbol for instrument in ranges}):
         raise UsageError(f"symbols={' '.join(unknown)}: nothing landed of {base.value} from {provider}")

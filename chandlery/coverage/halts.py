@@ -16,8 +16,8 @@ import psycopg
 
 from chandlery.bars.bookkeeping import forget_missing_runs
 from chandlery.errors import ChandleryError, UsageError
+from chandlery.instruments.aliases import resolve
 from chandlery.instruments.halts import Halt, delete_halt, put_halt, read_halts
-from chandlery.instruments.registry import resolve
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from chandlery.config.universe import AssetClass, InstrumentConfig, default_cale
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import INGESTED, Timeframe, parse_moment
 from chandlery.errors import ProviderAuthError, ProviderError, UnknownSymbolError, UsageError
-from chandlery.instruments.registry import Instrument, list_instruments, resolve, sync_instruments
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
 

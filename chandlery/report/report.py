@@ -23,7 +23,8 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.summary import Summary, monthly_coverage, summarize
 from chandlery.ingest.quarantine import count_waiting
 from chandlery.ingest.validate import PartitionResult
-from chandlery.instruments.registry import Instrument, resolve
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import Instrument
 from chandlery.report.charts import chart_data
 from chandlery.report.page import PAGE
 

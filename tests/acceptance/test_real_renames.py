@@ -13,7 +13,8 @@ from chandlery.config.universe import AliasConfig, InstrumentConfig, load_univer
 from chandlery.errors import UnknownSymbolError
 from chandlery.ingest.pipeline import ingest
 from chandlery.ingest.plan import partitions_between
-from chandlery.instruments.registry import resolve, sync_instruments
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import sync_instruments
 from chandlery.providers.sample import SampleProvider
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate

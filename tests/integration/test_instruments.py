@@ -10,7 +10,8 @@ import pytest
 from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.database.connections import Database
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
-from chandlery.instruments.registry import list_instruments, resolve, sync_instruments
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import list_instruments, sync_instruments
 from chandlery.instruments.sessions import sync_sessions
 from tests.support import every_row, utc
 

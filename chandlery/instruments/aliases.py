@@ -1,0 +1,62 @@
+"""Finding an instrument by any name it ever had.
+
+A canonical symbol names its instrument always; any other ticker names one on the days for which it is an alias. Not
+here: registering instruments and their aliases (``registry``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from difflib import get_close_matches
+
+import psycopg
+from psycopg.rows import class_row
+
+from chandlery.database.named_queries import query
+from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
+from chandlery.instruments.registry import Instrument
+
+
+def resolve(connection: psycopg.Connection, symbol: str, start: datetime, end: datetime) -> Instrument:
+    """Return the instrument that ``symbol`` names in ``[start, end)``, UTC.
+
+    Raises:
+        UnknownSymbolError: no instrument has that name then; the text says when one had it, or what is similar.
+        AmbiguousSymbolError: it passed from one instrument to another within the range.
+    """
+    return resolve_all(connection, [symbol], start, end)[0]
+
+
+def resolve_all(
+    connection: psycopg.Connection, symbols: Sequence[str], start: datetime, end: datetime
+) -> list[Instrument]:
+    """Return the instruments that ``symbols`` name in ``[start, end)``, UTC, in their order; see ``resolve``."""
+    with connection.cursor(row_factory=class_row(Instrument)) as cursor:
+        cursor.execute(query("instruments/instruments_by_symbol"), {"symbols": list(symbols)})
+        canonical = {instrument.symbol: instrument for instrument in cursor}
+    return [canonical.get(symbol) or _resolve_alias(connection, symbol, start, end) for symbol in symbols]
+
+
+def _resolve_alias(connection: psycopg.Connection, ticker: str, start: datetime, end: datetime) -> Instrument:
+    with connection.cursor(row_factory=class_row(Instrument)) as cursor:
+        values = {"ticker": ticker, "start": start, "end": end}
+        instruments = cursor.execute(query("instruments/instruments_by_alias"), values).fetchall()
+    if len(instruments) > 1:
+        names = ", ".join(instrument.symbol for instrument in instruments)
+        raise AmbiguousSymbolError(f"symbol {ticker!r} named {names} within {start} .. {end}; ask for a shorter range")
+    if not instruments:
+        raise UnknownSymbolError(_hint(connection, ticker))
+    return instruments[0]
+
+
+def _hint(connection: psycopg.Connection, symbol: str) -> str:
+    """Return why ``symbol`` names nothing: what it named at other times, or which symbols are similar."""
+    uses = connection.execute(query("instruments/uses_of_alias"), {"ticker": symbol}).fetchall()
+    if uses:
+        past = "; ".join(f"it named {name} from {start or 'ever'} until {end or 'now'}" for name, start, end in uses)
+        return f"symbol {symbol!r} names no instrument in that range: {past}"
+    known = [row[0] for row in connection.execute("SELECT symbol FROM market.instrument").fetchall()]
+    similar = get_close_matches(symbol.upper(), known, n=3)
+    advice = f"did you mean {' or '.join(similar)}?" if similar else "`chandlery ingest` registers new symbols"
+    return f"symbol {symbol!r} is not known; {advice}"
