@@ -1,6 +1,6 @@
 """Where things are and how to reach the database: read from the environment once, at the edge.
 
-Not here: which instruments and providers there are (``config``), and any secret of a provider (``providers.registry``).
+Not here: which instruments and providers there are (``config``), and any secret of a provider (``providers.catalog``).
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ class Settings(BaseSettings):
     """Settings of an installation. Each is an environment variable with the prefix ``CHANDLERY_``.
 
     Attributes:
-        project: the folder with ``config/``; by default the nearest folder above the working directory that has
-            ``config/universe.yaml``, otherwise the checkout this package was imported from.
+        project: the folder with ``config/``; by default the nearest folder from the working directory upwards that has
+            ``config/universe.yaml``, otherwise the checkout this package was imported from. A package that was not
+            imported from a checkout takes the folder that holds the home where ``CHANDLERY_HOME`` is set, otherwise
+            the working directory.
         home: where the embedded database, Dagster's files and reports live; ``.chandlery`` in the project by default.
         database_url: a PostgreSQL 15 or newer (``postgresql://user:password@host/name``); without it the embedded
             server is used.
         lake: where bars are archived, a folder or ``s3://bucket/prefix``; ``lake`` in the home by default.
-        landing: where answers of providers are kept before they are judged, likewise; ``landing`` in the home by
+        landing: where answers of providers are kept before they are validated, likewise; ``landing`` in the home by
             default.
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
     model_config = SettingsConfigDict(env_prefix="CHANDLERY_", frozen=True, extra="ignore")
 
-    project: Path = Field(default_factory=lambda: _find_project(Path.cwd()))
     home_override: Path | None = Field(default=None, alias="CHANDLERY_HOME")
+    project: Path = Field(default_factory=lambda values: _find_project(Path.cwd(), values.get("home_override")))
     config_override: Path | None = Field(default=None, alias="CHANDLERY_CONFIG")
     database_url: SecretStr | None = None
-
     lake_override: str | None = Field(default=None, alias="CHANDLERY_LAKE")
-
     landing_override: str | None = Field(default=None, alias="CHANDLERY_LANDING")
 
     @cached_property
@@ -59,9 +59,11 @@ class Settings(BaseSettings):
         return (self.config_override or self.project / "config").expanduser().absolute()
 
 
-def _find_project(start: Path) -> Path:
+def _find_project(start: Path, home: Path | None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "config" / "universe.yaml").is_file():
             return folder
     checkout = Path(__file__).parent.parent
-    return checkout if (checkout / "config" / "universe.yaml").is_file() else start
+    if (checkout / "config" / "universe.yaml").is_file():
+        return checkout
+    return home.expanduser().absolute().parent if home else start

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 
+from chandlery.config.defaults import copy_defaults
 from chandlery.config.lifecycle import Lifecycle, load_lifecycle
 from chandlery.config.universe import ProvidersConfig, Universe, check_calendars, load_providers, load_universe
 from chandlery.core.timeframe import Timeframe
@@ -39,11 +41,14 @@ class Installation:
 
     Attributes:
         settings: from the environment.
-        database: the market database.
+        warehouse: the market database and the lake.
+        new_config_files: the files of the default configuration that ``create`` copied to where a person can edit
+            them; empty where there was a configuration.
     """
 
     settings: Settings
     warehouse: Warehouse
+    new_config_files: Sequence[Path] = ()
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> Installation:
@@ -65,6 +70,9 @@ class Installation:
     def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
         """Set up the database (create, migrate, choose its edition, make room ahead) and its instruments. Idempotent.
 
+        Where there is no configuration yet, the default one is copied into the project first (see ``Settings``), unless
+        ``CHANDLERY_CONFIG`` names another place.
+
         Continuous aggregates that ``lifecycle.yaml`` asks for are made and filled where the edition has them, and those
         that it does not ask for are dropped; ``refused_aggregates`` tells which could not be.
 
@@ -73,12 +81,13 @@ class Installation:
             StoreError: the database cannot be reached, created or migrated.
         """
         settings = settings or Settings()
+        new_config_files = () if settings.config_override else copy_defaults(settings.config)
         universe = load_universe(settings.config / "universe.yaml")
         check_calendars(universe)
         load_lifecycle(settings.config / "lifecycle.yaml")
         dsn = market_dsn(settings)
         ensure_database(dsn)
-        installation = cls(settings, Warehouse(Database(dsn), Lake(settings.lake)))
+        installation = cls(settings, Warehouse(Database(dsn), Lake(settings.lake)), new_config_files)
         with installation.warehouse.connection() as connection:
             migrate(connection)
             install(connection)

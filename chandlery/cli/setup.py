@@ -49,6 +49,8 @@ def init(ctx: typer.Context) -> None:
     for line in columns_of(facts):
         say(line)
     say()
+    if installation.new_config_files:
+        say(f"The default configuration was copied to {installation.settings.config}: it is yours to edit.")
     say("Ready. Next: `chandlery ingest --preset demo-daily`, then `chandlery query AAPL`, or `chandlery ui`.")
 
 

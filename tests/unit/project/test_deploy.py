@@ -76,7 +76,7 @@ class TestImages:
     def test_our_image_has_every_package_and_what_installing_it_needs(self) -> None:
         packages = {name.rstrip("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
         named = {PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
-        assert packages | named | {"pyproject.toml", "requirements.lock", "config"} <= set(copied())
+        assert packages | named | {"pyproject.toml", "setup.py", "requirements.lock", "config"} <= set(copied())
         assert [source for source in copied() if not (ROOT / source).exists()] == []
 
     def test_the_build_sees_what_is_copied_and_nothing_else(self) -> None:
