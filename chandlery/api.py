@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
 from chandlery.bars.read import Span
 from chandlery.core.optional import import_optional
 from chandlery.core.schema import READ
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
 from chandlery.coverage.finality import BarState, read_finality
+from chandlery.database.connections import repeat_read_once
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.instruments.registry import Instrument
@@ -37,7 +39,10 @@ _OUTPUTS = ("pandas", "arrow", "polars")
 
 
 class DataAPI:
-    """Reads bars. Safe to share between threads.
+    """Reads bars. Safe to share between threads and with child processes.
+
+    Threads share a bounded number of connections and wait where all are in use; a child process, forked or spawned,
+    opens its own. ``with DataAPI() as api`` closes them at the end of the block.
 
     Every range is half-open, ``[start, end)``, in UTC: by the bar's start intraday, by the session's date (as 00:00
     UTC) for bars of a day and wider. A moment is an aware ``datetime``, a ``date`` (midnight UTC), or either as ISO
@@ -49,6 +54,18 @@ class DataAPI:
 
     def __init__(self, warehouse: Warehouse | None = None) -> None:
         self._warehouse = warehouse or Warehouse.open(Settings())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the database; one that is in use, when its read ends. The next read opens others."""
+        self._warehouse.close()
 
     @overload
     def get_ohlc(
@@ -154,6 +171,7 @@ class DataAPI:
             table = _in_order(table, symbols)
         return _convert(table, output, index=["symbol", "ts"])
 
+    @repeat_read_once
     def _read(
         self,
         symbols: Sequence[str],

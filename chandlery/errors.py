@@ -12,7 +12,8 @@ ChandleryError
 │   │   └── ProviderRateLimitError  asked too often
 │   └── ProviderBadDataError    the answer cannot be read as bars
 ├── GateError               the gate refused what was offered
-├── StoreError              the database is unreachable, not set up or refused a write
+├── StoreError              the database is not set up, or refused a statement
+│   └── StoreUnavailableError   it cannot be reached, or went away; the same may succeed later
 └── LakeError               a file of the lake is missing, damaged or cannot be written
 
 Not here: how an error becomes an exit code (``cli``) or a red run (``assets``).
@@ -94,7 +95,20 @@ class GateError(ChandleryError):
 
 
 class StoreError(ChandleryError):
-    """The database cannot be reached, is not set up, or refused a write."""
+    """The database is not set up, or refused a statement.
+
+    Args:
+        message: what went wrong and what to do.
+        sqlstate: PostgreSQL's code of the error, where the server gave one.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, or the server ended the connection. The same call may succeed later."""
 
 
 class LakeError(ChandleryError):

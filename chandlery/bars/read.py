@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from psycopg import sql
 
+from chandlery.bars.sources import source_names
 from chandlery.core.schema import READ, SUPERSEDED
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
@@ -144,7 +145,7 @@ def _named(database: Database, rows: pa.Table, names: Mapping[int, str], schema:
         if field.name == "symbol":
             columns.append(_decode(column, names))
         elif field.name == "source":
-            columns.append(_decode(column, database.source_names(column)))
+            columns.append(_decode(column, source_names(database, column)))
         else:
             columns.append(column.cast(field.type))
     return pa.table(columns, schema=schema)

@@ -1,10 +1,18 @@
-"""Where bars come from: the ids of the sources in ``market.source``, which this module alone writes."""
+"""Where bars come from: the ids and names of the sources in ``market.source``, which this module alone writes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chandlery.database.connections import Database
+
+#: A source keeps its id for ever, so what was read once stays true.
+_known_names: WeakKeyDictionary[Database, dict[int, str]] = WeakKeyDictionary()
 
 
 def source_ids(
@@ -27,6 +35,16 @@ def source_ids(
         )
         ids = _read(connection)
     return [ids[name] for name in names]
+
+
+def source_names(database: Database, ids: pa.ChunkedArray) -> dict[int, str]:
+    """Return the name of every source of ``database``, of which ``ids`` (int2) are some; asks it for new ones only."""
+    names = _known_names.get(database, {})
+    if not set(pc.unique(ids).to_pylist()) <= names.keys():
+        with database.connection() as connection:
+            names = {source_id: name for name, source_id in _read(connection).items()}
+        _known_names[database] = names
+    return names
 
 
 def _read(connection: psycopg.Connection) -> dict[str, int]:

@@ -1,148 +1,175 @@
-"""How to reach the database: which server, its connections, its edition.
+"""How to reach the database: its connections, and its edition.
 
-Not here: what is written or read (``publish``, ``read``), and the embedded server's own workings (``embedded``).
+Not here: what is written or read (``bars``, ``reading``), and the embedded server's own workings (``embedded``).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import os
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
+from functools import wraps
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import sql
 
-from chandlery.database.dsn import without_secret
+from chandlery.database.arrow_pool import ArrowConnections
+from chandlery.database.connect import open_connection
+from chandlery.database.connection_pool import ConnectionLimits, SharedConnections
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import detect
-from chandlery.errors import ConfigurationError, StoreError
+from chandlery.database.errors import explain, is_connection_lost
+from chandlery.database.forks import keep_for_ever
+from chandlery.errors import StoreUnavailableError
 
-_OLDEST_SERVER = 150000
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Database:
-    """One market database.
+    """One market database. May be shared by threads, and by forked children, each of which has its own connections.
 
-    Connections are kept and handed out again; an instance may be shared by threads, a connection may not.
+    Nothing is connected until something is read or written. A process never shares more than ``limits.total``
+    connections; who needs one while all are lent waits.
 
     Args:
         dsn: libpq connection string.
+        limits: how many connections there may be, and for how long.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, limits: ConnectionLimits | None = None) -> None:
         self.dsn = dsn
-        self._idle: list[psycopg.Connection] = []
-        self._lock = threading.Lock()
-        self._per_thread = threading.local()
-        self._arrow: list[Any] = []
-        self._sources: dict[int, str] = {}
+        self.limits = limits or ConnectionLimits()
+        self._shared = SharedConnections(dsn, self.limits)
+        self._arrow = ArrowConnections(dsn, self.limits)
+        self._edition: Edition | None = None
+        # Also where nobody closes it: when it is no longer used, and when Python ends.
+        self._finalizer = weakref.finalize(self, _close, self._shared, self._arrow)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[Database], tuple[str, ConnectionLimits]]:
+        """Let a spawned process have one like it, with connections of its own."""
+        return Database, (self.dsn, self.limits)
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection]:
         """Lend a connection in autocommit mode, in UTC. It is closed if the block raises.
 
-        Where the server went away meanwhile, the next one is new.
-        """
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-        if connection is None or connection.closed:
-            connection = self._connect()
-        try:
-            yield connection
-        except BaseException:
-            lost = connection.broken
-            connection.close()
-            if lost:
-                self._start_afresh()
-            raise
-        with self._lock:
-            self._idle.append(connection)
+        A connection that the server dropped while it was idle is replaced before it is lent. Waits where all are lent.
+        A thread may ask for a second and a third while it holds one. A connection that is held for as long as a run
+        lasts must be ``dedicated``, because others would wait for it.
 
-    @cached_property
+        Raises:
+            StoreError: the server refused a statement, or no connection became free in time.
+            StoreUnavailableError: the server cannot be reached, or ended the connection.
+        """
+        try:
+            with self._shared.lend() as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise explain(error, self.dsn) from error
+
+    @contextmanager
+    def dedicated(self) -> Iterator[psycopg.Connection]:
+        """Open a connection like those of ``connection`` that is shared with nobody, and close it after the block.
+
+        For what is held for long, such as a lock that lasts as long as a run, and for settings of a session.
+
+        Raises:
+            StoreError: the server refused a statement.
+            StoreUnavailableError: the server cannot be reached, or ended the connection.
+        """
+        owner = os.getpid()
+        try:
+            connection = open_connection(self.dsn)
+            try:
+                yield connection
+            finally:
+                if os.getpid() == owner:
+                    connection.close()
+                else:  # a child was forked in the block
+                    keep_for_ever(connection)
+        except psycopg.Error as error:
+            raise explain(error, self.dsn) from error
+
+    @property
     def edition(self) -> Edition:
         """The server's edition."""
-        with self.connection() as connection:
-            return detect(connection)
+        if self._edition is None:
+            with self.connection() as connection:
+                self._edition = detect(connection)
+        return self._edition
 
     def fetch_arrow(self, statement: sql.Composed) -> pa.Table:
         """Run ``statement``, a query without placeholders, and return its rows as Arrow.
 
+        The session can only read, so the query is repeated once where the server had dropped the connection.
+
         Raises:
-            StoreError: the server does not answer.
+            StoreError: the server refused the query, or no connection became free in time.
+            StoreUnavailableError: the server cannot be reached, or ended the connection twice.
         """
         import adbc_driver_manager  # noqa: PLC0415 - slow to import, and writers do not need it
 
-        connection = self._arrow_connection()
+        text = statement.as_string()
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement.as_string())
-                rows = cursor.fetch_arrow_table()
-            connection.commit()
-        except adbc_driver_manager.OperationalError as error:
-            self._start_afresh()
-            text = without_secret(str(error), self.dsn)
-            raise StoreError(f"the database does not answer any more: {text}") from None
-        except BaseException:
-            self._per_thread.__dict__.clear()
-            raise
-        return rows
-
-    def source_names(self, ids: pa.ChunkedArray) -> dict[int, str]:
-        """Return the name of every source, of which ``ids`` are some."""
-        if not set(pc.unique(ids).to_pylist()) <= self._sources.keys():
-            with self.connection() as connection:
-                self._sources = dict(connection.execute("SELECT source_id, name FROM market.source").fetchall())
-        return self._sources
+            try:
+                return self._fetch(text)
+            except adbc_driver_manager.Error as error:
+                if not is_connection_lost(error):
+                    raise
+                self._arrow.close()  # the others will have been dropped as well
+                return self._fetch(text)
+        except adbc_driver_manager.Error as error:
+            if is_connection_lost(error):
+                self._check_reachable()
+            raise explain(error, self.dsn) from None
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().close()
-            while self._arrow:
-                self._arrow.pop().close()
-        self._per_thread = threading.local()
+        """Close all connections; those that are lent when they are given back. The next use opens others."""
+        _close(self._shared, self._arrow)
 
-    def _start_afresh(self) -> None:
-        """Hand out no connection that was made before."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().close()
-        self._per_thread = threading.local()
-
-    def _arrow_connection(self) -> Any:  # noqa: ANN401 - ADBC is not typed
-        connection = getattr(self._per_thread, "connection", None)
-        if connection is None:
-            import adbc_driver_postgresql.dbapi  # noqa: PLC0415 - slow to import, and writers do not need it
-
-            connection = adbc_driver_postgresql.dbapi.connect(self.dsn)
+    def _fetch(self, text: str) -> pa.Table:
+        with self._arrow.lend() as connection:
             with connection.cursor() as cursor:
-                # Bars are wanted in the order of their key, which the index has; of a table that it does not know yet,
-                # the planner would rather take a bitmap's order and sort.
-                cursor.execute("SET enable_bitmapscan = off")
+                cursor.execute(text)
+                rows = cursor.fetch_arrow_table()
             connection.commit()
-            self._per_thread.connection = connection
-            with self._lock:
-                self._arrow.append(connection)
-        return connection
+        return rows
 
-    def _connect(self) -> psycopg.Connection:
+    def _check_reachable(self) -> None:
+        """Raise what the other driver says where the server cannot be reached: it tells why."""
+        with self.dedicated():
+            pass
+
+
+def repeat_read_once(read: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return ``read``, which writes nothing, so that it is called again where the server ended a connection meanwhile.
+
+    A second failure is raised. Never use it for a function that writes: the first call may have been committed.
+    """
+
+    @wraps(read)
+    def repeated(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
-            connection = psycopg.connect(
-                self.dsn, autocommit=True, options="-c timezone=UTC", application_name="chandlery"
-            )
-        except psycopg.OperationalError as error:
-            advice = "; run `chandlery init` to create it" if "does not exist" in str(error) else ""
-            raise StoreError(
-                f"the database cannot be reached: {without_secret(str(error), self.dsn)}{advice}"
-            ) from None
-        if connection.info.server_version < _OLDEST_SERVER:
-            connection.close()
-            raise ConfigurationError(
-                f"the server is PostgreSQL {connection.info.server_version // 10000}; Chandlery needs 15 or newer"
-            )
-        return connection
+            return read(*args, **kwargs)
+        except StoreUnavailableError:
+            return read(*args, **kwargs)
+
+    return repeated
+
+
+def _close(shared: SharedConnections, arrow: ArrowConnections) -> None:
+    shared.close()
+    arrow.close()

@@ -80,7 +80,7 @@ class Landing:
     def writer(self) -> Iterator[int]:
         """Lend a number for one run: what lands under it is left alone by others until the run ends or dies."""
         number = secrets.randbits(31)
-        with self._database.connection() as connection:
+        with self._database.dedicated() as connection:
             connection.execute("SELECT pg_advisory_lock(%s::int4, %s::int4)", (_LOCKS, number))
             try:
                 yield number

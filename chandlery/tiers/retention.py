@@ -182,19 +182,20 @@ def _drop(
     """Drop the partitions or chunks of which every window has left."""
     lock_timeout = sql.Literal(f"{limits.lock_timeout / timedelta(milliseconds=1):.0f}ms")
     for piece in pieces:
-        try:
-            with warehouse.connection() as connection, connection.transaction():
-                connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(lock_timeout))
-                # Whoever brings a window back counts first as well, so that none comes back into what is being dropped;
-                # and whoever is writing bars has finished, so that a new window is seen.
-                advance_epoch(connection, timeframe)
-                connection.execute(
-                    sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(
-                        sql.Identifier("market", timeframe.table)
+        with warehouse.connection() as connection:
+            try:
+                with connection.transaction():
+                    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(lock_timeout))
+                    # Whoever brings a window back counts first as well, so that none comes back into what is being
+                    # dropped; and whoever is writing bars has finished, so that a new window is seen.
+                    advance_epoch(connection, timeframe)
+                    connection.execute(
+                        sql.SQL("LOCK TABLE ONLY {} IN SHARE ROW EXCLUSIVE MODE").format(
+                            sql.Identifier("market", timeframe.table)
+                        )
                     )
-                )
-                if not has_hot_windows(connection, timeframe, piece.start, piece.end):
-                    warehouse.edition.drop(connection, timeframe, piece)
-                    report.dropped.append(piece)
-        except psycopg.errors.LockNotAvailable:
-            report.waiting.append(piece)
+                    if not has_hot_windows(connection, timeframe, piece.start, piece.end):
+                        warehouse.edition.drop(connection, timeframe, piece)
+                        report.dropped.append(piece)
+            except psycopg.errors.LockNotAvailable:
+                report.waiting.append(piece)

@@ -85,7 +85,7 @@ def move(source: Database, target: Database, listener: MoveListener) -> MoveRepo
             meanwhile. What was copied is kept for the next run.
     """
     ensure_database(target.dsn)
-    with source.connection() as reading, target.connection() as writing:
+    with source.dedicated() as reading, target.dedicated() as writing:
         for connection in (reading, writing):
             connection.execute(_SESSION)
         identity = destination.identify(reading)

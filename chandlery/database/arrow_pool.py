@@ -1,0 +1,123 @@
+"""A bounded number of ADBC's connections that threads share, for reading columns.
+
+Whoever holds one waits for nothing else, so that threads cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from chandlery.database.connect import open_arrow_connection
+from chandlery.database.connection_pool import ConnectionLimits
+from chandlery.database.forks import forget_in_children, keep_for_ever
+from chandlery.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class _ArrowConnection:
+    """A connection of ADBC.
+
+    Attributes:
+        connection: by ``adbc_driver_manager.dbapi``.
+        opened_at: by the monotonic clock, in seconds.
+    """
+
+    connection: Any
+    opened_at: float
+
+
+class ArrowConnections:
+    """Connections of one process to one database. Safe to share between threads; a forked child has its own.
+
+    Args:
+        dsn: libpq connection string.
+        limits: how many, and for how long.
+    """
+
+    def __init__(self, dsn: str, limits: ConnectionLimits) -> None:
+        self._dsn = dsn
+        self._limits = limits
+        self._start()
+        forget_in_children(self)
+
+    def _start(self) -> None:
+        self._idle: list[_ArrowConnection] = []
+        self._lock = threading.Lock()
+        self._supply = threading.Semaphore(self._limits.arrow)
+        self._closings = 0
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """Lend a connection of ``adbc_driver_manager.dbapi``; it is closed if the block raises.
+
+        Raises:
+            StoreError: none was given back in time.
+            adbc_driver_manager.Error: the server cannot be reached, or refuses.
+        """
+        supply = self._supply
+        if not supply.acquire(timeout=self._limits.wait_seconds):
+            raise StoreError(
+                f"all {self._limits.arrow} connections of this process that read columns were in use for "
+                f"{self._limits.wait_seconds:g} s; use fewer threads, or give the Database greater ConnectionLimits"
+            )
+        try:
+            with self._lend() as connection:
+                yield connection
+        finally:
+            supply.release()
+
+    def close(self) -> None:
+        """Close the connections; those that are lent when they are given back. The next ``lend`` opens others."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._closings += 1
+        for kept in idle:
+            _close(kept.connection)
+
+    def forget(self) -> None:
+        """See ``Forgetful``."""
+        keep_for_ever(self._idle)
+        self._start()
+
+    @contextmanager
+    def _lend(self) -> Iterator[Any]:
+        owner, closings = os.getpid(), self._closings
+        lent = self._take()
+        try:
+            yield lent.connection
+        except BaseException:
+            if os.getpid() == owner:
+                _close(lent.connection)
+            else:
+                keep_for_ever(lent)
+            raise
+        if os.getpid() != owner:  # a child was forked in the block
+            keep_for_ever(lent)
+            return
+        with self._lock:
+            kept = closings == self._closings
+            if kept:
+                self._idle.append(lent)
+        if not kept:
+            _close(lent.connection)
+
+    def _take(self) -> _ArrowConnection:
+        """Return the connection that was used last, or a new one where none is idle and young enough."""
+        oldest = monotonic() - self._limits.lifetime_seconds
+        with self._lock:
+            expired = [kept for kept in self._idle if kept.opened_at < oldest]
+            self._idle = [kept for kept in self._idle if kept.opened_at >= oldest]
+            lent = self._idle.pop() if self._idle else None
+        for kept in expired:
+            _close(kept.connection)
+        return lent or _ArrowConnection(open_arrow_connection(self._dsn), monotonic())
+
+
+def _close(connection: Any) -> None:  # noqa: ANN401 - ADBC is not typed
+    connection.close()
