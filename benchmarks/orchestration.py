@@ -29,7 +29,7 @@ from chandlery.ingest.pipeline import ingest
 from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.request import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.rollups.refresh import catch_up
 from expectations.gate import BarGate
 from pipelines.definitions import build_defs

@@ -1,9 +1,9 @@
 """A soak: 500 symbols, a month of minutes, from a server that limits its rate and fails one call in twenty.
 
-Everything but the vendor is real: ``alpaca-py`` and our adapter, the budget in the database, the landing zone, the gate
-and the store. The server, in a process of its own, counts the calls of any 60 s and refuses those above its limit. The
-limit is chosen so that it alone takes more than a minute, and more than this machine needs for the bars: what is
-measured is how well the budget is used. ``--rows`` and ``--repeat`` change nothing here. Not here: how fast bars can be
+Everything but the vendor is real: ``alpaca-py`` and our adapter, the rate limit in the database, the landing zone, the
+gate and the store. The server, in a process of its own, counts the calls of any 60 s and refuses those above its limit.
+The limit is chosen so that it alone takes more than a minute, and more than this machine needs for the bars: what is
+measured is how well the limit is used. ``--rows`` and ``--repeat`` change nothing here. Not here: how fast bars can be
 loaded (``pipeline``).
 """
 
@@ -201,7 +201,7 @@ def _serve(pipe: Connection, names: Sequence[str], start: datetime, end: datetim
 
 
 def connect(url: str, warehouse: Warehouse, per_minute: float) -> Provider:
-    """Make the adapter as an installation does, with a budget that all processes share."""
+    """Make the adapter as an installation does, with a rate limit that all processes share."""
     os.environ |= dict.fromkeys(_KEYS.values(), "soak")
     config = ProviderConfig(
         kind="alpaca", options={"url": url}, key_env=_KEYS, limits=CallLimits(calls_per_minute=per_minute)
@@ -316,15 +316,13 @@ def _section(found: _Found, told: Told, per_minute: float, count: int) -> Sectio
     section = Section(f"soak: {count} symbols, a month of minutes, {per_minute} calls a minute, 5 % of them fail")
     section.measures += [
         Measure("alpaca, landing, gate, publish", [found.seconds], told.bars, "bars"),
-        Measure("what the budget allows", [allowed], told.calls, "calls"),
+        Measure("what the limit allows", [allowed], told.calls, "calls"),
     ]
     section.comparisons.append(
-        Comparison(
-            section.measures[0].name, "what the budget allows", [allowed / found.seconds], aim=round(1 / _AIM, 2)
-        )
+        Comparison(section.measures[0].name, "what the limit allows", [allowed / found.seconds], aim=round(1 / _AIM, 2))
     )
     section.facts |= {
-        "time": f"{found.seconds / allowed:.2f} of what the budget allows; at most {_AIM} is hoped for",
+        "time": f"{found.seconds / allowed:.2f} of what the limit allows; at most {_AIM} is hoped for",
         "calls": f"{told.calls}: {told.failed} failed with 503, {told.dropped} dropped, {told.refused} over the limit",
         "most calls in any 60 s": f"{told.busiest}, {per_minute} are allowed",
         "arrived exactly once": f"{told.bars:,} bars, equal to the server's value by value",

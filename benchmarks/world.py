@@ -32,7 +32,7 @@ from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.base import BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
 

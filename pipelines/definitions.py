@@ -17,9 +17,10 @@ from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
 from chandlery.app.orchestrator import SilentListener
-from chandlery.config.universe import ProvidersConfig, Universe, load_providers, load_universe
+from chandlery.config.providers import ProvidersConfig
+from chandlery.config.universe import Universe, load_universe
 from chandlery.core.timeframe import INGESTED
-from chandlery.providers.catalog import is_static
+from chandlery.providers.catalog import is_static, load_providers
 from chandlery.settings import Settings
 from pipelines.jobs import build_derive_jobs, build_ingest_jobs, maintain
 from pipelines.partitions import build_partitions

@@ -1,4 +1,4 @@
-"""The providers of bars as a Dagster resource: a shell around ``chandlery.providers.registry``.
+"""The providers of bars as a Dagster resource: a shell around ``chandlery.providers.catalog``.
 
 Not here: any vendor.
 """
@@ -8,9 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from chandlery.config.universe import load_providers
 from chandlery.providers.base import Provider
-from chandlery.providers.catalog import build_provider
+from chandlery.providers.catalog import build_provider, load_providers
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 from chandlery.settings import Settings
 
@@ -26,6 +25,6 @@ class ProvidersResource(dg.ConfigurableResource[None]):
         calendars: Mapping[str, str] | None = None,
         rate_limiters: RateLimiterFactory = local_rate_limiter,
     ) -> Provider:
-        """Return the provider called ``name``; see ``registry.build_provider``."""
+        """Return the provider called ``name``; see ``catalog.build_provider``."""
         config = load_providers(Settings().config / "providers.yaml")
         return build_provider(name, config, options=options, calendars=calendars, rate_limiters=rate_limiters)

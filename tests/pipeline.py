@@ -32,7 +32,7 @@ from chandlery.ingest.request import IngestPlan
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.rollups.refresh import Derived
 from chandlery.settings import Settings
 from pipelines.definitions import build_defs

@@ -23,6 +23,7 @@ from chandlery.instruments.registry import Instrument, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.caller import RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.reading.planner import read_bars
@@ -64,7 +65,10 @@ class Remote:
         )
         config = ProvidersConfig(providers={"coinbase": config})
         return build_provider(
-            "coinbase", config, rate_limiters=rate_limiters or shared_rate_limiters(self.warehouse.database)
+            "coinbase",
+            config,
+            rate_limiters=rate_limiters or shared_rate_limiters(self.warehouse.database),
+            retry=RetryPolicy(first_pause=0.01),
         )
 
     def instruments(self) -> dict[str, Instrument]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from chandlery.config.defaults import copy_defaults
 from chandlery.config.lifecycle import Lifecycle, load_lifecycle
-from chandlery.config.universe import ProvidersConfig, Universe, check_calendars, load_providers, load_universe
+from chandlery.config.providers import ProvidersConfig
+from chandlery.config.universe import Universe, check_calendars, load_universe
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
@@ -24,7 +25,7 @@ from chandlery.ingest.landing import Landing
 from chandlery.instruments.registry import SyncReport, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_moved_to
-from chandlery.providers.catalog import is_static
+from chandlery.providers.catalog import is_static, load_providers
 from chandlery.providers.http.rate_limit import RateLimiterFactory
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.rollups.continuous import refresh_aggregates, sync_aggregates
@@ -109,7 +110,7 @@ class Installation:
 
     @property
     def static(self) -> frozenset[str]:
-        """The providers that never have news."""
+        """The providers that never have newer bars than at first."""
         return frozenset(name for name, provider in self.providers.providers.items() if is_static(provider))
 
     @cached_property
@@ -124,7 +125,7 @@ class Installation:
 
     @property
     def rate_limiters(self) -> RateLimiterFactory:
-        """Makes the budgets of calls to providers, which all processes of the installation share."""
+        """Makes the rate limiters of providers, which all processes of the installation share."""
         return shared_rate_limiters(self.warehouse.database)
 
     @property

@@ -1,8 +1,8 @@
 """``universe.yaml``: which instruments there are, how far back they reach, and what the gate tolerates.
 
 Everything is checked when it is read, and an error points at file, line and key. One thing is left for later: whether a
-calendar exists, because that takes two seconds to ask (``check_calendars``). Not here: the environment (``settings``),
-``providers.yaml`` (``providers.config``, offered here as well) and the database's instruments (``instruments``).
+calendar exists, because that takes two seconds to find out (``check_calendars``). Not here: the environment
+(``settings``), ``providers.yaml`` (``providers``) and the database's instruments (``chandlery.instruments``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from chandlery.config.providers import ProvidersConfig, load_providers
+from chandlery.config.providers import read_providers
 from chandlery.config.yaml_document import Document, Root, Section, misplaced, one_of, read_text, shown
 from chandlery.core.calendars import FIRST_SESSION, calendar_names
 from chandlery.core.symbols import AssetClass, default_asset_class, default_calendar, validate_symbol
@@ -28,13 +28,11 @@ __all__ = [
     "GateConfig",
     "HistoryConfig",
     "InstrumentConfig",
-    "ProvidersConfig",
     "Universe",
     "check_calendars",
     "default_asset_class",
     "default_calendar",
     "guess_instrument",
-    "load_providers",
     "load_universe",
     "validate_symbol",
 ]
@@ -230,7 +228,7 @@ def load_universe(path: Path) -> Universe:
     universe = Document.read(path).validate(Universe)
     beside = path.with_name("providers.yaml")
     if beside.is_file():
-        known = load_providers(beside).providers
+        known = read_providers(beside).providers
         for index, instrument in enumerate(universe.instruments):
             if instrument.provider not in known:
                 names = one_of(known, instrument.provider)

@@ -1,6 +1,6 @@
 """Asking providers: what is wanted is divided into requests, asked for side by side, and landed as it comes.
 
-Not here: what becomes of the answers (``ingest``), and a single call (``providers.calls``).
+Not here: what becomes of the answers (``ingest``), and a single call (``providers.http.caller``).
 """
 
 from __future__ import annotations
@@ -175,15 +175,15 @@ def fetch(
 
 def calls_made(provider: Provider) -> int | None:
     """Return how many calls the provider made so far; None where it does not count them."""
-    calls = getattr(provider, "calls", None)
-    return None if calls is None else calls.made
+    caller = getattr(provider, "caller", None)
+    return None if caller is None else caller.made
 
 
 def stop(provider: Provider) -> None:
     """Let the provider make no further call, where it can be stopped."""
-    calls = getattr(provider, "calls", None)
-    if calls is not None:
-        calls.stop()
+    caller = getattr(provider, "caller", None)
+    if caller is not None:
+        caller.stop()
 
 
 def describe_calls(progress: Progress) -> str:

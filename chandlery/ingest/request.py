@@ -242,7 +242,7 @@ class _Planner:
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
         """Return the range of a provider that cannot tell its own: its reach, or two weeks where bars are endless."""
-        if provider.name == "simulated":
+        if provider.limits.endless:
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
             return monday - 2 * _WEEK, monday

@@ -10,7 +10,7 @@ symbols together.
   Lumiwealth/lumibot pull request 826 the new). A day cut so is refused: labelled as a UTC day, it would hold other
   hours.
 * A symbol that is well formed but unknown is answered like one without trades: nothing. An ill-formed one, with 400
-  for all that were asked for together; it is then left out and the others are asked for again.
+  for all of the request; it is then left out and the others are requested again.
 * A symbol means whoever bears it today: before a rename come the bars of its older names.
 * A crypto bar may be without trades (``n`` and ``v`` 0, alpacahq/alpaca-py issue 598); its ``vw`` of 0 is none.
 * Without a paid plan, feed ``sip`` refuses the last 15 minutes with 403, as it does a wrong key; its body tells.
@@ -25,23 +25,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import requests
-from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 
-from chandlery.config.providers import AlpacaOptions
 from chandlery.core.calendars import Int64s
 from chandlery.core.schema import TS, VALUES
-from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
 from chandlery.errors import (
     ProviderAuthError,
@@ -51,10 +49,10 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
-from chandlery.providers.http.caller import Caller
+from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.errors import explain_status
-from chandlery.providers.http.normalize import describe, join_bars, label_days, shape_bars
+from chandlery.providers.http.normalize import label_days, shape_bars
+from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
 if TYPE_CHECKING:
     from alpaca.common.rest import RESTClient
@@ -80,20 +78,22 @@ class _Columns(NamedTuple):
     values: npt.NDArray[np.float64]
 
 
-class AlpacaProvider:
+class AlpacaOptions(RemoteOptions):
+    """The options of kind ``alpaca``.
+
+    Attributes:
+        feed: of stocks: ``iex`` (one exchange) or ``sip`` (all of them).
+    """
+
+    feed: Literal["iex", "sip"] = "iex"
+
+
+class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
     """Serves ``1m`` and ``1d``, unadjusted, of stocks like ``BRK.B`` and of crypto pairs like ``BTC/USD``.
 
     A day of a stock is a date in New York, a day of a pair is a UTC day.
-
-    Args:
-        name: as in ``providers.yaml``.
-        options: the address, and the feed of stocks: ``iex`` (one exchange) or ``sip`` (all of them).
-        keys: ``key`` and ``secret``.
-        calendars: not needed.
-        calls: makes its calls.
     """
 
-    timeframes = frozenset(INGESTED)
     #: A minute is corrected half a minute later, and when a trade is reported late; those of after-hours trading come
     #: for four hours after the close. A day grows until then, and may be corrected overnight.
     limits = ProviderLimits(
@@ -104,84 +104,74 @@ class AlpacaProvider:
         settlement_delay={Timeframe.M1: timedelta(hours=5), Timeframe.D1: timedelta(days=1)},
     )
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        options: AlpacaOptions,
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> None:
+    def __init__(self, setup: ProviderSetup[AlpacaOptions]) -> None:
         from alpaca.data.historical import (  # noqa: PLC0415 - takes seconds
             CryptoHistoricalDataClient,
             StockHistoricalDataClient,
         )
 
-        del calendars
-        self.name = name
-        self.calls = calls
-        key, secret = (keys[part].get_secret_value() for part in ("key", "secret"))
-        url = options.url.rstrip("/") if options.url else None
+        super().__init__(setup)
+        key, secret = (setup.keys[part].get_secret_value() for part in ("key", "secret"))
+        url, feed = setup.options.url, setup.options.feed
+        url = url.rstrip("/") if url else None
         stocks = StockHistoricalDataClient(key, secret, url_override=url)
         pairs = CryptoHistoricalDataClient(key, secret, url_override=url)
         for client in (stocks, pairs):
-            _restrain(client, calls.timeout)
-        only_stocks = {"adjustment": "raw", "feed": options.feed}
-        self._stocks = _Market(stocks, "/stocks/bars", only_stocks, f"alpaca:{options.feed}")
-        self._pairs = _Market(pairs, "/crypto/us/bars", {}, "alpaca:crypto")
+            _restrain(client, setup.caller.timeout)
+        only_stocks = {"adjustment": "raw", "feed": feed}
+        self._stocks = _Market(stocks, "/stocks/bars", only_stocks, setup.source(feed))
+        self._pairs = _Market(pairs, "/crypto/us/bars", {}, setup.source("crypto"))
 
-    def fetch(self, request: BarRequest) -> BarReply:
-        """See ``Provider.fetch``."""
-        parts: list[pa.Table] = []
-        failures: dict[str, ProviderError] = {}
+    def divide(self, request: BarRequest) -> Iterator[BarRequest]:
+        """Yield a request for the stocks and one for the pairs."""
         for market in (self._stocks, self._pairs):
-            symbols = [symbol for symbol in request.symbols if ("/" in symbol) == (market is self._pairs)]
-            pages, failed = self._collect(market, replace(request, symbols=symbols))
-            failures |= failed
-            for symbol, found in pages.items():
-                try:
-                    parts.append(self._shape(market, request, symbol, found))
-                except ProviderBadDataError as error:
-                    text = f"{self.name}: {describe(replace(request, symbols=[symbol]))}: {error}"
-                    failures[symbol] = ProviderBadDataError(text, provider=self.name, symbol=symbol)
-        return BarReply(join_bars(parts), failures)
+            if symbols := [symbol for symbol in request.symbols if self._market(symbol) is market]:
+                yield replace(request, symbols=symbols)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
-        """Return None: it does not tell."""
-        return
-
-    def _collect(
-        self, market: _Market, request: BarRequest
-    ) -> tuple[dict[str, list[_Columns]], dict[str, ProviderError]]:
-        """Return what was found by symbol, and why not for the others. One bad symbol does not stop the others."""
-        failures: dict[str, ProviderError] = {}
-        left = list(request.symbols)
-        while left and request.start < request.end:
-            try:
-                return self._pages(market, replace(request, symbols=left)), failures
-            except ProviderAuthError:
-                raise
-            except ProviderError as error:
-                failed = [error.symbol] if error.symbol in left else left
-                failures |= dict.fromkeys(failed, error)
-                left = [symbol for symbol in left if symbol not in failed]
-        return {}, failures
-
-    def _pages(self, market: _Market, request: BarRequest) -> dict[str, list[_Columns]]:
-        """Return the bars of every page, by symbol."""
-        found: dict[str, list[_Columns]] = {symbol: [] for symbol in request.symbols}
+    def download(self, request: BarRequest) -> Mapping[str, Sequence[_Columns]]:
+        """Return the bars of every page, by symbol; the symbols are all stocks or all pairs."""
+        market = self._market(request.symbols[0])
+        pages: dict[str, list[_Columns]] = {symbol: [] for symbol in request.symbols}
         token: str | None = None
         while True:
-            bars, token = self.calls.call(
-                partial(self._page, market, request, token),
-                explain=partial(self._explain, symbols=request.symbols),
-                about=describe(request),
-            )
+            bars, token = self.call(partial(self._page, market, request, token), request)
             for symbol, columns in bars.items():
-                found[symbol].append(columns)
+                pages[symbol].append(columns)
             if token is None:
-                return found
+                return pages
+
+    def to_bars(self, request: BarRequest, symbol: str, download: Sequence[_Columns]) -> pa.Table:
+        """See ``RemoteProvider``."""
+        market = self._market(symbol)
+        ts = np.concatenate([np.empty(0, np.int64), *(page.ts for page in download)])
+        values = np.concatenate([np.empty((0, len(VALUES))), *(page.values for page in download)])
+        if request.timeframe is Timeframe.D1:
+            if market is self._stocks:
+                ts = label_days(ts, "America/New_York")
+            elif (ts % DAY_US).any():
+                text = "its days do not start at 00:00 UTC; ask for 1m instead"
+                raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
+        columns = dict(zip(VALUES, values.T, strict=True))
+        return shape_bars(request, symbol, ts, columns, source=market.source, provider=self.name)
+
+    def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:
+        """See ``RemoteProvider``."""
+        from alpaca.common.exceptions import APIError  # noqa: PLC0415 - takes seconds, unless there is a client
+
+        match error:
+            case APIError():
+                return self._explain_answer(error.response, request.symbols)
+            case requests.exceptions.InvalidHeader() | UnicodeEncodeError():
+                text = "the key or its secret has a character that cannot be sent; check both"
+                return ProviderAuthError(text, provider=self.name)
+            case KeyError() | TypeError() | ValueError():
+                return ProviderBadDataError(f"the answer is not a page of bars: {error!r}", provider=self.name)
+            case requests.RequestException():
+                return ProviderTransientError(str(error), provider=self.name)
+        return None
+
+    def _market(self, symbol: str) -> _Market:
+        return self._pairs if "/" in symbol else self._stocks
 
     def _page(self, market: _Market, request: BarRequest, token: str | None) -> tuple[dict[str, _Columns], str | None]:
         """Return the bars of one page, and the token of the next page, where there is one."""
@@ -198,12 +188,12 @@ class AlpacaProvider:
             },
         )
         bars, following = dict(answer["bars"]), answer["next_page_token"]
-        if strangers := bars.keys() - set(request.symbols):
-            text = f"the answer has bars of {', '.join(sorted(strangers))}, which nobody asked for"
+        if unrequested := bars.keys() - set(request.symbols):
+            text = f"the answer has bars of {', '.join(sorted(unrequested))}, which nobody asked for"
             raise ProviderBadDataError(text, provider=self.name)
         if following is not None and following == token:
             raise ProviderBadDataError("the page after this one is this one again", provider=self.name)
-        return {symbol: self._read(symbol, found) for symbol, found in bars.items()}, following
+        return {symbol: self._read(symbol, columns) for symbol, columns in bars.items()}, following
 
     def _read(self, symbol: str, bars: Sequence[Mapping[str, Any]]) -> _Columns:
         try:
@@ -211,34 +201,6 @@ class AlpacaProvider:
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # Arrow's errors are such, too
             text = f"{symbol} does not come as bars: {error!r}"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from error
-
-    def _shape(self, market: _Market, request: BarRequest, symbol: str, pages: Sequence[_Columns]) -> pa.Table:
-        ts = np.concatenate([np.empty(0, np.int64), *(page.ts for page in pages)])
-        values = np.concatenate([np.empty((0, len(VALUES))), *(page.values for page in pages)])
-        if request.timeframe is Timeframe.D1:
-            if market is self._stocks:
-                ts = label_days(ts, "America/New_York")
-            elif (ts % DAY_US).any():
-                text = "its days do not start at 00:00 UTC; ask for 1m instead"
-                raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
-        columns = dict(zip(VALUES, values.T, strict=True))
-        return shape_bars(request, symbol, ts, columns, source=market.source, provider=self.name)
-
-    def _explain(self, error: Exception, *, symbols: Sequence[str]) -> ProviderError | None:
-        """Turn what the client raises into our errors."""
-        from alpaca.common.exceptions import APIError  # noqa: PLC0415 - takes seconds, unless there is a client
-
-        match error:
-            case APIError():
-                return self._explain_answer(error.response, symbols)
-            case requests.exceptions.InvalidHeader() | UnicodeEncodeError():
-                text = "the key or its secret has a character that cannot be sent; check both"
-                return ProviderAuthError(text, provider=self.name)
-            case KeyError() | TypeError() | ValueError():
-                return ProviderBadDataError(f"the answer is not a page of bars: {error!r}", provider=self.name)
-            case requests.RequestException():
-                return ProviderTransientError(str(error), provider=self.name)
-        return None
 
     def _explain_answer(self, answer: requests.Response, symbols: Sequence[str]) -> ProviderError:
         invalid = re.search(r"invalid symbol: ([^\s\"]+)", answer.text)
@@ -284,3 +246,13 @@ def _columns(bars: Sequence[Mapping[str, Any]]) -> _Columns:
     vwap = values[:, VALUES.index("vwap")]
     vwap[vwap == 0] = np.nan
     return _Columns(ts, values)
+
+
+KIND = ProviderKind(
+    name="alpaca",
+    factory=AlpacaProvider,
+    options=AlpacaOptions,
+    keys=("key", "secret"),
+    calls_per_minute=200,
+    limits=AlpacaProvider.limits,
+)

@@ -1,25 +1,30 @@
-"""What a provider of bars must do: the protocol, its terms, its request and its reply.
+"""What a provider of bars is: the protocol, its limits, its request and its reply, and the kind that it is made from.
 
-A provider answers with raw (unadjusted) bars in the canonical Arrow shape and judges nothing: a bar with an impossible
-price is passed on for the gate to reject. Not here: any vendor, and where keys come from (``registry``).
+A provider answers with raw (unadjusted) bars in the canonical Arrow shape and rejects none of them: a bar with an
+impossible price is passed on for the gate to reject. Not here: any vendor, and where keys come from (``catalog``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
+from pydantic import SecretStr
 
+from chandlery.config.yaml_document import Section
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError
+from chandlery.providers.http.caller import Caller, RetryPolicy
+
+OptionsT = TypeVar("OptionsT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
 class BarRequest:
-    """Bars of ``symbols`` that start in ``[start, end)``, UTC."""
+    """A request for the bars of ``symbols`` that start in ``[start, end)``, UTC."""
 
     symbols: Sequence[str]
     timeframe: Timeframe
@@ -32,7 +37,7 @@ class BarReply:
     """What a provider answered.
 
     Attributes:
-        bars: table of schema ``schema.BARS`` with the symbols as they were asked for; any order within a symbol.
+        bars: table of schema ``schema.BARS`` with the symbols as the request spells them; any order within a symbol.
         failures: for each symbol that could not be served, why. Such a symbol has no rows in ``bars``.
     """
 
@@ -42,17 +47,18 @@ class BarReply:
 
 @dataclass(frozen=True, slots=True)
 class ProviderLimits:
-    """What a provider asks of its callers, and what may be expected of its answers.
+    """What a provider demands of its callers, and what may be expected of its answers.
 
     Attributes:
-        remote: whether asking costs calls. If so, answers are kept in the landing zone, and a session that is complete
-            and final is not asked for again.
-        symbols_per_request: so many symbols go into one request at most.
-        bars_per_request: about so many bars go into one request at most.
-        workers: so many requests may be under way at a time.
-        settles: by timeframe, for how long after a session's close bars that belong to it may still come or change,
-            those of extended hours included; not at all where absent.
+        remote: whether a request costs calls. If so, answers are kept in the landing zone, and a session that is
+            complete and final is not requested again.
+        symbols_per_request: the largest number of symbols in one request.
+        bars_per_request: the largest number of bars, estimated, in one request.
+        workers: the largest number of requests that may be under way at a time.
+        settlement_delay: by timeframe, for how long after a session's close bars that belong to it may still come or
+            change, those of extended hours included; not at all where absent.
         history_depth: by timeframe, for how long after a bar's start it is still served; for ever where absent.
+        endless: whether it has bars of any time. If so, a request without a range is for the last two whole weeks.
     """
 
     remote: bool = False
@@ -61,42 +67,108 @@ class ProviderLimits:
     workers: int = 1
     settlement_delay: Mapping[Timeframe, timedelta] = field(default_factory=dict)
     history_depth: Mapping[Timeframe, timedelta] = field(default_factory=dict)
+    endless: bool = False
 
 
 class Provider(Protocol):
-    """A source of bars. May be asked by several threads at once where its terms allow more than one worker.
+    """A source of bars. Several threads may use it at once where its limits allow more than one worker.
 
-    One that makes its calls through ``calls.Caller`` should show that as its attribute ``calls``: then a run tells how
-    many it made, and can stop them.
+    One that makes its calls through a ``Caller`` should show that as its attribute ``caller``: then a run can say how
+    many calls it made, and can stop them.
     """
 
     @property
     def name(self) -> str:
-        """Short lower-case name, as in ``config/providers.yaml``."""
+        """Its own name: a key of ``providers.yaml``. Landed answers and quarantine entries bear it."""
         ...
 
     @property
     def timeframes(self) -> frozenset[Timeframe]:
-        """The ingested timeframes it can serve."""
+        """The ingested timeframes that it can serve."""
         ...
 
     @property
     def limits(self) -> ProviderLimits:
-        """What it asks of its callers."""
+        """What it demands of its callers."""
         ...
 
     def fetch(self, request: BarRequest) -> BarReply:
-        """Return the bars asked for.
+        """Return the bars that ``request`` is for.
 
-        A symbol that fails alone is reported in ``BarReply.failures``; an error of the provider as a whole (a bad
-        key, an outage) is raised as a ``ProviderError``.
+        A symbol that fails alone is reported in ``BarReply.failures``.
+
+        Raises:
+            ProviderError: the provider fails as a whole: a refused key, an outage.
         """
         ...
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
-        """Return the half-open UTC range in which it has bars of ``symbol``, or None where it cannot tell.
+        """Return the half-open UTC range in which it has bars of ``symbol``, or None where it cannot say.
 
         Raises:
             ProviderNotFoundError: it does not know the symbol.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSetup(Generic[OptionsT]):
+    """What a provider is made from.
+
+    Attributes:
+        kind: the name of its kind.
+        name: its own name: a key of ``providers.yaml``.
+        options: those of ``providers.yaml``, each overridden by the caller's.
+        keys: by name, the values of the environment variables that ``key_env`` names.
+        calendars: the name of the calendar by symbol, of the symbols that will be requested.
+        caller: makes its calls, within its rate limit, and makes them again where that may help.
+    """
+
+    kind: str
+    name: str
+    options: OptionsT
+    keys: Mapping[str, SecretStr]
+    calendars: Mapping[str, str]
+    caller: Caller
+
+    def source(self, feed: str = "") -> str:
+        """Return the source that its rows bear; see ``source_name``."""
+        return source_name(self.kind, self.name, feed)
+
+
+class NoOptions(Section):
+    """The options of a kind that takes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKind:
+    """A kind of provider, as an entry point of group ``chandlery.providers`` names it.
+
+    Attributes:
+        name: the value of ``kind`` in ``providers.yaml``, and the entry point's name.
+        factory: makes a provider; the provider's class will do.
+        options: the model of its options.
+        keys: the names of the keys that it needs.
+        calls_per_minute: how many calls the vendor allows by its cheapest plan; None for no limit.
+        limits: known before a provider is made, and the same for all of this kind.
+        static: whether all it has is there from the start, so that a schedule would request new bars in vain.
+        retry: when a call that failed is made again.
+    """
+
+    name: str
+    factory: Callable[[ProviderSetup[Any]], Provider]
+    options: type[Section] = NoOptions
+    keys: tuple[str, ...] = ()
+    calls_per_minute: float | None = None
+    limits: ProviderLimits = ProviderLimits()
+    static: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+def source_name(kind: str, name: str, feed: str = "") -> str:
+    """Return the source that the rows of a provider bear.
+
+    It is the kind, then the provider's own name where that is not the kind's, then the feed where there is one:
+    ``alpaca:sip``, ``files``, ``files:backup``, ``alpaca:desk:sip``.
+    """
+    return ":".join(part for part in (kind, "" if name == kind else name, feed) if part)

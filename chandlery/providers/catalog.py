@@ -1,7 +1,8 @@
-"""Makes a provider from its configuration: the only place that reads a provider's keys, and only when one is made.
+"""Which kinds of provider there are, and how a provider is made from its configuration.
 
-Vendor modules are imported here, when needed. Another package adds a kind by an entry point of group
-``chandlery.providers`` that names a ``ProviderFactory``. Not here: what ``providers.yaml`` may say (``config``).
+A kind is an entry point of group ``chandlery.providers`` that names a ``ProviderKind``: our own are registered like
+those of any other package, and each is imported where it is used. This is the only place that reads a provider's keys,
+and only when the provider is made. Not here: the form of ``providers.yaml`` (``config.providers``).
 """
 
 from __future__ import annotations
@@ -9,69 +10,75 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from chandlery.config.providers import (
-    GROUP,
-    OPTIONS,
-    FilesOptions,
-    ProviderConfig,
-    ProvidersConfig,
-    SampleOptions,
-    SimulatedOptions,
-    provider_kinds,
-)
-from chandlery.config.yaml_document import Section, findings, key_path, one_of
+from chandlery.config.providers import ProviderConfig, ProvidersConfig
+from chandlery.config.yaml_document import Document, Section, findings, key_path, one_of
 from chandlery.errors import ConfigurationError, ProviderAuthError
-from chandlery.providers.base import Provider, ProviderLimits
-from chandlery.providers.http.caller import Caller
+from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
+from chandlery.providers.http.caller import Caller, RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 
-#: The adapters that are asked over a network, each in the module of its kind.
-_VENDORS = {
-    "alpaca": "AlpacaProvider",
-    "coinbase": "CoinbaseProvider",
-    "ib": "IbProvider",
-    "polygon": "PolygonProvider",
-    "yahoo": "YahooProvider",
-}
-#: What their cheapest plans allow; sources in docs/providers.md.
-_CALLS_PER_MINUTE = {"alpaca": 200.0, "coinbase": 600.0, "ib": 6.0, "polygon": 5.0, "yahoo": 60.0}
+#: The group of entry points by which a package adds kinds of provider.
+GROUP = "chandlery.providers"
 
 
-class ProviderFactory(Protocol):
-    """What an entry point of group ``chandlery.providers`` names; the entry point's name is the kind.
+def provider_kinds() -> list[str]:
+    """Return the names of the kinds of provider that are installed, sorted."""
+    return sorted(set(entry_points(group=GROUP).names))
 
-    The provider's class will do. Where it has ``limits``, they are known before a provider is made.
+
+def find_kind(name: str, *, provider: str | None = None) -> ProviderKind:
+    """Return the kind called ``name``.
+
+    Args:
+        name: of the kind.
+        provider: name of the provider that is of this kind, for an error.
+
+    Raises:
+        ConfigurationError: no installed package adds such a kind, or several do, or what is added is no kind.
     """
+    shown = f"kind {name!r}" + (f" of provider {provider!r}" if provider else "")
+    entries = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
+    if not entries:
+        raise ConfigurationError(f"{shown} is not installed; there are: {one_of(provider_kinds(), name)}")
+    if len(entries) > 1:
+        places = " and ".join(sorted(entries))
+        raise ConfigurationError(f"{shown} is added more than once, by {places}; uninstall all but one")
+    ((place, entry),) = entries.items()
+    try:
+        kind = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{shown} cannot be loaded from {place}: {error}") from error
+    if not isinstance(kind, ProviderKind) or kind.name != name:
+        raise ConfigurationError(f"{place} is not the ProviderKind called {name!r}, as its package says")
+    return kind
 
-    def __call__(
-        self,
-        name: str,
-        *,
-        options: Mapping[str, object],
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> Provider:
-        """Make the provider.
 
-        Args:
-            name: as in ``providers.yaml``.
-            options: as in ``providers.yaml``, overridden by the caller's.
-            keys: the values of the variables that ``key_env`` names.
-            calendars: calendar by symbol, of the symbols that will be asked for.
-            calls: makes the provider's calls within its budget and tries them again.
+def load_providers(path: Path) -> ProvidersConfig:
+    """Read ``providers.yaml``, and check kind, options and names of keys of each provider.
 
-        Raises:
-            UsageError: an option is unknown or wrong.
-        """
-        ...
+    Raises:
+        ConfigurationError: with file, line, key, what was given and what is allowed, for each thing that is wrong.
+    """
+    document = Document.read(path)
+    config = document.validate(ProvidersConfig)
+    kinds = provider_kinds()
+    for name, provider in config.providers.items():
+        if provider.kind not in kinds:
+            text = f"{provider.kind!r} is not known; allowed: {one_of(kinds, provider.kind)}"
+            raise config.error(("providers", name, "kind"), text)
+        kind = find_kind(provider.kind, provider=name)
+        document.validate(kind.options, provider.options, at=("providers", name, "options"))
+        if set(kind.keys) != set(provider.key_env):
+            given, takes = (" ".join(sorted(names)) for names in (provider.key_env, kind.keys))
+            text = f"names {given or 'nothing'}; kind {provider.kind} takes {takes or 'no key'}"
+            raise config.error(("providers", name, "key_env"), text)
+    return config
 
 
 def build_provider(
@@ -81,118 +88,84 @@ def build_provider(
     options: Mapping[str, object] | None = None,
     calendars: Mapping[str, str] | None = None,
     rate_limiters: RateLimiterFactory = local_rate_limiter,
+    retry: RetryPolicy | None = None,
 ) -> Provider:
     """Make the provider called ``name``.
 
     Args:
-        name: as in ``providers.yaml``.
+        name: a key of ``providers.yaml``.
         config: what that file says.
         options: override the file's, one by one. A relative ``path`` given here counts from the working directory; one
             in the file counts from the project, the folder that holds the file's folder.
-        calendars: calendar by symbol, for a provider that must know when a market is open.
-        rate_limiters: makes the budget of a key; by default one that holds in this process only.
+        calendars: name of the calendar by symbol, for a provider that must know when a market is open.
+        rate_limiters: makes the rate limiter of a key; by default one that holds in this process only.
+        retry: when a call that failed is made again; by default as the kind says.
 
     Raises:
-        ConfigurationError: no provider is called so, or an option is unknown or wrong.
+        ConfigurationError: no provider is called so, its kind is not installed or lacks a package, or an option is
+            unknown or wrong.
         ProviderAuthError: a variable that should hold a key is not set.
     """
     provider = config.provider(name)
-    merged = {**provider.options, **(options or {})}
-    if config.path and "path" in provider.options and "path" not in (options or {}):
-        merged["path"] = config.path.absolute().parent.parent / str(provider.options["path"])
+    kind = find_kind(provider.kind, provider=name)
     keys = {key: _read_key(name, variable) for key, variable in provider.key_env.items()}
-    calls = _calls(name, provider, keys, rate_limiters)
-    if provider.kind in OPTIONS:
-        checked = _check(name, provider.kind, merged)
-        return _build_own(name, provider.kind, checked, keys=keys, calendars=calendars or {}, calls=calls)
-    factory = _load_factory(name, provider.kind)
-    return factory(name, options=merged, keys=keys, calendars=calendars or {}, calls=calls)
+    setup: ProviderSetup[Any] = ProviderSetup(
+        kind=kind.name,
+        name=name,
+        options=_check_options(name, kind, _merge_options(config, provider, options or {})),
+        keys=keys,
+        calendars=calendars or {},
+        caller=_make_caller(name, provider, kind, keys, rate_limiters=rate_limiters, retry=retry or kind.retry),
+    )
+    return kind.factory(setup)
 
 
 def is_static(provider: ProviderConfig) -> bool:
-    """Return whether it never has news: what it has is there from the start."""
-    return provider.kind in OPTIONS and provider.kind not in _VENDORS
+    """Return whether all that the provider has is there from the start, so that it never has newer bars."""
+    return find_kind(provider.kind).static
 
 
 def remote_limits(config: ProvidersConfig) -> dict[str, ProviderLimits]:
-    """Return the terms of the providers that are asked over a network, by name, without making them."""
-    found = {}
-    for name, provider in config.providers.items():
-        if provider.kind in _VENDORS:
-            found[name] = getattr(import_module(f"chandlery.providers.{provider.kind}"), _VENDORS[provider.kind]).limits
-        elif provider.kind not in OPTIONS:
-            limits = getattr(_load_factory(name, provider.kind), "terms", ProviderLimits(remote=True))
-            if limits.remote:
-                found[name] = limits
-    return found
+    """Return the limits of the providers that are called over a network, by name, without making them."""
+    limits = {name: find_kind(provider.kind, provider=name).limits for name, provider in config.providers.items()}
+    return {name: limit for name, limit in limits.items() if limit.remote}
 
 
-def _calls(
-    name: str, provider: ProviderConfig, keys: Mapping[str, SecretStr], rate_limiters: RateLimiterFactory
-) -> Caller:
-    """Return what makes the provider's calls, within the budget of its key: whoever uses the same key shares it."""
-    limits = provider.limits
-    secrets = [keys[key] for key in sorted(keys)]
-    digest = hashlib.blake2b("\0".join(secret.get_secret_value() for secret in secrets).encode(), digest_size=12)
-    rate_limiter = rate_limiters(
-        f"{provider.kind}:{digest.hexdigest() if secrets else name}",
-        limits.calls_per_minute or _CALLS_PER_MINUTE.get(provider.kind),
-    )
-    return Caller(name, rate_limiter, timeout=limits.timeout, attempts=limits.attempts, secrets=secrets)
+def _merge_options(
+    config: ProvidersConfig, provider: ProviderConfig, options: Mapping[str, object]
+) -> dict[str, object]:
+    merged = {**provider.options, **options}
+    if config.path and "path" in provider.options and "path" not in options:
+        merged["path"] = config.path.absolute().parent.parent / str(provider.options["path"])
+    return merged
 
 
-def _check(name: str, kind: str, options: Mapping[str, Any]) -> Section:
+def _check_options(name: str, kind: ProviderKind, options: Mapping[str, object]) -> Section:
     try:
-        return OPTIONS[kind].model_validate(options)
+        return kind.options.model_validate(options)
     except ValidationError as error:
         text = "; ".join(f"{key_path(at)}: {what}" for at, what in findings(error))
         raise ConfigurationError(f"options of provider {name!r}: {text}") from None
 
 
-def _build_own(
+def _make_caller(
     name: str,
-    kind: str,
-    options: Section,
-    *,
+    provider: ProviderConfig,
+    kind: ProviderKind,
     keys: Mapping[str, SecretStr],
-    calendars: Mapping[str, str],
-    calls: Caller,
-) -> Provider:
-    match options:
-        case FilesOptions(path=Path() as path):
-            from chandlery.providers.files.provider import FilesProvider  # noqa: PLC0415 - only where it is used
-
-            return FilesProvider(
-                path.expanduser(),
-                tz=options.tz,
-                epoch_unit=options.epoch_unit,
-                ignore_columns=options.ignore_columns,
-            )
-        case FilesOptions():
-            raise ConfigurationError(
-                f"provider {name!r} has no folder; give --path DIR or set its option path in providers.yaml"
-            )
-        case SampleOptions():
-            from chandlery.providers.sample import SampleProvider  # noqa: PLC0415 - only where it is used
-
-            return SampleProvider()
-        case SimulatedOptions(seed=seed):
-            from chandlery.providers.simulated import SimulatedProvider  # noqa: PLC0415 - only where it is used
-
-            return SimulatedProvider(seed=seed, calendars=calendars)
-    made: Provider = getattr(import_module(f"chandlery.providers.{kind}"), _VENDORS[kind])(
-        name, options=options, keys=keys, calendars=calendars, calls=calls
+    *,
+    rate_limiters: RateLimiterFactory,
+    retry: RetryPolicy,
+) -> Caller:
+    """Return what makes the provider's calls, within the rate limit of its key: all who use the same key share it."""
+    limits = provider.limits
+    secrets = [keys[key] for key in sorted(keys)]
+    digest = hashlib.blake2b("\0".join(secret.get_secret_value() for secret in secrets).encode(), digest_size=12)
+    rate_limiter = rate_limiters(
+        f"{kind.name}:{digest.hexdigest() if secrets else name}",
+        limits.calls_per_minute or kind.calls_per_minute,
     )
-    return made
-
-
-def _load_factory(name: str, kind: str) -> ProviderFactory:
-    found = tuple(entry_points(group=GROUP, name=kind))
-    if not found:
-        raise ConfigurationError(
-            f"kind {kind!r} of provider {name!r} is not installed; there are: {one_of(provider_kinds(), kind)}"
-        )
-    return cast("ProviderFactory", found[0].load())
+    return Caller(name, rate_limiter, timeout=limits.timeout, attempts=limits.attempts, secrets=secrets, retry=retry)
 
 
 def _read_key(name: str, variable: str) -> SecretStr:

@@ -7,43 +7,33 @@ newest first, numbers as decimal strings, ``start`` in seconds and the bar's sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import requests
-from pydantic import SecretStr
 
-from chandlery.config.providers import RemoteOptions
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
-from chandlery.providers.http.caller import Caller
+from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
+from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.errors import explain_status
-from chandlery.providers.http.normalize import describe, join_bars, shape_bars, windows
+from chandlery.providers.http.normalize import shape_bars, windows
+from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
 _URL = "https://api.coinbase.com"
 _CANDLES_PER_CALL = 350
 _GRANULARITIES = {Timeframe.M1: "ONE_MINUTE", Timeframe.D1: "ONE_DAY"}
 _FIELDS = ("open", "high", "low", "close", "volume")
+#: The numbers of each candle: its start in seconds, then the values of ``_FIELDS``.
+Candles: TypeAlias = list[list[float]]
 
 
-class CoinbaseProvider:
-    """Serves ``1m`` and ``1d`` of pairs like ``BTC/USD``; a day is a UTC day.
+class CoinbaseProvider(RemoteProvider[Candles]):
+    """Serves ``1m`` and ``1d`` of pairs like ``BTC/USD``; a day is a UTC day."""
 
-    Args:
-        name: as in ``providers.yaml``.
-        options: the address.
-        keys: none.
-        calendars: not needed.
-        calls: makes its calls.
-    """
-
-    timeframes = frozenset(INGESTED)
     #: A candle may be corrected for a moment after it closed.
     limits = ProviderLimits(
         remote=True,
@@ -53,57 +43,32 @@ class CoinbaseProvider:
         settlement_delay=dict.fromkeys(INGESTED, timedelta(minutes=5)),
     )
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        options: RemoteOptions,
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> None:
-        del keys, calendars
-        self.name = name
-        self._url = (options.url or _URL).rstrip("/")
-        self.calls = calls
+    def __init__(self, setup: ProviderSetup[RemoteOptions]) -> None:
+        super().__init__(setup)
+        self._url = (setup.options.url or _URL).rstrip("/")
         self._session = requests.Session()
 
-    def fetch(self, request: BarRequest) -> BarReply:
-        """See ``Provider.fetch``."""
-        parts: list[pa.Table] = []
-        failures: dict[str, ProviderError] = {}
-        for symbol in request.symbols:
-            try:
-                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
-            except ProviderAuthError:
-                raise
-            except ProviderError as error:
-                failures[symbol] = error
-        return BarReply(join_bars(parts), failures)
-
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
-        """Return None: it does not tell."""
-        return
-
-    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
-        rows: list[list[float]] = []
+    def download(self, request: BarRequest) -> Mapping[str, Candles]:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
+        candles: Candles = []
         for part in windows(request, _CANDLES_PER_CALL):
-            rows += self.calls.call(
-                partial(self._candles, symbol, part),
-                explain=partial(self._explain, symbol=symbol),
-                about=describe(part),
-            )
-        table = np.array(rows, np.float64).reshape(-1, 1 + len(_FIELDS))
+            candles += self.call(partial(self._candles, symbol, part), part)
+        return {symbol: candles}
+
+    def to_bars(self, request: BarRequest, symbol: str, download: Candles) -> pa.Table:
+        """See ``RemoteProvider``."""
+        table = np.array(download, np.float64).reshape(-1, 1 + len(_FIELDS))
         return shape_bars(
             request,
             symbol,
             (table[:, 0] * 1_000_000).astype(np.int64),
             {name: table[:, place] for place, name in enumerate(_FIELDS, 1)},
-            source="coinbase",
+            source=self.source,
             provider=self.name,
         )
 
-    def _candles(self, symbol: str, part: BarRequest) -> list[list[float]]:
+    def _candles(self, symbol: str, part: BarRequest) -> Candles:
         product = quote(symbol.replace("/", "-"), safe="")
         answer = self._session.get(
             f"{self._url}/api/v3/brokerage/market/products/{product}/candles",
@@ -114,15 +79,16 @@ class CoinbaseProvider:
                 "granularity": _GRANULARITIES[part.timeframe],
                 "limit": str(_CANDLES_PER_CALL),
             },
-            timeout=self.calls.timeout,
+            timeout=self.caller.timeout,
         )
         if answer.status_code >= 400:
             raise explain_status(answer.status_code, answer.text, answer.headers, provider=self.name, symbol=symbol)
         candles: list[dict[str, Any]] = answer.json()["candles"]
         return [[float(candle["start"]), *(float(candle[name]) for name in _FIELDS)] for candle in candles]
 
-    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
-        """Turn what ``requests`` raises into our errors."""
+    def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
         match error:
             case requests.JSONDecodeError() | KeyError() | TypeError() | ValueError():
                 text = f"the answer is not a list of candles: {error!r}"
@@ -130,3 +96,12 @@ class CoinbaseProvider:
             case requests.RequestException():
                 return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
         return None
+
+
+KIND = ProviderKind(
+    name="coinbase",
+    factory=CoinbaseProvider,
+    options=RemoteOptions,
+    calls_per_minute=600,  # ten a second
+    limits=CoinbaseProvider.limits,
+)

@@ -19,30 +19,27 @@ What the client does not do by itself, and is done here:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import urllib3
-from pydantic import SecretStr
 from urllib3.exceptions import DecodeError, HTTPError
 
-from chandlery.config.providers import RemoteOptions
 from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
-from chandlery.providers.http.caller import Caller
-from chandlery.providers.http.errors import explain_status
-from chandlery.providers.http.normalize import describe, join_bars, label_days, shape_bars, windows
+from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
+from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
+from chandlery.providers.http.errors import NotEntitledError, explain_status
+from chandlery.providers.http.normalize import describe, label_days, shape_bars, windows
+from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
 _LIMIT = 50_000
 _MINUTES_OF_A_MONTH = 31 * 24 * 60
@@ -53,26 +50,18 @@ _OPTIONAL = frozenset({"vw", "n"})
 #: The years 1973 and 10000 in milliseconds. Between them lies no bar's time in any other unit.
 _EARLIEST, _LATEST = 100_000_000_000, 253_402_300_800_000
 
+#: One row for each bar: its start (µs since the epoch) and the values of ``_FIELDS``.
+Page: TypeAlias = npt.NDArray[np.float64]
 
-class PolygonProvider:
+
+class PolygonProvider(RemoteProvider[Sequence[Page]]):
     """Serves ``1m`` and ``1d`` of US stocks like ``AAPL`` and crypto pairs like ``BTC/USD``, as traded.
 
     Minutes include extended hours. A day of a stock is New York's, stamped by Polygon with midnight there; a day of a
     pair is UTC's. How far back it goes depends on the key's plan: what the plan leaves out is a failure of the symbol,
     while a key that is refused stops everything. Currencies (``C:EURUSD``) are not served.
-
-    Args:
-        name: as in ``providers.yaml``.
-        options: the address.
-        keys: ``key``.
-        calendars: not needed.
-        calls: makes its calls.
-
-    Raises:
-        ProviderAuthError: the key holds a character that cannot be sent.
     """
 
-    timeframes = frozenset(INGESTED)
     #: A day's late and corrected trades are in its files by the next day's noon in New York.
     limits = ProviderLimits(
         remote=True,
@@ -82,68 +71,55 @@ class PolygonProvider:
         settlement_delay=dict.fromkeys(INGESTED, timedelta(days=1)),
     )
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        options: RemoteOptions,
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> None:
-        del calendars
-        self.name = name
-        self.calls = calls
-        key = keys["key"].get_secret_value()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ProviderAuthError("the key holds a space, a line break or the like; look at it", provider=name)
-        self._client = _connect(key, options.url, calls.timeout, self.limits.workers)
+    def __init__(self, setup: ProviderSetup[RemoteOptions]) -> None:
+        super().__init__(setup)
+        key = setup.keys["key"].get_secret_value()
+        self._client = _connect(key, setup.options.url, setup.caller.timeout, self.limits.workers)
 
-    def fetch(self, request: BarRequest) -> BarReply:
-        """See ``Provider.fetch``."""
-        parts: list[pa.Table] = []
-        failures: dict[str, ProviderError] = {}
-        for symbol in request.symbols:
-            try:
-                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
-            except _NotEntitledError as error:
-                failures[symbol] = error
-            except ProviderAuthError:
-                raise
-            except ProviderError as error:
-                failures[symbol] = error
-        return BarReply(join_bars(parts), failures)
+    def download(self, request: BarRequest) -> Mapping[str, Sequence[Page]]:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
+        return {symbol: [page for window in windows(request, _MINUTES_OF_A_MONTH) for page in self._pages(window)]}
 
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
-        """Return None: it does not tell."""
-        return
-
-    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
-        pages = [page for window in windows(request, _MINUTES_OF_A_MONTH) for page in self._pages(window, symbol)]
-        table = np.concatenate([np.empty((0, 1 + len(_FIELDS))), *pages])
+    def to_bars(self, request: BarRequest, symbol: str, download: Sequence[Page]) -> pa.Table:
+        """See ``RemoteProvider``."""
+        table = np.concatenate([np.empty((0, 1 + len(_FIELDS))), *download])
         values = {name: table[:, place] for place, name in enumerate(_FIELDS, 1)}
         ts = table[:, 0].astype(np.int64)
-        return shape_bars(request, symbol, ts, values, source="polygon", provider=self.name)
+        return shape_bars(request, symbol, ts, values, source=self.source, provider=self.name)
 
-    def _pages(self, window: BarRequest, symbol: str) -> Iterator[npt.NDArray[np.float64]]:
+    def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
+        match error:
+            case _RefusedError(answer=answer):
+                text = answer.data.decode(errors="replace")
+                meaning = explain_status(answer.status, text, answer.headers, provider=self.name, symbol=symbol)
+                if answer.status == 403:  # the key is good, but its plan does not include these bars
+                    return NotEntitledError(str(meaning), provider=self.name, symbol=symbol)
+                return meaning
+            case DecodeError():
+                return ProviderBadDataError(str(error), provider=self.name, symbol=symbol)
+            case HTTPError():
+                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
+        return None
+
+    def _pages(self, window: BarRequest) -> Iterator[Page]:
+        (symbol,) = window.symbols
         path: str | None = None
-        asked: set[str] = set()
+        visited: set[str] = set()
         while True:
-            rows, path = self.calls.call(
-                partial(self._page, window, symbol, path),
-                explain=partial(self._explain, symbol=symbol),
-                about=describe(window),
-            )
+            rows, path = self.call(partial(self._page, window, symbol, path), window)
             yield rows
             if path is None:
                 return
-            if path in asked:
+            if path in visited:
                 text = f"{self.name}: {describe(window)}: the next page is one that was read before"
                 raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
-            asked.add(path)
+            visited.add(path)
 
-    def _page(self, window: BarRequest, symbol: str, path: str | None) -> tuple[npt.NDArray[np.float64], str | None]:
-        """Ask once: for the first page, or the one at ``path``. Return its rows, and where the next one is."""
+    def _page(self, window: BarRequest, symbol: str, path: str | None) -> tuple[Page, str | None]:
+        """Make one call: for the first page, or the one at ``path``. Return its rows, and where the next one is."""
         if path is None:
             daily = window.timeframe is Timeframe.D1
             last = window.end - timedelta(microseconds=1)
@@ -166,25 +142,6 @@ class PolygonProvider:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             text = f"the answer is not a page of raw bars: {error!r}"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from error
-
-    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
-        """Turn a refusal, and what urllib3 raises, into our errors."""
-        match error:
-            case _RefusedError(answer=answer):
-                text = answer.data.decode(errors="replace")
-                told = explain_status(answer.status, text, answer.headers, provider=self.name, symbol=symbol)
-                if answer.status == 403:
-                    return _NotEntitledError(str(told), provider=self.name, symbol=symbol)
-                return told
-            case DecodeError():
-                return ProviderBadDataError(str(error), provider=self.name, symbol=symbol)
-            case HTTPError():
-                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
-        return None
-
-
-class _NotEntitledError(ProviderAuthError):
-    """The key is good, but its plan does not include these bars: so old, so recent, or of such a market."""
 
 
 class _RefusedError(Exception):
@@ -220,7 +177,7 @@ def _ticker(symbol: str) -> str:
     return quote(f"X:{symbol.replace('/', '')}" if "/" in symbol else symbol, safe=":")
 
 
-def _read_rows(body: Mapping[str, Any], symbol: str, timeframe: Timeframe) -> npt.NDArray[np.float64]:
+def _read_rows(body: Mapping[str, Any], symbol: str, timeframe: Timeframe) -> Page:
     """Return one row for each bar of an answer: its start (µs since the epoch) and the values of ``_FIELDS``.
 
     Raises:
@@ -255,3 +212,13 @@ def _next_path(body: Mapping[str, Any]) -> str | None:
         raise ValueError("next_url is not an address")
     query = [part for part in parts.query.split("&") if not part.lower().startswith("apikey=")]
     return f"{parts.path}?{'&'.join(query)}"
+
+
+KIND = ProviderKind(
+    name="polygon",
+    factory=PolygonProvider,
+    options=RemoteOptions,
+    keys=("key",),
+    calls_per_minute=5,
+    limits=PolygonProvider.limits,
+)

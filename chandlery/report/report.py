@@ -56,7 +56,7 @@ class _Series:
 
     @property
     def simulated(self) -> bool:
-        return _SIMULATED in self.summary.sources
+        return any(source.partition(":")[0] == _SIMULATED for source in self.summary.sources)
 
 
 def write_report(

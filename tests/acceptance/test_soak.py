@@ -56,7 +56,7 @@ def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection)
     pipe.send("ready")
     pipe.recv()
     outcomes = list(ingest(warehouse, provider, BarGate(), planned, landing=Landing(warehouse.database, Lake(folder))))
-    pipe.send(([(o.status, o.inserted, o.revised, o.unchanged) for o in outcomes], provider.calls.made))  # type: ignore[attr-defined]
+    pipe.send(([(o.status, o.inserted, o.revised, o.unchanged) for o in outcomes], provider.caller.made))  # type: ignore[attr-defined]
     warehouse.close()
 
 

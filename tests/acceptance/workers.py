@@ -23,7 +23,7 @@ from chandlery.ingest.gate import REJECTED, AuditReport, Verdict
 from chandlery.ingest.pipeline import ingest
 from chandlery.instruments.registry import list_instruments
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.publishing.publish import publish
 from chandlery.rollups.refresh import catch_up
 from tests.support import EVER, Bar, open_warehouse, table, utc

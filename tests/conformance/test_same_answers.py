@@ -22,7 +22,7 @@ from chandlery.ingest import quarantine
 from chandlery.ingest.pipeline import ingest
 from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import BarReply, BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.reading.revisions import read_revisions
 from chandlery.rollups.refresh import catch_up, count_stale
 from chandlery.tiers.warehouse import Warehouse

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chandlery.providers import ib
 from chandlery.providers.base import Provider
+from chandlery.providers.http.caller import RetryPolicy
 from tests.contract.vendor import Vendor
 from tests.servers.http import VendorServer
 from tests.servers.ib import IbServer
@@ -22,6 +22,7 @@ class Ib(Vendor):
     page = 390
     # ``http_503`` is a gateway that lost its line (1100); it never advises how long to wait.
     faults = ("rate_limited", "http_503", "drop", "hang", "malformed", "truncated")
+    retry = RetryPolicy(first_pause=0.02, identical_call_after=0.02)
 
     def serve(self, market: Market, **how: Any) -> IbServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""
@@ -33,5 +34,4 @@ class Ib(Vendor):
 
     def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:  # noqa: ANN401
         """See ``Vendor``. What it cannot read shows as a silence only, so that is waited for briefly."""
-        monkeypatch.setattr(ib, "_REPEAT_AFTER", 0.02)
         return super().connect(server, monkeypatch, **{"timeout": 1, **how})

@@ -27,7 +27,6 @@ from chandlery.errors import (
     ProviderTransientError,
 )
 from chandlery.providers.base import BarReply, BarRequest, Provider
-from chandlery.providers.http import caller as calls
 from tests.contract.vendor import Vendor
 from tests.servers.http import RETRY_AFTER, Fault, VendorServer
 from tests.servers.market import Market
@@ -38,9 +37,9 @@ START, END = datetime(2024, 4, 29, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC)
 
 def _vendors() -> list[Vendor]:
     modules = [
-        import_module(f"tests.contract.{found.name}")
-        for found in pkgutil.iter_modules(tests.contract.__path__)
-        if not found.name.startswith(("test_", "conftest", "vendor"))
+        import_module(f"tests.contract.{module.name}")
+        for module in pkgutil.iter_modules(tests.contract.__path__)
+        if not module.name.startswith(("test_", "conftest", "vendor"))
     ]
     kinds = {
         kind
@@ -57,8 +56,8 @@ VENDORS = _vendors()
 @pytest.fixture(params=VENDORS, ids=lambda vendor: type(vendor).__name__.lower())
 def vendor(request: pytest.FixtureRequest) -> Vendor:
     """Each vendor in turn."""
-    found: Vendor = request.param
-    return found
+    vendor: Vendor = request.param
+    return vendor
 
 
 @pytest.fixture(params=[Timeframe.M1, Timeframe.D1])
@@ -89,16 +88,15 @@ def provider(vendor: Vendor, server: VendorServer, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(autouse=True)
-def _quick_and_silent(
-    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def _no_key_is_logged(
+    vendor: Vendor, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[None]:
-    """Pause briefly between tries; nothing that was logged or printed, at any level, may hold a key."""
-    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.02)
+    """Nothing that was logged or printed, at any level, may hold a key."""
     caplog.set_level(logging.DEBUG)
     yield
-    said = caplog.text + "".join(capfd.readouterr())
+    output = caplog.text + "".join(capfd.readouterr())
     for name, key in vendor.keys.items():
-        assert key not in said, f"the {name} was told"
+        assert key not in output, f"the {name} was shown"
 
 
 def ask(
@@ -129,15 +127,15 @@ def check(
     assert sorted(reply.bars["symbol"].unique().to_pylist()) == sorted(symbols)
     assert reply.bars["source"].unique().to_pylist() == [vendor.source]
     for symbol in symbols:
-        mine = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
-        wanted = market.between(symbol, timeframe, start, end)
-        ts = mine["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
-        np.testing.assert_array_equal(ts, wanted["ts"])
+        bars = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
+        expected = market.between(symbol, timeframe, start, end)
+        ts = bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
+        np.testing.assert_array_equal(ts, expected["ts"])
         for name in VALUES:
             if name in vendor.values:
-                np.testing.assert_array_equal(mine[name].to_numpy(), wanted[name], err_msg=name)
+                np.testing.assert_array_equal(bars[name].to_numpy(), expected[name], err_msg=name)
             else:
-                assert mine[name].null_count == len(mine), name
+                assert bars[name].null_count == len(bars), name
 
 
 def _market(vendor: Vendor, start: datetime, end: datetime) -> Market:
@@ -255,7 +253,7 @@ def test_when_the_clocks_change(
 
 
 def test_threads_may_share_it(vendor: Vendor, provider: Provider, market: Market) -> None:
-    """As many as its terms allow."""
+    """As many as its limits allow."""
     timeframe = vendor.timeframes[0]
     with ThreadPoolExecutor(provider.limits.workers) as pool:
         replies = list(pool.map(lambda symbol: ask(provider, [symbol], timeframe), vendor.symbols * 2))
@@ -267,7 +265,7 @@ def test_threads_may_share_it(vendor: Vendor, provider: Provider, market: Market
 
 
 def test_a_refused_key_stops_everything(vendor: Vendor, server: VendorServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once, without another try, and without telling it."""
+    """At once, without another try, and without showing it."""
     if not vendor.keys:
         pytest.skip(f"{vendor.kind} needs no key")
     wrong = {name: f"WRONG-{name}-7Q9XKEYMATERIAL" for name in vendor.keys}
@@ -275,7 +273,7 @@ def test_a_refused_key_stops_everything(vendor: Vendor, server: VendorServer, mo
     with pytest.raises(ProviderAuthError) as caught:
         ask(provider, vendor.symbols, vendor.timeframes[0])
     assert len(server.requests) == 1
-    _tells_no_key(caught.value, [*wrong.values()])
+    _shows_no_key(caught.value, [*wrong.values()])
 
 
 _PASSING: tuple[Fault, ...] = ("rate_limited", "http_500", "http_502", "http_503", "http_504", "drop", "hang")
@@ -306,7 +304,7 @@ def test_an_outage_is_not_an_empty_market(
     assert isinstance(error, ProviderRateLimitError if fault == "rate_limited" else ProviderTransientError)
     for part in (provider.name, vendor.symbols[0], vendor.timeframes[0], "2024-04-29", "tried 3 times"):
         assert part in str(error)
-    _tells_no_key(error, list(vendor.keys.values()))
+    _shows_no_key(error, list(vendor.keys.values()))
 
 
 def test_advice_to_wait_is_followed(vendor: Vendor, server: VendorServer, provider: Provider, market: Market) -> None:
@@ -328,7 +326,7 @@ def test_an_unreadable_answer_is_bad_data(
     server.faults.extend([fault] * 50)
     error = _trouble(provider, vendor)
     assert isinstance(error, ProviderBadDataError | ProviderTransientError)
-    _tells_no_key(error, list(vendor.keys.values()))
+    _shows_no_key(error, list(vendor.keys.values()))
 
 
 def _needs(vendor: Vendor, fault: Fault) -> None:
@@ -347,7 +345,7 @@ def _trouble(provider: Provider, vendor: Vendor) -> ProviderError:
     return reply.failures[vendor.symbols[0]]
 
 
-def _tells_no_key(error: BaseException, keys: Sequence[str]) -> None:
+def _shows_no_key(error: BaseException, keys: Sequence[str]) -> None:
     chain = [error, *itertools.chain.from_iterable((e.__cause__, e.__context__) for e in [error])]
     text = " ".join(f"{e!s} {e!r} {vars(e)}" for e in chain if e is not None)
     for key in keys:

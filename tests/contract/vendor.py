@@ -13,6 +13,7 @@ from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConf
 from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.caller import RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 from tests.servers.http import FAULTS, Fault, VendorServer
 from tests.servers.market import Market
@@ -33,6 +34,7 @@ class Vendor(ABC):
         page: rows that a page or call holds, where that is always the same.
         tells_unknown: whether its answers tell an unknown symbol from one without bars.
         faults: that its server can be told.
+        retry: so brief pauses between tries that a test can wait for them.
     """
 
     kind: ClassVar[str]
@@ -46,6 +48,7 @@ class Vendor(ABC):
     page: ClassVar[int | None] = None
     tells_unknown: ClassVar[bool] = True
     faults: ClassVar[Sequence[Fault]] = FAULTS
+    retry: ClassVar[RetryPolicy] = RetryPolicy(first_pause=0.02)
 
     @abstractmethod
     def serve(self, market: Market, **how: Any) -> AbstractContextManager[VendorServer]:  # noqa: ANN401 - VendorServer's
@@ -75,4 +78,5 @@ class Vendor(ABC):
             key_env=variables,
             limits=CallLimits(**{"calls_per_minute": 60_000, "timeout": 5, "attempts": 3, **limits}),
         )
-        return build_provider(self.kind, ProvidersConfig(providers={self.kind: config}), rate_limiters=rate_limiters)
+        config = ProvidersConfig(providers={self.kind: config})
+        return build_provider(self.kind, config, rate_limiters=rate_limiters, retry=self.retry)

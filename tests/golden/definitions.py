@@ -12,7 +12,8 @@ from typing import Any
 
 import dagster as dg
 
-from chandlery.config.universe import load_providers, load_universe
+from chandlery.config.universe import load_universe
+from chandlery.providers.catalog import load_providers
 from pipelines.definitions import build_defs
 
 GOLDEN = Path(__file__).with_name("definitions.json")

@@ -16,7 +16,6 @@ from chandlery.coverage.session_states import session_states
 from chandlery.ingest import quarantine
 from chandlery.providers.base import ProviderLimits
 from chandlery.providers.coinbase import CoinbaseProvider
-from chandlery.providers.http import caller as calls
 from chandlery.tiers.warehouse import Warehouse
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
@@ -26,11 +25,6 @@ START, END = day("2024-02-27"), day("2024-03-03")
 NOW = day("2024-03-03") + timedelta(hours=1)
 TERMS = {"coinbase": CoinbaseProvider.limits}
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")

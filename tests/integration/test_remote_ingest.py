@@ -14,7 +14,6 @@ from chandlery.errors import LakeError, ProviderTransientError
 from chandlery.ingest.gate import AuditReport
 from chandlery.ingest.pipeline import replay
 from chandlery.providers.coinbase import CoinbaseProvider
-from chandlery.providers.http import caller as calls
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from expectations.limits import GateLimits
@@ -24,11 +23,6 @@ from tests.servers.market import Market
 
 START, END = day("2024-02-27"), day("2024-03-03")  # five days of two months
 LATER = day("2024-06-01")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture(scope="module")

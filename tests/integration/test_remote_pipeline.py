@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.providers.http import caller as calls
 from tests.pipeline import Workbench, failure_text, install, open_workbench, requests
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
@@ -27,8 +26,7 @@ def market() -> Market:
 
 
 @pytest.fixture
-def server(market: Market, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoinbaseServer]:
-    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.01)
+def server(market: Market) -> Iterator[CoinbaseServer]:
     with CoinbaseServer(market, page=350) as server:
         yield server
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import Timeframe
 from chandlery.providers.base import BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 
 #: ``ts`` in µs since the epoch, and the values, as parallel arrays.
 Bars: TypeAlias = Mapping[str, npt.NDArray[np.generic]]

@@ -1,7 +1,7 @@
 """Bars from a person's own files: ``DIR/bars_<tf>/<SYMBOL>.{csv,csv.gz,parquet}``, ``/`` in a symbol written ``-``.
 
 Here is which file holds a symbol, and what of it is kept for the next request. Not here: what stands in a file
-(``file_reader``), whether a bar makes sense (the gate), and writing files.
+(``reader``), whether a bar makes sense (the gate), and writing files.
 """
 
 from __future__ import annotations
@@ -13,21 +13,48 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
+from pydantic import field_validator
 
+from chandlery.config.yaml_document import Section
 from chandlery.core.calendars import microseconds
 from chandlery.core.schema import BARS, TS, empty_bars
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.base import BarReply, BarRequest, ProviderKind, ProviderLimits, ProviderSetup, source_name
 from chandlery.providers.files.reader import plain, read_csv, read_parquet, stamps_of
 from chandlery.providers.files.times import EpochUnit, Times, UnreadableError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _CACHED_ROWS = 5_000_000
+_KIND = "files"
+
+
+class FilesOptions(Section):
+    """The options of kind ``files``.
+
+    Attributes:
+        path: the folder that holds ``bars_1m`` and ``bars_1d``.
+        tz: IANA zone of times that carry none.
+        epoch_unit: what integer times count since 1970-01-01 UTC.
+        ignore_columns: columns to drop, in any case.
+    """
+
+    path: Path | None = None
+    tz: str | None = None
+    epoch_unit: EpochUnit | None = None
+    ignore_columns: tuple[str, ...] = ()
+
+    @field_validator("tz")
+    @classmethod
+    def _zone_exists(cls, value: str | None) -> str | None:
+        try:
+            return value and ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not an IANA time zone; write one like UTC or America/New_York") from None
 
 
 class FilesProvider:
@@ -38,12 +65,16 @@ class FilesProvider:
         tz: IANA zone of times that carry none, such as ``America/New_York``.
         epoch_unit: what integer times count since 1970-01-01 UTC.
         ignore_columns: columns to drop, in any case, such as ``Adj Close``.
+        name: its own name, as configured.
+
+    Attributes:
+        name: as above.
+        source: of its rows.
 
     Raises:
         UsageError: ``tz`` or ``epoch_unit`` is not known.
     """
 
-    name = "files"
     timeframes = frozenset(INGESTED)
     limits = ProviderLimits()
 
@@ -54,7 +85,10 @@ class FilesProvider:
         tz: str | None = None,
         epoch_unit: EpochUnit | None = None,
         ignore_columns: Sequence[str] = (),
+        name: str = _KIND,
     ) -> None:
+        self.name = name
+        self.source = source_name(_KIND, name)
         if epoch_unit is not None and epoch_unit not in get_args(EpochUnit):
             raise UsageError(f"epoch_unit={epoch_unit!r} is not known; allowed: {' '.join(get_args(EpochUnit))}")
         if tz is not None:
@@ -74,8 +108,8 @@ class FilesProvider:
         Raises:
             ConfigurationError: there is no such folder.
         """
-        found = (_split(entry.name) for entry in self._folder(timeframe).iterdir() if entry.is_file())
-        return sorted({stem for stem, suffix in found if suffix and not stem.startswith(".")})
+        names = (_split(entry.name) for entry in self._folder(timeframe).iterdir() if entry.is_file())
+        return sorted({stem for stem, suffix in names if suffix and not stem.startswith(".")})
 
     def fetch(self, request: BarRequest) -> BarReply:
         """Return the bars that start in ``[start, end)``; a symbol without a readable file is among the failures.
@@ -92,7 +126,7 @@ class FilesProvider:
                 served[symbol] = _between(self._bars(symbol, request.timeframe, start, end), start, end)
             except ProviderError as error:
                 failures[symbol] = error
-        return BarReply(_with_names(served, self.name), failures)
+        return BarReply(_with_names(served, self.source), failures)
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
         """Return ``[first bar's start, last bar's end)`` in UTC, or None where the file holds no bar.
@@ -171,7 +205,7 @@ class _Cache:
 
     def put(self, key: tuple[Path, int, int], table: pa.Table) -> None:
         with self._lock:
-            for stale in [other for other in self._tables if other[0] == key[0]]:
+            for stale in [cached for cached in self._tables if cached[0] == key[0]]:
                 del self._tables[stale]
             self._tables[key] = table
             # The newest stays even where it alone is too big: reading it again for every window would cost far more.
@@ -199,3 +233,21 @@ def _split(filename: str) -> tuple[str, str]:
     """Return a file's stem and suffix; the suffix is empty where the file is not one of ours."""
     suffix = next((suffix for suffix in SUFFIXES if filename.endswith(suffix)), "")
     return filename.removesuffix(suffix), suffix
+
+
+def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:
+    options = setup.options
+    if options.path is None:
+        raise ConfigurationError(
+            f"provider {setup.name!r} has no folder; give --path DIR or set its option path in providers.yaml"
+        )
+    return FilesProvider(
+        options.path,
+        tz=options.tz,
+        epoch_unit=options.epoch_unit,
+        ignore_columns=options.ignore_columns,
+        name=setup.name,
+    )
+
+
+KIND = ProviderKind(name=_KIND, factory=_make, options=FilesOptions, limits=FilesProvider.limits, static=True)

@@ -1,8 +1,8 @@
 """Reads one file of bars: which column is which, and which line cannot be read.
 
 What the columns may be called stands in ``ALIASES``. A cell that cannot be read is an error that names its line; a bar
-that can be read but makes no sense is passed on. Not here: what times mean (``file_times``), which files there are and
-what is kept of them (``files``).
+that can be read but makes no sense is passed on. Not here: what times mean (``times``), which files there are and what
+is kept of them (``provider``).
 """
 
 from __future__ import annotations
@@ -142,11 +142,11 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _columns(header: Sequence[str], ignored: frozenset[str]) -> dict[str, int]:
     """Return where each canonical column stands; raise for columns that are unknown, missing or there twice."""
-    wanted = [(place, name) for place, name in enumerate(header) if plain(name) not in ignored]
-    unknown = [name for _, name in wanted if plain(name) not in _CANONICAL]
-    found = {_CANONICAL[plain(name)]: place for place, name in wanted if plain(name) in _CANONICAL}
-    missing = [name for name in ALIASES if name not in found and name not in _OPTIONAL]
-    again = [name for place, name in wanted if place not in found.values() and name not in unknown]
+    kept = [(place, name) for place, name in enumerate(header) if plain(name) not in ignored]
+    unknown = [name for _, name in kept if plain(name) not in _CANONICAL]
+    places = {_CANONICAL[plain(name)]: place for place, name in kept if plain(name) in _CANONICAL}
+    missing = [name for name in ALIASES if name not in places and name not in _OPTIONAL]
+    again = [name for place, name in kept if place not in places.values() and name not in unknown]
     problems = {"unknown": unknown, "missing": missing, "of the same meaning as another": again}
     if any(problems.values()):
         seen = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
@@ -155,7 +155,7 @@ def _columns(header: Sequence[str], ignored: frozenset[str]) -> dict[str, int]:
             f"columns {seen}; allowed, in any case: {allowed} (vwap and trades are optional); "
             "columns to drop can be named with ignore_columns"
         )
-    return found
+    return places
 
 
 def _oldest_first(table: pa.Table, ts: pa.ChunkedArray) -> pa.Table:

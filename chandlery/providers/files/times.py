@@ -1,6 +1,6 @@
 """What the times in a file mean, and the error that says which of a file's rows cannot be read.
 
-Not here: the file's other columns (``file_reader``).
+Not here: the file's other columns (``reader``).
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _label(times: pa.ChunkedArray) -> pa.ChunkedArray:
 def _label_text(times: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the dates, as 00:00 UTC, of ISO 8601 dates or local midnights."""
     clock = pc.utf8_slice_codeunits(times, 10)
-    others = [text for text in pc.unique(clock).to_pylist() if not _MIDNIGHT.fullmatch(text)]
-    refuse(pc.is_in(clock, value_set=pa.array(others, pa.string())), _not_a_day, times)
+    intraday = [text for text in pc.unique(clock).to_pylist() if not _MIDNIGHT.fullmatch(text)]
+    refuse(pc.is_in(clock, value_set=pa.array(intraday, pa.string())), _not_a_day, times)
     days = pc.utf8_slice_codeunits(times, 0, 10)
     try:
         return days.cast(pa.date32()).cast(pa.timestamp("us")).cast(TS)

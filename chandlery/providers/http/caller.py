@@ -1,7 +1,7 @@
-"""One call to a provider: within its budget, tried again when that may help, and never telling a key.
+"""One call to a provider: within its rate limit, made again when that may help, and with no key in its errors.
 
-Every adapter makes every request through ``Caller.call``; the vendors' own retries are switched off. Not here: what a
-call is (the adapters), and how many there may be (``rate_limiter``).
+Every adapter makes every call through ``Caller.call``; the vendors' own retries are switched off. Not here: what a call
+is (the adapters), and how many there may be (``rate_limit``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -23,16 +24,33 @@ from chandlery.providers.http.rate_limit import LEEWAY, RateLimiter
 
 T = TypeVar("T")
 
-#: Seconds: the first pause is drawn up to the first, doubles with each try, and never is longer than the second.
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-#: A provider that asks for more patience than so many seconds is given up for now.
-_PATIENCE = 900.0
-#: Seconds by which the database's clock and ours may differ over a pause.
-_INACCURACY = 0.01
-#: So many turns may be missed in a row before a call is made that is late.
-_MISSED_TURNS = 3
-#: So many letters from the beginning of a key tell too much of it.
-_TELLING = 4
+#: The shortest beginning of a key that is redacted where a quoted answer was cut within a key. A shorter one is of no
+#: use to anybody, and could be part of an ordinary word.
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a call may be made, and made again. All times are in seconds.
+
+    Attributes:
+        first_pause: the pause before the second try is drawn between 0 and this; each further try doubles the bound.
+        longest_pause: the bound of a pause grows no further than this.
+        longest_retry_after: a provider that demands a longer wait than this is not called again for this request.
+        identical_call_after: the vendor refuses a call that repeats one that reached it less than this ago. An adapter
+            gives it to its errors as ``retry_after``.
+        longest_delay: a call that would be made later than this after its turn waits for another turn.
+        missed_turns: after so many missed turns in a row a call is made although it is late.
+        clock_difference: how far two clocks, the database's and ours, may differ over the length of a pause.
+    """
+
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    longest_retry_after: float = 900.0
+    identical_call_after: float = 0.0
+    longest_delay: float = LEEWAY / 2
+    missed_turns: int = 3
+    clock_difference: float = 0.01
 
 
 class Caller:
@@ -40,12 +58,18 @@ class Caller:
 
     Args:
         provider: its name.
-        budget: of its key.
+        rate_limiter: of its key.
         timeout: seconds that an adapter waits for the provider at each step of a call.
-        attempts: how often one call is tried.
+        attempts: how often one call is made at most.
         secrets: what must never appear in an error.
+        retry: when a call is made again.
         wait: sleeps for so many seconds.
-        draw: a random number, 0 to 1.
+        draw: returns a random number, 0 to 1.
+
+    Attributes:
+        provider: its name.
+        timeout: as above.
+        retry: as above.
     """
 
     def __init__(
@@ -56,11 +80,13 @@ class Caller:
         timeout: float = 30.0,
         attempts: int = 6,
         secrets: Sequence[SecretStr] = (),
+        retry: RetryPolicy = RetryPolicy(),
         wait: Callable[[float], object] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.provider = provider
         self.timeout = timeout
+        self.retry = retry
         self._rate_limiter = rate_limiter
         self._attempts = attempts
         self._secrets = tuple(secrets)
@@ -72,27 +98,27 @@ class Caller:
 
     @property
     def made(self) -> int:
-        """How many calls were made so far."""
+        """The number of calls that were made so far, repeated ones included."""
         return self._made
 
     def stop(self) -> None:
-        """Make no further call; those that wait give up."""
+        """Make no further call; threads that wait to make one give up."""
         self._stopped.set()
 
     def call(self, call: Callable[[], T], *, explain: Callable[[Exception], ProviderError | None], about: str) -> T:
-        """Return what ``call`` returns, trying again while its errors are expected to pass.
+        """Return what ``call`` returns, making it again while its errors are expected to pass.
 
         Pauses grow exponentially and are drawn at random up to their length (AWS Architecture Blog, "Exponential
         Backoff And Jitter", full jitter), unless the provider says how long to wait.
 
         Args:
-            call: asks once, with a time-out of its own, and raises where the answer is not good.
+            call: makes the call once, with a time-out of its own, and raises where the answer is not good.
             explain: turns what ``call`` raised into one of our errors; None where it is a mistake of ours.
-            about: what is asked for, for people: ``AAPL 1m 2024-01-02..2024-02-01``.
+            about: what is requested, for people: ``AAPL 1m 2024-01-02..2024-02-01``.
 
         Raises:
-            ProviderError: as explained, with what was tried. Never with a key, nor with the error it came from, which
-                may hold one.
+            ProviderError: as explained, with what was requested and how often. It holds no key, and not the error that
+                it came from, which may hold one.
         """
         for attempt in range(1, self._attempts + 1):
             self._await_turn(about)
@@ -104,13 +130,13 @@ class Caller:
                 error = raised if isinstance(raised, ProviderError) else explain(raised)
                 if error is None:
                     raise
-            patience = self._patience(error, attempt)
-            if patience is not None and isinstance(error, ProviderRateLimitError):
-                self._rate_limiter.pause(patience)  # others wait, too, even where this was the last try
-            if patience is None or attempt == self._attempts:
-                raise self._told(error, about, attempt) from None
+            pause = self._pause_before_next(error, attempt)
+            if pause is not None and isinstance(error, ProviderRateLimitError):
+                self._rate_limiter.pause(pause)  # others wait, too, even where this was the last attempt
+            if pause is None or attempt == self._attempts:
+                raise self._describe(error, about, attempt) from None
             if not isinstance(error, ProviderRateLimitError):
-                self._pause(patience, about)
+                self._pause(pause, about)
         raise AssertionError("the last attempt either returns or raises")
 
     def _await_turn(self, about: str) -> None:
@@ -126,21 +152,23 @@ class Caller:
             self._pause(seconds, about)
             if seconds <= 0:
                 return
-            left = self._rate_limiter.paused()
+            remaining = self._rate_limiter.paused()
             now = time.monotonic()
-            if left > 0 and now + left > turn + _INACCURACY:
+            if remaining > 0 and now + remaining > turn + self.retry.clock_difference:
                 continue
-            if now - turn <= LEEWAY / 2 or missed == _MISSED_TURNS:
+            if now - turn <= self.retry.longest_delay or missed == self.retry.missed_turns:
                 return
             missed += 1
 
-    def _patience(self, error: ProviderError, attempt: int) -> float | None:
-        """Return how many seconds to wait before a next try; None where it would not help."""
+    def _pause_before_next(self, error: ProviderError, attempt: int) -> float | None:
+        """Return how many seconds to wait before the next attempt; None where another one would not help."""
         if not isinstance(error, ProviderTransientError):
             return None
         if error.retry_after is not None:
-            return error.retry_after * (1 + 0.1 * self._draw()) if error.retry_after <= _PATIENCE else None
-        return float(min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE) * self._draw())
+            bearable = error.retry_after <= self.retry.longest_retry_after
+            return error.retry_after * (1 + 0.1 * self._draw()) if bearable else None
+        bound = min(self.retry.first_pause * 2 ** (attempt - 1), self.retry.longest_pause)
+        return float(bound * self._draw())
 
     def _pause(self, seconds: float, about: str) -> None:
         if seconds > 0:
@@ -148,9 +176,9 @@ class Caller:
         if self._stopped.is_set():
             raise ProviderTransientError(f"{about}: given up, because the work was stopped", provider=self.provider)
 
-    def _told(self, error: ProviderError, about: str, attempt: int) -> ProviderError:
-        """Return ``error`` with what was tried, without secrets and without where it came from."""
-        tried = "" if attempt == 1 else f" (tried {attempt} times)"
+    def _describe(self, error: ProviderError, about: str, attempts: int) -> ProviderError:
+        """Return ``error`` with what was requested and how often, without keys and without where it came from."""
+        tried = "" if attempts == 1 else f" (tried {attempts} times)"
         error.args = (f"{self.provider}: {about}: {self._redact(str(error))}{tried}",)
         error.__cause__ = error.__context__ = None
         return error
@@ -160,8 +188,8 @@ class Caller:
         if not forms:
             return text
         # What a server answered is quoted in part, and may end within a key.
-        begun = {form[:length] for form in forms for length in range(_TELLING, len(form))}
-        pattern = f"(?:{_any_of(begun)})(?=…)|{_any_of(forms)}" if begun else _any_of(forms)
+        prefixes = {form[:length] for form in forms for length in range(_SHORTEST_PREFIX, len(form))}
+        pattern = f"(?:{_any_of(prefixes)})(?=…)|{_any_of(forms)}" if prefixes else _any_of(forms)
         return re.sub(pattern, "***", text, flags=re.IGNORECASE)
 
 

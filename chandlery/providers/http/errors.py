@@ -1,6 +1,6 @@
 """What HTTP answers mean, for every provider that speaks it.
 
-Not here: trying again (``calls``).
+Not here: when a call is made again (``caller``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _TOO_MANY = 429
 #: Besides 5xx: request time-out, too early, and what a proxy answers for a client that went away.
 _PASSING = frozenset({408, 425, 499})
 _SHOWN = 200
+
+
+class NotEntitledError(ProviderAuthError):
+    """The key is good, but what it pays for does not include these bars. Other symbols may be served."""
 
 
 def explain_status(

@@ -1,10 +1,10 @@
 """How many calls a provider allows, and who may make the next one.
 
 Calls are spaced evenly, without bursts: then no window of a minute holds more than the limit, whichever way the vendor
-counts. A provider counts when a call reaches it, which is later than it was due, and not always by the same: where one
+counts. A provider counts when a call reaches it, which is later than its turn, and not always by the same: where one
 call is late and another is not, more than the limit could fall into a minute. So the calls of a minute are spread over
-``LEEWAY`` seconds more. Not here: the budget that holds across processes (``store.rate_limiter``), and making a call
-(``calls``).
+``LEEWAY`` seconds more. Not here: the limit that holds across processes (``shared_rate_limit``), and making a call
+(``caller``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ LEEWAY = 1.0
 
 
 class RateLimiter(Protocol):
-    """Shares out the calls that a provider allows."""
+    """Shares out the calls that a provider allows to those who use one key."""
 
     def reserve(self) -> float:
         """Reserve the next call; return in how many seconds it may be made."""
         ...
 
     def pause(self, seconds: float) -> None:
-        """Let nobody make a call for so long: the provider said so."""
+        """Let nobody make a call for so many seconds, because the provider refuses calls for so long."""
         ...
 
     def paused(self) -> float:
@@ -34,16 +34,16 @@ class RateLimiter(Protocol):
         ...
 
 
-#: Makes the budget called by its first argument, of so many calls a minute (None: without limit).
+#: Makes the rate limiter of a name, for so many calls a minute (None: without limit). Equal names share one limit.
 RateLimiterFactory: TypeAlias = Callable[[str, float | None], RateLimiter]
 
 
 class LocalRateLimiter:
-    """The budget of one process.
+    """The rate limiter of one process.
 
     Args:
-        per_minute: calls; None for no limit.
-        clock: seconds that only go forward.
+        per_minute: how many calls are allowed; None for no limit.
+        clock: returns seconds that only go forward.
     """
 
     def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,10 +73,10 @@ class LocalRateLimiter:
 
 
 def interval(per_minute: float) -> float:
-    """Return how many seconds lie between two calls, of which a provider allows so many a minute."""
+    """Return how many seconds lie between two calls of a provider that allows so many calls a minute."""
     return (60 + LEEWAY) / per_minute
 
 
-def local_rate_limiter(name: str, per_minute: float | None) -> RateLimiter:  # noqa: ARG001 - a ``BudgetFactory``
-    """Make a budget that no other process shares."""
+def local_rate_limiter(name: str, per_minute: float | None) -> RateLimiter:  # noqa: ARG001 - a ``RateLimiterFactory``
+    """Make a rate limiter that nobody else shares."""
     return LocalRateLimiter(per_minute)

@@ -1,6 +1,6 @@
-"""The budget of calls to a provider that holds across all processes of an installation: kept in its database.
+"""The rate limit that holds across all processes of an installation: it is kept in ``ops.rate_limit``.
 
-Not here: budgets of one process, and what a budget is (``providers.rate_limiter``).
+Not here: the limit of one process, and what a rate limiter is (``rate_limit``).
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chandlery.database.connections import Database
+from chandlery.database.named_queries import query
 from chandlery.errors import StoreError
 from chandlery.providers.http.rate_limit import LocalRateLimiter, RateLimiter, RateLimiterFactory, interval
 
 
 class SharedRateLimiter:
-    """Evenly spaced calls, shared by whoever uses the same database.
+    """Evenly spaced calls, shared by all who use the same database and name.
 
     Args:
         database: of the installation.
-        name: of the budget; whoever gives the same name shares it.
-        per_minute: calls.
+        name: of the limit.
+        per_minute: how many calls are allowed.
     """
 
     def __init__(self, database: Database, name: str, per_minute: float) -> None:
@@ -29,7 +30,8 @@ class SharedRateLimiter:
     def reserve(self) -> float:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
-            row = connection.execute(_TAKE, {"name": self._name, "interval": self._interval}).fetchone()
+            values = {"name": self._name, "interval": self._interval}
+            row = connection.execute(query("providers/reserve_call"), values).fetchone()
         if row is None:
             raise StoreError("the server did not give a time for the next call")
         return max(0.0, float(row[0]))
@@ -37,33 +39,20 @@ class SharedRateLimiter:
     def pause(self, seconds: float) -> None:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
-            connection.execute(_PAUSE, {"name": self._name, "length": timedelta(seconds=seconds)})
+            values = {"name": self._name, "length": timedelta(seconds=seconds)}
+            connection.execute(query("providers/pause_calls"), values)
 
     def paused(self) -> float:
         """See ``RateLimiter``."""
         with self._database.connection() as connection:
-            row = connection.execute(_PAUSED, (self._name,)).fetchone()
+            row = connection.execute(query("providers/remaining_pause"), {"name": self._name}).fetchone()
         return max(0.0, float(row[0])) if row and row[0] is not None else 0.0
 
 
 def shared_rate_limiters(database: Database) -> RateLimiterFactory:
-    """Return what makes the budgets of an installation."""
+    """Return what makes the rate limiters of an installation."""
 
     def make(name: str, per_minute: float | None) -> RateLimiter:
         return SharedRateLimiter(database, name, per_minute) if per_minute else LocalRateLimiter(None)
 
     return make
-
-
-_TAKE = """
-INSERT INTO ops.rate_limit AS b (name, due) VALUES (%(name)s, clock_timestamp() + %(interval)s)
-ON CONFLICT (name) DO UPDATE SET due = greatest(b.due, clock_timestamp()) + %(interval)s
-RETURNING extract(epoch FROM due - %(interval)s - clock_timestamp())
-"""
-_PAUSE = """
-INSERT INTO ops.rate_limit AS b (name, due, paused_until)
-VALUES (%(name)s, clock_timestamp() + %(length)s, clock_timestamp() + %(length)s)
-ON CONFLICT (name) DO UPDATE
-SET due = greatest(b.due, excluded.due), paused_until = greatest(b.paused_until, excluded.paused_until)
-"""
-_PAUSED = "SELECT extract(epoch FROM paused_until - clock_timestamp()) FROM ops.rate_limit WHERE name = %s"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import string
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from textwrap import dedent
-from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from chandlery.config.providers import ProviderConfig, ProvidersConfig
+from chandlery.config.providers import read_providers
 from chandlery.config.universe import (
     AliasConfig,
     InstrumentConfig,
@@ -22,16 +20,12 @@ from chandlery.config.universe import (
     check_calendars,
     default_asset_class,
     guess_instrument,
-    load_providers,
     load_universe,
     validate_symbol,
 )
 from chandlery.core.calendars import calendar_names
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError, UsageError
-from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.catalog import build_provider
-from chandlery.providers.http.caller import Caller
+from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 
 CONFIG = Path(__file__).parents[3] / "config"
 ALLOWED = string.ascii_letters + string.digits + ".-_/:"
@@ -47,13 +41,6 @@ def refusal_of_universe(folder: Path, text: str) -> str:
     path = write(folder, "universe.yaml", text)
     with pytest.raises(ConfigurationError) as caught:
         load_universe(path)
-    return str(caught.value).replace(f"{folder}/", "")
-
-
-def refusal_of_providers(folder: Path, text: str) -> str:
-    path = write(folder, "providers.yaml", text)
-    with pytest.raises(ConfigurationError) as caught:
-        load_providers(path)
     return str(caught.value).replace(f"{folder}/", "")
 
 
@@ -330,7 +317,7 @@ class TestMistakes:
     ) -> None:
         path = tmp_path_factory.getbasetemp() / "any.yaml"
         path.write_text(text, encoding="utf-8")
-        for load in (load_universe, load_providers):
+        for load in (load_universe, read_providers):
             with suppress(ChandleryError):
                 load(path)
 
@@ -393,176 +380,3 @@ class TestSymbols:
     ) -> None:
         guess = guess_instrument(symbol)
         assert (guess.asset_class, guess.calendar, guess.provider) == (asset_class, calendar, None)
-
-
-KEY = "PKABCDEFGHIJKLMNOPQR"
-
-PROVIDER_MISTAKES = [
-    ("sample: {kind: sample}", "providers.yaml:1: sample: is not a setting here; allowed: providers"),
-    (
-        "providers:\n  a: {kind: sampel}",
-        (
-            "providers.yaml:2: providers.a.kind: 'sampel' is not known; allowed: alpaca, coinbase, files, ib, polygon,"
-            " sample, simulated, yahoo; did you mean 'sample'?"
-        ),
-    ),
-    (
-        "providers:\n  a:\n    kind: sample\n    options: {seed: 7}",
-        "providers.yaml:4: providers.a.options.seed: is not a setting here; allowed: ",
-    ),
-    (
-        "providers:\n  a:\n    kind: files\n    options:\n      timezone: UTC",
-        (
-            "providers.yaml:5: providers.a.options.timezone: is not a setting here; allowed: path, tz, "
-            "epoch_unit, ignore_columns"
-        ),
-    ),
-    (
-        "providers:\n  a: {kind: files, options: {tz: Mars/Base}}",
-        (
-            "providers.yaml:2: providers.a.options.tz: 'Mars/Base' is not an IANA time zone; write one like "
-            "UTC or America/New_York"
-        ),
-    ),
-    (
-        "providers:\n  a: {kind: files, options: {epoch_unit: sec}}",
-        "providers.yaml:2: providers.a.options.epoch_unit: 'sec' is not known; allowed: s, ms, us, ns",
-    ),
-    (
-        "providers:\n  a: {kind: simulated, options: {seed: seven}}",
-        "providers.yaml:2: providers.a.options.seed: 'seven' is refused: input should be a valid integer",
-    ),
-    (
-        f"providers:\n  a: {{kind: sample, options: {{api_key: {KEY}}}}}",
-        (
-            "providers.yaml:2: providers.a.options.api_key: keys do not belong into this file; name an "
-            "environment variable in key_env"
-        ),
-    ),
-    (
-        f"providers:\n  a:\n    kind: sample\n    key_env:\n      key: {KEY}",
-        (
-            "providers.yaml:5: providers.a.key_env.key: is not the name of an environment variable; write "
-            "one like ALPACA_API_KEY, never the key itself"
-        ),
-    ),
-    (
-        f"providers:\n  a:\n    kind: sample\n    key_env: {KEY}",
-        (
-            "providers.yaml:4: providers.a.key_env: is not a mapping of a key's name to the environment "
-            "variable that holds it"
-        ),
-    ),
-]
-
-
-class TestProviders:
-    @pytest.mark.parametrize(("text", "refusal"), PROVIDER_MISTAKES, ids=[refusal for _, refusal in PROVIDER_MISTAKES])
-    def test_a_mistake_is_answered_with_line_and_key_and_never_repeats_a_key(
-        self, tmp_path: Path, text: str, refusal: str
-    ) -> None:
-        answer = refusal_of_providers(tmp_path, text)
-        assert answer == refusal
-        assert KEY not in answer
-
-    @pytest.mark.parametrize("name", ["sample", "simulated"])
-    def test_the_shipped_providers_can_be_made(self, name: str) -> None:
-        universe = load_universe(CONFIG / "universe.yaml")
-        calendars = {instrument.symbol: instrument.calendar for instrument in universe.instruments}
-        provider = build_provider(name, load_providers(CONFIG / "providers.yaml"), calendars=calendars)
-        assert provider.name == name
-        served = [instrument.symbol for instrument in universe.instruments if instrument.provider == name]
-        reply = provider.fetch(
-            BarRequest(served, Timeframe.D1, datetime(2012, 6, 1, tzinfo=UTC), datetime(2012, 7, 1, tzinfo=UTC))
-        )
-        assert not reply.failures
-        assert set(reply.bars["symbol"].to_pylist()) == set(served)
-
-    def test_a_folder_in_the_file_counts_from_the_project(self, tmp_path: Path) -> None:
-        (tmp_path / "config").mkdir()
-        bars(tmp_path / "data")
-        config = load_providers(
-            write(tmp_path, "config/providers.yaml", "providers: {mine: {kind: files, options: {path: data}}}")
-        )
-        assert closes(build_provider("mine", config)) == [1.5]
-
-    def test_options_of_the_caller_override_the_file_s(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "config").mkdir()
-        bars(tmp_path / "here" / "other")
-        config = load_providers(
-            write(tmp_path, "config/providers.yaml", "providers: {mine: {kind: files, options: {path: data}}}")
-        )
-        monkeypatch.chdir(tmp_path / "here")
-        assert closes(build_provider("mine", config, options={"path": "other"})) == [1.5]
-
-    def test_a_folder_is_asked_for_where_none_is_given(self) -> None:
-        with pytest.raises(ConfigurationError, match="provider 'files' has no folder; give --path DIR"):
-            build_provider("files", load_providers(CONFIG / "providers.yaml"))
-
-    def test_an_unknown_option_of_the_caller_is_named(self) -> None:
-        config = load_providers(CONFIG / "providers.yaml")
-        message = r"options of provider 'simulated': sead: is not a setting here; allowed: seed; did you mean 'seed'\?"
-        with pytest.raises(ConfigurationError, match=message):
-            build_provider("simulated", config, options={"sead": 1})
-
-    def test_an_unknown_provider_is_answered_with_those_there_are(self) -> None:
-        message = (
-            r"provider 'filez' is not configured; there are: sample, simulated, files, alpaca, polygon, yahoo, ib,"
-            r" coinbase; did you mean 'files'\?"
-        )
-        with pytest.raises(ConfigurationError, match=message):
-            build_provider("filez", load_providers(CONFIG / "providers.yaml"))
-
-
-class TestProvidersOfOtherPackages:
-    """A package that adds the kind ``acme``, installed as far as Python can tell: a module and its entry point."""
-
-    @pytest.fixture
-    def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        information = tmp_path / "acme-1.0.dist-info"
-        information.mkdir()
-        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-        (information / "entry_points.txt").write_text("[chandlery.providers]\nacme = chandlery_acme:make\n")
-        (tmp_path / "chandlery_acme.py").write_text(
-            "def make(name, *, options, keys, calendars, calls):\n    return (name, options, keys, calendars, calls)\n"
-        )
-        monkeypatch.syspath_prepend(tmp_path)
-        text = "providers: {a: {kind: acme, options: {feed: slow, depth: 1}, key_env: {id: ACME_KEY_ID}}}"
-        return write(tmp_path, "providers.yaml", text)
-
-    def test_it_is_made_with_options_keys_and_calendars(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("ACME_KEY_ID", KEY)
-        made = build_provider("a", load_providers(installed), options={"depth": 2}, calendars={"X": "XNYS"})
-        name, options, keys, calendars, calls = cast(
-            "tuple[str, dict[str, object], dict[str, SecretStr], dict[str, str], Caller]", made
-        )
-        assert (calls.provider, calls.timeout, calls.made) == ("a", 30, 0)
-        assert (name, options, calendars) == ("a", {"feed": "slow", "depth": 2}, {"X": "XNYS"})
-        assert keys["id"].get_secret_value() == KEY
-        assert KEY not in repr(made)
-
-    def test_a_key_that_is_not_set_is_asked_for_by_its_variable(
-        self, installed: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv("ACME_KEY_ID", raising=False)
-        with pytest.raises(ProviderAuthError, match="provider 'a' needs the environment variable ACME_KEY_ID"):
-            build_provider("a", load_providers(installed))
-
-    def test_a_kind_that_is_not_installed_is_named(self) -> None:
-        config = ProvidersConfig(providers={"a": ProviderConfig(kind="acme")})
-        message = (
-            "kind 'acme' of provider 'a' is not installed; there are: alpaca, coinbase, files, ib, polygon, sample"
-        )
-        with pytest.raises(ConfigurationError, match=message):
-            build_provider("a", config)
-
-
-def bars(folder: Path) -> None:
-    (folder / "bars_1d").mkdir(parents=True)
-    (folder / "bars_1d" / "X.csv").write_text("date,open,high,low,close,volume\n2024-01-02,1,2,1,1.5,100\n")
-
-
-def closes(provider: Provider) -> list[float]:
-    start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
-    values: list[float] = provider.fetch(BarRequest(["X"], Timeframe.D1, start, end)).bars["close"].to_pylist()
-    return values

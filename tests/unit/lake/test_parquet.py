@@ -24,7 +24,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.errors import LakeError, UsageError
 from chandlery.lake import parquet
 from chandlery.providers.base import BarRequest
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 from tests.support import utc
 
 DOUBLES = ("open", "high", "low", "close", "volume", "vwap")

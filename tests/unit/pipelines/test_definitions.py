@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 from chandlery.app.orchestrator import SilentListener
-from chandlery.config.providers import ProviderConfig
-from chandlery.config.universe import HistoryConfig, InstrumentConfig, ProvidersConfig, Universe
+from chandlery.config.providers import ProviderConfig, ProvidersConfig
+from chandlery.config.universe import HistoryConfig, InstrumentConfig, Universe
 from pipelines.definitions import build_defs
 from tests.golden.definitions import GOLDEN, describe_shipped
 
@@ -76,9 +76,9 @@ def test_a_resource_can_be_replaced_by_its_name() -> None:
     assert build_defs(universe(), providers()).resources["listener"] is not listener  # type: ignore[index]
 
 
-def test_schedules_are_on_only_where_a_provider_has_news() -> None:
+def test_schedules_are_on_only_where_a_provider_has_newer_bars() -> None:
     known = universe(("AAPL", "XNYS", "vendor"), ("BTC/USD", "24/7", "simulated"), ("VOD", "XLON", "files"))
-    statuses = default_statuses(build_defs(known, providers(vendor="acme", simulated="simulated", files="files")))
+    statuses = default_statuses(build_defs(known, providers(vendor="coinbase", simulated="simulated", files="files")))
     assert statuses == {
         "xnys_1m_after_close": "RUNNING",
         "xnys_1d_after_close": "RUNNING",
@@ -91,7 +91,9 @@ def test_schedules_are_on_only_where_a_provider_has_news() -> None:
 
 
 def test_a_provider_that_nobody_uses_turns_nothing_on() -> None:
-    statuses = default_statuses(build_defs(universe(("AAPL", "XNYS", "sample")), providers(sample="sample", v="acme")))
+    statuses = default_statuses(
+        build_defs(universe(("AAPL", "XNYS", "sample")), providers(sample="sample", v="coinbase"))
+    )
     assert [name for name, status in statuses.items() if status == "RUNNING"] == ["maintain_daily"]
 
 

@@ -22,7 +22,7 @@ from chandlery.errors import (
     ProviderNotFoundError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarRequest, Provider
+from chandlery.providers.base import BarRequest, Provider, ProviderSetup
 from chandlery.providers.http.caller import Caller
 from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.servers.example import ExampleServer
@@ -40,15 +40,22 @@ def server() -> Iterator[ExampleServer]:
         yield server
 
 
-def example(server: ExampleServer, *, key: str = KEY) -> Provider:
+def example(server: ExampleServer, *, key: str = KEY, name: str = "acme") -> Provider:
     """Make the provider that docs/providers.md prints."""
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "providers.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "docs/providers.md", "exec"), names)
-    calls = Caller("acme", LocalRateLimiter(None), timeout=5, secrets=[SecretStr(key)], wait=lambda seconds: None)
-    provider: Provider = names["AcmeProvider"](
-        "acme", options={"url": server.url}, keys={"key": SecretStr(key)}, calendars={}, calls=calls
+    kind = names["KIND"]
+    keys = {"key": SecretStr(key)}
+    setup: ProviderSetup[Any] = ProviderSetup(
+        kind=kind.name,
+        name=name,
+        options=kind.options(url=server.url),
+        keys=keys,
+        calendars={},
+        caller=Caller(name, LocalRateLimiter(None), timeout=5, secrets=[*keys.values()], wait=lambda seconds: None),
     )
+    provider: Provider = kind.factory(setup)
     return provider
 
 
@@ -59,13 +66,19 @@ def test_the_provider_in_the_documentation_works_as_it_is_printed(server: Exampl
     assert reply.bars.schema == BARS
     assert set(reply.bars["source"].to_pylist()) == {"acme"}
     for symbol in ("AAPL", "BTC/USD"):
-        mine = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
-        wanted = server.market.between(symbol, Timeframe.D1, START, END)
-        assert mine["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == wanted["ts"].tolist()
+        bars = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
+        expected = server.market.between(symbol, Timeframe.D1, START, END)
+        assert bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == expected["ts"].tolist()
         for name in ("open", "high", "low", "close", "volume"):
-            assert mine[name].to_pylist() == wanted[name].tolist()
+            assert bars[name].to_pylist() == expected[name].tolist()
     assert set(reply.failures) == {"NONE"}
     assert isinstance(reply.failures["NONE"], ProviderNotFoundError)
+
+
+def test_the_provider_in_the_documentation_bears_its_configured_name(server: ExampleServer) -> None:
+    reply = example(server, name="my-service").fetch(BarRequest(["AAPL", "NONE"], Timeframe.D1, START, END))
+    assert set(reply.bars["source"].to_pylist()) == {"acme:my-service"}
+    assert str(reply.failures["NONE"]).startswith("my-service: NONE")
 
 
 def test_the_provider_in_the_documentation_takes_an_empty_answer(server: ExampleServer) -> None:

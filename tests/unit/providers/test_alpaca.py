@@ -15,11 +15,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
-from chandlery.config.providers import AlpacaOptions
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderNotFoundError, ProviderTransientError
-from chandlery.providers.alpaca import AlpacaProvider
-from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.alpaca import AlpacaOptions, AlpacaProvider
+from chandlery.providers.base import BarReply, BarRequest, ProviderSetup
 from chandlery.providers.http.caller import Caller
 from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.servers.alpaca import AlpacaServer
@@ -72,9 +71,9 @@ def connect(
 ) -> AlpacaProvider:
     keys = {"key": SecretStr(key), "secret": SecretStr(secret)}
     rate_limiter = rate_limiter or LocalRateLimiter(None)
-    calls = Caller("alpaca", rate_limiter, timeout=5, attempts=attempts, secrets=[*keys.values()], wait=wait)
+    caller = Caller("alpaca", rate_limiter, timeout=5, attempts=attempts, secrets=[*keys.values()], wait=wait)
     options = AlpacaOptions.model_validate({"url": f"{server.url}/", "feed": feed})
-    return AlpacaProvider("alpaca", options=options, keys=keys, calendars={}, calls=calls)
+    return AlpacaProvider(ProviderSetup("alpaca", "alpaca", options, keys=keys, calendars={}, caller=caller))
 
 
 def ask(

@@ -1,4 +1,4 @@
-"""Calls to a provider: when they are tried again, how long is waited, what is told, and that no key is."""
+"""Calls to a provider: when they are made again, how long is waited, what an error says, and that it holds no key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.caller import Caller, RetryPolicy
 from chandlery.providers.http.errors import explain_status, parse_retry_after
 from chandlery.providers.http.rate_limit import LEEWAY, LocalRateLimiter
 
@@ -66,8 +66,8 @@ def limited(retry_after: float | None = None) -> ProviderRateLimitError:
     return ProviderRateLimitError("HTTP 429", provider="test", retry_after=retry_after)
 
 
-def make(calls: Caller, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> str:
-    return calls.call(
+def make(caller: Caller, vendor: Callable[[], str], *, about: str = "AAPL 1m") -> str:
+    return caller.call(
         vendor, explain=lambda error: transient(str(error)) if isinstance(error, OSError) else None, about=about
     )
 
@@ -75,62 +75,62 @@ def make(calls: Caller, vendor: Callable[[], str], *, about: str = "AAPL 1m") ->
 def run(
     errors: Iterable[Exception], *, draw: float = 1.0, per_minute: float | None = None, attempts: int = 6
 ) -> tuple[Vendor, Time, Caller, LocalRateLimiter]:
-    """Set up calls in virtual time."""
+    """Set up a vendor and a caller in virtual time."""
     virtual = Time()
     rate_limiter = LocalRateLimiter(per_minute, clock=virtual.clock)
-    calls = Caller("test", rate_limiter, attempts=attempts, wait=virtual.wait, draw=lambda: draw)
-    return Vendor(virtual, list(errors)), virtual, calls, rate_limiter
+    caller = Caller("test", rate_limiter, attempts=attempts, wait=virtual.wait, draw=lambda: draw)
+    return Vendor(virtual, list(errors)), virtual, caller, rate_limiter
 
 
 def test_a_good_call_is_made_once_and_waits_for_nothing() -> None:
-    vendor, virtual, calls, _ = run([])
-    assert make(calls, vendor) == "bars"
-    assert (vendor.called, virtual.waited, calls.made) == ([0.0], [], 1)
+    vendor, virtual, caller, _ = run([])
+    assert make(caller, vendor) == "bars"
+    assert (vendor.called, virtual.waited, caller.made) == ([0.0], [], 1)
 
 
 def test_pauses_double_and_are_drawn_up_to_their_length() -> None:
-    vendor, virtual, calls, _ = run([transient() for _ in range(4)], draw=0.5)
-    assert make(calls, vendor) == "bars"
+    vendor, virtual, caller, _ = run([transient() for _ in range(4)], draw=0.5)
+    assert make(caller, vendor) == "bars"
     assert virtual.waited == [0.5, 1.0, 2.0, 4.0]
-    assert calls.made == 5
+    assert caller.made == 5
 
 
 def test_no_pause_is_longer_than_a_minute() -> None:
-    vendor, virtual, calls, _ = run([transient() for _ in range(9)], attempts=10)
-    make(calls, vendor)
+    vendor, virtual, caller, _ = run([transient() for _ in range(9)], attempts=10)
+    make(caller, vendor)
     assert virtual.waited == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_an_error_of_the_client_is_explained_and_tried_again() -> None:
-    vendor, _, calls, _ = run([ConnectionResetError("reset by peer")])
-    assert make(calls, vendor) == "bars"
+    vendor, _, caller, _ = run([ConnectionResetError("reset by peer")])
+    assert make(caller, vendor) == "bars"
 
 
-def test_after_the_last_attempt_the_error_tells_what_was_tried() -> None:
-    vendor, virtual, calls, _ = run([transient(f"HTTP 503 no. {n}") for n in range(9)], attempts=3)
+def test_after_the_last_attempt_the_error_says_what_was_tried() -> None:
+    vendor, virtual, caller, _ = run([transient(f"HTTP 503 no. {n}") for n in range(9)], attempts=3)
     with pytest.raises(ProviderTransientError, match=r"^test: AAPL 1m: HTTP 503 no\. 2 \(tried 3 times\)$"):
-        make(calls, vendor)
-    assert (calls.made, len(virtual.waited)) == (3, 2)  # nobody waits after the last
+        make(caller, vendor)
+    assert (caller.made, len(virtual.waited)) == (3, 2)  # nobody waits after the last
 
 
 @pytest.mark.parametrize("error", [ProviderAuthError, ProviderNotFoundError, ProviderBadDataError])
 def test_what_will_not_pass_is_not_tried_again(error: type[ProviderError]) -> None:
-    vendor, virtual, calls, _ = run([error("no", provider="test")])
+    vendor, virtual, caller, _ = run([error("no", provider="test")])
     with pytest.raises(error, match=r"^test: AAPL 1m: no$"):
-        make(calls, vendor)
-    assert (calls.made, virtual.waited) == (1, [])
+        make(caller, vendor)
+    assert (caller.made, virtual.waited) == (1, [])
 
 
 def test_a_mistake_of_ours_is_not_hidden() -> None:
-    vendor, _, calls, _ = run([ZeroDivisionError("ours")])
+    vendor, _, caller, _ = run([ZeroDivisionError("ours")])
     with pytest.raises(ZeroDivisionError, match="ours"):
-        make(calls, vendor)
+        make(caller, vendor)
 
 
 def test_advice_is_followed_with_at_most_a_tenth_on_top() -> None:
     for draw, waited in ((0.0, 30.0), (1.0, 33.0)):
-        vendor, virtual, calls, _ = run([transient(retry_after=30)], draw=draw)
-        make(calls, vendor)
+        vendor, virtual, caller, _ = run([transient(retry_after=30)], draw=draw)
+        make(caller, vendor)
         assert virtual.waited == pytest.approx([waited])
 
 
@@ -157,48 +157,48 @@ def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | 
 def test_a_date_in_retry_after_is_waited_for() -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=45), usegmt=True)
     error = explain_status(429, "slow down", {"retry-AFTER": until}, provider="test")
-    vendor, virtual, calls, _ = run([error], draw=0.0)
-    make(calls, vendor)
+    vendor, virtual, caller, _ = run([error], draw=0.0)
+    make(caller, vendor)
     assert 42 < virtual.now <= 45
 
 
 @pytest.mark.parametrize("error", [transient(retry_after=901), limited(901)])
 def test_a_provider_that_wants_too_much_patience_is_given_up(error: ProviderTransientError) -> None:
-    vendor, virtual, calls, _ = run([error])
+    vendor, virtual, caller, _ = run([error])
     with pytest.raises(type(error)):
-        make(calls, vendor)
-    assert (calls.made, virtual.waited) == (1, [])
+        make(caller, vendor)
+    assert (caller.made, virtual.waited) == (1, [])
 
 
-def test_every_try_is_within_the_budget() -> None:
-    vendor, _, calls, _ = run([transient(), transient()], draw=0.0, per_minute=6)
+def test_every_try_is_within_the_rate_limit() -> None:
+    vendor, _, caller, _ = run([transient(), transient()], draw=0.0, per_minute=6)
     for _ in range(3):
-        make(calls, vendor)
-    assert calls.made == len(vendor.called) == 5
+        make(caller, vendor)
+    assert caller.made == len(vendor.called) == 5
     assert all(later - earlier == pytest.approx((60 + LEEWAY) / 6) for earlier, later in pairwise(vendor.called))
     assert vendor.called[0] == 0
 
 
-def test_being_limited_holds_up_every_caller_of_the_budget() -> None:
-    vendor, virtual, calls, rate_limiter = run([limited(20)], draw=0.0, per_minute=60)
-    make(calls, vendor)
+def test_being_limited_holds_up_every_caller_of_the_rate_limiter() -> None:
+    vendor, virtual, caller, rate_limiter = run([limited(20)], draw=0.0, per_minute=60)
+    make(caller, vendor)
     assert vendor.called == pytest.approx([0, 20])
     rate_limiter.pause(100)
-    other = Caller("test", rate_limiter, wait=virtual.wait)
-    make(other, vendor)
+    neighbour = Caller("test", rate_limiter, wait=virtual.wait)
+    make(neighbour, vendor)
     assert vendor.called[2] == pytest.approx(120)
 
 
 def test_being_limited_at_the_last_attempt_still_holds_up_the_others() -> None:
-    vendor, _, calls, _ = run([limited(20)], draw=0.0, attempts=1)
+    vendor, _, caller, _ = run([limited(20)], draw=0.0, attempts=1)
     with pytest.raises(ProviderRateLimitError):
-        make(calls, vendor)
-    make(calls, vendor)
+        make(caller, vendor)
+    make(caller, vendor)
     assert vendor.called == pytest.approx([0, 20])
 
 
 def test_a_call_that_was_reserved_before_a_pause_waits_for_its_end() -> None:
-    vendor, virtual, calls, rate_limiter = run([], per_minute=60)
+    vendor, virtual, caller, rate_limiter = run([], per_minute=60)
     rate_limiter.reserve()
 
     def wait(seconds: float) -> None:
@@ -206,8 +206,8 @@ def test_a_call_that_was_reserved_before_a_pause_waits_for_its_end() -> None:
             rate_limiter.pause(30)  # by another thread, while this one waits for its turn
         virtual.wait(seconds)
 
-    calls._wait = wait
-    make(calls, vendor)
+    caller._wait = wait
+    make(caller, vendor)
     assert vendor.called == pytest.approx([30], abs=0.1)
 
 
@@ -219,31 +219,31 @@ def test_a_turn_that_was_slept_through_is_given_up_for_another() -> None:
         slept.append(seconds)
         time.sleep(seconds + (0 if len(slept) > 1 else LEEWAY))
 
-    calls = Caller("test", rate_limiter, wait=oversleep)
+    caller = Caller("test", rate_limiter, wait=oversleep)
     called = []
     for _ in range(3):
-        calls.call(lambda: called.append(time.monotonic()), explain=lambda _: None, about="")
+        caller.call(lambda: called.append(time.monotonic()), explain=lambda _: None, about="")
     # The first was due at once. The second slept through its turn and got another at once, from which the third counts.
     assert len(slept) == 2
     assert called[2] - called[1] > 0.09
 
 
-def test_a_machine_that_is_always_late_makes_its_calls_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = Caller("test", LocalRateLimiter(600))
-    monkeypatch.setattr("chandlery.providers.http.caller.LEEWAY", 0.0)
+def test_a_machine_that_is_always_late_makes_its_calls_all_the_same() -> None:
+    always_late = RetryPolicy(longest_delay=-1.0)
+    caller = Caller("test", LocalRateLimiter(600), retry=always_late)
     for _ in range(3):
-        calls.call(lambda: None, explain=lambda _: None, about="")
-    assert calls.made == 3
+        caller.call(lambda: None, explain=lambda _: None, about="")
+    assert caller.made == 3
 
 
 def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
-    calls = Caller("test", LocalRateLimiter(0.1))
-    calls.call(lambda: None, explain=lambda _: None, about="")
+    caller = Caller("test", LocalRateLimiter(0.1))
+    caller.call(lambda: None, explain=lambda _: None, about="")
     failed: list[str] = []
 
     def work() -> None:
         try:
-            calls.call(lambda: None, explain=lambda _: None, about="AAPL 1m")
+            caller.call(lambda: None, explain=lambda _: None, about="AAPL 1m")
         except ProviderTransientError as error:
             failed.append(str(error))
 
@@ -253,43 +253,43 @@ def test_stop_wakes_those_who_wait_and_lets_nobody_call() -> None:
     time.sleep(0.05)
     assert not failed
     began = time.monotonic()
-    calls.stop()
+    caller.stop()
     for thread in threads:
         thread.join(5)
     assert time.monotonic() - began < 2
     assert len(failed) == 4
     assert all("stopped" in text for text in failed)
     with pytest.raises(ProviderTransientError, match="stopped"):
-        calls.call(lambda: None, explain=lambda _: None, about="MSFT 1m")
-    assert calls.made == 1
+        caller.call(lambda: None, explain=lambda _: None, about="MSFT 1m")
+    assert caller.made == 1
 
 
 def test_stop_wakes_who_waits_between_two_tries() -> None:
-    calls = Caller("test", LocalRateLimiter(None), draw=lambda: 1.0)
-    threading.Timer(0.1, calls.stop).start()
+    caller = Caller("test", LocalRateLimiter(None), draw=lambda: 1.0)
+    threading.Timer(0.1, caller.stop).start()
 
     def fail() -> None:
         raise transient(retry_after=600)
 
     began = time.monotonic()
     with pytest.raises(ProviderTransientError, match="stopped"):
-        calls.call(fail, explain=lambda _: None, about="AAPL 1m")
+        caller.call(fail, explain=lambda _: None, about="AAPL 1m")
     assert time.monotonic() - began < 5
 
 
 def test_calls_of_many_threads_are_all_counted() -> None:
-    calls = Caller("test", LocalRateLimiter(None))
+    caller = Caller("test", LocalRateLimiter(None))
 
     def work() -> None:
         for _ in range(500):
-            calls.call(lambda: None, explain=lambda _: None, about="")
+            caller.call(lambda: None, explain=lambda _: None, about="")
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert calls.made == 4000
+    assert caller.made == 4000
 
 
 KEY, SECRET = "PK7Q9XKEY", """PK7Q9XKEY/7Q9X+KEY=&"MAT'ER\\IAL~%"""
@@ -310,26 +310,26 @@ KEY, SECRET = "PK7Q9XKEY", """PK7Q9XKEY/7Q9X+KEY=&"MAT'ER\\IAL~%"""
         f"body that was cut: {KEY[:6]}…",
     ],
 )
-def test_no_key_is_told_however_it_is_spelled(spelled: str) -> None:
-    calls = Caller("test", LocalRateLimiter(None), attempts=1, secrets=[SecretStr(KEY), SecretStr(SECRET)])
+def test_no_key_is_shown_however_it_is_spelled(spelled: str) -> None:
+    caller = Caller("test", LocalRateLimiter(None), attempts=1, secrets=[SecretStr(KEY), SecretStr(SECRET)])
 
     def fail() -> None:
         raise OSError(f"cannot reach {spelled}")
 
     with pytest.raises(ProviderTransientError) as caught:
-        calls.call(fail, explain=lambda error: transient(str(error)), about="AAPL 1m")
-    told = str(caught.value).lower()
-    assert "***" in told
+        caller.call(fail, explain=lambda error: transient(str(error)), about="AAPL 1m")
+    text = str(caught.value).lower()
+    assert "***" in text
     for piece in ("pk7q", "9xkey", "7q9x", "mat'er", "ial"):
-        assert piece not in told
-    assert "cannot reach" in told or "body" in told
+        assert piece not in text
+    assert "cannot reach" in text or "body" in text
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
-    assert KEY not in repr(calls)
+    assert KEY not in repr(caller)
 
 
 def test_a_key_that_is_not_set_redacts_nothing() -> None:
     vendor, _, _, rate_limiter = run([transient("HTTP 503")])
-    calls = Caller("test", rate_limiter, attempts=1, secrets=[SecretStr("")])
+    caller = Caller("test", rate_limiter, attempts=1, secrets=[SecretStr("")])
     with pytest.raises(ProviderTransientError, match="HTTP 503"):
-        make(calls, vendor)
+        make(caller, vendor)

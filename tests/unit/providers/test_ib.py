@@ -21,18 +21,17 @@ from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import (
     ConfigurationError,
-    ProviderAuthError,
     ProviderBadDataError,
     ProviderError,
     ProviderNotFoundError,
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers import ib
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.catalog import build_provider
-from chandlery.providers.http import caller as calls
-from chandlery.providers.ib import IbProvider
+from chandlery.providers.http.caller import RetryPolicy
+from chandlery.providers.http.errors import NotEntitledError
+from chandlery.providers.ib.provider import KIND, IbProvider
 from tests.servers.http import Answer, Request
 from tests.servers.ib import NEW_YORK, IbServer
 from tests.servers.market import Market
@@ -51,13 +50,19 @@ def bars_at(*starts: datetime) -> dict[str, Any]:
     return {"ts": np.array([microseconds(start) for start in starts], np.int64), **values}
 
 
-def connect(port: int, *, timeout: float = 5, attempts: int = 2, **options: object) -> IbProvider:
+#: So brief that a test can wait for it.
+QUICK = RetryPolicy(first_pause=0.02, identical_call_after=0.02)
+
+
+def connect(
+    port: int, *, timeout: float = 5, attempts: int = 2, retry: RetryPolicy = QUICK, **options: object
+) -> IbProvider:
     config = ProviderConfig(
         kind="ib",
         options={"port": port, "allow_adjusted": True, **options},
         limits=CallLimits(calls_per_minute=60_000, timeout=timeout, attempts=attempts),
     )
-    provider = build_provider("ib", ProvidersConfig(providers={"ib": config}))
+    provider = build_provider("ib", ProvidersConfig(providers={"ib": config}), retry=retry)
     assert isinstance(provider, IbProvider)
     return provider
 
@@ -70,12 +75,6 @@ def refusal(provider: IbProvider, symbol: str = "AAPL", timeframe: Timeframe = D
     reply = ask(provider, symbol, timeframe, "2024-04-29", "2024-05-02")
     assert reply.bars.num_rows == 0
     return reply.failures[symbol]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(ib, "_REPEAT_AFTER", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +105,15 @@ def test_without_its_extra_it_is_refused_with_what_to_install(monkeypatch: pytes
         connect(4002)
 
 
-def test_a_failed_call_is_not_repeated_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert ib._REPEAT_AFTER > 15
+def test_a_failed_call_is_not_repeated_too_soon() -> None:
+    assert KIND.retry.identical_call_after > 15
 
 
 def test_by_default_it_calls_sixty_times_in_ten_minutes() -> None:
     made = {}
 
     class Endless:
-        def take(self) -> float:
+        def reserve(self) -> float:
             return 0.0
 
         def pause(self, seconds: float) -> None:
@@ -263,9 +261,9 @@ def test_times_of_another_form_are_bad_data(market: Market, timeframe: Timeframe
     [
         (100, "Max rate of messages per second has been exceeded", ProviderRateLimitError),
         (162, f"{SERVICE}Historical data request pacing violation", ProviderRateLimitError),
-        (162, f"{SERVICE}No market data permissions for NYSE STK", ProviderAuthError),
-        (354, "Requested market data is not subscribed.", ProviderAuthError),
-        (10090, "Part of requested market data is not subscribed.", ProviderAuthError),
+        (162, f"{SERVICE}No market data permissions for NYSE STK", NotEntitledError),
+        (354, "Requested market data is not subscribed.", NotEntitledError),
+        (10090, "Part of requested market data is not subscribed.", NotEntitledError),
         (200, "No security definition has been found for the request", ProviderNotFoundError),
         (162, f"{SERVICE}HMDS server disconnect occurred.  Attempting reconnection...", ProviderTransientError),
         (162, f"{SERVICE}Trading TWS session is connected from a different IP address", ProviderTransientError),
@@ -299,14 +297,12 @@ def test_what_the_account_may_not_see_fails_alone(server: IbServer) -> None:
     assert reply.bars["symbol"].unique().to_pylist() == ["BRK.B"]
 
 
-def test_a_call_that_failed_is_not_identical_to_the_next_too_soon(
-    market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_that_failed_is_not_identical_to_the_next_too_soon(market: Market) -> None:
     """Whatever failed, since the gateway may have counted it."""
-    monkeypatch.setattr(ib, "_REPEAT_AFTER", 0.6)
+    retry = RetryPolicy(first_pause=0.02, identical_call_after=0.6)
     with IbServer(market, identical_within=0.5) as server:
         server.faults.extend(["drop", "http_503", "rate_limited", "hang"])
-        reply = ask(connect(server.port, attempts=5, timeout=1), "AAPL", D1, "2024-04-29", "2024-05-02")
+        reply = ask(connect(server.port, attempts=5, timeout=1, retry=retry), "AAPL", D1, "2024-04-29", "2024-05-02")
         assert (reply.bars.num_rows, len(server.requests), server.refused) == (3, 5, 0)
 
 

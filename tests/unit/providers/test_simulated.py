@@ -17,7 +17,7 @@ from chandlery.core.schema import BARS
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.simulated import SimulatedProvider
+from chandlery.providers.simulated.provider import SimulatedProvider
 
 # exchange_calendars 4.13 reads Series.values, which pandas 3.1 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning:pandas.errors.Pandas4Warning")
@@ -92,7 +92,8 @@ def test_another_process_makes_the_same_bars() -> None:
     code = (
         "import warnings; warnings.simplefilter('ignore');"
         "from datetime import datetime, UTC; from chandlery.providers.base import BarRequest;"
-        "from chandlery.providers.simulated import SimulatedProvider; from chandlery.core.timeframe import Timeframe;"
+        "from chandlery.providers.simulated.provider import SimulatedProvider;"
+        "from chandlery.core.timeframe import Timeframe;"
         "r = BarRequest(['AAPL'], Timeframe.M1, datetime(2023, 12, 1, tzinfo=UTC), datetime(2023, 12, 5, tzinfo=UTC));"
         "t = SimulatedProvider(7).fetch(r).bars; print(t['close'].to_pylist() + t['volume'].to_pylist())"
     )

@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from chandlery.config.providers import RemoteOptions
 from chandlery.core.calendars import microseconds
 from chandlery.core.schema import PRICES
 from chandlery.core.timeframe import Timeframe
@@ -29,11 +28,12 @@ from chandlery.errors import (
     ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarReply, BarRequest
+from chandlery.providers.base import BarReply, BarRequest, ProviderSetup
 from chandlery.providers.http.caller import Caller
 from chandlery.providers.http.rate_limit import LocalRateLimiter
+from chandlery.providers.http.remote import RemoteOptions
 from chandlery.providers.http.splits import Split
-from chandlery.providers.yahoo import YahooProvider, write_symbol
+from chandlery.providers.yahoo.provider import YahooProvider, write_symbol
 from tests.servers.http import Answer, Request
 from tests.servers.market import Bars, Market
 from tests.servers.yahoo import YahooServer
@@ -67,9 +67,9 @@ class Playback(YahooServer):
 
 
 def connect(server: YahooServer) -> YahooProvider:
-    calls = Caller("yahoo", LocalRateLimiter(None), timeout=5, attempts=1)
+    caller = Caller("yahoo", LocalRateLimiter(None), timeout=5, attempts=1)
     options = RemoteOptions.model_validate({"url": f"{server.url}/"})
-    return YahooProvider("yahoo", options=options, keys={}, calendars={}, calls=calls)
+    return YahooProvider(ProviderSetup("yahoo", "yahoo", options, keys={}, calendars={}, caller=caller))
 
 
 def ask(
@@ -465,7 +465,7 @@ def test_a_month_of_minutes_takes_windows_of_a_week() -> None:
     assert all(before[1] == after[0] for before, after in pairwise(windows))
     assert [request.query["interval"] for request in server.requests] == ["1m"] * 5 + ["1d"]
     # Every request is a call: no cookie, no crumb, no second try behind our back.
-    assert len(server.paths) == provider.calls.made == 6
+    assert len(server.paths) == provider.caller.made == 6
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 999])

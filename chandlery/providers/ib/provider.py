@@ -1,6 +1,6 @@
 """Bars of US stocks from Interactive Brokers, through ib_async and a running TWS or IB Gateway.
 
-Format: TWS API documentation, "Historical Bars", "Historical Data Limitations" and "Message Codes"
+Format: TWS API documentation, "Historical Bars" and "Historical Data Limitations"
 (https://interactivebrokers.github.io/tws-api/historical_bars.html). Minutes are stamped with their start in seconds
 (``formatDate=2``), days with their date. A request names an end and a duration: so many days worth of bars before the
 end, whichever days those are; what lies before the range asked for is dropped. By the documented step sizes a call
@@ -11,9 +11,9 @@ TRADES bars are adjusted for splits up to the moment of the call, not for divide
 this cannot be undone: the provider is refused unless its option ``allow_adjusted`` is set, and every row then says
 ``ib:split-adjusted``. A row fetched before a split and one fetched after it are on different scales.
 
-Pacing: at most 60 calls in 10 minutes (the budget), six for a contract in 2 s (no two are under way at a time), and
-none that is identical within 15 s: so long a failed call waits. IB enforces this for bars of 30 s and less, and slows
-down those who ask too much for wider ones.
+Pacing: at most 60 calls in 10 minutes (the rate limit), six for a contract in 2 s (no two are under way at a time), and
+none that is identical to another within 15 s (``identical_call_after`` of the retry policy). IB enforces this for bars
+of 30 s and less, and slows down those who request too much for wider ones.
 
 What ib_async does not do by itself, and is done here:
 
@@ -36,49 +36,61 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-from pydantic import SecretStr
+from pydantic import Field
 
-from chandlery.config.providers import IbOptions
+from chandlery.config.yaml_document import Section
 from chandlery.core.calendars import microseconds
 from chandlery.core.optional import import_optional
 from chandlery.core.schema import VALUES
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import (
     ConfigurationError,
-    ProviderAuthError,
     ProviderBadDataError,
     ProviderError,
     ProviderNotFoundError,
-    ProviderRateLimitError,
     ProviderTransientError,
 )
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
-from chandlery.providers.http.caller import Caller
-from chandlery.providers.http.normalize import describe, join_bars, shape_bars
+from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
+from chandlery.providers.http.caller import RetryPolicy
+from chandlery.providers.http.normalize import shape_bars
+from chandlery.providers.http.remote import RemoteProvider
+from chandlery.providers.ib.codes import HISTORY, INVALID, LOST, TAKEN, explain_code
 
-_SOURCE = "ib:split-adjusted"
+_FEED = "split-adjusted"
 _NEW_YORK = ZoneInfo("America/New_York")
 _DAY = timedelta(days=1)
 _BAR_SIZES = {Timeframe.M1: "1 min", Timeframe.D1: "1 day"}
 _DAYS_PER_CALL = {Timeframe.M1: 1, Timeframe.D1: 365}
 #: What ib_async calls ``schema.VALUES``.
 _FIELDS = ("open", "high", "low", "close", "volume", "average", "barCount")
-#: Seconds before a call may be repeated as it was: 15 and a little, since IB looks at its own clock.
-_REPEAT_AFTER = 16.0
-
-#: Errors by code. ``_LOST`` and ``_TAKEN`` concern the connection and come with no request's number.
-_NO_CONTRACT, _TOO_FAST, _HISTORY, _INVALID, _TAKEN = 200, 100, 162, 321, 326
-_LOST = frozenset({1100, 1300, 2110})
-_PASSING = _LOST | {_TAKEN, 502, 504, 10182}
-_NOT_ENTITLED = frozenset({203, 354, 10089, 10090, 10186})
+#: ib_async's bars.
+Bars: TypeAlias = Sequence[Any]
 
 
-class IbProvider:
+class IbOptions(Section):
+    """The options of kind ``ib``.
+
+    Attributes:
+        host: where TWS or IB Gateway listens.
+        port: likewise.
+        client_id: this installation's own; no other program may use it at the same time.
+        regular_hours: whether extended hours are left out.
+        allow_adjusted: whether prices that are adjusted for splits will do.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] = 4002
+    client_id: Annotated[int, Field(strict=True, ge=0)] = 71
+    regular_hours: bool = False
+    allow_adjusted: bool = False
+
+
+class IbProvider(RemoteProvider[Bars]):
     """Serves ``1m`` and ``1d`` of US stocks like ``AAPL`` and ``BRK.B``, adjusted for splits and named so.
 
     Each call is a connection of its own, under the client id of the options: nothing is left open between calls, which
@@ -87,18 +99,10 @@ class IbProvider:
     "Send market data in lots for US stocks" is off. What the account has no market data subscription for is a failure
     of the symbol.
 
-    Args:
-        name: as in ``providers.yaml``.
-        options: where TWS or IB Gateway listens, and what to ask it for.
-        keys: none; TWS and IB Gateway are logged in.
-        calendars: not needed.
-        calls: makes its calls.
-
     Raises:
-        ConfigurationError: it was not said that adjusted prices are welcome, or ``ib_async`` is not installed.
+        ConfigurationError: its options do not allow adjusted prices, or ``ib_async`` is not installed.
     """
 
-    timeframes = frozenset(INGESTED)
     #: Extended trading ends four hours after the close. No longer than needed: what is asked for again after a split
     #: comes on another scale.
     limits = ProviderLimits(
@@ -109,77 +113,64 @@ class IbProvider:
         settlement_delay=dict.fromkeys(INGESTED, timedelta(hours=5)),
     )
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        options: IbOptions,
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> None:
-        del keys, calendars
-        if not options.allow_adjusted:
+    def __init__(self, setup: ProviderSetup[IbOptions]) -> None:
+        super().__init__(setup)
+        self.source = setup.source(_FEED)
+        if not setup.options.allow_adjusted:
             raise ConfigurationError(
-                f"provider {name!r}: Interactive Brokers adjusts for splits without telling them, and its prices cannot"
-                f" be made raw; set the option allow_adjusted: true to take them as {_SOURCE}"
+                f"provider {self.name!r}: Interactive Brokers adjusts for splits without telling them, and its prices"
+                f" cannot be made raw; set the option allow_adjusted: true to take them as {self.source}"
             )
-        import_optional("ib_async", extra="ib", needed_by=f"provider {name!r}", package="ib-async")
-        self.name = name
-        self._options = options
-        self.calls = calls
+        import_optional("ib_async", extra="ib", needed_by=f"provider {self.name!r}", package="ib-async")
+        self._options = setup.options
+        self._repeat_after = setup.caller.retry.identical_call_after
         self._lock = threading.Lock()
 
-    def fetch(self, request: BarRequest) -> BarReply:
-        """See ``Provider.fetch``."""
-        parts: list[pa.Table] = []
-        failures: dict[str, ProviderError] = {}
-        for symbol in request.symbols:
-            try:
-                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
-            except ProviderError as error:
-                failures[symbol] = error
-        return BarReply(join_bars(parts), failures)
-
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
-        """Return None: asking for it is a call within the same budget."""
-        return
-
-    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
+    def download(self, request: BarRequest) -> Mapping[str, Bars]:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
         if "/" in symbol:
             text = f"{self.name}: {symbol} is a pair; only US stocks are served"
             raise ProviderNotFoundError(text, provider=self.name, symbol=symbol)
         bars: list[Any] = []
         for window in _windows(request, datetime.now(UTC)):
-            bars += self.calls.call(
-                partial(self._ask, symbol, window),
-                explain=partial(self._explain, symbol=symbol),
-                about=describe(window),
-            )
-        table = np.array([[getattr(bar, name) for name in _FIELDS] for bar in bars], np.float64)
+            bars += self.call(partial(self._call_once, symbol, window), window)
+        return {symbol: bars}
+
+    def to_bars(self, request: BarRequest, symbol: str, download: Bars) -> pa.Table:
+        """See ``RemoteProvider``."""
+        table = np.array([[getattr(bar, name) for name in _FIELDS] for bar in download], np.float64)
         table = table.reshape(-1, len(_FIELDS))
         # IB writes -1 where a bar has no volume, average or count.
         table[:, 4:][table[:, 4:] == -1] = np.nan
         return shape_bars(
             request,
             symbol,
-            np.array([microseconds(_start(bar.date)) for bar in bars], np.int64),
+            np.array([microseconds(_start(bar.date)) for bar in download], np.int64),
             dict(zip(VALUES, table.T, strict=True)),
-            source=_SOURCE,
+            source=self.source,
             provider=self.name,
         )
 
-    def _ask(self, symbol: str, window: BarRequest) -> Sequence[Any]:
-        """Ask once, in a thread of its own: the caller's may be running an event loop, as a notebook's does."""
+    def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:
+        """See ``RemoteProvider``."""
+        if isinstance(error, OSError):  # a TimeoutError is one
+            return ProviderTransientError(
+                str(error), provider=self.name, symbol=request.symbols[0], retry_after=self._repeat_after
+            )
+        return None
+
+    def _call_once(self, symbol: str, window: BarRequest) -> Bars:
+        """Make one call, in a thread of its own: this one may be running an event loop, as a notebook's does."""
         with self._lock, ThreadPoolExecutor(1, thread_name_prefix=self.name) as pool:
             bars = pool.submit(asyncio.run, self._converse(symbol, window)).result()
-        if not all(_is_as_asked(bar.date, window.timeframe) for bar in bars):
+        if not all(_has_expected_form(bar.date, window.timeframe) for bar in bars):
             text = "the times of its bars are not of the form that was asked for"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
         return bars
 
-    async def _converse(self, symbol: str, window: BarRequest) -> Sequence[Any]:
-        """Connect, ask for the bars of ``window``, and disconnect."""
+    async def _converse(self, symbol: str, window: BarRequest) -> Bars:
+        """Connect, request the bars of ``window``, and disconnect."""
         from ib_async import IB, RequestError, Stock  # noqa: PLC0415 - slow to import
 
         ib = IB()
@@ -187,7 +178,7 @@ class IbProvider:
         trouble = _watch(ib)
         try:
             await self._connect(ib.client, trouble, symbol)
-            bars: Sequence[Any] = await self._first(
+            bars: Bars = await self._first(
                 ib.reqHistoricalDataAsync(
                     Stock(symbol.replace(".", " "), "SMART", "USD"),
                     endDateTime=window.end if window.timeframe.is_intraday else window.end.replace(tzinfo=_NEW_YORK),
@@ -201,9 +192,11 @@ class IbProvider:
                 trouble,
             )
         except RequestError as error:
-            if error.code == _HISTORY and "returned no data" in error.message.lower():
+            if error.code == HISTORY and "returned no data" in error.message.lower():
                 return []
-            raise explain_code(error.code, error.message, provider=self.name, symbol=symbol) from error
+            raise explain_code(
+                error.code, error.message, provider=self.name, symbol=symbol, retry_after=self._repeat_after
+            ) from error
         finally:
             ib.client.disconnect()  # type: ignore[no-untyped-call]
         if not bars:
@@ -224,7 +217,7 @@ class IbProvider:
     async def _first(self, step: Coroutine[Any, Any, Any], trouble: asyncio.Future[Exception]) -> Any:  # noqa: ANN401 - the step's
         """Return what ``step`` returns, unless there is trouble first or it takes too long."""
         task = asyncio.create_task(step)
-        timeout = self.calls.timeout
+        timeout = self.caller.timeout
         await asyncio.wait({task, trouble}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
@@ -234,12 +227,6 @@ class IbProvider:
         await asyncio.gather(task, return_exceptions=True)
         raise error
 
-    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
-        """Turn what a call raises, once it asked, into our errors."""
-        if isinstance(error, OSError):  # a TimeoutError is one
-            return ProviderTransientError(str(error), provider=self.name, symbol=symbol, retry_after=_REPEAT_AFTER)
-        return None
-
 
 def _watch(ib: Any) -> asyncio.Future[Exception]:  # noqa: ANN401 - an ib_async.IB; slow to import
     """Return what will hold the first error that ends a call and that ib_async would wait through."""
@@ -247,43 +234,17 @@ def _watch(ib: Any) -> asyncio.Future[Exception]:  # noqa: ANN401 - an ib_async.
 
     trouble: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
-    def tell(error: Exception) -> None:
+    def end(error: Exception) -> None:
         if not trouble.done():
             trouble.set_result(error)
 
-    def hear(request: int, code: int, text: str, _contract: object) -> None:
-        if code in _LOST or code == _TAKEN or (code == _INVALID and request >= 0):
-            tell(RequestError(request, code, text))
+    def on_error(request: int, code: int, text: str, _contract: object) -> None:
+        if code in LOST or code == TAKEN or (code == INVALID and request >= 0):
+            end(RequestError(request, code, text))
 
-    ib.errorEvent += hear
-    ib.client.conn.disconnected += lambda text: tell(ConnectionError(text or "the other side closed the connection"))
+    ib.errorEvent += on_error
+    ib.client.conn.disconnected += lambda text: end(ConnectionError(text or "the other side closed the connection"))
     return trouble
-
-
-def explain_code(code: int, text: str, *, provider: str, symbol: str) -> ProviderError:
-    """Return the error that one of IB's message codes stands for.
-
-    Code 162 is whatever the historical data service says, in words.
-
-    Args:
-        code: from the message.
-        text: from the message.
-        provider: name for the error.
-        symbol: for the error.
-    """
-    said, told = text.lower(), f"code {code}: {text}"
-    if code == _TOO_FAST or "pacing violation" in said:
-        return ProviderRateLimitError(told, provider=provider, symbol=symbol, retry_after=_REPEAT_AFTER)
-    if code in _NOT_ENTITLED or "permission" in said:
-        told += "; the account needs a market data subscription for it"
-        return ProviderAuthError(told, provider=provider, symbol=symbol)
-    if code == _NO_CONTRACT:
-        return ProviderNotFoundError(told, provider=provider, symbol=symbol)
-    # A query that was cancelled, a service that was disconnected, a session that is connected from elsewhere.
-    if code in _PASSING or (code == _HISTORY and ("connect" in said or "cancel" in said)):
-        told += "; give this installation an id of its own (option client_id)" if code == _TAKEN else ""
-        return ProviderTransientError(told, provider=provider, symbol=symbol, retry_after=_REPEAT_AFTER)
-    return ProviderBadDataError(f"the request was refused: {told}", provider=provider, symbol=symbol)
 
 
 def _windows(request: BarRequest, now: datetime) -> Iterator[BarRequest]:
@@ -311,8 +272,18 @@ def _start(stamp: date) -> datetime:
     return stamp if isinstance(stamp, datetime) else _midnight(stamp, UTC)
 
 
-def _is_as_asked(stamp: date, timeframe: Timeframe) -> bool:
+def _has_expected_form(stamp: date, timeframe: Timeframe) -> bool:
     """Whether a bar's time is a date for a day, and an instant with its zone for a minute."""
     if isinstance(stamp, datetime):
         return timeframe.is_intraday and stamp.tzinfo is not None
     return not timeframe.is_intraday
+
+
+KIND = ProviderKind(
+    name="ib",
+    factory=IbProvider,
+    options=IbOptions,
+    calls_per_minute=6,
+    limits=IbProvider.limits,
+    retry=RetryPolicy(identical_call_after=16.0),  # 15 and a little, since IB looks at its own clock
+)

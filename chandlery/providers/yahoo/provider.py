@@ -12,7 +12,7 @@ call, outside of the budget, and a page of errors once taken for a crumb would b
 Prices and volumes come adjusted for splits (``adjclose`` for dividends too; it is not read). That is undone: a chart
 reports the splits in its range, so a chart of days is asked for up to the present, and before each split prices are
 multiplied by its ratio and volumes divided by it. Where the prices themselves show that only some were adjusted,
-nothing is served (``splits``). Not here: reading a chart (``yahoo_chart``).
+nothing is served (``splits``). Not here: reading a chart (``chart``).
 """
 
 from __future__ import annotations
@@ -23,23 +23,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
-from pydantic import SecretStr
 
-from chandlery.config.providers import RemoteOptions
 from chandlery.core.optional import import_optional
 from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderTransientError
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
-from chandlery.providers.http.caller import Caller
+from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
+from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.errors import explain_status
-from chandlery.providers.http.normalize import describe, join_bars, shape_bars, windows
+from chandlery.providers.http.normalize import shape_bars, windows
+from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 from chandlery.providers.http.splits import check_days, check_minutes, split_factors
-from chandlery.providers.yahoo_chart import Chart, read_chart, restore_values
+from chandlery.providers.yahoo.chart import Chart, read_chart, restore_values
 
 _URL = "https://query2.finance.yahoo.com"
 _DAY = timedelta(days=1)
@@ -47,24 +45,28 @@ _DAY = timedelta(days=1)
 _MINUTES_PER_CALL = 7 * 24 * 60
 
 
-class YahooProvider:
+class Charts(NamedTuple):
+    """What was downloaded of one symbol.
+
+    Attributes:
+        minutes: a chart of the minutes in the range; None where days were requested.
+        days: a chart of days up to the present, with every split since; None where there are no minutes.
+    """
+
+    minutes: Chart | None
+    days: Chart | None
+
+
+class YahooProvider(RemoteProvider[Charts]):
     """Serves ``1m`` of the last month and ``1d``, raw.
 
     Symbols are written as Yahoo does: BRK.B is asked for as ``BRK-B`` and BTC/USD as ``BTC-USD``, while an exchange's
     suffix stays (``VOD.L``, ``7203.T``).
 
-    Args:
-        name: as in ``providers.yaml``.
-        options: the address.
-        keys: none.
-        calendars: not needed; Yahoo tells each symbol's time zone.
-        calls: makes its calls.
-
     Raises:
         ConfigurationError: ``yfinance`` is not installed.
     """
 
-    timeframes = frozenset(INGESTED)
     #: Volumes of a day are completed overnight. A day less than the 30 that are kept, since they end while one asks.
     limits = ProviderLimits(
         remote=True,
@@ -75,75 +77,61 @@ class YahooProvider:
         history_depth={Timeframe.M1: 29 * _DAY},
     )
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        options: RemoteOptions,
-        keys: Mapping[str, SecretStr],
-        calendars: Mapping[str, str],
-        calls: Caller,
-    ) -> None:
-        del keys, calendars
-        self.name = name
-        self.calls = calls
+    def __init__(self, setup: ProviderSetup[RemoteOptions]) -> None:
+        super().__init__(setup)
         for module, package in (("curl_cffi", "curl-cffi"), ("yfinance", "yfinance")):
-            import_optional(module, extra="yahoo", needed_by=f"provider {name!r}", package=package)
-        self._client = _connect(options.url, calls.timeout)
+            import_optional(module, extra="yahoo", needed_by=f"provider {self.name!r}", package=package)
+        self._client = _connect(setup.options.url, setup.caller.timeout)
 
-    def fetch(self, request: BarRequest) -> BarReply:
-        """See ``Provider.fetch``."""
-        parts: list[pa.Table] = []
-        failures: dict[str, ProviderError] = {}
-        for symbol in request.symbols:
-            try:
-                parts.append(self._bars(replace(request, symbols=[symbol]), symbol))
-            except ProviderAuthError:
-                raise
-            except ProviderError as error:
-                failures[symbol] = error
-        return BarReply(join_bars(parts), failures)
-
-    def span(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002
-        """Return None: it does not tell."""
-        return
-
-    def _bars(self, request: BarRequest, symbol: str) -> pa.Table:
+    def download(self, request: BarRequest) -> Mapping[str, Charts]:
+        """See ``RemoteProvider``."""
+        (symbol,) = request.symbols
         minutes = None
         if request.timeframe is Timeframe.M1:
             # Before the days: a split that comes between the calls must not be missing from the later answer.
-            parts = [self._chart(part, symbol, about=request) for part in windows(request, _MINUTES_PER_CALL)]
-            minutes = Chart.join(parts)
+            parts = windows(request, _MINUTES_PER_CALL)
+            minutes = Chart.join([self.call(partial(self._chart, part, symbol), request) for part in parts])
             if not len(minutes.ts):
-                return empty_bars()
+                return {symbol: Charts(minutes, None)}
         # A day earlier: east of Greenwich a session opens on the day before its date, UTC.
         start, end = request.start - _DAY, max(request.end, datetime.now(UTC))
-        days = self._chart(replace(request, timeframe=Timeframe.D1, start=start, end=end), symbol, about=request)
+        whole = replace(request, timeframe=Timeframe.D1, start=start, end=end)
+        return {symbol: Charts(minutes, self.call(partial(self._chart, whole, symbol), request))}
+
+    def to_bars(self, request: BarRequest, symbol: str, download: Charts) -> pa.Table:
+        """See ``RemoteProvider``."""
+        minutes, days = download
+        if days is None:
+            return empty_bars()
         try:
             check_days(days.dates, days.values, days.splits)
             if minutes is not None:
                 check_minutes(minutes.dates, minutes.values["close"], days.dates, days.values, days.splits)
         except ValueError as error:
-            text = f"{self.name}: {describe(request)}: raw prices cannot be restored: {error}"
+            text = f"raw prices cannot be restored: {error}"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from None
         bars, starts = (days, days.dates) if minutes is None else (minutes, minutes.ts)
-        return shape_bars(
-            request,
-            symbol,
-            starts,
-            restore_values(bars.values, split_factors(bars.dates, days.splits)),
-            source="yahoo",
-            provider=self.name,
-        )
+        values = restore_values(bars.values, split_factors(bars.dates, days.splits))
+        return shape_bars(request, symbol, starts, values, source=self.source, provider=self.name)
 
-    def _chart(self, request: BarRequest, symbol: str, *, about: BarRequest) -> Chart:
-        return self.calls.call(
-            partial(self._ask, request, symbol),
-            explain=partial(self._explain, symbol=symbol),
-            about=describe(about),
-        )
+    def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:
+        """See ``RemoteProvider``."""
+        from curl_cffi.requests.exceptions import RequestException  # noqa: PLC0415 - slow, only where it is used
 
-    def _ask(self, request: BarRequest, symbol: str) -> Chart:
+        (symbol,) = request.symbols
+        match error:
+            case _RefusedError(status=404) if '"Not Found"' not in error.body:
+                # Only Yahoo itself can say that there is no such symbol; this came from something in front of it.
+                text = "HTTP 404 that does not come from the chart service"
+                return ProviderTransientError(text, provider=self.name, symbol=symbol)
+            case _RefusedError():
+                return explain_status(error.status, error.body, error.headers, provider=self.name, symbol=symbol)
+            case RequestException():
+                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
+        return None
+
+    def _chart(self, request: BarRequest, symbol: str) -> Chart:
+        """Make one call."""
         params = {
             "period1": math.floor(request.start.timestamp()),
             "period2": math.ceil(request.end.timestamp()),
@@ -153,7 +141,7 @@ class YahooProvider:
         }
         path = f"/v8/finance/chart/{quote(write_symbol(symbol), safe='')}"
         try:
-            answer = self._client.get(_URL + path, params=params, timeout=self.calls.timeout)
+            answer = self._client.get(_URL + path, params=params, timeout=self.caller.timeout)
         except _RefusedError as error:
             # What Yahoo says of a symbol that it knows, where the range lies before its first day or after its last.
             if error.status == 400 and "Data doesn't exist for startDate" in error.body:
@@ -166,21 +154,6 @@ class YahooProvider:
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             text = f"the answer is not a chart: {error!r}"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from None
-
-    def _explain(self, error: Exception, symbol: str) -> ProviderError | None:
-        """Turn what the session raises into our errors."""
-        from curl_cffi.requests.exceptions import RequestException  # noqa: PLC0415 - slow, only where it is used
-
-        match error:
-            case _RefusedError(status=404) if '"Not Found"' not in error.body:
-                # Only Yahoo itself can say that there is no such symbol; this came from something in front of it.
-                text = "HTTP 404 that does not come from the chart service"
-                return ProviderTransientError(text, provider=self.name, symbol=symbol)
-            case _RefusedError():
-                return explain_status(error.status, error.body, error.headers, provider=self.name, symbol=symbol)
-            case RequestException():
-                return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
-        return None
 
 
 def write_symbol(symbol: str) -> str:
@@ -223,3 +196,8 @@ def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinanc
     YfConfig.network.retries = 0
     # Past the metaclass, which would share one client and its session among all in this process.
     return type.__call__(ChartClient, StrictSession(impersonate="chrome"))
+
+
+KIND = ProviderKind(
+    name="yahoo", factory=YahooProvider, options=RemoteOptions, calls_per_minute=60, limits=YahooProvider.limits
+)

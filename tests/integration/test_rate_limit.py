@@ -1,4 +1,4 @@
-"""A budget of calls that threads of one process share, and one that all processes of an installation share."""
+"""A rate limit that threads of one process share, and one that all processes of an installation share."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ SPACING = interval(PER_MINUTE)
 
 
 def call(dsn: str, name: str, count: int, pipe: Connection) -> None:
-    """In a process: make ``count`` calls with two threads, when told to, and send back when each was made."""
+    """In a process: make ``count`` calls with two threads, on a signal, and send back when each was made."""
     database = Database(dsn)
-    calls = Caller("test", SharedRateLimiter(database, name, PER_MINUTE))
+    caller = Caller("test", SharedRateLimiter(database, name, PER_MINUTE))
     pipe.send("ready")
     pipe.recv()
-    pipe.send(make_calls([calls, calls], count // 2))
+    pipe.send(make_calls([caller, caller], count // 2))
     database.close()
 
 
 def make_calls(callers: list[Caller], each: int) -> list[float]:
     made: list[float] = []
 
-    def work(calls: Caller) -> None:
+    def work(caller: Caller) -> None:
         for _ in range(each):
-            calls.call(lambda: made.append(time.time()), explain=lambda _: None, about="")
+            caller.call(lambda: made.append(time.time()), explain=lambda _: None, about="")
 
-    threads = [threading.Thread(target=work, args=(calls,)) for calls in callers]
+    threads = [threading.Thread(target=work, args=(caller,)) for caller in callers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -47,7 +47,7 @@ def make_calls(callers: list[Caller], each: int) -> list[float]:
 
 
 class Processes:
-    """Some processes that call under one budget."""
+    """Some processes that call within one rate limit."""
 
     def __init__(self, dsn: str, names: list[str], count: int) -> None:
         self.pipes, self.processes = [], []
@@ -65,13 +65,13 @@ class Processes:
             pipe.send("go")
 
     def made(self) -> list[list[float]]:
-        found = []
+        times = []
         for pipe, process in zip(self.pipes, self.processes, strict=True):
             assert pipe.poll(60)
-            found.append(pipe.recv())
+            times.append(pipe.recv())
             process.join(10)
             assert process.exitcode == 0
-        return found
+        return times
 
 
 def excess(made: list[float]) -> float:
@@ -83,27 +83,27 @@ def excess(made: list[float]) -> float:
 
 
 @pytest.mark.slow
-def test_processes_share_a_budget(database: Database) -> None:
+def test_processes_share_a_rate_limit(database: Database) -> None:
     processes = Processes(database.dsn, ["key"] * 3, 40)
     processes.go()
     made = processes.made()
-    assert [len(mine) for mine in made] == [40] * 3
-    together = [at for mine in made for at in mine]
+    assert [len(calls) for calls in made] == [40] * 3
+    together = [at for calls in made for at in calls]
     # However many calls one looks at, they took as long as they must, but for how late the first of them was.
     assert excess(together) < LEEWAY
     assert max(together) - min(together) == pytest.approx(119 * SPACING, abs=LEEWAY)
     # None of them was kept waiting until the others were through.
-    for mine in made:
-        assert min(mine) < min(together) + 30 * SPACING + LEEWAY
+    for calls in made:
+        assert min(calls) < min(together) + 30 * SPACING + LEEWAY
 
 
 @pytest.mark.slow
-def test_budgets_of_other_names_are_not_shared(database: Database) -> None:
-    processes = Processes(database.dsn, ["one", "other"], 60)
+def test_rate_limits_of_different_names_are_not_shared(database: Database) -> None:
+    processes = Processes(database.dsn, ["first", "second"], 60)
     processes.go()
-    for mine in processes.made():
-        assert excess(mine) < LEEWAY
-        assert max(mine) - min(mine) == pytest.approx(59 * SPACING, abs=LEEWAY)
+    for calls in processes.made():
+        assert excess(calls) < LEEWAY
+        assert max(calls) - min(calls) == pytest.approx(59 * SPACING, abs=LEEWAY)
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_pause_holds_up_every_process_those_that_wait_for_their_turn_too(datab
     time.sleep(1)
     SharedRateLimiter(database, "key", PER_MINUTE).pause(2)
     paused = time.time()
-    made = [at for mine in processes.made() for at in mine]
+    made = [at for calls in processes.made() for at in calls]
     assert len(made) == 90
     assert sum(at < paused for at in made) > 5
     # A call that was on its way may still arrive.
@@ -122,17 +122,17 @@ def test_a_pause_holds_up_every_process_those_that_wait_for_their_turn_too(datab
     assert excess([at for at in made if at > paused + 1.5]) < LEEWAY
 
 
-def test_a_shared_budget_is_due_when_it_says(database: Database) -> None:
-    rate_limiter, other = (SharedRateLimiter(database, "key", 60) for _ in range(2))
+def test_a_shared_rate_limit_is_due_when_it_says(database: Database) -> None:
+    rate_limiter, neighbour = (SharedRateLimiter(database, "key", 60) for _ in range(2))
     assert rate_limiter.reserve() == 0
     assert rate_limiter.paused() == 0
-    assert other.reserve() == pytest.approx(interval(60), abs=0.5)
+    assert neighbour.reserve() == pytest.approx(interval(60), abs=0.5)
     assert rate_limiter.reserve() == pytest.approx(2 * interval(60), abs=0.5)
-    other.pause(30)
-    other.pause(10)  # the longer one holds
+    neighbour.pause(30)
+    neighbour.pause(10)  # the longer one holds
     assert rate_limiter.paused() == pytest.approx(30, abs=0.5)
     assert rate_limiter.reserve() == pytest.approx(30, abs=0.5)
-    assert other.reserve() == pytest.approx(30 + interval(60), abs=0.5)
+    assert neighbour.reserve() == pytest.approx(30 + interval(60), abs=0.5)
     assert SharedRateLimiter(database, "another", 60).reserve() == 0
 
 
@@ -150,7 +150,7 @@ def test_a_provider_without_a_limit_costs_the_database_nothing(database: Databas
     assert isinstance(shared_rate_limiters(database)("key", 5.0), SharedRateLimiter)
 
 
-def test_threads_share_a_local_budget() -> None:
+def test_threads_share_a_local_rate_limiter() -> None:
     rate_limiter = local_rate_limiter("key", PER_MINUTE)
     made = make_calls([Caller("test", rate_limiter) for _ in range(8)], 10)
     assert len(made) == 80
@@ -183,7 +183,7 @@ def _limited() -> RateLimiter:
 
 
 @pytest.mark.parametrize("build", [_unlimited, _limited])
-def test_a_local_budget_pauses(build: Callable[[], RateLimiter]) -> None:
+def test_a_local_rate_limiter_pauses(build: Callable[[], RateLimiter]) -> None:
     rate_limiter = build()
     assert rate_limiter.reserve() == 0
     assert rate_limiter.paused() == 0

@@ -6,7 +6,7 @@ bar there are none. The last price may come as a row of its own.
 
 Prices come as 32-bit floats: 75.0875 as 75.0875015258789, and seven times 92.22428 is 645.56996 for 645.57. They are
 rounded to the decimals that such a float can hold; what is dropped is noise of the format. Not here: asking for a
-chart (``yahoo``).
+chart (``provider``).
 """
 
 from __future__ import annotations

@@ -1,31 +1,27 @@
-"""Invented bars of any symbol, for demonstrations, benchmarks and tests: endless, and the same every time.
+"""How bars are invented.
 
 Each session is made on its own, top down: a smooth curve over the days gives its level, a generator seeded from (seed,
 symbol, session) draws the day's bar, and the minutes are then laid out inside that day. So any range can be made
 without its past, a part of a range equals that part of the whole, and the minutes add up to the day: first open,
 highest high, lowest low, last close, Σ volume and Σ trades (a day's vwap is only near its minutes').
-Not here: anything that happened.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
-from chandlery.core.schema import BARS, PRICES, TS, empty_bars
-from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.calendars import Calendar, Int64s, microseconds
+from chandlery.core.schema import PRICES
+from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
-from chandlery.errors import UsageError
-from chandlery.providers.base import BarReply, BarRequest, ProviderLimits
+from chandlery.providers.base import BarRequest
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = dict[str, npt.NDArray[np.generic]]
@@ -35,61 +31,21 @@ _BLOCK = 64  # sessions made at once: enough to share the fixed cost, few enough
 _THIN = -2.6  # a minute whose volume is drawn this many deviations low has no trade: about one in 200
 
 
-class SimulatedProvider:
-    """Serves ``1m`` and ``1d`` of any symbol, as far as its calendar reaches.
+def invent_bars(seed: int, symbol: str, calendar: Calendar, request: BarRequest) -> Iterator[Columns]:
+    """Yield the columns of the bars of ``symbol`` that ``request`` is for, some sessions at a time, in order of time.
 
     Args:
-        seed: another seed is another world.
-        calendars: name of the calendar by symbol. By default ``24/7`` for a symbol with ``/`` or ``-``, else ``XNYS``.
+        seed: of the world.
+        symbol: any.
+        calendar: of the symbol.
+        request: for ``1m`` or ``1d``.
     """
-
-    name = "simulated"
-    timeframes = frozenset(INGESTED)
-    limits = ProviderLimits()
-
-    def __init__(self, seed: int = 7, calendars: Mapping[str, str] | None = None) -> None:
-        self._seed = seed
-        self._calendars = dict(calendars or {})
-
-    def fetch(self, request: BarRequest) -> BarReply:
-        """Return the bars that start in ``[start, end)``; no symbol ever fails.
-
-        Raises:
-            UsageError: the timeframe is derived, or a calendar is not known.
-        """
-        if request.timeframe not in self.timeframes:
-            allowed = " ".join(INGESTED)
-            raise UsageError(f"timeframe={request.timeframe.value!r} is derived, not simulated; allowed: {allowed}")
-        symbols = list(dict.fromkeys(request.symbols))
-        rows = np.zeros(len(symbols), np.int64)
-        parts = []
-        for place, symbol in enumerate(symbols):
-            for part in self._parts(symbol, request):
-                parts.append(part)
-                rows[place] += len(part["ts"])
-        if not rows.sum():
-            return BarReply(empty_bars())
-        # Built as the schema wants it: conform() would copy every column once more, a fifth of the time taken.
-        columns = {name: pa.array(np.concatenate([part[name] for part in parts])) for name in parts[0]}
-        codes = np.repeat(np.arange(len(symbols), dtype=np.int32), rows)
-        columns["symbol"] = pa.DictionaryArray.from_arrays(codes, pa.array(symbols, pa.string()))
-        columns["source"] = pa.DictionaryArray.from_arrays(np.zeros_like(codes), pa.array([self.name]))
-        columns["ts"] = columns["ts"].view(TS)
-        return BarReply(pa.table([columns[name] for name in BARS.names], schema=BARS))
-
-    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:  # noqa: ARG002
-        """Return None: there is always more."""
-        return None
-
-    def _parts(self, symbol: str, request: BarRequest) -> Iterator[Columns]:
-        default = "24/7" if "/" in symbol or "-" in symbol else "XNYS"
-        calendar = get_calendar(self._calendars.get(symbol, default))
-        intraday = request.timeframe is Timeframe.M1
-        sessions = (calendar.overlapping if intraday else calendar.between)(request.start, request.end)
-        character = _character(self._seed, symbol, calendar.always_open)
-        for first in range(sessions.start, sessions.stop, _BLOCK):
-            days = _draw_days(character, calendar, slice(first, min(first + _BLOCK, sessions.stop)))
-            yield _between(_lay_out_minutes(days), request) if intraday else _day_bars(days)
+    intraday = request.timeframe is Timeframe.M1
+    sessions = (calendar.overlapping if intraday else calendar.between)(request.start, request.end)
+    character = _character(seed, symbol, calendar.always_open)
+    for first in range(sessions.start, sessions.stop, _BLOCK):
+        days = _draw_days(character, calendar, slice(first, min(first + _BLOCK, sessions.stop)))
+        yield _between(_lay_out_minutes(days), request) if intraday else _day_bars(days)
 
 
 @dataclass(frozen=True, slots=True)
