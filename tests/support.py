@@ -6,7 +6,8 @@ Not here: fixtures (``conftest``).
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -134,6 +135,44 @@ def forget_bars(connection: psycopg.Connection) -> None:
     ours = ["coverage", "publication", "rollup_pending", "bar_window", "manifest"]
     for name in [*(f"market.{t}" for t in tables), *(f"ops.{t}" for t in ours)]:
         connection.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
+
+
+def wait_until(happened: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Wait until something is true, however busy the machine is; fail, naming it, if it has not come after ``seconds``.
+
+    For what happens elsewhere and tells nobody. Never to show that something does *not* happen.
+    """
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"waited {seconds:.0f} s in vain: {what}"
+        time.sleep(0.01)
+
+
+def wait_until_blocked(dsn: str, count: int = 1, *, statement: str = "") -> list[int]:
+    """Wait until ``count`` connections to a database wait for a lock that another connection holds.
+
+    Args:
+        dsn: connection string of the database.
+        count: how many, at least.
+        statement: a part of the statement that they wait with; by default any counts.
+
+    Returns:
+        Their process ids.
+    """
+    blocked: list[int] = []
+
+    def are_blocked() -> bool:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND position(%s IN query) > 0"
+            " AND cardinality(pg_blocking_pids(pid)) > 0",
+            (statement,),
+        ).fetchall()
+        blocked[:] = [pid for (pid,) in rows]
+        return len(blocked) >= count
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        wait_until(are_blocked, f"{count} connections wait for a lock")
+    return blocked
 
 
 def recount_coverage(connection: psycopg.Connection) -> list[tuple[object, ...]]:
