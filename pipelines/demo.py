@@ -19,7 +19,8 @@ from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
 from chandlery.cli.ingest import DONE, FAILED, judge
 from chandlery.cli.output import err, number, out, say, say_error, table
-from chandlery.cli.progress import Tally, show_progress
+from chandlery.cli.progress import show_progress
+from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError

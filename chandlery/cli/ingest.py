@@ -12,8 +12,9 @@ import typer
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator, RunRecord
 from chandlery.cli.output import err, note, number, say, say_error
-from chandlery.cli.progress import Tally, show_progress
+from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
+from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
 from chandlery.ingest.request import IngestRequest, Plan, plan_ingest

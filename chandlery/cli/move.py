@@ -1,30 +1,27 @@
-"""``move``: everything to another server. Not here: how it is copied (``store.move``)."""
+"""``move``: everything to another server. Not here: how it is copied (``ops.move``)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
 import typer
 from psycopg import conninfo
 from pydantic import SecretStr
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from chandlery.cli.output import err, number, say
+from chandlery.cli.progress import Display, Step, Stopwatch, open_display
 from chandlery.cli.session import Session
 from chandlery.database.connections import Database
 from chandlery.database.dsn import market_dsn
 from chandlery.errors import ConfigurationError, UsageError
 from chandlery.ops.move.contents import Part
-from chandlery.ops.move.move import MoveListener, MoveReport, move
+from chandlery.ops.move.move import MoveReport, move
 from chandlery.settings import Settings
 
 _VARIABLE = "CHANDLERY_MOVE_TO"
-_SECONDS_BETWEEN_LINES = 2.0
 _EPILOG = f"""Examples:
 
 chandlery move --to postgresql://user:password@host:5432/bars
@@ -62,8 +59,8 @@ def run(
     ctx.call_on_close(target.close)
     source = session.installation.warehouse
     began = time.monotonic()
-    with _show_progress(err()) as listener:
-        report = move(source.database, target, listener)
+    with open_display(err(), "looking") as display:
+        report = move(source.database, target, _MoveProgress(display))
     for line in _summary(report, time.monotonic() - began):
         say(line)
     say(f"The lake's files are not copied: both databases name them by the same paths below {source.lake.root}.")
@@ -114,97 +111,41 @@ def _summary(report: MoveReport, seconds: float) -> Iterator[str]:
     )
 
 
-class _Lines:
-    """Prints a line every few seconds, for logs and pipes."""
+class _MoveProgress:
+    """Shows how far a move is: first what is copied, then what is compared."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._begun = self._said = time.monotonic()
-        self._parts = self._done = self._rows = self._compared = 0
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._watch = Stopwatch()
+        self._parts = self._copied = self._compared = 0
 
     def planned(self, parts: int, rows: int) -> None:
         """See ``MoveListener``."""
         self._parts = parts
-        self._begun = time.monotonic()
-        self._console.print(f"{number(rows)} rows in {number(parts)} parts", highlight=False)
+        self._watch = Stopwatch()
+        line = f"{number(rows)} rows in {number(parts)} parts"
+        self._display.show(Step(line, at_once=True, total=parts, doing=f"copying {number(rows)} rows"))
 
     def copying(self, part: Part) -> None:
         """See ``MoveListener``."""
-        self._say(f"{self._done}/{self._parts} copied; now {part}")
+        self._display.show(Step(f"{self._copied}/{self._parts} copied; now {part}", doing=f"copying {part}"))
 
     def copied(self, part: Part, rows: int) -> None:
         """See ``MoveListener``."""
-        self._done += 1
-        self._rows += rows
-        speed = self._rows / (time.monotonic() - self._begun)
-        self._say(f"{self._done}/{self._parts} copied, {speed:,.0f} rows/s: {part}")
+        self._copied += 1
+        self._watch.add(rows)
+        speed = self._watch.speed
+        line = f"{self._copied}/{self._parts} copied, {speed}: {part}"
+        self._display.show(Step(line, doing=f"copied {part}", done=1, speed=speed))
 
     def kept(self, part: Part) -> None:
         """See ``MoveListener``."""
-        self._done += 1
-        self._say(f"{self._done}/{self._parts} was there: {part}")
+        self._copied += 1
+        self._display.show(Step(f"{self._copied}/{self._parts} was there: {part}", doing=f"was there: {part}", done=1))
 
     def verified(self, part: Part) -> None:
         """See ``MoveListener``."""
+        first = not self._compared
         self._compared += 1
-        self._say(f"{self._compared}/{self._parts} compared: {part}")
-
-    def _say(self, text: str) -> None:
-        now = time.monotonic()
-        if now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
-            self._console.print(text, highlight=False, soft_wrap=True)
-
-
-class _Bar:
-    """Moves a bar, once for copying and once for comparing."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
-        self._begun = time.monotonic()
-        self._rows = 0
-        self._comparing = False
-
-    def planned(self, parts: int, rows: int) -> None:
-        """See ``MoveListener``."""
-        self._begun = time.monotonic()
-        self._progress.update(self._task, total=parts, doing=f"copying {number(rows)} rows")
-
-    def copying(self, part: Part) -> None:
-        """See ``MoveListener``."""
-        self._progress.update(self._task, doing=f"copying {part}")
-
-    def copied(self, part: Part, rows: int) -> None:
-        """See ``MoveListener``."""
-        self._rows += rows
-        speed = f"{self._rows / (time.monotonic() - self._begun):,.0f} rows/s"
-        self._progress.update(self._task, advance=1, doing=f"copied {part}", speed=speed)
-
-    def kept(self, part: Part) -> None:
-        """See ``MoveListener``."""
-        self._progress.update(self._task, advance=1, doing=f"was there: {part}")
-
-    def verified(self, part: Part) -> None:
-        """See ``MoveListener``."""
-        if not self._comparing:
-            self._comparing = True
-            self._progress.update(self._task, completed=0, speed="")
-        self._progress.update(self._task, advance=1, doing=f"compared {part}")
-
-
-@contextmanager
-def _show_progress(console: Console) -> Iterator[MoveListener]:
-    """Lend a listener that shows what it hears: a bar on a terminal, lines otherwise."""
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
-    columns = (
-        TextColumn("{task.fields[doing]}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(progress, progress.add_task("move", total=None, doing="looking", speed=""))
+        line = f"{self._compared}/{self._parts} compared: {part}"
+        self._display.show(Step(line, doing=f"compared {part}", done=1, restart=first))

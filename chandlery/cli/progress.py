@@ -1,12 +1,15 @@
-"""Hears what a run does: keeps the tally and shows how far it is. Not here: what is said at the end (``ingest``)."""
+"""Shows how far a long command is: a bar on a terminal, a line every few seconds in logs and pipes.
+
+Not here: what is counted (``tally``), and what is said at the end (``ingest``, ``move``).
+"""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from chandlery.core.timeframe import Timeframe
+from chandlery.cli.tally import TallyListener
 from chandlery.ingest import fetch as fetching
 from chandlery.ingest.validate import PartitionResult
 from chandlery.rollups.refresh import Derived
@@ -27,200 +30,98 @@ from chandlery.rollups.refresh import Derived
 _SECONDS_BETWEEN_LINES = 2.0
 
 
-@dataclass
-class Count:
-    """What became of the rows of one symbol."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What changed since the last step. A bar keeps what is None as it was.
 
-    inserted: int = 0
-    revised: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
+    Attributes:
+        line: the whole state in one line, where lines are shown; None prints nothing.
+        at_once: whether the line is printed however short ago the last one was.
+        doing: what is being done, beside a bar.
+        total: how many parts there are to do.
+        done: how many parts were done since the last step.
+        speed: such as ``1,200 rows/s``.
+        restart: whether the parts are counted from 0 again.
+    """
 
-    def add(self, other: PartitionResult | Count) -> None:
-        """Add another's numbers."""
-        self.inserted += other.inserted
-        self.revised += other.revised
-        self.unchanged += other.unchanged
-        self.quarantined += other.quarantined
+    line: str | None = None
+    at_once: bool = False
+    doing: str | None = None
+    total: int | None = None
+    done: int = 0
+    speed: str | None = None
+    restart: bool = False
 
-    def __str__(self) -> str:
-        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0``."""
-        return (
-            f"inserted={self.inserted} revised={self.revised} unchanged={self.unchanged} quarantined={self.quarantined}"
+
+class Display(Protocol):
+    """Where the progress of a command is shown."""
+
+    def show(self, step: Step) -> None:
+        """Show one step more."""
+        ...
+
+
+class LineDisplay:
+    """Prints a line, but not more often than every few seconds.
+
+    Args:
+        console: where to print.
+        interval: the least number of seconds between two lines.
+    """
+
+    def __init__(self, console: Console, *, interval: float = _SECONDS_BETWEEN_LINES) -> None:
+        self._console = console
+        self._interval = interval
+        self._printed_at = time.monotonic()
+
+    def show(self, step: Step) -> None:
+        """See ``Display``."""
+        now = time.monotonic()
+        if step.line is not None and (step.at_once or now - self._printed_at >= self._interval):
+            if not step.at_once:
+                self._printed_at = now
+            self._console.print(step.line, markup=False, highlight=False, soft_wrap=True)
+
+
+class BarDisplay:
+    """Moves a progress bar.
+
+    Args:
+        progress: the bars of the terminal.
+        task: which of them; it has the fields ``doing`` and ``speed``.
+    """
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def show(self, step: Step) -> None:
+        """See ``Display``."""
+        changes: dict[str, Any] = {"total": step.total, "doing": step.doing, "speed": step.speed}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if step.restart:
+            changes = {"speed": ""} | changes
+        self._progress.update(
+            self._task,
+            advance=None if step.restart else step.done,
+            completed=step.done if step.restart else None,
+            **changes,
         )
 
 
-@dataclass
-class Tally:
-    """What a run did so far.
-
-    Attributes:
-        planned: partitions that are to be ingested.
-        outcomes: of each partition heard of.
-        rolled_up: derived bars that were inserted or revised, by timeframe.
-        calls: calls made to the provider; None where it does not count them.
-    """
-
-    planned: int = 0
-    outcomes: list[PartitionResult] = field(default_factory=list)
-    rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
-    calls: int | None = None
-
-    def add(self, other: Tally) -> None:
-        """Add what another run did."""
-        self.planned += other.planned
-        self.outcomes += other.outcomes
-        for timeframe, bars in other.rolled_up.items():
-            self.rolled_up[timeframe] += bars
-
-    def of(self, symbol: str) -> Count:
-        """Return the sum over the partitions of ``symbol``."""
-        count = Count()
-        for outcome in self.outcomes:
-            if outcome.partition.symbol == symbol:
-                count.add(outcome)
-        return count
-
-    def total(self) -> Count:
-        """Return the sum over all partitions."""
-        count = Count()
-        for outcome in self.outcomes:
-            count.add(outcome)
-        return count
-
-    @property
-    def failed(self) -> Sequence[PartitionResult]:
-        """Partitions that the provider did not deliver."""
-        return [outcome for outcome in self.outcomes if outcome.status == "failed"]
-
-    @property
-    def empty(self) -> Sequence[PartitionResult]:
-        """Partitions of which a remote provider has nothing."""
-        return [outcome for outcome in self.outcomes if outcome.status == "empty"]
-
-    @property
-    def rejected(self) -> Sequence[PartitionResult]:
-        """Partitions of which something went into quarantine, or that were refused without a row to put there."""
-        return [outcome for outcome in self.outcomes if outcome.status == "rejected" or outcome.quarantined]
-
-    @property
-    def rows(self) -> int:
-        """Rows that providers delivered."""
-        total = self.total()
-        return total.inserted + total.revised + total.unchanged + total.quarantined
-
-
-class TallyListener:
-    """Keeps the tally, silently."""
-
-    def __init__(self) -> None:
-        self.tally = Tally()
-
-    def planned(self, partitions: int) -> None:
-        """See ``orchestrator.Listener``."""
-        self.tally.planned += partitions
-
-    def fetched(self, progress: fetching.Progress) -> None:
-        """See ``orchestrator.Listener``."""
-        self.tally.calls = progress.calls
-
-    def ingested(self, outcome: PartitionResult) -> None:
-        """See ``orchestrator.Listener``."""
-        self.tally.outcomes.append(outcome)
-
-    def derived(self, derived: Derived) -> None:
-        """See ``orchestrator.Listener``."""
-        self.tally.rolled_up[derived.timeframe] += derived.report.inserted + derived.report.revised
-
-
-class LineListener(TallyListener):
-    """Keeps the tally and prints a line every few seconds, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-        self._begun = self._said = time.monotonic()
-        self._rows = 0
-        self._asked: fetching.Progress | None = None
-
-    def planned(self, partitions: int) -> None:
-        """See ``orchestrator.Listener``."""
-        if not self.tally.planned:  # getting ready is not part of the speed
-            self._begun = time.monotonic()
-        super().planned(partitions)
-
-    def fetched(self, progress: fetching.Progress) -> None:
-        """See ``orchestrator.Listener``."""
-        super().fetched(progress)
-        self._asked = progress
-        self._say()
-
-    def ingested(self, outcome: PartitionResult) -> None:
-        """See ``orchestrator.Listener``."""
-        super().ingested(outcome)
-        self._rows += _rows_of(outcome)
-        self._say()
-
-    def _say(self) -> None:
-        now = time.monotonic()
-        if now - self._said >= _SECONDS_BETWEEN_LINES:
-            self._said = now
-            done, elapsed = len(self.tally.outcomes), now - self._begun
-            # What was complete before took no time: where a provider is asked, its answers tell how long it takes.
-            begun, planned = (self._asked.answered, self._asked.planned) if self._asked else (done, self.tally.planned)
-            left = f"about {elapsed / begun * max(0, planned - begun):.0f} s left" if begun else "no estimate yet"
-            calls = f", {fetching.describe_calls(self._asked)}" if self._asked else ""
-            self._console.print(
-                f"{done}/{self.tally.planned} partitions, {self._rows / elapsed:,.0f} rows/s, {elapsed:.0f} s elapsed,"
-                f" {left}{calls}",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-
-class BarListener(TallyListener):
-    """Keeps the tally and moves a progress bar."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        super().__init__()
-        self._progress = progress
-        self._task = task
-        self._begun: float | None = None
-        self._rows = 0
-
-    def planned(self, partitions: int) -> None:
-        """See ``orchestrator.Listener``."""
-        super().planned(partitions)
-        self._begun = self._begun or time.monotonic()
-        self._progress.update(self._task, total=self.tally.planned, doing="ingesting")
-
-    def ingested(self, outcome: PartitionResult) -> None:
-        """See ``orchestrator.Listener``."""
-        super().ingested(outcome)
-        self._rows += _rows_of(outcome)
-        elapsed = time.monotonic() - self._begun if self._begun else 0.0
-        speed = f"{self._rows / elapsed:,.0f} rows/s" if elapsed else ""
-        self._progress.update(self._task, advance=1, speed=speed)
-
-    def fetched(self, progress: fetching.Progress) -> None:
-        """See ``orchestrator.Listener``."""
-        super().fetched(progress)
-        self._progress.update(self._task, doing=f"ingesting ({fetching.describe_calls(progress)})")
-
-    def derived(self, derived: Derived) -> None:
-        """See ``orchestrator.Listener``."""
-        super().derived(derived)
-        self._progress.update(self._task, doing=f"rolling up {derived.timeframe.value}")
-
-
 @contextmanager
-def show_progress(console: Console) -> Iterator[TallyListener]:
-    """Lend a listener that shows what it hears: a bar on a terminal, lines otherwise."""
+def open_display(console: Console, doing: str) -> Iterator[Display]:
+    """Lend the display that suits the console: a bar on a terminal, lines otherwise.
+
+    Args:
+        console: where to show it.
+        doing: what is being done until the first call says something else.
+    """
     if not console.is_terminal:
-        yield LineListener(console)
+        yield LineDisplay(console)
         return
     columns = (
-        TextColumn("{task.fields[doing]}"),
+        TextColumn("{task.fields[doing]}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
@@ -228,8 +129,75 @@ def show_progress(console: Console) -> Iterator[TallyListener]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield BarListener(progress, progress.add_task("ingest", total=None, doing="starting", speed=""))
+        yield BarDisplay(progress, progress.add_task("", total=None, doing=doing, speed=""))
 
 
-def _rows_of(outcome: PartitionResult) -> int:
-    return outcome.inserted + outcome.revised + outcome.unchanged + outcome.quarantined
+class Stopwatch:
+    """Measures how many rows a second are processed."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._rows = 0
+
+    def add(self, rows: int) -> None:
+        """Count ``rows`` more."""
+        self._rows += rows
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was made; more than 0."""
+        return max(time.monotonic() - self._begun, 1e-6)
+
+    @property
+    def speed(self) -> str:
+        """The mean speed since it was made: ``1,200 rows/s``."""
+        return f"{self._rows / self.elapsed:,.0f} rows/s"
+
+
+class IngestProgress(TallyListener):
+    """Counts what it is told of a run, and shows it."""
+
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self._display = display
+        self._watch = Stopwatch()
+        self._fetched: fetching.Progress | None = None
+
+    def planned(self, partitions: int) -> None:
+        """See ``orchestrator.Listener``."""
+        if not self.tally.planned:  # getting ready is not part of the speed
+            self._watch = Stopwatch()
+        super().planned(partitions)
+        self._display.show(Step(total=self.tally.planned, doing="ingesting"))
+
+    def fetched(self, progress: fetching.Progress) -> None:
+        """See ``orchestrator.Listener``."""
+        super().fetched(progress)
+        self._fetched = progress
+        self._display.show(Step(self._line(), doing=f"ingesting ({fetching.describe_calls(progress)})"))
+
+    def ingested(self, outcome: PartitionResult) -> None:
+        """See ``orchestrator.Listener``."""
+        super().ingested(outcome)
+        self._watch.add(outcome.inserted + outcome.revised + outcome.unchanged + outcome.quarantined)
+        self._display.show(Step(self._line(), done=1, speed=self._watch.speed))
+
+    def derived(self, derived: Derived) -> None:
+        """See ``orchestrator.Listener``."""
+        super().derived(derived)
+        self._display.show(Step(doing=f"rolling up {derived.timeframe.value}"))
+
+    def _line(self) -> str:
+        done, planned, elapsed = len(self.tally.outcomes), self.tally.planned, self._watch.elapsed
+        # What was complete before took no time: where a provider is asked, its answers tell how long it takes.
+        steps, total = (self._fetched.answered, self._fetched.planned) if self._fetched else (done, planned)
+        estimate = f"about {elapsed / steps * max(0, total - steps):.0f} s left" if steps else "no estimate yet"
+        calls = f", {fetching.describe_calls(self._fetched)}" if self._fetched else ""
+        return f"{done}/{planned} partitions, {self._watch.speed}, {elapsed:.0f} s elapsed, {estimate}{calls}"
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[TallyListener]:
+    """Lend a listener that counts what a run does, and shows how far it is on ``console``."""
+    with open_display(console, "starting") as display:
+        yield IngestProgress(display)
