@@ -25,9 +25,9 @@ from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column
 from chandlery.database.copy import encode
+from chandlery.database.dsn import sqlalchemy_url
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.tiers.warehouse import Warehouse
-from pipelines.instance import sqlalchemy_url
 
 _SAMPLE_UPSERT, _SAMPLE_TO_SQL = 40_000, 8_000
 _LIVE_ROUNDS, _LIVE_ROWS, _LIVE_LIMIT = 100, 100, 0.005

@@ -17,9 +17,9 @@ from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, months, revise, symbols
 from chandlery.api import DataAPI
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.dsn import sqlalchemy_url
 from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
-from pipelines.instance import sqlalchemy_url
 
 _YEAR = months(12)
 _COLUMNS = "ts, open, high, low, close, volume, vwap, trades"

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 import dagster as dg
-from psycopg import conninfo
 
-from chandlery.database.dsn import dagster_dsn, ensure_database
+from chandlery.database.dsn import dagster_dsn, ensure_database, sqlalchemy_url
 from chandlery.settings import Settings
 
 #: Where dagster.yaml finds the address; the file itself holds no secret.
@@ -69,19 +67,3 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     instance = dg.DagsterInstance.get()
     instance.optimize_for_webserver(statement_timeout=600_000, pool_recycle=3600, max_overflow=20)
     return instance
-
-
-def sqlalchemy_url(dsn: str) -> str:
-    """Return ``dsn`` as a URL for SQLAlchemy that names psycopg2.
-
-    A bare ``postgresql://`` would mean another driver since SQLAlchemy 2.1.
-    """
-    parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
-    user, password, name = parts.pop("user", ""), parts.pop("password", ""), parts.pop("dbname", "")
-    host, port = parts.pop("host", ""), parts.pop("port", "")
-    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-    if host.startswith("/"):  # a unix socket's folder
-        parts["host"], host = host, ""
-    server = host + (f":{port}" if port else "")
-    query = f"?{urlencode(parts)}" if parts else ""
-    return f"postgresql+psycopg2://{login}@{server}/{quote(name, safe='')}{query}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import psycopg
 import typer
 from typer.core import TyperGroup
 
@@ -16,6 +15,7 @@ import chandlery
 from chandlery.cli import coverage, halts, ingest, move, quarantine, query, replay, setup, tiers
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
+from chandlery.settings import Settings
 
 _HELP = """Keeps market candles: audited, versioned bars.
 
@@ -44,9 +44,23 @@ class _Commands(TyperGroup):
         except ChandleryError as error:
             say_error(str(error))
             raise typer.Exit(2 if isinstance(error, UsageError | ConfigurationError) else 1) from None
-        except psycopg.OperationalError as error:
-            say_error(f"the database does not answer any more: {str(error).strip()}")
+        except Exception as error:
+            failure = _explain(error)
+            if failure is None:
+                raise
+            say_error(failure)
             raise typer.Exit(1) from None
+
+
+def _explain(error: Exception) -> str | None:
+    """Return what to say of the error of a database driver, such as the orchestrator's; None of any other."""
+    from chandlery.database.dsn import market_dsn  # noqa: PLC0415 - slow to import
+    from chandlery.database.errors import explain, is_driver_error  # noqa: PLC0415 - slow to import
+
+    if not is_driver_error(error):
+        return None
+    settings = Settings()
+    return str(explain(error, market_dsn(settings) if settings.database_url else ""))
 
 
 app = typer.Typer(

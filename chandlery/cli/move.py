@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Annotated
-from urllib.parse import quote, urlencode
 
 import typer
-from psycopg import conninfo
 from pydantic import SecretStr
 
 from chandlery.cli.output import err, number, say
 from chandlery.cli.progress import Display, Step, Stopwatch, open_display
 from chandlery.cli.session import Session
 from chandlery.database.connections import Database
-from chandlery.database.dsn import market_dsn
+from chandlery.database.dsn import database_name, hide_password, market_dsn
 from chandlery.errors import ConfigurationError, UsageError
 from chandlery.ops.move.contents import Part
 from chandlery.ops.move.move import MoveReport, move
@@ -71,28 +69,13 @@ def run(
     say(f"CHANDLERY_DATABASE_URL={hide_password(target.dsn)}")
 
 
-def hide_password(dsn: str) -> str:
-    """Return the connection string ``dsn`` as a URL, with asterisks for what is secret."""
-    parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
-    parts |= {name: "***" for name in parts if "password" in name}
-    user, password = quote(parts.pop("user", ""), safe=""), parts.pop("password", "")
-    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    name = quote(parts.pop("dbname", ""), safe="")
-    host, port = parts.pop("host", ""), parts.pop("port", "")
-    if host.startswith("/"):  # the folder of a socket
-        host, parts = "", {"host": host} | parts
-    place = f"{host}:{port}" if port else host
-    options = f"?{urlencode(parts, safe='/*')}" if parts else ""
-    return f"postgresql://{login}{place}/{name}{options}"
-
-
 def _parse(url: str) -> str:
     """Return the libpq connection string of ``url``."""
     try:
         dsn = market_dsn(Settings(database_url=SecretStr(url)))
     except ConfigurationError:
         raise UsageError("--to is not a PostgreSQL URL; write postgresql://user:password@host:5432/database") from None
-    if not conninfo.conninfo_to_dict(dsn).get("dbname"):
+    if not database_name(dsn):
         raise UsageError("--to names no database; write postgresql://user:password@host:5432/database")
     return dsn
 

@@ -1,13 +1,17 @@
-"""Which server holds the databases: connection strings, and making a database that is absent.
+"""Which server holds the databases: connection strings and URLs of them, and making a database that is absent.
 
-Not here: connections that are kept (``connections``).
+Not here: connections (``connections``).
 """
 
 from __future__ import annotations
 
+from urllib.parse import quote, urlencode
+
 import psycopg
 from psycopg import conninfo, sql
 
+from chandlery.database.connect import open_connection
+from chandlery.database.errors import explain, without_secret
 from chandlery.errors import ConfigurationError, StoreError
 from chandlery.settings import Settings
 
@@ -15,7 +19,11 @@ EMBEDDED_DATABASE = "chandlery"
 
 
 def market_dsn(settings: Settings) -> str:
-    """Return the libpq connection string of the market database; starts the embedded server where it is the one."""
+    """Return the libpq connection string of the market database; starts the embedded server where it is the one.
+
+    Raises:
+        ConfigurationError: ``CHANDLERY_DATABASE_URL`` is malformed.
+    """
     if settings.database_url is None:
         from chandlery.database import embedded  # noqa: PLC0415 - only where it is used
 
@@ -37,7 +45,37 @@ def market_dsn(settings: Settings) -> str:
 def dagster_dsn(settings: Settings) -> str:
     """Return the libpq connection string of Dagster's own database, which stands beside the market's."""
     market = market_dsn(settings)
-    return conninfo.make_conninfo(market, dbname=f"{conninfo.conninfo_to_dict(market)['dbname']}_dagster")
+    return conninfo.make_conninfo(market, dbname=f"{database_name(market)}_dagster")
+
+
+def database_name(dsn: str) -> str | None:
+    """Return the name of the database in a libpq connection string; None where it has none."""
+    name = conninfo.conninfo_to_dict(dsn).get("dbname")
+    return str(name) if name else None
+
+
+def sqlalchemy_url(dsn: str) -> str:
+    """Return a libpq connection string as a URL for SQLAlchemy that names psycopg2, password included.
+
+    A bare ``postgresql://`` would mean another driver since SQLAlchemy 2.1.
+    """
+    options = _options(dsn)
+    user, password, name = options.pop("user", ""), options.pop("password", ""), options.pop("dbname", "")
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    server = _server(options)
+    query = f"?{urlencode(options)}" if options else ""
+    return f"postgresql+psycopg2://{login}@{server}/{quote(name, safe='')}{query}"
+
+
+def hide_password(dsn: str) -> str:
+    """Return a libpq connection string as a URL to be shown, with asterisks for what is secret."""
+    options = {name: "***" if "password" in name else value for name, value in _options(dsn).items()}
+    user, password, name = options.pop("user", ""), options.pop("password", ""), options.pop("dbname", "")
+    user = quote(user, safe="")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    server = _server(options)
+    query = f"?{urlencode(options, safe='/*')}" if options else ""
+    return f"postgresql://{login}{server}/{quote(name, safe='')}{query}"
 
 
 def ensure_database(dsn: str) -> None:
@@ -45,29 +83,47 @@ def ensure_database(dsn: str) -> None:
 
     Raises:
         StoreError: it is absent and this role may not create it.
+        StoreUnavailableError: the server cannot be reached, or refuses this role.
     """
-    wanted = conninfo.conninfo_to_dict(dsn)["dbname"]
     try:
-        psycopg.connect(dsn).close()
+        open_connection(dsn).close()
     except psycopg.OperationalError as error:
-        if "does not exist" not in str(error):
-            raise StoreError(f"the database cannot be reached: {without_secret(str(error), dsn)}") from None
+        failure = explain(error, dsn)
     else:
         return
-    maintenance = conninfo.make_conninfo(dsn, dbname="postgres")
+    if failure.sqlstate not in {"3D000", None}:
+        raise failure
+    name = database_name(dsn)
     try:
-        with psycopg.connect(maintenance, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(wanted))))
+        with psycopg.connect(conninfo.make_conninfo(dsn, dbname="postgres"), autocommit=True) as connection:
+            # Asked, because not every system lets us know why the server refused.
+            listed = connection.execute("SELECT FROM pg_database WHERE datname = %(name)s", {"name": name})
+            if listed.fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
+                return
     except psycopg.errors.DuplicateDatabase:
-        pass
+        return  # somebody else was faster
     except psycopg.Error as error:
-        raise StoreError(
-            f"database {wanted!r} is absent and cannot be created ({without_secret(str(error), dsn)}); "
-            f"ask your administrator for: CREATE DATABASE {wanted}"
-        ) from None
+        if failure.sqlstate is None:
+            raise failure from None
+        text = (
+            f"database {name!r} is absent and cannot be created ({explain(error, dsn)}); "
+            f"ask your administrator for: CREATE DATABASE {name}"
+        )
+        raise StoreError(without_secret(text, dsn), sqlstate=failure.sqlstate) from None
+    raise failure
 
 
-def without_secret(text: str, dsn: str) -> str:
-    """Return ``text`` without the password in ``dsn``."""
-    password = conninfo.conninfo_to_dict(dsn).get("password")
-    return text.replace(str(password), "***") if password else text
+def _options(dsn: str) -> dict[str, str]:
+    return {name: str(value) for name, value in conninfo.conninfo_to_dict(dsn).items() if value is not None}
+
+
+def _server(options: dict[str, str]) -> str:
+    """Take host and port out of ``options`` and return them as a part of a URL; a socket's folder stays an option."""
+    host, port = options.pop("host", ""), options.pop("port", "")
+    if host.startswith("/"):
+        rest = dict(options)
+        options.clear()
+        options.update({"host": host} | rest)
+        host = ""
+    return host + (f":{port}" if port else "")

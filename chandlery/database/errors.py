@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import select
 import sys
+from urllib.parse import quote
 
 import psycopg
-from psycopg import pq
+from psycopg import conninfo, pq
 
-from chandlery.database.dsn import without_secret
 from chandlery.errors import StoreError, StoreUnavailableError
 
 #: What happened and what to do about it, by SQLSTATE.
@@ -64,14 +64,15 @@ def explain(error: BaseException, dsn: str) -> StoreError:
 
     Args:
         error: as the driver raised it.
-        dsn: libpq connection string of the server; its password is taken out of the text. Where no connection could be
-            made, the server is asked once more for the SQLSTATE, which the driver does not keep.
+        dsn: libpq connection string of the server, or nothing where it is not known. Its password is taken out of the
+            text. Where no connection could be made, the server is asked once more for the SQLSTATE, which the driver
+            does not keep.
     """
     error = getattr(error, "orig", None) or error
     state = get_sqlstate(error)
     text = without_secret(_text_of(error), dsn)
     if _is_failed_attempt(error):
-        state = state or find_sqlstate(dsn)
+        state = state or (find_sqlstate(dsn) if dsn else None)
         what, advice = _MEANINGS.get(state or "", ("the database cannot be reached", ""))
         return StoreUnavailableError(_sentence(what, text, advice), sqlstate=state)
     if is_connection_lost(error):
@@ -100,7 +101,8 @@ def is_connection_lost(error: BaseException) -> bool:
     state = get_sqlstate(error)
     if state is not None:
         return state in _ENDED or state.startswith("08")
-    if isinstance(error, psycopg.OperationalError):
+    psycopg2 = sys.modules.get("psycopg2")
+    if isinstance(error, (psycopg.OperationalError, *([psycopg2.OperationalError] if psycopg2 else []))):
         return True
     # ADBC: the status is that of an input or output error.
     return getattr(getattr(error, "status_code", None), "name", None) == "IO"
@@ -134,6 +136,15 @@ def find_sqlstate(dsn: str) -> str | None:
             _, found, rest = fields[3].partition(b' C "')
             return rest[:5].decode("ascii", "replace") if found else None
     return None
+
+
+def without_secret(text: str, dsn: str) -> str:
+    """Return ``text`` without any password of ``dsn``, a libpq connection string, written as it is or as in a URL."""
+    for name, value in conninfo.conninfo_to_dict(dsn).items():
+        if "password" in name and value:
+            for secret in (str(value), quote(str(value), safe=""), quote(str(value))):
+                text = text.replace(secret, "***")
+    return text
 
 
 def _attempt(dsn: str, trace: int) -> None:

@@ -27,7 +27,7 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from pipelines.instance import sqlalchemy_url
+from chandlery.database.dsn import sqlalchemy_url
 from tests.compose import DEPLOY, ROOT, load
 from tests.editions import url
 

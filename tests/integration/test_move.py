@@ -15,12 +15,12 @@ from typer.testing import CliRunner, Result
 
 from chandlery import DataAPI
 from chandlery.cli import app
-from chandlery.cli.move import hide_password
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.coverage.retry_schedule import Gap, note_launch
 from chandlery.database.connections import Database
+from chandlery.database.dsn import hide_password
 from chandlery.errors import StoreError, UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
