@@ -132,7 +132,7 @@ def build_bars(
                 outcomes = _replay(store.installation, judge, name, group, config.replay_since)
             for outcome in outcomes:
                 listener.ingested(outcome)
-                if outcome.status == "empty":  # nothing to judge, nothing to materialize; coverage and healing know
+                if outcome.status == "empty":  # nothing to judge, nothing to materialize; coverage and repair know
                     context.log.info(f"{outcome.partition.key}: {name} has nothing")
                     continue
                 yield from _events(key, outcome, store.warehouse, instruments, drawn=outcome.partition in drawn)

@@ -12,7 +12,7 @@ import dagster as dg
 
 from assets.reference import SYMBOLS
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.coverage.repair import begin, plan_backfills
+from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.instruments.registry import list_instruments
 from chandlery.providers.catalog import remote_limits
 from chandlery.rollups.stale import stale_version
@@ -27,8 +27,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
 ]
 
-#: Marks the runs that heal.
-_REPAIR = "chandlery/heal"
+#: Marks the runs that repair.
+_REPAIR = "chandlery/repair"
 
 #: A run whose machine went down never ends in Dagster's books; after so long nobody waits for it.
 _PATIENCE = timedelta(hours=1)
@@ -52,7 +52,7 @@ def build_sensors() -> list[dg.SensorDefinition]:
 
 def repair_sensor_name(base: Timeframe) -> str:
     """Return the name of the sensor that asks again for missing bars of ``base``."""
-    return f"heal_{base.value}"
+    return f"repair_{base.value}"
 
 
 def _repair(base: Timeframe) -> dg.SensorDefinition:
@@ -69,7 +69,7 @@ def _repair(base: Timeframe) -> dg.SensorDefinition:
         recent = datetime.now(UTC) - _PATIENCE
         running = dg.RunsFilter(tags={_REPAIR: base.value}, statuses=_UNFINISHED, created_after=recent)
         if context.instance.get_runs_count(running):
-            yield dg.SkipReason("what is missing is being asked for")
+            yield dg.SkipReason("what is missing is being requested")
             return
         limits = remote_limits(store.installation.providers)
         order = context.instance.get_dynamic_partitions(SYMBOLS)
@@ -77,7 +77,7 @@ def _repair(base: Timeframe) -> dg.SensorDefinition:
             known = [stock for stock in list_instruments(connection) if stock.symbol in set(order)]
             backfills = plan_backfills(connection, known, base, limits=limits)
             for backfill in backfills:
-                begin(connection, backfill)
+                record_launch(connection, backfill)
         if not backfills:
             yield dg.SkipReason("nothing is missing that may be had")
         for backfill in backfills:

@@ -16,6 +16,7 @@ import psycopg
 from chandlery.bars.merge import Changes
 from chandlery.bars.rows import Batch, pair_keys, split_keys
 from chandlery.core.calendars import Calendar, Int64s, get_calendar
+from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import window_starts
 from chandlery.database.arrays import Column
@@ -82,6 +83,27 @@ def measure_missing_runs(connection: psycopg.Connection, sessions: Sequence[tupl
     locked = connection.execute(query("bars/lock_coverage"), {"ids": ids, "sessions": days}).fetchall()
     values = {"ids": [owner for owner, _ in locked], "sessions": [day for _, day in locked]}
     connection.execute(query("bars/measure_missing_runs"), values)
+
+
+def take_stale_days(
+    connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
+) -> tuple[Ids, Days]:
+    """Take the stale days of these instruments in ``[start, end)``, UTC, off the list.
+
+    Args:
+        connection: in the transaction that rolls them up: if that fails, they are stale still.
+        base: ``1m`` or ``1d``.
+        ids: of the instruments.
+        start: inclusive.
+        end: exclusive.
+
+    Returns:
+        Parallel arrays: instrument ids and days, sorted.
+    """
+    values = {"base": base.value, "ids": list(ids), "start": start, "end": end}
+    rows = connection.execute(query("bars/take_stale_days"), values).fetchall()
+    table = np.array(sorted(rows), np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1].astype("datetime64[D]")
 
 
 def forget_missing_runs(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:

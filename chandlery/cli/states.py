@@ -102,7 +102,7 @@ def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:
 
 def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format) -> None:
     """Print what is known of one day; raise ``UsageError`` where a range was given as well."""
-    from chandlery.coverage.session_states import states_of_day  # noqa: PLC0415
+    from chandlery.coverage.day_states import states_of_day  # noqa: PLC0415
 
     if selection.since or selection.until:
         raise UsageError("--day is one day; it goes without --start and --end")

@@ -1,6 +1,7 @@
-"""How far there is something to say of an instrument: from the first session that is known of it to the last.
+"""The range of sessions, by instrument, about which coverage can say anything: from the first known one to the last.
 
-A session is known if it was asked for or is there. Not here: what there is to say (``states``).
+A session is known if it was requested from a provider or has a bar. Not here: what is said of each session
+(``session_states``).
 """
 
 from __future__ import annotations
@@ -24,26 +25,31 @@ def known_sessions(
     since: date | None,
     static: Collection[str],
 ) -> dict[int, tuple[date, date]]:
-    """Return the first and the last session of which there is something to say, by instrument id.
+    """Return the first and the last session of each instrument that its coverage is about.
 
     Args:
         connection: to the database.
-        instruments: which; those of which there is nothing to say are left out.
+        instruments: which.
         timeframe: ``1m`` or ``1d``.
-        since: nothing earlier. Of instruments of which nothing is known, everything from here on is said if the
-            timeframe is scheduled for them, and nothing without it.
-        static: providers that have no news: of their instruments, nothing is said after what is known.
+        since: the earliest session to return; None for no such limit. With it, an instrument of which no session is
+            known begins there, if the timeframe is scheduled for it.
+        static: providers whose data never changes. The range of their instruments ends with the last known session;
+            that of all others has no end.
+
+    Returns:
+        By instrument id, both inclusive; the last is ``date.max`` where the range has no end. Instruments without any
+        session are left out.
     """
     known = _known(connection, instruments, timeframe)
-    told = {}
+    ranges = {}
     for instrument in instruments:
         owner, ends = instrument.instrument_id, instrument.provider in static
         if owner in known:
             first, last = known[owner]
-            told[owner] = max(first, since or first), last if ends else date.max
+            ranges[owner] = max(first, since or first), last if ends else date.max
         elif since is not None and timeframe.value in instrument.timeframes and not ends:
-            told[owner] = since, date.max
-    return told
+            ranges[owner] = since, date.max
+    return ranges
 
 
 def newest_year(
@@ -53,9 +59,17 @@ def newest_year(
     *,
     now: datetime | None = None,
 ) -> tuple[date, date] | None:
-    """Return the newest year in which anything is known, [since, until); None where nothing is.
+    """Return the newest year in which any session of the instruments is known.
 
-    It ends with the present, unless what was asked for or is there ends more than a year before.
+    Args:
+        connection: to the database.
+        instruments: which.
+        timeframe: ``1m`` or ``1d``.
+        now: the present, UTC; the clock by default.
+
+    Returns:
+        The first day, inclusive, and the last, exclusive; None where no session is known. The year ends with the
+        present or, if the last known session is more than a year old, with that session.
     """
     today = (now or datetime.now(UTC)).date()
     last = max((last for _, last in _known(connection, instruments, timeframe).values()), default=None)
@@ -68,7 +82,7 @@ def newest_year(
 def never_requested(
     connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
 ) -> list[Instrument]:
-    """Return the instruments for which the timeframe is scheduled, and of which nothing was asked for or is there."""
+    """Return the instruments for which the timeframe is scheduled and of which no session is known."""
     known = _known(connection, instruments, timeframe)
     return [i for i in instruments if timeframe.value in i.timeframes and i.instrument_id not in known]
 
@@ -76,6 +90,6 @@ def never_requested(
 def _known(
     connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
 ) -> dict[int, tuple[date, date]]:
-    """Return the first and the last session of each that was asked for or is there."""
-    wanted = {"ids": [instrument.instrument_id for instrument in instruments], "timeframe": timeframe.value}
-    return {owner: (first, last) for owner, first, last in connection.execute(query("coverage/known_sessions"), wanted)}
+    """Return the first and the last known session of each instrument that has any, both inclusive."""
+    values = {"ids": [instrument.instrument_id for instrument in instruments], "timeframe": timeframe.value}
+    return {owner: (first, last) for owner, first, last in connection.execute(query("coverage/known_sessions"), values)}

@@ -1,6 +1,6 @@
-"""Sessions that healing asks for again: how often it did, when it may again, and when it gives up.
+"""When a session that lacks something is requested again, how often it was, and when the provider is believed.
 
-Not here: which sessions lack something (``coverage``).
+Not here: which sessions lack something (``session_states``), and which of them are requested next (``repair``).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange
 from chandlery.database.named_queries import query
 
-#: The first pause before a session is asked for again; it doubles with each try.
+#: The pause before a session is requested again doubles with each launch, from the first to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(days=7)
-#: After so many answers that brought nothing new, the provider is believed.
-TRIES = 5
+#: After so many answers the provider is believed: what is missing still does not exist.
+ANSWERS_TO_CONFIRM = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """A session of which something is missing and should be asked for.
+class RetrySession:
+    """A session that lacks something and should be requested again.
 
     Attributes:
-        instrument_id: whose.
+        instrument_id: of the instrument.
         symbol: canonical symbol.
         session: its date.
-        tries: how often it was asked for again.
+        tries: how many answers came since it was first requested again.
     """
 
     instrument_id: int
@@ -38,46 +38,55 @@ class Gap:
     tries: int
 
 
-def note_launch(connection: psycopg.Connection, timeframe: Timeframe, gaps: Sequence[Gap], now: datetime) -> None:
-    """Note that these are about to be asked for, so that none is asked for again before its pause is over.
+def schedule_next_try(
+    connection: psycopg.Connection, timeframe: Timeframe, sessions: Sequence[RetrySession], now: datetime
+) -> None:
+    """Record that these sessions are about to be requested, so that none is planned again before its pause is over.
 
-    Whether the answer ever comes or not, the pause grows: an outage is not asked after for ever either.
+    The pause grows whether an answer comes or not: during an outage, too, requests become rarer.
+
+    Args:
+        connection: to the database.
+        timeframe: ``1m`` or ``1d``.
+        sessions: which.
+        now: the present, UTC, from which the pause counts.
     """
     connection.execute(
-        "INSERT INTO ops.retry_schedule AS g (instrument_id, timeframe, session, next_try)"
-        " SELECT id, %(timeframe)s, session, %(now)s + %(pause)s"
-        " FROM unnest(%(ids)s::int4[], %(sessions)s::date[]) AS n (id, session)"
-        " ON CONFLICT (instrument_id, timeframe, session) DO UPDATE"
-        " SET launches = g.launches + 1,"
-        " next_try = %(now)s + least(%(pause)s * 2 ^ least(g.launches, 16), %(longest)s)",
+        query("coverage/schedule_next_try"),
         {
             "timeframe": timeframe.value,
             "now": now,
-            "pause": FIRST_PAUSE,
-            "longest": LONGEST_PAUSE,
-            "ids": [gap.instrument_id for gap in gaps],
-            "sessions": [gap.session for gap in gaps],
+            "first_pause": FIRST_PAUSE,
+            "longest_pause": LONGEST_PAUSE,
+            "ids": [session.instrument_id for session in sessions],
+            "sessions": [session.session for session in sessions],
         },
     )
 
 
-def note_answers(
-    connection: psycopg.Connection, timeframe: Timeframe, asks: Sequence[RequestedRange], now: datetime
+def count_answers(
+    connection: psycopg.Connection, timeframe: Timeframe, ranges: Sequence[RequestedRange], now: datetime
 ) -> None:
-    """Count these answers for the sessions that wait for one; after enough that left a hole, the hole is confirmed.
+    """Count an answer for each scheduled session in these ranges; after enough, what is missing is confirmed.
 
-    Only answers that came after the session had settled count. Before the first bar of all, where the provider's
-    history begins, one is enough.
+    Only answers count that came after the session had settled. Before the first bar of all, where the provider's
+    history begins, one answer is enough.
+
+    Args:
+        connection: to the database.
+        timeframe: ``1m`` or ``1d``.
+        ranges: what was requested and answered.
+        now: the present, UTC, recorded as the time of a confirmation.
     """
-    if asks:
+    if ranges:
         connection.execute(
             query("coverage/count_answers"),
             {
                 "timeframe": timeframe.value,
-                "ids": [ask.instrument_id for ask in asks],
-                "starts": [ask.start for ask in asks],
-                "ends": [ask.end for ask in asks],
+                "ids": [requested.instrument_id for requested in ranges],
+                "starts": [requested.start for requested in ranges],
+                "ends": [requested.end for requested in ranges],
                 "now": now,
-                "tries": TRIES,
+                "enough": ANSWERS_TO_CONFIRM,
             },
         )

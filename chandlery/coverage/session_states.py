@@ -1,6 +1,7 @@
-"""Why something is missing: the state of each session of an instrument, from what was asked and what is there.
+"""Why bars are missing: the state of each session of an instrument, from what was requested and what is stored.
 
-Derived in the database. Not here: how much there is in all (``coverage``), and asking again (``healing``).
+The states are derived in the database. Not here: how many bars there are in all (``summary``), days without a session
+(``day_states``), and requesting again what is missing (``repair``).
 """
 
 from __future__ import annotations
@@ -21,27 +22,29 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
 
-#: A hole is too long for thin trading if more bars than so many would have come in it, at the rate of the rest of its
-#: session. Where every minute trades, these are so many minutes.
+#: A missing run is too long for thin trading if, at the rate of the rest of its session, more than so many bars would
+#: have come in it. Where every minute trades, it is the length of the run in minutes.
 LONG_MISSING_RUN = 15
 
 
 class State(StrEnum):
     """What is known of a session, or of a day on which there is none.
 
-    A hole is the longest run of minutes of a session without a bar, its two ends included. Where trading was halted, it
-    is the longest of what the halts leave.
+    The missing run of a session is its longest run of minutes without a bar, be it at its start or its end. Minutes in
+    which trading was halted are not missing.
 
     Attributes:
         COMPLETE: every slot has a bar.
-        NO_TRADES: the hole is as thin trading leaves it, or the provider confirmed that there is no more.
-        PARTIAL: there are bars, but not all of the session was asked for.
-        HALTED: trading was halted meanwhile, and the hole is as thin trading leaves it; or all of the session long.
-        PROVIDER_GAP: asked for after it settled; nothing came, or a hole too long for thin trading.
+        NO_TRADES: the missing run is no longer than thin trading makes it, or the provider confirmed that there is no
+            more.
+        PARTIAL: there are bars, but not all of the session was requested.
+        HALTED: trading was halted, and the missing run of the other minutes is no longer than thin trading makes it; or
+            it was halted all of the session long.
+        PROVIDER_GAP: requested after it settled; nothing came, or the missing run is too long for thin trading.
         QUARANTINED: it lacks bars, and the gate rejected some that the provider sent; they wait in quarantine.
-        NOT_FINAL: under way, or not all of it asked for since it settled.
+        NOT_FINAL: under way, or not all of it was requested since it settled.
         NEVER_FETCHED: no provider ever answered for it.
-        CLOSED: no session: a holiday, a weekend, or a closure out of turn.
+        CLOSED: there is no session: a holiday, a weekend, or an extraordinary closure.
         NOT_LISTED: before the instrument was listed, or after it was delisted.
     """
 
@@ -57,7 +60,7 @@ class State(StrEnum):
     NOT_LISTED = "not_listed"
 
 
-#: Shape of ``session_states``; one row a session.
+#: Schema of ``session_states``; one row for each session.
 STATES = pa.schema(
     [
         ("symbol", pa.string()),
@@ -75,7 +78,7 @@ STATES = pa.schema(
         ("calendar", pa.string()),
     ]
 )
-#: Shape of ``state_runs``; one row a run of consecutive sessions in one state.
+#: Schema of ``state_runs``; one row for each run of consecutive sessions in one state.
 RUNS = pa.schema(
     [
         ("symbol", pa.string()),
@@ -120,12 +123,7 @@ def session_states(
         UsageError: ``timeframe`` is derived: it is as complete as its base.
     """
     states = _states(connection, instruments, timeframe, (since, until), now)
-    wanted = sql.SQL(
-        "SELECT symbol, session, state, expected, present, first_ts, last_ts, missing_start, missing_slots, final,"
-        " open, close, calendar FROM ({}) AS s JOIN unnest({}::int4[]) WITH ORDINALITY AS o (instrument_id, place)"
-        " USING (instrument_id) ORDER BY place, session"
-    ).format(states, sql.Literal(_ids(instruments)))
-    return _table(connection, wanted, STATES)
+    return _table(connection, query("coverage/states_in_order", states=states, ids=_ids(instruments)), STATES)
 
 
 def state_runs(
@@ -145,26 +143,25 @@ def state_runs(
         connection: to the database.
         instruments: which.
         timeframe: ``1m`` or ``1d``.
-        since: first session, inclusive. Of each instrument, nothing is said before the first session that was asked for
-            or is there; where there is none, everything since then is said if the timeframe is scheduled for it, and
-            nothing without ``since``.
+        since: first session, inclusive. The sessions of each instrument begin with the first that was requested or has
+            a bar. Where there is none, they begin with ``since`` if the timeframe is scheduled for the instrument;
+            without ``since``, the instrument is left out.
         until: last session, exclusive; the present by default.
-        static: providers that have no news. Of their instruments, nothing is said either after the last session that
-            was asked for or is there.
+        static: providers whose data never changes. The sessions of their instruments end with the last that was
+            requested or has a bar.
         only: return only runs in these states.
         now: the present, UTC; the clock by default.
 
     Returns:
         Table of schema ``RUNS``, in the order of ``instruments`` and ascending. ``last`` is inclusive; ``expected`` and
-        ``present`` are sums; the hole is the longest of the run.
+        ``present`` are sums; the missing run is the longest of all.
 
     Raises:
         UsageError: ``timeframe`` is derived: it is as complete as its base.
     """
-    asked = _ask_runs(connection, instruments, timeframe, since, until, static=static, now=now)
-    names = sql.Literal(None if only is None else [state.value for state in only])
-    statement = query("coverage/state_runs", **asked, only=names)
-    return _table(connection, statement, RUNS)
+    parts = _parts(connection, instruments, timeframe, (since, until), static=static, now=now)
+    names = None if only is None else [state.value for state in only]
+    return _table(connection, query("coverage/state_runs", **parts, only=names), RUNS)
 
 
 def count_states(
@@ -177,61 +174,14 @@ def count_states(
     static: Collection[str] = (),
     now: datetime | None = None,
 ) -> dict[str, dict[State, int]]:
-    """Return how many sessions are in each state, by symbol; of the sessions of which ``state_runs`` tells."""
-    asked = _ask_runs(connection, instruments, timeframe, since, until, static=static, now=now)
-    statement = sql.SQL(
-        "SELECT symbol, state, count(*) FROM ({states}) AS s"
-        " JOIN unnest({ids}::int4[], {firsts}::date[], {lasts}::date[]) AS n (instrument_id, first, last)"
-        " ON n.instrument_id = s.instrument_id AND s.session BETWEEN n.first AND n.last GROUP BY 1, 2"
-    ).format(**asked)
-    found: dict[str, dict[State, int]] = {}
+    """Return how many sessions are in each state, by symbol; of the sessions that ``state_runs`` is about."""
+    parts = _parts(connection, instruments, timeframe, (since, until), static=static, now=now)
+    counts: dict[str, dict[State, int]] = {}
     order = {state.value: place for place, state in enumerate(State)}
-    for symbol, state, sessions in sorted(connection.execute(statement), key=lambda row: order[row[1]]):
-        found.setdefault(symbol, {})[State(state)] = sessions
-    return found
-
-
-def states_of_day(
-    connection: psycopg.Connection,
-    instruments: Sequence[Instrument],
-    timeframe: Timeframe,
-    day: date,
-    *,
-    now: datetime | None = None,
-) -> pa.Table:
-    """Return what is known of ``day``: the state of its session, or that there is none.
-
-    Returns:
-        Table of schema ``STATES``, a row an instrument in their order. Where there is no session, the state is
-        ``closed``, ``calendar`` is by which, and all else is null.
-
-    Raises:
-        UsageError: ``timeframe`` is derived, the day's session has not begun, or the calendar does not reach to it.
-    """
-    found = {row["symbol"]: row for row in session_states(
-        connection, instruments, timeframe, day, day + timedelta(days=1), now=now
-    ).to_pylist()}  # fmt: skip
-    told = {
-        name: _told(connection, name, day)
-        for name in sorted({i.calendar for i in instruments if i.symbol not in found})
-    }
-    rows = [
-        found.get(i.symbol) or {"symbol": i.symbol, "session": day, "state": "closed", "calendar": told[i.calendar]}
-        for i in instruments
-    ]
-    return pa.Table.from_pylist(rows, STATES)
-
-
-def state_of_day(
-    connection: psycopg.Connection,
-    instrument: Instrument,
-    timeframe: Timeframe,
-    day: date,
-    *,
-    now: datetime | None = None,
-) -> State:
-    """Return the state of ``day`` alone; see ``states_of_day``."""
-    return State(states_of_day(connection, [instrument], timeframe, day, now=now)["state"][0].as_py())
+    rows = connection.execute(query("coverage/count_states", **parts))
+    for symbol, state, sessions in sorted(rows, key=lambda row: order[row[1]]):
+        counts.setdefault(symbol, {})[State(state)] = sessions
+    return counts
 
 
 def _states(
@@ -254,29 +204,30 @@ def _states(
         since=span[0],
         until=span[1],
         now=now or datetime.now(UTC),
-        gap=LONG_MISSING_RUN,
+        long_run=LONG_MISSING_RUN,
     )
 
 
-def _ask_runs(
+def _parts(
     connection: psycopg.Connection,
     instruments: Sequence[Instrument],
     timeframe: Timeframe,
-    *span: date | None,
+    span: tuple[date | None, date | None],
+    *,
     static: Collection[str],
     now: datetime | None,
-) -> dict[str, sql.Composable]:
-    """Return the parts of a statement about the sessions of ``state_runs``."""
+) -> dict[str, object]:
+    """Return the variables of a query about the sessions of ``state_runs``: their states, and which they are."""
     since, until = span
     now = now or datetime.now(UTC)
-    told = known_sessions(connection, instruments, timeframe, since, static)
-    shown = [instrument for instrument in instruments if instrument.instrument_id in told]
-    begin = min((first for first, _ in told.values()), default=now.date())
+    known = known_sessions(connection, instruments, timeframe, since, static)
+    shown = [instrument for instrument in instruments if instrument.instrument_id in known]
+    begin = min((first for first, _ in known.values()), default=now.date())
     return {
         "states": _states(connection, shown, timeframe, (begin, until or now.date() + timedelta(days=2)), now),
-        "ids": sql.Literal(_ids(shown)),
-        "firsts": sql.Literal([told[instrument.instrument_id][0] for instrument in shown]),
-        "lasts": sql.Literal([told[instrument.instrument_id][1] for instrument in shown]),
+        "ids": _ids(shown),
+        "firsts": [known[instrument.instrument_id][0] for instrument in shown],
+        "lasts": [known[instrument.instrument_id][1] for instrument in shown],
     }
 
 
@@ -288,20 +239,3 @@ def _table(connection: psycopg.Connection, statement: sql.Composed, schema: pa.S
     rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
-
-
-def _told(connection: psycopg.Connection, calendar: str, day: date) -> str:
-    """Return the name and version of a calendar by which there is no session on ``day``."""
-    row = connection.execute(
-        "SELECT min(session), max(session), calendar || ' ' || (array_agg(version ORDER BY session DESC))[1],"
-        " bool_or(session = %s) FROM market.session WHERE calendar = %s GROUP BY calendar",
-        (day, calendar),
-    ).fetchone()
-    if row is None:
-        raise UsageError(f"calendar={calendar!r} has no sessions in the database; `chandlery init` stores them")
-    first, last, told, is_session = row
-    if is_session:
-        raise UsageError(f"day={day} has not begun on {calendar}; only days that did have a state")
-    if not first <= day <= last:
-        raise UsageError(f"day={day} is not known to the calendar {calendar}; allowed: {first} to {last}")
-    return str(told)

@@ -23,7 +23,7 @@ from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import RequestedRange, final_sessions, record_requested, session_ranges, session_slice
-from chandlery.coverage.retry_schedule import note_answers
+from chandlery.coverage.retry_schedule import count_answers
 from chandlery.errors import ProviderError
 from chandlery.ingest import quarantine
 from chandlery.ingest.fetch import Answer
@@ -183,7 +183,7 @@ class BatchProcessor:
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
         """Return the partitions in which there were sessions, and a remote provider has nothing of them.
 
-        That is no reason to reject anything: coverage says so, and healing asks again.
+        That is no reason to reject anything: coverage says so, and repair requests it again.
         """
         if not self._remote:
             return {}
@@ -233,7 +233,7 @@ class BatchProcessor:
             for partition, answer in served
         ]
         record_requested(connection, self._timeframe, asks, now=self._now)
-        note_answers(connection, self._timeframe, asks, now)
+        count_answers(connection, self._timeframe, asks, now)
 
 
 def _has_sessions(partition: Partition) -> bool:

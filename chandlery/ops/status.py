@@ -18,7 +18,7 @@ from chandlery.database.editions.detect import ServerReport
 from chandlery.database.editions.detect import describe_server as describe_capabilities
 from chandlery.database.migrate import current_revision
 from chandlery.ingest.quarantine import count_waiting
-from chandlery.rollups.refresh import count_stale
+from chandlery.rollups.stale import count_stale
 
 #: Tables up to this many bytes are counted; a count takes about a second per gigabyte.
 _COUNTED_BYTES = 256 * 1024 * 1024

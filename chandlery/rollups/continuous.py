@@ -8,17 +8,18 @@ A refresh computes a range from the minute bars that the store holds, and would 
 it for the lake: dropping a chunk tells the server that its range changed. So a day of a month that left, even if only
 in part, is never refreshed. What changed there is copied from the derived tables, which never leave.
 
-Not here: their views (``aggregate_views``), which aggregates are asked for (``chandlery.lifecycle``) and when they are
-refreshed (``chandlery.rollups.refresh``, ``chandlery.app.maintenance``).
+Not here: their views (``continuous_views``), which aggregates are configured (``config.lifecycle``) and when they are
+refreshed (``refresh``, ``app.maintenance``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 import psycopg
@@ -37,9 +38,11 @@ _REFRESHING = 0x6167_6772_6567
 #: Held while aggregates come or go, and shared while days are noted for those there are.
 _DEFINING = 0x6167_6772_6568
 _ONE_DAY = timedelta(days=1)
-#: Days without a change that a refresh may span, so that a history of weeks is not refreshed week by week. The server
-#: itself leaves alone what did not change.
-_BRIDGED = timedelta(days=4)
+#: Changed days that are no farther apart are refreshed at once, so that a history of weeks is not refreshed week by
+#: week. The server itself leaves alone what did not change.
+_REFRESHED_TOGETHER = timedelta(days=4)
+#: Has the server refresh one aggregate in ``[start, end)``.
+RefreshRange: TypeAlias = Callable[[psycopg.Connection, Timeframe, date, date], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Aggregates:
 
     Attributes:
         kept: by the server, narrowest first.
-        refused: asked for, but this edition has none.
+        refused: configured, but this edition has none.
     """
 
     kept: tuple[Timeframe, ...]
@@ -78,16 +81,16 @@ def sync_aggregates(connection: psycopg.Connection, edition: Edition, timeframes
         edition: of the server.
         timeframes: any of 5m 15m 30m 1h 4h.
     """
-    wanted = tuple(timeframe for timeframe in CHOICES if timeframe in timeframes)
+    configured = tuple(timeframe for timeframe in CHOICES if timeframe in timeframes)
     if not edition.keeps_aggregates:
-        return Aggregates((), wanted)
+        return Aggregates((), configured)
     with _refreshing(connection), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DEFINING,))
-        if define_views(connection, wanted):
-            connection.execute(_NOTE_ALL)
-        if not wanted:
+        if define_views(connection, configured):
+            connection.execute(query("rollups/note_all_days"))
+        if not configured:
             connection.execute("DELETE FROM ops.aggregate_pending")
-    return Aggregates(wanted, ())
+    return Aggregates(configured, ())
 
 
 def note_days(connection: psycopg.Connection, edition: Edition, ids: Ids, days: Days) -> None:
@@ -99,7 +102,8 @@ def note_days(connection: psycopg.Connection, edition: Edition, ids: Ids, days: 
         return
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_DEFINING,))
     if list_aggregates(connection):
-        connection.execute(_NOTE, (Column(ids.astype(np.int32)), Column(days.astype(np.int64).astype(np.int32))))
+        values = {"ids": Column(ids.astype(np.int32)), "days": Column(days.astype(np.int64).astype(np.int32))}
+        connection.execute(query("rollups/note_days"), values)
 
 
 def count_pending(connection: psycopg.Connection) -> int:
@@ -108,11 +112,34 @@ def count_pending(connection: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def refresh_aggregates(database: Database) -> Refreshed:
+def refresh_range(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
+    """Have the server refresh ``[start, end)`` of an aggregate; it leaves alone what did not change.
+
+    Args:
+        connection: in autocommit mode, not in a transaction.
+        timeframe: of the aggregate.
+        start: first day, UTC, inclusive.
+        end: last day, UTC, exclusive.
+    """
+    connection.execute(
+        sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
+            extension_function(connection, "refresh_continuous_aggregate"),
+            sql.Literal(kept_view(timeframe).as_string(connection)),
+            sql.Literal(start),
+            sql.Literal(end),
+        )
+    )
+
+
+def refresh_aggregates(database: Database, *, refresh_range: RefreshRange = refresh_range) -> Refreshed:
     """Bring the aggregates up to date for the days that were noted, and for no others.
 
-    A day is taken off the list once it is done: a kill leaves it for the next. Returns at once where somebody else is
-    at it, who then does these days as well.
+    A day is taken off the list once it is done: a kill leaves it for the next. Returns at once where another process
+    refreshes, which then does these days as well.
+
+    Args:
+        database: whose aggregates.
+        refresh_range: has the server refresh a range of an aggregate.
     """
     days = copied = 0
     if not database.edition.keeps_aggregates:
@@ -123,7 +150,7 @@ def refresh_aggregates(database: Database) -> Refreshed:
             if row != (True,):
                 break
             with _released(connection):
-                done = _refresh(connection)
+                done = _refresh(connection, refresh_range)
             if done == Refreshed():
                 break
             days, copied = days + done.days, copied + done.copied
@@ -137,7 +164,7 @@ def hold_aggregates(database: Database) -> Iterator[None]:
         yield
         return
     with database.connection() as connection, _refreshing(connection):
-        while _refresh(connection) != Refreshed():
+        while _refresh(connection, refresh_range) != Refreshed():
             pass
         yield
     refresh_aggregates(database)  # what was noted meanwhile
@@ -160,7 +187,7 @@ def _released(connection: psycopg.Connection) -> Iterator[None]:
             connection.execute("SELECT pg_advisory_unlock(%s)", (_REFRESHING,))
 
 
-def _refresh(connection: psycopg.Connection) -> Refreshed:
+def _refresh(connection: psycopg.Connection, refresh_range: RefreshRange) -> Refreshed:
     """Do what is on the list now, month by month; the caller holds the lock."""
     kept = list_aggregates(connection)
     # Whatever is noted later is left on the list, even where the day is on it already.
@@ -168,14 +195,12 @@ def _refresh(connection: psycopg.Connection) -> Refreshed:
     seen = str(row[0]) if row else ""
     cold = {
         start
-        for (start,) in connection.execute(
-            "SELECT DISTINCT start FROM ops.bar_window WHERE timeframe = %s AND cold", (Timeframe.M1.value,)
-        )
+        for (start,) in connection.execute("SELECT DISTINCT start FROM ops.bar_window WHERE timeframe = '1m' AND cold")
     }
     listed = connection.execute(
-        "SELECT DISTINCT day FROM ops.aggregate_pending WHERE pg_visible_in_snapshot(noted_by, %s::pg_snapshot)"
-        " ORDER BY day",
-        (seen,),
+        "SELECT DISTINCT day FROM ops.aggregate_pending"
+        " WHERE pg_visible_in_snapshot(noted_by, %(seen)s::pg_snapshot) ORDER BY day",
+        {"seen": seen},
     ).fetchall()
     refreshed = copied = 0
     for month, days in groupby((day for (day,) in listed), key=lambda day: day.replace(day=1)):
@@ -184,7 +209,7 @@ def _refresh(connection: psycopg.Connection) -> Refreshed:
             continue
         for start, end, count in _runs(days):
             for timeframe in kept:
-                _call_refresh(connection, timeframe, start, end)
+                refresh_range(connection, timeframe, start, end)
             _take_off(connection, start, end, seen)
             refreshed += count
     return Refreshed(refreshed, copied)
@@ -195,23 +220,11 @@ def _runs(days: Iterator[date]) -> Iterator[tuple[date, date, int]]:
     start = last = next(days)
     count = 1
     for day in days:
-        if day - last > _BRIDGED:
+        if day - last > _REFRESHED_TOGETHER:
             yield start, last + _ONE_DAY, count
             start, count = day, 0
         last, count = day, count + 1
     yield start, last + _ONE_DAY, count
-
-
-def _call_refresh(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
-    """Let the server refresh ``[start, end)``; it leaves alone what did not change. Not in a transaction."""
-    connection.execute(
-        sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
-            extension_function(connection, "refresh_continuous_aggregate"),
-            sql.Literal(kept_view(timeframe).as_string(connection)),
-            sql.Literal(start),
-            sql.Literal(end),
-        )
-    )
 
 
 def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date, seen: str) -> int:
@@ -236,20 +249,7 @@ def _copy(connection: psycopg.Connection, kept: Sequence[Timeframe], month: date
 
 def _take_off(connection: psycopg.Connection, start: date, end: date, seen: str) -> int:
     return connection.execute(
-        "DELETE FROM ops.aggregate_pending WHERE day >= %s AND day < %s"
-        " AND pg_visible_in_snapshot(noted_by, %s::pg_snapshot)",
-        (start, end, seen),
+        "DELETE FROM ops.aggregate_pending WHERE day >= %(start)s AND day < %(end)s"
+        " AND pg_visible_in_snapshot(noted_by, %(seen)s::pg_snapshot)",
+        {"start": start, "end": end, "seen": seen},
     ).rowcount
-
-
-_NOTE = """
-INSERT INTO ops.aggregate_pending (instrument_id, day)
-SELECT id, date '1970-01-01' + day FROM unnest(%s::int4[], %s::int4[]) AS k (id, day)
-ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
-"""
-#: Every day that has derived bars; the others are noted when they are derived.
-_NOTE_ALL = """
-INSERT INTO ops.aggregate_pending (instrument_id, day)
-SELECT DISTINCT instrument_id, (ts AT TIME ZONE 'UTC')::date FROM market.bars_4h
-ON CONFLICT (instrument_id, day) DO UPDATE SET noted_by = excluded.noted_by
-"""

@@ -1,11 +1,11 @@
-"""Keeping derived bars in step with their base: takes the stale days, rolls them up and publishes, in one transaction.
+"""Keeping derived bars equal to the recomputation from their base: stale days are rolled up and published.
 
-Not here: the arithmetic (``rollup``), and who marks days stale (``store.publish``).
+Not here: the arithmetic (``aggregate``), and recording that days are stale (``bars.bookkeeping``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import pairwise
@@ -14,6 +14,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
+from chandlery.bars.bookkeeping import take_stale_days
 from chandlery.bars.read import Span
 from chandlery.bars.rows import pair_keys
 from chandlery.core.periods import Days, Ids, period_end, period_of
@@ -21,17 +22,32 @@ from chandlery.core.schema import BARS
 from chandlery.core.time_ranges import Range, merge
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import midnight
+from chandlery.database.connections import Database
 from chandlery.database.locks import lock_instruments
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.planner import read_bars
 from chandlery.rollups.aggregate import roll_up
 from chandlery.rollups.continuous import note_days, refresh_aggregates
-from chandlery.rollups.stale import take_stale
+from chandlery.rollups.stale import list_stale_days
 from chandlery.tiers.warehouse import Warehouse
 
-#: Stale days rolled up in one transaction: about a million minute bars of a stock, or sixty years of days.
-_DAYS_PER_STEP = {Timeframe.M1: 1500, Timeframe.D1: 15_000}
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one transaction derives.
+
+    Attributes:
+        minute_days: stale days of minutes; by default about a million bars of a stock.
+        days: stale days of bars of a day; by default sixty years of them.
+    """
+
+    minute_days: int = 1500
+    days: int = 15_000
+
+    def days_per_step(self, base: Timeframe) -> int:
+        """Return how many stale days of ``base`` one transaction rolls up at most."""
+        return self.minute_days if base is Timeframe.M1 else self.days
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ def catch_up(
     end: datetime,
     *,
     now: datetime | None = None,
+    limits: Limits = Limits(),
+    refresh: Callable[[Database], object] = refresh_aggregates,
 ) -> Iterator[Derived]:
     """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.
 
@@ -73,53 +91,46 @@ def catch_up(
         start: inclusive.
         end: exclusive.
         now: the time to record as ``known_at``, UTC; the server's clock by default.
+        limits: how much one step derives.
+        refresh: brings the continuous aggregates up to date.
 
     Yields:
         Each step's outcome, once for each timeframe that derives from ``base``.
     """
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
     if base is Timeframe.M1:
-        refresh_aggregates(warehouse.database)  # what a kill left
+        refresh(warehouse.database)  # what a killed process did not refresh
     with warehouse.connection() as connection:
-        for ids, first, last in _steps(connection, base, list(by_id), start, end):
-            group = [by_id[i] for i in ids]
-            yield from _step(warehouse, connection, base, group, start=first, end=last, now=now)
-
-
-def count_stale(connection: psycopg.Connection) -> dict[Timeframe, int]:
-    """Return how many stale days each base timeframe has, of those that have any."""
-    rows = connection.execute("SELECT timeframe, count(*) FROM ops.rollup_pending GROUP BY timeframe").fetchall()
-    return {Timeframe(timeframe): count for timeframe, count in rows}
+        stale = list_stale_days(connection, base, list(by_id), start, end)
+        for ids, first, last in _steps(stale, start, end, limits.days_per_step(base)):
+            group = [by_id[instrument_id] for instrument_id in ids]
+            derived = _derive(warehouse, connection, base, group, start=first, end=last, now=now)
+            if derived and base is Timeframe.M1:
+                refresh(warehouse.database)
+            yield from derived
 
 
 def _steps(
-    connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
+    stale: Sequence[tuple[int, Sequence[datetime]]], start: datetime, end: datetime, limit: int
 ) -> Iterator[tuple[list[int], datetime, datetime]]:
-    """Yield instruments and ranges that hold about ``_DAYS_PER_STEP`` stale days."""
-    rows = connection.execute(
-        "SELECT instrument_id, count(*), array_agg(day::timestamptz ORDER BY day) FROM ops.rollup_pending"
-        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s"
-        " GROUP BY instrument_id ORDER BY instrument_id",
-        (base.value, list(ids), start, end),
-    ).fetchall()
-    limit = _DAYS_PER_STEP[base]
+    """Yield instruments and half-open ranges that hold about ``limit`` stale days."""
     group: list[int] = []
     held = 0
-    for instrument_id, count, days in rows:
-        if group and held + count > limit:
+    for instrument_id, days in stale:
+        if group and held + len(days) > limit:
             yield group, start, end
             group, held = [], 0
-        if count > limit:
+        if len(days) > limit:
             marks = [start, *days[limit::limit], end]
-            yield from (([instrument_id], a, b) for a, b in pairwise(marks))
+            yield from (([instrument_id], first, last) for first, last in pairwise(marks))
             continue
         group.append(instrument_id)
-        held += count
+        held += len(days)
     if group:
         yield group, start, end
 
 
-def _step(
+def _derive(
     warehouse: Warehouse,
     connection: psycopg.Connection,
     base: Timeframe,
@@ -129,13 +140,14 @@ def _step(
     end: datetime,
     now: datetime | None,
 ) -> list[Derived]:
+    """Roll up and publish the stale days of these instruments in ``[start, end)``, in one transaction."""
     names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
     calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
-    done = []
+    derived = []
     with connection.transaction():
         # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
         lock_instruments(connection, base, list(names), shared=True)
-        ids, days = take_stale(connection, base, list(names), start, end)
+        ids, days = take_stale_days(connection, base, list(names), start, end)
         if not len(days):
             return []
         if base is Timeframe.M1:
@@ -144,10 +156,8 @@ def _step(
         for timeframe in derived_from(base):
             rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
             report = publish(connection, warehouse, timeframe, rolled, origin="roll-up", now=now)
-            done.append(Derived(timeframe, len(days), report, names))
-    if base is Timeframe.M1:
-        refresh_aggregates(warehouse.database)
-    return done
+            derived.append(Derived(timeframe, len(days), report, names))
+    return derived
 
 
 def _spans(base: Timeframe, ids: Ids, days: Days) -> list[Span]:

@@ -1,8 +1,7 @@
-"""Which derived bars are stale: the days whose base bars changed.
+"""Which derived bars are stale: those of the days whose base bars changed since they were computed.
 
-The publishing transaction notes them (``consequences``), and the one that rolls them up takes them.
-
-Not here: how derived bars are computed (``rollup``).
+Not here: recording stale days and taking them off the list (``bars.bookkeeping``), and computing derived bars
+(``aggregate``).
 """
 
 from __future__ import annotations
@@ -10,28 +9,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import numpy as np
 import psycopg
 
-from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.named_queries import query
 
 
-def take_stale(
+def count_stale(connection: psycopg.Connection) -> dict[Timeframe, int]:
+    """Return how many stale days each base timeframe has, of those that have any."""
+    rows = connection.execute("SELECT timeframe, count(*) FROM ops.rollup_pending GROUP BY timeframe").fetchall()
+    return {Timeframe(timeframe): count for timeframe, count in rows}
+
+
+def list_stale_days(
     connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
-) -> tuple[Ids, Days]:
-    """Take the stale days of these instruments in ``[start, end)`` off the list, sorted.
+) -> list[tuple[int, list[datetime]]]:
+    """Return the stale days of these instruments in ``[start, end)``, UTC.
 
-    Part of the transaction that rolls them up: if that fails, they are stale still.
+    Args:
+        connection: to the database.
+        base: ``1m`` or ``1d``.
+        ids: of the instruments.
+        start: inclusive.
+        end: exclusive.
+
+    Returns:
+        For each instrument that has any, ascending: its id, and its days as midnights UTC, ascending.
     """
-    rows = connection.execute(
-        "DELETE FROM ops.rollup_pending"
-        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day >= %s::date AND day < %s"
-        " RETURNING instrument_id, day - date '1970-01-01'",
-        (base.value, list(ids), start, end),
-    ).fetchall()
-    table = np.array(sorted(rows), np.int64).reshape(-1, 2)
-    return table[:, 0], table[:, 1].astype("datetime64[D]")
+    values = {"base": base.value, "ids": list(ids), "start": start, "end": end}
+    return connection.execute(query("rollups/stale_days"), values).fetchall()
 
 
 def stale_version(connection: psycopg.Connection, base: Timeframe) -> str | None:

@@ -12,7 +12,8 @@ from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.instruments.registry import list_instruments
 from chandlery.publishing.publish import publish
 from chandlery.rollups.aggregate import MIXED, roll_up
-from chandlery.rollups.refresh import catch_up, count_stale
+from chandlery.rollups.refresh import catch_up
+from chandlery.rollups.stale import count_stale
 from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, Published, contend, context, keep_up
 from tests.support import (

@@ -24,7 +24,8 @@ from chandlery.instruments.registry import Instrument, list_instruments, sync_in
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.reading.revisions import read_revisions
-from chandlery.rollups.refresh import catch_up, count_stale
+from chandlery.rollups.refresh import catch_up
+from chandlery.rollups.stale import count_stale
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.editions import Server, get_server

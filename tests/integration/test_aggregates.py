@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,15 @@ from chandlery.database.editions.install import install
 from chandlery.database.migrate import migrate
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
-from chandlery.rollups import continuous as aggregates
-from chandlery.rollups.continuous import Aggregates, count_pending, hold_aggregates, refresh_aggregates, sync_aggregates
+from chandlery.rollups.continuous import (
+    Aggregates,
+    Refreshed,
+    count_pending,
+    hold_aggregates,
+    refresh_aggregates,
+    refresh_range,
+    sync_aggregates,
+)
 from chandlery.rollups.continuous_views import list_aggregates
 from chandlery.rollups.refresh import catch_up
 from chandlery.settings import Settings
@@ -77,10 +85,10 @@ def ask(warehouse: Warehouse, *timeframes: Timeframe) -> Aggregates:
         return sync_aggregates(connection, warehouse.edition, timeframes)
 
 
-def derive(warehouse: Warehouse) -> None:
+def derive(warehouse: Warehouse, refresh: Callable[[Database], object] = refresh_aggregates) -> None:
     with warehouse.connection() as connection:
         instruments = list_instruments(connection)
-    list(catch_up(warehouse, M1, instruments, *EVER))
+    list(catch_up(warehouse, M1, instruments, *EVER, refresh=refresh))
 
 
 def pending(warehouse: Warehouse) -> int:
@@ -229,57 +237,54 @@ def test_the_server_never_refreshes_by_itself(tiered: Warehouse) -> None:
 # Refreshing -----------------------------------------------------------------------------------------------------------
 
 
+class Refreshes(list[tuple[Timeframe, date, date]]):
+    """Brings the aggregates up to date, and lists what the server has to refresh for it."""
+
+    def __call__(self, database: Database) -> Refreshed:
+        return refresh_aggregates(database, refresh_range=self._refresh_range)
+
+    def _refresh_range(self, connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
+        self.append((timeframe, start, end))
+        refresh_range(connection, timeframe, start, end)
+
+
 @pytest.fixture
-def refreshes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Timeframe, date, date]]:
-    """What the server is asked to refresh."""
-    asked: list[tuple[Timeframe, date, date]] = []
-    really = aggregates._call_refresh
-
-    def listen(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
-        asked.append((timeframe, start, end))
-        really(connection, timeframe, start, end)
-
-    monkeypatch.setattr(aggregates, "_call_refresh", listen)
-    return asked
+def refreshes() -> Refreshes:
+    return Refreshes()
 
 
 @on_community
-def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(
-    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
-) -> None:
+def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(tiered: Warehouse, refreshes: Refreshes) -> None:
     ask(tiered, H1, M5)
     days = [f"2024-02-{day:02}" for day in range(5, 24)]
     put(tiered, M1, [bar for day in days for bar in a_day("AAA", day)])
-    derive(tiered)
+    derive(tiered, refreshes)
     assert refreshes == [(M5, date(2024, 2, 5), date(2024, 2, 24)), (H1, date(2024, 2, 5), date(2024, 2, 24))]
     refreshes.clear()
     put(tiered, M1, [Bar("AAA", utc("2024-02-07T00:03"), close=9.5), Bar("AAA", utc("2024-02-20T23:57"), close=9.5)])
-    derive(tiered)
+    derive(tiered, refreshes)
     assert refreshes == [(width, date(2024, 2, day), date(2024, 2, day + 1)) for day in (7, 20) for width in (M5, H1)]
     refreshes.clear()
-    derive(tiered)
+    derive(tiered, refreshes)
     assert refreshes == []
     check(tiered, M5, H1)
 
 
 @on_community
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
-def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, after: int) -> None:
     ask(tiered, M5, H1)
     put(tiered, M1, [*a_day("AAA", "2024-02-05"), *a_day("AAA", "2024-03-05"), *a_day("BBB", "2024-03-05")])
-    left = [after]
-    really = aggregates._call_refresh
+    calls: list[Timeframe] = []
 
     def die(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
-        left[0] -= 1
-        if left[0] < 0:
+        if len(calls) == after:
             raise Killed
-        really(connection, timeframe, start, end)
+        calls.append(timeframe)
+        refresh_range(connection, timeframe, start, end)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(aggregates, "_call_refresh", die)
-        with pytest.raises(Killed):
-            derive(tiered)
+    with pytest.raises(Killed):
+        derive(tiered, partial(refresh_aggregates, refresh_range=die))
     assert len(read(tiered, "bars_5m")) > len(read(tiered, "aggregate_1h"))
     assert pending(tiered) == (3 if after < 2 else 2)
     derive(tiered)  # nothing is stale any more
@@ -288,22 +293,21 @@ def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, monkeypatch: p
 
 
 @on_community
-def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Warehouse) -> None:
     ask(tiered, M5, H1)
-    really = aggregates._call_refresh
     calls: list[Timeframe] = []
 
     def interrupted(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
-        really(connection, timeframe, start, end)
+        refresh_range(connection, timeframe, start, end)
         calls.append(timeframe)
         if len(calls) == 1:
             put(tiered, M1, a_day("AAA", "2024-02-05", close=9.5))
-            derive(tiered)  # leaves its day to whoever is at it
+            derive(tiered, refresh)  # leaves its day to the refresh under way
             assert len(calls) == 1
 
-    monkeypatch.setattr(aggregates, "_call_refresh", interrupted)
+    refresh = partial(refresh_aggregates, refresh_range=interrupted)
     put(tiered, M1, a_day("AAA", "2024-02-05"))
-    derive(tiered)
+    derive(tiered, refresh)
     assert calls == [M5, H1, M5, H1]
     assert pending(tiered) == 0
     check(tiered, M5, H1)
@@ -319,9 +323,7 @@ def two_months(warehouse: Warehouse) -> None:
 
 
 @on_community
-def test_aggregates_outlive_the_minutes_they_were_made_from(
-    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
-) -> None:
+def test_aggregates_outlive_the_minutes_they_were_made_from(tiered: Warehouse, refreshes: Refreshes) -> None:
     ask(tiered, M5, H1)
     two_months(tiered)
     before = check(tiered, M5, H1)
@@ -329,27 +331,25 @@ def test_aggregates_outlive_the_minutes_they_were_made_from(
     assert stored(tiered) < 4 * 2 * 480
     refreshes.clear()
     put(tiered, M1, a_day("AAA", "2024-03-20", close=10.5))
-    derive(tiered)
+    derive(tiered, refreshes)
     assert {start for _, start, _ in refreshes} == {date(2024, 3, 20)}
     assert check(tiered, M5, H1) == before
 
 
 @on_community
-def test_a_correction_of_one_instrument_wipes_none_of_the_others(
-    tiered: Warehouse, refreshes: list[tuple[Timeframe, date, date]]
-) -> None:
+def test_a_correction_of_one_instrument_wipes_none_of_the_others(tiered: Warehouse, refreshes: Refreshes) -> None:
     ask(tiered, M5, H1)
     two_months(tiered)
     before = check(tiered, M5, H1)
     retain_all(tiered, utc("2024-03-01"))
     refreshes.clear()
     put(tiered, M1, a_day("AAA", "2024-01-31", close=10.5)[:100])
-    derive(tiered)
+    derive(tiered, refreshes)
     assert (refreshes, pending(tiered)) == ([], 0)
     assert check(tiered, M5, H1) == before
     restore(tiered, M1, ["2024-01"])
     put(tiered, M1, a_day("BBB", "2024-01-31", close=10.5)[50:150])
-    derive(tiered)
+    derive(tiered, refreshes)
     assert [start for _, start, _ in refreshes] == [date(2024, 1, 31)] * 2
     assert check(tiered, M5, H1) == before
 
@@ -365,22 +365,17 @@ def test_what_left_before_it_was_derived_is_not_lost(tiered: Warehouse) -> None:
 
 
 @on_community
-def test_nothing_leaves_before_the_aggregates_are_up_to_date(
-    tiered: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refreshes: list[tuple[Timeframe, date, date]]
-) -> None:
+def test_nothing_leaves_before_the_aggregates_are_up_to_date(tiered: Warehouse, tmp_path: Path) -> None:
     ask(tiered, M5)
     put(tiered, M1, a_day("AAA", "2024-01-30"))
-    with monkeypatch.context() as patch:
-        patch.setattr("chandlery.rollups.refresh.refresh_aggregates", lambda _: None)  # killed before
-        derive(tiered)
+    derive(tiered, lambda _: None)  # as if it had been killed before
     assert pending(tiered) == 1
     archive_all(tiered)
     settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
     [report] = prune(Installation(settings, tiered), timeframes=[M1], now=LATER)
     assert report.released == [("AAA", "2024-01")]
-    assert refreshes == [(M5, date(2024, 1, 30), date(2024, 1, 31))]
     assert (pending(tiered), stored(tiered)) == (0, 0)
-    check(tiered, M5)
+    assert check(tiered, M5) == 288
 
 
 # Made and dropped -----------------------------------------------------------------------------------------------------

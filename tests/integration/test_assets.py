@@ -23,7 +23,7 @@ from chandlery.bars.read import Span
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from chandlery.reading.planner import read_bars
-from chandlery.rollups.refresh import count_stale
+from chandlery.rollups.stale import count_stale
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
 from pipelines.partitions import range_tags

@@ -10,7 +10,7 @@ import pytest
 
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
-from chandlery.coverage.repair import begin, plan_backfills
+from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import ingest
 from chandlery.ingest.plan import partitions_between
@@ -90,7 +90,7 @@ def test_healing_brings_them_along(shop: Shop) -> None:
                 connection, found, Timeframe.M1, limits={"alpaca": AlpacaProvider.limits}, now=now
             )
             for backfill in backfills:
-                begin(connection, backfill, now)
+                record_launch(connection, backfill, now)
         for backfill in backfills:
             shop.load(*backfill.ranges["AAPL"], now, refresh=True)
         now += timedelta(hours=1)

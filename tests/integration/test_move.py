@@ -18,7 +18,7 @@ from chandlery.cli import app
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested
-from chandlery.coverage.retry_schedule import Gap, note_launch
+from chandlery.coverage.retry_schedule import RetrySession, schedule_next_try
 from chandlery.database.connections import Database
 from chandlery.database.dsn import hide_password
 from chandlery.errors import StoreError, UsageError
@@ -118,7 +118,9 @@ def ask(connection: psycopg.Connection) -> None:
         for year in (2022, 2024)
     ]
     record_requested(connection, Timeframe.D1, asked)
-    note_launch(connection, Timeframe.D1, [Gap(1, "AAA", utc("2024-01-02").date(), 0)], utc("2024-03-01"))
+    schedule_next_try(
+        connection, Timeframe.D1, [RetrySession(1, "AAA", utc("2024-01-02").date(), 0)], utc("2024-03-01")
+    )
     connection.execute("INSERT INTO ops.rate_limit (name, due) VALUES ('alpaca:1', '2024-03-01')")
     connection.execute(
         "INSERT INTO ops.landing"

@@ -60,7 +60,7 @@ def load(bench: Workbench, days: int, **config: object) -> dg.ExecuteInProcessRe
 
 
 def repair(bench: Workbench) -> list[dg.RunRequest]:
-    sensor = bench.repository.get_sensor_def("heal_1m")
+    sensor = bench.repository.get_sensor_def("repair_1m")
     with dg.build_sensor_context(
         instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
     ) as context:

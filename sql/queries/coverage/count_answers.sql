@@ -1,11 +1,12 @@
--- Counts an answer for each session that healing asked for and that is final by now. After enough of them, what is missing still is
--- confirmed to be missing. Before the first bar of all, be it one that was rejected, one answer is enough: there the provider's history
--- begins.
+-- Counts an answer for each session of the retry schedule that was answered and is final by now. After enough answers, it is confirmed that
+-- what is missing does not exist. Before the first bar of all, be it one that was rejected, one answer is enough: there the provider's
+-- history begins.
 --
--- ids, starts, ends: what was asked for and answered; tries: how many answers are enough; now: timestamptz
+-- ids: int4[]; starts, ends: timestamptz[]; parallel arrays: the ranges that were requested and answered; timeframe: '1m' or '1d'
+-- enough: how many answers confirm; now: timestamptz
 UPDATE ops.retry_schedule AS g
 SET tries = g.tries + 1,
-    confirmed_at = CASE WHEN g.tries + 1 >= :'tries' OR g.session < f.session THEN coalesce(g.confirmed_at, :'now') END
+    confirmed_at = CASE WHEN g.tries + 1 >= :'enough' OR g.session < f.session THEN coalesce(g.confirmed_at, :'now') END
 FROM unnest(:'ids'::int4[], :'starts'::timestamptz[], :'ends'::timestamptz[]) AS n (id, first, after)
 JOIN market.instrument AS i ON i.instrument_id = n.id
 JOIN ops.requested AS a ON a.instrument_id = n.id AND a.timeframe = :'timeframe'

@@ -1,4 +1,4 @@
--- The first and the last session of each instrument that was asked for or is there. Instruments of which nothing is known are left out.
+-- The first and the last session of each instrument that was requested or has a bar. Instruments without any are left out.
 --
 -- ids: int4[]; timeframe: '1m' or '1d'
 SELECT i.id, least(a.first, c.first, b.first) AS first, greatest(a.last, c.last, b.last) AS last

@@ -1,8 +1,8 @@
--- What is there of each session, and why what is missing is missing. One row per instrument and session that began.
+-- What is stored of each session, and why the rest is missing. One row for each instrument and session that began.
 --
 -- ids: int4[]; timeframe: '1m' or '1d'; since, until: dates, [since, until); now: timestamptz
--- gap: a hole is too long for thin trading if, at the rate of the rest of its session, more bars than so many would have come in it.
---     To that rest a little silence is added (session / gap), because the rate of a few bars proves nothing
+-- long_run: a missing run is too long for thin trading if, at the rate of the rest of its session, more than so many bars would have come in
+--     it. To that rest a little silence is added (session / long_run), because the rate of a few bars proves nothing
 WITH begun AS MATERIALIZED (
     SELECT s.calendar, s.session, s.open, s.close, s.calendar || ' ' || s.version AS version, s.close > :'now'::timestamptz AS under_way,
            CASE WHEN :'timeframe' = '1d' THEN 1 ELSE (extract(epoch FROM s.close - s.open) / 60)::int END AS expected
@@ -35,7 +35,7 @@ measured AS (
            CASE WHEN :'timeframe' = '1d' OR coalesce(s.present, 0) = 0 THEN s.expected - coalesce(s.present, 0)
                 WHEN s.present >= s.expected THEN 0
                 ELSE s.missing_slots END AS missing_slots,
-           coalesce(s.session <@ a.sessions, false) AS asked, coalesce(s.session <@ a.final, false) AS final
+           coalesce(s.session <@ a.sessions, false) AS requested, coalesce(s.session <@ a.final, false) AS final
     FROM market.instrument AS i
     LEFT JOIN ops.requested AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
     -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
@@ -61,8 +61,8 @@ measured AS (
     ) AS s
     WHERE i.instrument_id = ANY(:'ids')
 ),
--- Of a session that left the store before another open or close of it became known, or a halt, the hole is as it was measured.
-judged AS (
+-- Of a session that left the store before another open or close of it became known, or a halt, the missing run stays as it was measured.
+explained AS (
     SELECT m.*, x.halted, coalesce(m.session <@ r.waiting, false) AS rejected,
            CASE WHEN m.missing_start IS NULL OR (x.halted IS NULL AND m.missing_start >= m.open
                                               AND m.missing_start + m.missing_slots * interval '1 minute' <= m.close)
@@ -79,27 +79,27 @@ judged AS (
     LEFT JOIN rejected AS r USING (instrument_id)
     OFFSET 0
 )
-SELECT j.instrument_id, j.symbol, j.session, j.open, j.close, j.expected, j.present, j.first_ts, j.last_ts,
-       CASE WHEN j.missing_slots > 0 THEN j.missing_start END AS missing_start, j.missing_slots,
-       j.asked, j.final, j.version AS calendar, coalesce(g.tries, 0) AS tries, g.next_try,
+SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.present, e.first_ts, e.last_ts,
+       CASE WHEN e.missing_slots > 0 THEN e.missing_start END AS missing_start, e.missing_slots,
+       e.requested, e.final, e.version AS calendar, coalesce(g.tries, 0) AS tries, g.next_try,
        g.confirmed_at IS NOT NULL AS confirmed,
        CASE
-           WHEN j.unlisted THEN 'not_listed'
-           WHEN j.under_way THEN CASE WHEN j.asked OR j.present > 0 THEN 'not_final' ELSE 'never_fetched' END
-           -- Before what is complete: the bar of a day that was asked for at noon is there, and is not that of the day.
-           WHEN j.asked AND NOT j.final THEN 'not_final'
-           WHEN j.present >= j.expected THEN 'complete'
-           WHEN j.rejected THEN 'quarantined'
-           WHEN j.present = 0 AND j.halted @> tstzrange(j.open, j.close) THEN 'halted'
-           WHEN NOT j.asked THEN CASE WHEN j.present > 0 THEN 'partial' ELSE 'never_fetched' END
-           WHEN j.present > 0 AND j.halted IS NOT NULL
-               AND j.unexplained * j.present <= :'gap' * (j.expected - j.unexplained) + j.expected THEN 'halted'
+           WHEN e.unlisted THEN 'not_listed'
+           WHEN e.under_way THEN CASE WHEN e.requested OR e.present > 0 THEN 'not_final' ELSE 'never_fetched' END
+           -- Before what is complete: the bar of a day that was requested at noon is there, and is not the bar of the whole day.
+           WHEN e.requested AND NOT e.final THEN 'not_final'
+           WHEN e.present >= e.expected THEN 'complete'
+           WHEN e.rejected THEN 'quarantined'
+           WHEN e.present = 0 AND e.halted @> tstzrange(e.open, e.close) THEN 'halted'
+           WHEN NOT e.requested THEN CASE WHEN e.present > 0 THEN 'partial' ELSE 'never_fetched' END
+           WHEN e.present > 0 AND e.halted IS NOT NULL
+               AND e.unexplained * e.present <= :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'halted'
            WHEN g.confirmed_at IS NOT NULL THEN 'no_trades'
-           WHEN j.present = 0 THEN 'provider_gap'
-           WHEN j.unexplained IS NULL THEN 'partial'
-           WHEN j.unexplained * j.present > :'gap' * (j.expected - j.unexplained) + j.expected THEN 'provider_gap'
+           WHEN e.present = 0 THEN 'provider_gap'
+           WHEN e.unexplained IS NULL THEN 'partial'
+           WHEN e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'provider_gap'
            ELSE 'no_trades'
        END AS state
-FROM judged AS j
+FROM explained AS e
 LEFT JOIN ops.retry_schedule AS g
-    ON g.instrument_id = j.instrument_id AND g.timeframe = :'timeframe' AND g.session = j.session
+    ON g.instrument_id = e.instrument_id AND g.timeframe = :'timeframe' AND g.session = e.session

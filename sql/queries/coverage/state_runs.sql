@@ -17,11 +17,11 @@ sized AS (
     SELECT place, run, symbol, state, min(session) AS first, max(session) AS last, count(*)::int AS sessions,
            sum(expected)::int8 AS expected, sum(present)::int8 AS present,
            max(CASE WHEN missing_slots > 0 AND missing_start IS NOT NULL
-                    THEN ARRAY[missing_slots, -extract(epoch FROM missing_start)::int8] END) AS hole
+                    THEN ARRAY[missing_slots, -extract(epoch FROM missing_start)::int8] END) AS longest
     FROM numbered
     WHERE :'only'::text[] IS NULL OR state = ANY(:'only'::text[])
     GROUP BY place, run, symbol, state
 )
-SELECT symbol, state, first, last, sessions, expected, present, to_timestamp(-hole[2]) AS missing_start, hole[1]::int AS missing_slots
+SELECT symbol, state, first, last, sessions, expected, present, to_timestamp(-longest[2]) AS missing_start, longest[1]::int AS missing_slots
 FROM sized
 ORDER BY place, first

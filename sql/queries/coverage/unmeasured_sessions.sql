@@ -1,5 +1,5 @@
--- Sessions of minutes that lack some and whose longest hole has to be measured: bars came in several batches, or a halt or another
--- open or close became known since. (Other holes were measured while the bars were published.) None that is in the lake, in part or whole.
+-- Sessions of minutes whose longest missing run has to be measured: bars came in several batches, or a halt or another open or close became
+-- known since. (Other runs were measured while the bars were published.) None that is in the lake, in part or whole.
 --
 -- ids: int4[]; since, until: dates, [since, until)
 WITH halts AS (

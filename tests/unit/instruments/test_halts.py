@@ -1,6 +1,6 @@
 """Halts as texts and files: what is read, and what is said about what is wrong.
 
-Not here: recording them (``integration/test_states``).
+Not here: recording them (``integration/test_session_states``).
 """
 
 from __future__ import annotations

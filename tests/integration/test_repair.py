@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.coverage.repair import BackfillRequest, begin, plan_backfills
-from chandlery.coverage.retry_schedule import FIRST_PAUSE, TRIES
+from chandlery.coverage.repair import BackfillRequest, plan_backfills, record_launch
+from chandlery.coverage.retry_schedule import ANSWERS_TO_CONFIRM, FIRST_PAUSE
 from chandlery.coverage.session_states import session_states
 from chandlery.ingest import quarantine
 from chandlery.providers.base import ProviderLimits
@@ -77,10 +77,10 @@ def repair(remote: Remote, now: datetime) -> int:
     backfills = plan(remote, now)
     for backfill in backfills:
         with remote.warehouse.connection() as connection:
-            begin(connection, backfill, now)
+            record_launch(connection, backfill, now)
         for symbol, (start, end) in backfill.ranges.items():
             remote.load(start, end, symbols=[symbol], refresh=True, now=now)
-    return sum(len(backfill.gaps) for backfill in backfills)
+    return sum(len(backfill.sessions) for backfill in backfills)
 
 
 def states(remote: Remote, now: datetime, symbol: str = "BTC/USD") -> list[str]:
@@ -126,7 +126,7 @@ def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Re
             pauses.append(now - last)
             last = now
         now += timedelta(minutes=5)
-    assert len(pauses) == TRIES
+    assert len(pauses) == ANSWERS_TO_CONFIRM
     assert pauses[1:] == sorted(pauses[1:])
     assert pauses[-1] > pauses[1]
     assert states(remote, now)[2] == "no_trades"
@@ -165,10 +165,10 @@ def test_what_stays_rejected_is_asked_for_so_often_and_waits_for_a_person(remote
     remote.server.market = spoiled(market, *LOSSES["a whole day"])
     remote.load(START, END, symbols=PAIRS[:1], now=NOW)
     now, asked = NOW, 0
-    for _ in range(TRIES + 5):
+    for _ in range(ANSWERS_TO_CONFIRM + 5):
         asked += repair(remote, now) > 0
         now += timedelta(days=8)
-    assert asked == TRIES
+    assert asked == ANSWERS_TO_CONFIRM
     assert states(remote, now)[2] == "quarantined"
 
 
@@ -178,7 +178,7 @@ def test_an_outage_confirms_nothing(remote: Remote, market: Market) -> None:
     remote.server.faults.extend(["http_503"] * 10_000)
     now = NOW
     pauses = []
-    for _ in range(TRIES + 3):
+    for _ in range(ANSWERS_TO_CONFIRM + 3):
         assert repair(remote, now) == 1
         last = now
         while not plan(remote, now):
@@ -210,7 +210,7 @@ def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, mar
     (first, *_) = plan(remote, NOW)
     assert first.window == "2024-03"
     (newest,) = plan(remote, NOW, sessions=2)
-    assert {gap.session.isoformat() for gap in newest.gaps} == {"2024-03-02"}
+    assert {item.session.isoformat() for item in newest.sessions} == {"2024-03-02"}
     assert repair(remote, NOW) == 8
     assert remote.is_whole(market, START, END)
 
@@ -222,7 +222,9 @@ def test_what_nobody_ever_wanted_is_left_alone(remote: Remote) -> None:
 def test_what_is_out_of_reach_is_left_alone(remote: Remote) -> None:
     remote.load(START, START + timedelta(days=1), now=NOW)
     short = {"coinbase": ProviderLimits(remote=True, history_depth={Timeframe.M1: timedelta(days=2)})}
-    assert {gap.session.isoformat() for backfill in plan(remote, NOW, short) for gap in backfill.gaps} == {"2024-03-02"}
+    assert {gap.session.isoformat() for backfill in plan(remote, NOW, short) for gap in backfill.sessions} == {
+        "2024-03-02"
+    }
     assert plan(remote, NOW, {}) == []  # not a remote provider
 
 

@@ -19,18 +19,12 @@ from chandlery.cli import app
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.day_states import state_of_day, states_of_day
 from chandlery.coverage.halts import HaltReport, import_halts, record_halts, remove_halt
 from chandlery.coverage.known_range import never_requested, newest_year
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.requested import RequestedRange, record_requested
-from chandlery.coverage.session_states import (
-    State,
-    count_states,
-    session_states,
-    state_of_day,
-    state_runs,
-    states_of_day,
-)
+from chandlery.coverage.session_states import State, count_states, session_states, state_runs
 from chandlery.coverage.state_grid import build_state_matrix
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
@@ -296,6 +290,17 @@ def test_states_of_days(store: Store) -> None:
     store.halt("2024-01-10T14:30", "2024-01-10T21:00")
     assert store.state(date(2024, 1, 10), D1) is State.HALTED
     assert store.state(date(2024, 1, 15), D1) is State.CLOSED  # Martin Luther King's day
+
+
+def test_a_session_that_was_requested_only_until_noon_is_not_final(store: Store) -> None:
+    store.put(M1, minutes("2024-01-08T14:30", 390) + minutes(OPEN, 390))
+    store.ask(M1, "2024-01-08", "2024-01-09T17:00")  # long after both had settled
+    rows = store.of(M1, "2024-01-08", "2024-01-10")
+    assert [(row["state"], row["final"]) for row in rows] == [("complete", True), ("not_final", False)]
+    store.ask(M1, "2024-01-09T17:00", "2024-01-09T21:00")  # the other half alone makes no whole
+    assert store.state() is State.NOT_FINAL
+    store.ask(M1, "2024-01-09", "2024-01-09T21:00")
+    assert store.state() is State.COMPLETE
 
 
 def test_a_day_under_way_is_not_final_once_asked_for(store: Store) -> None:
