@@ -148,6 +148,15 @@ def wait_until(happened: Callable[[], object], what: str, seconds: float = 60) -
         time.sleep(0.01)
 
 
+def wait_until_alone(connection: psycopg.Connection) -> None:
+    """Wait until the server has noticed that every other client of this database is gone."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    wait_until(lambda: connection.execute(others).fetchone() == (0,), "the other clients are gone")
+
+
 def wait_until_blocked(dsn: str, count: int = 1, *, statement: str = "") -> list[int]:
     """Wait until ``count`` connections to a database wait for a lock that another connection holds.
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import wraps
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,10 +52,11 @@ DEEDS: dict[str, tuple[object, str]] = {
 
 
 class Moment(NamedTuple):
-    """After the ``number``-th ``deed``."""
+    """After the ``number``-th ``deed``. The process makes no call for the symbol ``withheld``, so that some are left."""
 
     deed: str
     number: int
+    withheld: str = ""
 
 
 class Asked(NamedTuple):
@@ -65,10 +67,12 @@ class Asked(NamedTuple):
     end: datetime
 
 
-def live(dsn: str, server: Elsewhere, folder: Path, last: Moment) -> None:
-    """In a process: load everything; be killed at ``last``."""
+def live(dsn: str, server: Elsewhere, folder: Path, last: Moment, reached: Connection) -> None:
+    """In a process: load everything; say so when ``last`` is reached, and be killed there."""
+    if last.withheld:
+        CoinbaseProvider._candles = _withheld(CoinbaseProvider._candles, last.withheld)  # type: ignore[method-assign]
     owner, name = DEEDS[last.deed]
-    setattr(owner, name, _mortal(getattr(owner, name), last.number))
+    setattr(owner, name, _mortal(getattr(owner, name), last.number, reached))
     remote = Remote.open(open_warehouse(dsn), server, folder)  # type: ignore[arg-type] - all it needs of a server is its URL
     remote.load(START, END, now=LATER, gate=AcceptingGate())
 
@@ -79,13 +83,24 @@ class Elsewhere(NamedTuple):
     url: str
 
 
-def _mortal(deed: Callable[..., Any], number: int) -> Callable[..., Any]:
+def _withheld(candles: Callable[..., Any], withheld: str) -> Callable[..., Any]:
+    @wraps(candles)
+    def call(provider: CoinbaseProvider, symbol: str, *args: Any) -> Any:  # noqa: ANN401
+        if symbol == withheld:
+            threading.Event().wait()
+        return candles(provider, symbol, *args)
+
+    return call
+
+
+def _mortal(deed: Callable[..., Any], number: int, reached: Connection) -> Callable[..., Any]:
     count = itertools.count(1)
 
     @wraps(deed)
     def done(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = deed(*args, **kwargs)
         if next(count) == number:
+            reached.send(number)
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()
         return result
@@ -116,7 +131,7 @@ def remote(warehouse: Warehouse, market: Market, tmp_path: Path) -> Iterator[Rem
         [Moment("bars merged", 1)],
         [Moment("consequences recorded", 1), Moment("published", 1)],
         [Moment("asking recorded", 1)],
-        [Moment("settled", 1), Moment("call", 1)],
+        [Moment("settled", 1, withheld=PAIRS[1]), Moment("call", 1)],
     ],
     ids=lambda moments: ", ".join(f"{moment.deed} {moment.number}" for moment in moments).replace(" ", "_"),
 )
@@ -126,11 +141,7 @@ def test_a_kill_at_any_moment_costs_no_call_for_what_was_landed(
     kept: list[Asked] = []
     for moment in moments:
         before = len(remote.server.requests)
-        elsewhere = Elsewhere(remote.server.url)
-        process = context().Process(target=live, args=(remote.warehouse.database.dsn, elsewhere, remote.folder, moment))
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL, f"it was not killed after {moment}"
+        live_until(remote, moment)
         assert not _again(kept, remote.server.requests[before:])
         kept = _landed(remote)
         if moment.deed not in ("call", "file written"):
@@ -150,6 +161,21 @@ def test_a_kill_at_any_moment_costs_no_call_for_what_was_landed(
     before = len(remote.server.requests)
     assert {outcome.status for outcome in remote.load(START, END, now=LATER)} == {"complete"}
     assert len(remote.server.requests) == before
+
+
+def live_until(remote: Remote, moment: Moment) -> None:
+    """Let a process load everything until it is killed at ``moment``, which it must have reached."""
+    here, there = context().Pipe(duplex=False)
+    arguments = (remote.warehouse.database.dsn, Elsewhere(remote.server.url), remote.folder, moment, there)
+    process = context().Process(target=live, args=arguments)
+    process.start()
+    there.close()  # so that the pipe ends with the process
+    try:
+        assert here.recv() == moment.number
+    except EOFError:
+        pytest.fail(f"it ended without having reached {moment}")
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
 
 
 def _files(remote: Remote) -> list[Path]:

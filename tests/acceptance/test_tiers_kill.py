@@ -130,14 +130,14 @@ def test_a_kill_after_any_step_loses_nothing(filled: tuple[str, dict[str, int]],
             dsn = conninfo.make_conninfo(original, dbname=copy)
             process = processes.Process(target=live, args=(dsn, str(lake), last_deed))
             process.start()
-            process.join(60)
+            process.join()
             assert process.exitcode in (0, -signal.SIGKILL), f"died otherwise after deed {last_deed}"
             warehouse = Warehouse(Database(dsn), Lake(lake))
             _check(warehouse, ids, before, f"killed after deed {last_deed}")
             if process.exitcode != 0:
                 live_on = processes.Process(target=live, args=(dsn, str(lake), None))
                 live_on.start()
-                live_on.join(60)
+                live_on.join()
                 assert live_on.exitcode == 0, f"could not go on after deed {last_deed}"
                 _check(warehouse, ids, before, f"went on after deed {last_deed}")
             with warehouse.connection() as connection:
