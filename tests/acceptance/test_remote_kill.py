@@ -52,7 +52,7 @@ DEEDS: dict[str, tuple[object, str]] = {
 
 
 class Moment(NamedTuple):
-    """After the ``number``-th ``deed``. The process makes no call for the symbol ``withheld``, so that some are left."""
+    """After the ``number``-th ``deed``. The process makes no call for ``withheld``, so that some are left."""
 
     deed: str
     number: int

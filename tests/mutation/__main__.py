@@ -88,7 +88,8 @@ def record(folder: Path, copy: Copy, options: argparse.Namespace) -> None:
     print("which tests run which lines? (once, as long as nothing changes)", flush=True)
     began = time.monotonic()
     target = folder / "record"
-    target.mkdir(exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
     done = copy.run(
         *(
             "-p",
