@@ -44,3 +44,4 @@ COMMENT ON TABLE ops.landing IS 'what providers answered, before the gate audite
 COMMENT ON COLUMN ops.landing.processed_at IS 'when it was audited, and published or quarantined; null: it still has to be';
 COMMENT ON COLUMN ops.coverage.missing_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
 COMMENT ON COLUMN ops.coverage.missing_slots IS 'how many slots it has; null: bars came since it was measured';
+COMMENT ON COLUMN market.source.name IS 'kind of provider, its own name where that is another, and feed: alpaca:sip, files:backup';

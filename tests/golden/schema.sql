@@ -253,7 +253,7 @@ CREATE TABLE market.source (
     name text NOT NULL
 );
 
-COMMENT ON COLUMN market.source.name IS 'provider and feed of a bar, as in alpaca:sip';
+COMMENT ON COLUMN market.source.name IS 'kind of provider, its own name where that is another, and feed: alpaca:sip, files:backup';
 
 CREATE VIEW market.ohlcv AS
  SELECT b.ts,
