@@ -31,7 +31,7 @@ _NAMES_PER_NOTE = 10
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the command tells about.
+    """Which instruments, timeframes and sessions the command is about.
 
     Attributes:
         instruments: which.
