@@ -20,7 +20,7 @@ from urllib.parse import unquote
 import boto3
 from botocore.config import Config
 
-KEY, SECRET, REGION = "AKIAOFNOBODY", "secret-of-nobody", "eu-central-1"
+KEY, SECRET, TOKEN, REGION = "AKIAOFNOBODY", "secret-of-nobody", "token-of-nobody", "eu-central-1"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": KEY,
     "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -29,14 +29,19 @@ ENVIRONMENT = {
 }
 #: What happens to a request: an answer of the wire's own (an error, which may also come as success: ``200``), a
 #: connection closed before the server hears of it (``close``), after it did (``lose``) or in the middle of its answer
-#: (``cut``), silence (``stall``), or the claim that a copy was made (``lie``).
-FAULTS = ("500", "503", "200", "close", "lose", "cut", "stall", "lie")
+#: (``cut``), silence (``stall``), the claim that a copy was made (``lie``), or a refusal that quotes the credentials
+#: (``quote``).
+FAULTS = ("500", "503", "200", "close", "lose", "cut", "stall", "lie", "quote")
 _ERROR = "<Error><Code>{}</Code><Message>of the wire</Message></Error>"
 _ANSWERS = {
     "500": (500, _ERROR.format("InternalError").encode()),
     "503": (503, _ERROR.format("SlowDown").encode()),
     "200": (200, _ERROR.format("InternalError").encode()),
     "lie": (200, b"<CopyObjectResult><ETag>none</ETag></CopyObjectResult>"),
+    "quote": (
+        403,
+        f"<Error><Code>InvalidAccessKeyId</Code><Message>{KEY} with {SECRET} and {TOKEN}</Message></Error>".encode(),
+    ),
 }
 _LISTENING = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
 

@@ -17,6 +17,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
+from chandlery.bars.merge import DEFAULT_LIMITS, MergeLimits
 from chandlery.bars.read import Span
 from chandlery.core.calendars import get_calendar
 from chandlery.core.schema import conform
@@ -100,12 +101,17 @@ def instruments_of(warehouse: Warehouse) -> dict[str, Instrument]:
 
 
 def put(
-    warehouse: Warehouse, timeframe: Timeframe, bars: Iterable[Bar] | pa.Table, *, now: datetime | None = None
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    bars: Iterable[Bar] | pa.Table,
+    *,
+    now: datetime | None = None,
+    limits: MergeLimits = DEFAULT_LIMITS,
 ) -> PublishReport:
     """Publish ``bars`` in a transaction of their own."""
     batch = bars if isinstance(bars, pa.Table) else table(bars)
     with warehouse.connection() as connection:
-        return publish(connection, warehouse, timeframe, batch, now=now)
+        return publish(connection, warehouse, timeframe, batch, now=now, limits=limits)
 
 
 def get(

@@ -24,7 +24,7 @@ from chandlery.errors import StoreError
 from chandlery.ingest.landing import Landing
 from chandlery.instruments.registry import SyncReport, sync_instruments
 from chandlery.lake.store import Lake
-from chandlery.ops.move.destination import is_moved_to
+from chandlery.ops.move.destination import is_unfinished
 from chandlery.providers.catalog import is_static, load_providers
 from chandlery.providers.http.rate_limit import RateLimiterFactory
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
@@ -137,7 +137,7 @@ class Installation:
         """Raise ``StoreError`` unless the database has this version's schema."""
         with self.warehouse.connection() as connection:
             found = current_revision(connection)
-            unfinished = found is not None and is_moved_to(connection)
+            unfinished = found is not None and is_unfinished(connection)
         if found is None:
             raise StoreError("the database has no schema yet; run `chandlery init`")
         if found != REVISION:

@@ -26,10 +26,22 @@ from chandlery.database.arrays import Column, read_array
 from chandlery.database.copy import encode
 from chandlery.database.named_queries import query
 
-#: Up to this many rows, arrays in one statement are faster than COPY into a staging table.
-_FEW_ROWS = 1000
 #: Bars of one instrument that are no further apart than so many of their widths are looked up together.
 _SPAN_GAP = 60
+
+
+@dataclass(frozen=True, slots=True)
+class MergeLimits:
+    """What decides how rows travel.
+
+    Attributes:
+        rows_as_arrays: up to this many rows, arrays in one statement are faster than COPY into a staging table.
+    """
+
+    rows_as_arrays: int = 1000
+
+
+DEFAULT_LIMITS = MergeLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +73,26 @@ class Changes:
         return {key: (inserted.get(key, 0), revised.get(key, 0)) for key in inserted | revised}
 
 
-def is_few(count: int) -> bool:
-    """Return whether so many rows travel as arrays, without COPY."""
-    return count <= _FEW_ROWS
+def write(
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    rows: Rows,
+    known_at: datetime,
+    *,
+    limits: MergeLimits = DEFAULT_LIMITS,
+) -> Changes:
+    """Merge ``rows`` into the table of ``timeframe`` and return what changed.
 
+    Rows of instruments whose range is empty are copied straight in; the others are compared with what is there.
 
-def write(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
-    """Copy rows of instruments whose range is empty straight in; compare the others with what is there."""
-    if is_few(len(rows)):
+    Args:
+        connection: in the publishing transaction, which holds the instruments' locks.
+        timeframe: of the rows.
+        rows: not empty.
+        known_at: of the publication, UTC.
+        limits: decides whether the rows travel as arrays or by COPY.
+    """
+    if len(rows) <= limits.rows_as_arrays:
         return _merge_few(connection, timeframe, rows, known_at)
     occupied = np.isin(rows.ids, _occupied(connection, timeframe, rows))
     fresh, known = (

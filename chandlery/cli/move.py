@@ -15,8 +15,9 @@ from chandlery.cli.session import Session
 from chandlery.database.connections import Database
 from chandlery.database.dsn import database_name, hide_password, market_dsn
 from chandlery.errors import ConfigurationError, UsageError
-from chandlery.ops.move.contents import Part
-from chandlery.ops.move.move import MoveReport, move
+from chandlery.ops.move.contents import TablePart
+from chandlery.ops.move.move import move
+from chandlery.ops.move.progress import MoveReport
 from chandlery.settings import Settings
 
 _VARIABLE = "CHANDLERY_MOVE_TO"
@@ -109,11 +110,11 @@ class _MoveProgress:
         line = f"{number(rows)} rows in {number(parts)} parts"
         self._display.show(Step(line, at_once=True, total=parts, doing=f"copying {number(rows)} rows"))
 
-    def copying(self, part: Part) -> None:
+    def copying(self, part: TablePart) -> None:
         """See ``MoveListener``."""
         self._display.show(Step(f"{self._copied}/{self._parts} copied; now {part}", doing=f"copying {part}"))
 
-    def copied(self, part: Part, rows: int) -> None:
+    def copied(self, part: TablePart, rows: int) -> None:
         """See ``MoveListener``."""
         self._copied += 1
         self._watch.add(rows)
@@ -121,12 +122,12 @@ class _MoveProgress:
         line = f"{self._copied}/{self._parts} copied, {speed}: {part}"
         self._display.show(Step(line, doing=f"copied {part}", done=1, speed=speed))
 
-    def kept(self, part: Part) -> None:
+    def kept(self, part: TablePart) -> None:
         """See ``MoveListener``."""
         self._copied += 1
         self._display.show(Step(f"{self._copied}/{self._parts} was there: {part}", doing=f"was there: {part}", done=1))
 
-    def verified(self, part: Part) -> None:
+    def verified(self, part: TablePart) -> None:
         """See ``MoveListener``."""
         first = not self._compared
         self._compared += 1

@@ -19,7 +19,7 @@ import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
 from chandlery.bars.bookkeeping import record
-from chandlery.bars.merge import Changes, is_few, write
+from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
 from chandlery.bars.rows import Batch
 from chandlery.bars.sources import source_ids
 from chandlery.core.schema import conform
@@ -60,21 +60,22 @@ def publish(
     *,
     origin: str = "ingest",
     now: datetime | None = None,
+    limits: MergeLimits = DEFAULT_LIMITS,
 ) -> PublishReport:
     """Make ``bars`` the present truth of ``timeframe``, in one transaction.
 
-    Two publications of one instrument and timeframe wait for each other; others do not.
+    Two publications of one instrument and timeframe wait for each other; others do not. A window that left the store
+    and that ``bars`` changes is brought back from the lake first.
 
     Args:
         connection: in autocommit mode, or in the caller's transaction, of which this becomes a part.
-        warehouse: to which ``connection`` belongs. A window that left the store and that ``bars`` changes is brought
-            back from its lake first.
+        warehouse: to which ``connection`` belongs.
         timeframe: of all the bars.
-        bars: table of schema ``schema.BARS`` in any order; every symbol is a registered instrument, every
-            ``(symbol, ts)`` occurs once, prices are finite.
+        bars: table of schema ``BARS`` in any order, of registered instruments; ``(symbol, ts)`` is unique.
         origin: what publishes, for ``ops.publication``.
         now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
-            that was committed before, even where the clock went back.
+            before, even where the clock went back.
+        limits: decides whether the bars travel as arrays or by COPY.
 
     Raises:
         UsageError: a duplicate key, or a price that is null or not finite. Nothing was written.
@@ -82,7 +83,7 @@ def publish(
         LakeError: a window that left the store cannot be read. Nothing was written.
     """
     batch = Batch(conform(bars))
-    with _transaction(connection, live=is_few(len(batch))):
+    with _transaction(connection, live=len(batch) <= limits.rows_as_arrays):
         locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
         # After the locks, so that whoever waited for them is later than whoever held them.
         looked = connection.execute(query("publishing/before_publishing"), _question(timeframe, batch, now))
@@ -96,7 +97,7 @@ def publish(
         rows = batch.rows(ids, source_ids(connection, batch.sources, sources or {}))
         if cold:
             rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe)
-        changes = write(connection, timeframe, rows, known_at) if len(rows) else Changes.none()
+        changes = write(connection, timeframe, rows, known_at, limits=limits) if len(rows) else Changes.none()
         if len(changes):
             calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
             record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)

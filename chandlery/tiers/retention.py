@@ -28,7 +28,7 @@ from chandlery.tiers.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """What bounds one run of retention.
 
     Attributes:
@@ -82,7 +82,7 @@ def apply_retention(
     before: datetime,
     *,
     now: datetime | None = None,
-    limits: Limits = Limits(),
+    limits: RetentionLimits = RetentionLimits(),
 ) -> RetentionReport:
     """Have windows that end by ``before`` leave the store, if the lake holds their present version.
 
@@ -177,7 +177,11 @@ def _release(
 
 
 def _drop(
-    warehouse: Warehouse, timeframe: Timeframe, pieces: Sequence[Piece], report: RetentionReport, limits: Limits
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    pieces: Sequence[Piece],
+    report: RetentionReport,
+    limits: RetentionLimits,
 ) -> None:
     """Drop the partitions or chunks of which every window has left."""
     lock_timeout = sql.Literal(f"{limits.lock_timeout / timedelta(milliseconds=1):.0f}ms")

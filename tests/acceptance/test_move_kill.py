@@ -14,8 +14,8 @@ import pytest
 from psycopg import conninfo
 
 from chandlery.cli import app
-from chandlery.ops.move.contents import Part, checksum, list_parts, list_tables
-from chandlery.ops.move.destination import SEEDED, is_moved_to, read_notes
+from chandlery.ops.move.contents import TablePart, checksum, list_parts, list_tables
+from chandlery.ops.move.destination import SEEDED, is_unfinished, read_copied_parts
 from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, context, fill
 from tests.support import every_row, register, wait_until_alone
@@ -88,7 +88,7 @@ def test_a_move_that_is_killed_at_any_instant_goes_on_and_completes(
             took *= 1 if was_half else 1.2
         with psycopg.connect(target, options="-c timezone=UTC") as connection:
             assert every_row(connection) == before
-            assert not is_moved_to(connection)
+            assert not is_unfinished(connection)
     with source.connection() as connection:
         assert every_row(connection) == before
 
@@ -101,17 +101,17 @@ def check(target: str, source: Warehouse) -> bool:
         return False  # not even made
     with connection, source.connection() as original:
         wait_until_alone(connection)
-        if not is_moved_to(connection):
+        if not is_unfinished(connection):
             return False
         tables = list_tables(original)
-        notes = read_notes(connection, tables)
+        notes = read_copied_parts(connection, tables)
         assert notes == {part: checksum(original, part) for part in notes}
         for part in list_parts(connection, tables):
             assert checksum(connection, part) == notes.get(part) or is_as_migrated(part)
     return bool(notes)
 
 
-def is_as_migrated(part: Part) -> bool:
+def is_as_migrated(part: TablePart) -> bool:
     return part.rows == 0 or str(part) in SEEDED
 
 

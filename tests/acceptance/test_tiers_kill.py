@@ -26,7 +26,7 @@ from chandlery.database.editions.postgres import PostgresEdition
 from chandlery.lake.store import Lake, StagedFile
 from chandlery.publishing import publish as publishing
 from chandlery.tiers import archive as archiving
-from chandlery.tiers import restore as recalling
+from chandlery.tiers import restore as restoring
 from chandlery.tiers import retention
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
@@ -44,16 +44,20 @@ DEEDS = [
     (StagedFile, "commit"),
     (Lake, "delete"),
     (archiving, "lock_archive"),
-    (archiving, "enter"),
+    (archiving, "add_entry"),
+    (archiving, "note_archived"),
+    (archiving, "retire_entries"),
     (archiving, "note_deleted"),
     (retention, "note_verified"),
     (retention, "mark_cold"),
-    (retention, "forget_revisions"),
-    (retention, "_is_needed"),
+    (retention, "record_days"),
+    (retention, "delete_revisions"),
+    (retention, "has_hot_windows"),
     (PostgresEdition, "drop"),
-    (recalling, "advance_epoch"),
-    (recalling, "forget"),
-    (recalling, "mark_hot"),
+    (restoring, "advance_epoch"),
+    (restoring, "replace_range"),
+    (restoring, "forget_days"),
+    (restoring, "mark_hot"),
     (publishing, "record"),
 ]
 

@@ -17,6 +17,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from psycopg import conninfo, sql
 
+from chandlery.bars.merge import DEFAULT_LIMITS, MergeLimits
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.base import Compression, Piece
 from chandlery.database.editions.detect import describe_server, detect, has_bars, is_new_enough
@@ -544,10 +545,12 @@ def random_batches(seed: int, count: int) -> Iterator[list[Bar]]:
         ]
 
 
-def replay(warehouse: Warehouse, batches: Iterable[list[Bar]], *, compressing: bool) -> dict[str, list[str]]:
+def replay(
+    warehouse: Warehouse, batches: Iterable[list[Bar]], *, compressing: bool, limits: MergeLimits = DEFAULT_LIMITS
+) -> dict[str, list[str]]:
     register(warehouse, {"AAA": "24/7", "BBB": "24/7", "CCC": "24/7"})
     for step, batch in enumerate(batches):
-        put(warehouse, Timeframe.M1, batch, now=utc("2025-01-01") + timedelta(hours=step))
+        put(warehouse, Timeframe.M1, batch, now=utc("2025-01-01") + timedelta(hours=step), limits=limits)
         if compressing and step % 3:
             compress(warehouse)
     with warehouse.connection() as connection:
@@ -557,14 +560,12 @@ def replay(warehouse: Warehouse, batches: Iterable[list[Bar]], *, compressing: b
 @pytest.mark.every_edition
 @pytest.mark.parametrize("few", [1000, 40])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_same_publications_leave_the_same_rows_in_every_edition(
-    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, few: int, seed: int
-) -> None:
+def test_the_same_publications_leave_the_same_rows_in_every_edition(warehouse: Warehouse, few: int, seed: int) -> None:
     # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
-    monkeypatch.setattr("chandlery.bars.merge._FEW_ROWS", few)
-    mine = replay(warehouse, random_batches(seed, 14), compressing=True)
+    limits = MergeLimits(rows_as_arrays=few)
+    mine = replay(warehouse, random_batches(seed, 14), compressing=True, limits=limits)
     assert any(mine["market.bars_revision"])
     with get_server("postgres").new_database() as dsn:
         plain = open_warehouse(dsn)
-        assert replay(plain, random_batches(seed, 14), compressing=False) == mine
+        assert replay(plain, random_batches(seed, 14), compressing=False, limits=limits) == mine
         plain.close()

@@ -21,7 +21,7 @@ from chandlery.publishing.publish import publish
 from chandlery.reading.planner import read_bars
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
-from chandlery.tiers.retention import Limits, apply_retention
+from chandlery.tiers.retention import RetentionLimits, apply_retention
 from chandlery.tiers.verify import find_strangers, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc
@@ -151,6 +151,32 @@ def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids
     assert rows(get(tiered, M1, ids, as_of=utc("2025-01-31"))) == before
 
 
+@pytest.mark.parametrize(
+    ("timeframe", "restated"), [(M1, {"close": 11.25}), (M1, {"vwap": None}), (D1, {"trades": 8})], ids=str
+)
+def test_a_correction_of_one_value_without_any_new_bar_is_not_lost_where_the_window_left(
+    tiered: Warehouse, ids: dict[str, int], timeframe: Timeframe, restated: dict[str, float | None]
+) -> None:
+    moments = [utc(text) for text in ("2024-01-02T14:30", "2024-01-03T14:30", "2024-01-04T14:30")]
+    if timeframe is D1:
+        moments = [moment.replace(hour=0, minute=0) for moment in moments]
+    first, bar, last = (Bar("AAA", moment) for moment in moments)
+    put(tiered, timeframe, [first, bar, last], now=utc("2024-03-01"))
+    settle(tiered, timeframe, utc("2025-01-01"))
+    assert apply_retention(tiered, timeframe, utc("2025-01-01"), now=NOW).released
+
+    corrected = bar._replace(**restated)
+    report = put(tiered, timeframe, [corrected], now=utc("2025-02-01"))
+
+    assert (report.inserted, report.revised, report.unchanged) == (0, 1, 0)
+    assert rows(get(tiered, timeframe, ids)) == [first, corrected, last]
+    assert rows(get(tiered, timeframe, ids, as_of=utc("2025-01-31"))) == [first, bar, last]
+    assert settle(tiered, timeframe, utc("2025-01-01")) == 1
+    assert apply_retention(tiered, timeframe, utc("2025-01-01"), now=NOW).released
+    assert rows(get(tiered, timeframe, ids)) == [first, corrected, last]
+    assert rows(get(tiered, timeframe, ids, as_of=utc("2025-01-31"))) == [first, bar, last]
+
+
 @pytest.mark.parametrize("damage", ["deleted", "cut", "flipped", "swapped"])
 def test_a_damaged_file_is_an_error_that_names_it(
     tiered: Warehouse, ids: dict[str, int], tmp_path: Path, damage: str
@@ -195,7 +221,7 @@ def test_a_publication_under_way_is_not_dropped(
     with ThreadPoolExecutor(1) as pool, other.connection() as connection:
         with connection.transaction():
             publish(connection, other, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
-            limits = Limits(lock_timeout=lock_timeout)
+            limits = RetentionLimits(lock_timeout=lock_timeout)
             retaining = pool.submit(apply_retention, tiered, M1, utc("2025-01-01"), now=NOW, limits=limits)
             _wait_until(lambda: retaining.done() or _somebody_waits(tiered))
             if lock_timeout < timedelta(minutes=1):

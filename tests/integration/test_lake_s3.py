@@ -37,6 +37,7 @@ from tests.s3 import (
     KEY,
     REGION,
     SECRET,
+    TOKEN,
     Request,
     Wire,
     client_of,
@@ -505,6 +506,26 @@ def test_wrong_credentials_and_denied_deeds_are_said_without_the_credentials(
             _assert_said(lambda lake=lake: read(lake), f"{PATH} cannot be read: ", wrong)
             _assert_said(lambda lake=lake: list(lake.list()), "lake/ cannot be listed: ", wrong)
             assert SECRET not in repr(lake) + repr(vars(lake))
+
+
+@pytest.mark.parametrize(
+    ("action", "begin"),
+    [
+        (lambda lake: lake.delete(PATH), f"{PATH} cannot be deleted: "),
+        (lambda lake: write(lake, b"bars" * 1000), f"{PATH} cannot be written: "),
+        (lambda lake: list(lake.list()), "cannot be listed: "),
+    ],
+    ids=["delete", "write", "list"],
+)
+def test_credentials_that_a_server_quotes_are_hidden(
+    lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch, action: Callable[[Lake], object], begin: str
+) -> None:
+    write(lake, b"bars")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    place.wire.fault = always("quote", lambda request: request.method != "HEAD")
+    with pytest.raises(LakeError, match=f"{begin}.*\\*\\*\\* with \\*\\*\\* and \\*\\*\\*") as caught:
+        action(lake)
+    assert not [secret for secret in (KEY, SECRET, TOKEN) if secret in str(caught.value)]
 
 
 @pytest.mark.parametrize(

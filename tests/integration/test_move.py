@@ -27,7 +27,7 @@ from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
-from chandlery.ops.move.contents import Part, checksum, list_tables
+from chandlery.ops.move.contents import TablePart, checksum, list_tables
 from chandlery.ops.move.destination import set_up
 from chandlery.ops.move.move import move
 from chandlery.rollups.refresh import catch_up
@@ -47,7 +47,7 @@ ANSWERS = [("AAA", "1d", None), ("AAA", "1d", LATER), ("BTC/USD", "1m", None), (
 class Listener:
     """Remembers what it heard, and does something else after each part that was copied."""
 
-    def __init__(self, after: Callable[[Part], None] = lambda part: None) -> None:
+    def __init__(self, after: Callable[[TablePart], None] = lambda part: None) -> None:
         self.after = after
         self.copies: list[str] = []
         self.kept_parts: list[str] = []
@@ -56,17 +56,17 @@ class Listener:
     def planned(self, parts: int, rows: int) -> None:
         self.plan = (parts, rows)
 
-    def copying(self, part: Part) -> None:
+    def copying(self, part: TablePart) -> None:
         """Not remembered."""
 
-    def copied(self, part: Part, rows: int) -> None:
+    def copied(self, part: TablePart, rows: int) -> None:
         self.copies.append(str(part))
         self.after(part)
 
-    def kept(self, part: Part) -> None:
+    def kept(self, part: TablePart) -> None:
         self.kept_parts.append(str(part))
 
-    def verified(self, part: Part) -> None:
+    def verified(self, part: TablePart) -> None:
         """Not remembered."""
 
 
@@ -75,7 +75,7 @@ class InterruptedMoveError(Exception):
 
 
 def interrupt_after(number: int) -> Listener:
-    def stop(part: Part) -> None:
+    def stop(part: TablePart) -> None:
         if len(listener.copies) == number:
             raise InterruptedMoveError
 
@@ -308,13 +308,13 @@ def test_what_changed_in_the_source_between_two_runs_arrives_too(source: Warehou
     assert {"market.bars_1m 2024-02", "market.bars_1d 1999"} <= set(second.kept_parts)
 
 
-def stop_at_revisions(part: Part) -> None:
+def stop_at_revisions(part: TablePart) -> None:
     if str(part) == "market.bars_revision 2024":
         raise InterruptedMoveError
 
 
 def test_a_source_that_changes_meanwhile_is_an_error_that_says_what_to_do(source: Warehouse, target: Warehouse) -> None:
-    def publish(part: Part) -> None:
+    def publish(part: TablePart) -> None:
         if str(part) == "market.bars_1d 1999":
             put(source, Timeframe.D1, [Bar("AAA", utc("1999-01-05"), close=11.5)])
 
@@ -340,7 +340,7 @@ def test_a_source_that_changes_meanwhile_is_an_error_that_says_what_to_do(source
 def test_a_row_that_changed_in_the_target_is_found_named_and_mended(
     source: Warehouse, target: Warehouse, damage: str, part: str
 ) -> None:
-    def spoil(copied: Part) -> None:
+    def spoil(copied: TablePart) -> None:
         if str(copied) == last_part(source):
             with target.connection() as connection:
                 assert connection.execute(damage).rowcount > 0  # type: ignore[arg-type]
@@ -359,7 +359,7 @@ def last_part(source: Warehouse) -> str:
 
 
 def test_a_row_that_the_source_does_not_have_is_found(source: Warehouse, target: Warehouse) -> None:
-    def add(copied: Part) -> None:
+    def add(copied: TablePart) -> None:
         if str(copied) == last_part(source):
             with target.connection() as connection:
                 connection.execute(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chandlery.bars.merge import MergeLimits
 from chandlery.core.timeframe import Timeframe
 from chandlery.publishing.publish import PublishReport
 from chandlery.tiers.warehouse import Warehouse
@@ -111,24 +112,23 @@ def test_any_sequence_of_batches_equals_the_model_now_and_as_of_each_step(
     model = Model()
     seen: list[tuple[datetime, list[Bar]]] = []
     stale = set()
-    with pytest.MonkeyPatch.context() as patch:
-        # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
-        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
-        for step, batch in enumerate(steps):
-            now = None if seconds is None else datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=step * seconds)
-            before = dict(model.present)
-            report = put(warehouse, TIMEFRAME, batch.values(), now=now)
-            assert counts(report) == model.apply(batch)
-            assert report.known_at == (now or report.known_at)
-            stale |= {(ids[key[0]], key[1].date()) for key in batch if before.get(key) is not model.present[key]}
-            seen.append((report.known_at, model.bars()))
-            for known_at, bars in seen:
-                assert rows(get(warehouse, TIMEFRAME, ids, as_of=known_at)) == bars
-            assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
-            with warehouse.connection() as connection:
-                assert coverage(connection) == recount_coverage(connection)
-                pending = connection.execute("SELECT instrument_id, day FROM ops.rollup_pending").fetchall()
-                assert set(pending) == stale
+    # Sends batches of more than `few` rows through COPY and a staging table, smaller ones through arrays.
+    limits = MergeLimits(rows_as_arrays=few)
+    for step, batch in enumerate(steps):
+        now = None if seconds is None else datetime(2025, 1, 1, tzinfo=UTC) + timedelta(seconds=step * seconds)
+        before = dict(model.present)
+        report = put(warehouse, TIMEFRAME, batch.values(), now=now, limits=limits)
+        assert counts(report) == model.apply(batch)
+        assert report.known_at == (now or report.known_at)
+        stale |= {(ids[key[0]], key[1].date()) for key in batch if before.get(key) is not model.present[key]}
+        seen.append((report.known_at, model.bars()))
+        for known_at, bars in seen:
+            assert rows(get(warehouse, TIMEFRAME, ids, as_of=known_at)) == bars
+        assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
+        with warehouse.connection() as connection:
+            assert coverage(connection) == recount_coverage(connection)
+            pending = connection.execute("SELECT instrument_id, day FROM ops.rollup_pending").fetchall()
+            assert set(pending) == stale
 
 
 @IN_ONE_DATABASE
@@ -137,16 +137,15 @@ def test_publishing_the_same_table_again_changes_nothing_at_all(
     warehouse: Warehouse, ids: dict[str, int], steps: list[Batch], few: int
 ) -> None:
     start_afresh(warehouse)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
-        for batch in steps:
-            put(warehouse, TIMEFRAME, batch.values())
-            with warehouse.connection() as connection:
-                before = every_row(connection)
-            for again in (table(batch.values()), table(list(batch.values())[::-1])):
-                assert counts(put(warehouse, TIMEFRAME, again)) == (0, 0, len(batch))
-            with warehouse.connection() as connection:
-                assert every_row(connection) == before
+    limits = MergeLimits(rows_as_arrays=few)
+    for batch in steps:
+        put(warehouse, TIMEFRAME, batch.values(), limits=limits)
+        with warehouse.connection() as connection:
+            before = every_row(connection)
+        for again in (table(batch.values()), table(list(batch.values())[::-1])):
+            assert counts(put(warehouse, TIMEFRAME, again, limits=limits)) == (0, 0, len(batch))
+        with warehouse.connection() as connection:
+            assert every_row(connection) == before
 
 
 @IN_ONE_DATABASE
@@ -162,14 +161,13 @@ def test_a_clock_that_stands_still_or_goes_back_leaves_one_unbroken_chain_per_ba
     model = Model()
     now = datetime(2025, 1, 1, tzinfo=UTC)
     believed = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chandlery.bars.merge._FEW_ROWS", few)
-        for batch, microseconds in steps:
-            now += timedelta(microseconds=0 if standing else microseconds)
-            report = put(warehouse, TIMEFRAME, batch.values(), now=now)
-            assert counts(report) == model.apply(batch)
-            if report.changes:  # what changes nothing leaves no time behind
-                believed.append((report.known_at, model.bars()))
+    limits = MergeLimits(rows_as_arrays=few)
+    for batch, microseconds in steps:
+        now += timedelta(microseconds=0 if standing else microseconds)
+        report = put(warehouse, TIMEFRAME, batch.values(), now=now, limits=limits)
+        assert counts(report) == model.apply(batch)
+        if report.changes:  # what changes nothing leaves no time behind
+            believed.append((report.known_at, model.bars()))
     assert rows(get(warehouse, TIMEFRAME, ids)) == model.bars()
     for as_of, bars in believed:
         assert rows(get(warehouse, TIMEFRAME, ids, as_of=as_of)) == bars

@@ -1,7 +1,7 @@
 """What a database holds, part by part: its tables, the parts they are copied in, and a checksum of each part.
 
-Found in the server's catalog, so that no table can be forgotten. Not here: copying (``move``), and how bars are stored
-(``editions``: a piece there is a table of the server's, a part here is a window of rows).
+The tables are read from the server's catalog, so that none can be forgotten. Not here: copying (``transfer``), and how
+the server divides a table (``database.editions``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Table:
         name: within the schema.
         columns: all that are stored, in the table's order.
         key: columns of the primary key, in its order.
-        numbered: columns that count by themselves.
+        numbered: columns that the server numbers.
         refers_to: tables that must have their rows first.
     """
 
@@ -75,13 +75,13 @@ class Table:
         """Return the window called ``key``."""
         return self._windows_of.window(key)
 
-    def parts(self, connection: psycopg.Connection) -> Iterator[Part]:
+    def parts(self, connection: psycopg.Connection) -> Iterator[TablePart]:
         """Yield the parts that have rows, oldest first; a table that is not large is one part."""
         if not self.is_large:
-            yield Part(self, rows=count_rows(connection, self))
+            yield TablePart(self, rows=count_rows(connection, self))
             return
         unit = self._windows_of.window_kind
-        found = connection.execute(
+        windows = connection.execute(
             query(
                 "ops/windows_with_rows",
                 table=self.identifier,
@@ -89,12 +89,12 @@ class Table:
                 form="YYYY-MM" if unit == "month" else "YYYY",
             )
         )
-        for key, row_count, first, last in found.fetchall():
-            yield Part(self, key, row_count, first, last)
+        for key, row_count, first, last in windows.fetchall():
+            yield TablePart(self, key, row_count, first, last)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TablePart:
     """The rows of one window of a table, or all rows of a table.
 
     Attributes:
@@ -126,7 +126,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What tells rows from other rows.
+    """The checksum of rows, which tells them from other rows.
 
     Attributes:
         rows: how many there are.
@@ -145,27 +145,27 @@ def list_tables(connection: psycopg.Connection) -> list[Table]:
     return [tables[name] for name in order.static_order()]
 
 
-def list_parts(connection: psycopg.Connection, tables: Sequence[Table]) -> list[Part]:
+def list_parts(connection: psycopg.Connection, tables: Sequence[Table]) -> list[TablePart]:
     """Return the parts of ``tables`` that have rows: the large tables' first, from the narrowest bars to the widest."""
     by_size = sorted(tables, key=lambda table: (not table.is_large, table.timeframe.rank if table.timeframe else 99))
     return [part for table in by_size for part in table.parts(connection)]
 
 
-def checksum(connection: psycopg.Connection, part: Part) -> Checksum:
+def checksum(connection: psycopg.Connection, part: TablePart) -> Checksum:
     """Return the checksum of the rows of ``part`` in the database behind ``connection``."""
-    found = connection.execute(
+    row = connection.execute(
         query("ops/checksum", table=part.table.identifier, columns=part.table.column_list, condition=part.condition)
     ).fetchone()
-    return Checksum(int(found[0]), int(found[1])) if found else Checksum(0, 0)
+    return Checksum(int(row[0]), int(row[1])) if row else Checksum(0, 0)
 
 
 def count_rows(connection: psycopg.Connection, table: Table) -> int:
     """Return how many rows ``table`` has."""
-    found = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
-    return int(found[0]) if found else 0
+    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def has_rows(connection: psycopg.Connection, table: Table) -> bool:
     """Return whether ``table`` has any row."""
-    found = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.identifier)).fetchone()
-    return bool(found and found[0])
+    row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.identifier)).fetchone()
+    return bool(row and row[0])

@@ -1,6 +1,6 @@
-"""Where everything is moved to: whether a database may be that, and how it becomes it.
+"""The database that everything is moved to: whether it may be, how it is made ready, and what has arrived there.
 
-Not here: copying (``move``).
+Not here: copying (``move``, ``transfer``).
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from chandlery.database.editions.install import install
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.database.named_queries import query
 from chandlery.errors import StoreError, UsageError
-from chandlery.ops.move.contents import Checksum, Part, Table, has_rows, list_tables
+from chandlery.ops.move.contents import Checksum, Table, TablePart, has_rows, list_tables
 
 #: A migration puts rows into these tables.
 SEEDED = {"market.source", "ops.tiering"}
 
 #: Keeps two moves into one database apart; any fixed number will do.
 _LOCK = 0x63616E646D6F7665
-#: How long to wait for the server to notice that the client of an earlier move is gone.
-_PATIENCE = "60s"
+#: How long to wait for another move: the server may not have noticed yet that the client of an earlier one is gone.
+_LOCK_TIMEOUT = "60s"
 
 
 def identify(connection: psycopg.Connection) -> str:
     """Return what tells this database from any other one, even from one of the same name that was made later."""
-    found = connection.execute(
+    row = connection.execute(
         "SELECT format('%s/%s', system_identifier, oid) FROM pg_control_system(), pg_database"
         " WHERE datname = current_database()"
     ).fetchone()
-    return str(found[0]) if found else ""
+    return str(row[0]) if row else ""
 
 
 @contextmanager
-def alone(connection: psycopg.Connection) -> Iterator[None]:
-    """Keep others from moving something into this database meanwhile.
+def lock_for_move(connection: psycopg.Connection) -> Iterator[None]:
+    """Keep other moves out of this database while the block runs.
 
     Raises:
-        StoreError: somebody does that for longer than a server takes to notice that a killed client is gone.
+        StoreError: another move is under way, for longer than a server takes to notice that a killed client is gone.
     """
-    connection.execute(f"SET lock_timeout = '{_PATIENCE}'")
+    connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'")
     try:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_lock(%(key)s)", {"key": _LOCK})
     except psycopg.errors.LockNotAvailable:
         raise StoreError("another move into the target is under way") from None
     connection.execute("RESET lock_timeout")
@@ -52,21 +52,21 @@ def alone(connection: psycopg.Connection) -> Iterator[None]:
         yield
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            connection.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": _LOCK})
 
 
-def is_moved_to(connection: psycopg.Connection) -> bool:
-    """Return whether a move into this database is not complete."""
+def is_unfinished(connection: psycopg.Connection) -> bool:
+    """Return whether a move into this database was begun and is not complete."""
     return connection.execute("SELECT to_regclass('ops.move')").fetchone() != (None,)
 
 
-def has_begun(connection: psycopg.Connection, source: str) -> bool:
-    """Return whether the move of ``source`` (see ``identify``) into this database is not complete.
+def is_unfinished_move_of(connection: psycopg.Connection, source: str) -> bool:
+    """Return whether the move of ``source`` (see ``identify``) into this database was begun and is not complete.
 
     Raises:
-        UsageError: another database's is not.
+        UsageError: the move of another database was.
     """
-    if not is_moved_to(connection):
+    if not is_unfinished(connection):
         return False
     if connection.execute("SELECT source FROM ops.move").fetchone() != (source,):
         raise UsageError(
@@ -77,10 +77,10 @@ def has_begun(connection: psycopg.Connection, source: str) -> bool:
 
 
 def begin(connection: psycopg.Connection, source: str) -> None:
-    """Note that the move of ``source`` is not complete."""
+    """Record that the move of ``source`` (see ``identify``) into this database is not complete."""
     with connection.transaction():
         connection.execute(query("ops/begin_move"))
-        connection.execute("INSERT INTO ops.move (source) VALUES (%s)", (source,))
+        connection.execute("INSERT INTO ops.move (source) VALUES (%(source)s)", {"source": source})
 
 
 def set_up(connection: psycopg.Connection) -> Edition:
@@ -89,15 +89,15 @@ def set_up(connection: psycopg.Connection) -> Edition:
     Raises:
         StoreError: it has the schema of a newer version, or does not accept this one's.
     """
-    found = current_revision(connection)
-    if found is not None and found > REVISION:
-        raise StoreError(f"the target's schema is at {found}, which is newer than this version's {REVISION}")
+    revision = current_revision(connection)
+    if revision is not None and revision > REVISION:
+        raise StoreError(f"the target's schema is at {revision}, which is newer than this version's {REVISION}")
     migrate(connection)
     return install(connection)
 
 
-def occupied(connection: psycopg.Connection) -> list[Table]:
-    """Return the tables that hold something, or that are not ours."""
+def list_filled_tables(connection: psycopg.Connection) -> list[Table]:
+    """Return the tables that hold more than a migration puts there; where there is no schema of ours, all tables."""
     tables = list_tables(connection)
     if current_revision(connection) is None:
         return tables
@@ -107,26 +107,21 @@ def occupied(connection: psycopg.Connection) -> list[Table]:
 def check_tables(source: psycopg.Connection, target: psycopg.Connection) -> list[Table]:
     """Return the source's tables, all of which the target has with the same columns; raise ``StoreError`` otherwise."""
     tables = list_tables(source)
-    there = {str(table): set(table.columns) for table in list_tables(target)}
+    columns = {str(table): set(table.columns) for table in list_tables(target)}
     for table in tables:
-        if there.get(str(table)) != set(table.columns):
+        if columns.get(str(table)) != set(table.columns):
             raise StoreError(f"{table} does not have the same columns on both servers; run `chandlery init` on both")
     return tables
 
 
-def read_notes(connection: psycopg.Connection, tables: Sequence[Table]) -> dict[Part, Checksum]:
-    """Return the parts that an earlier run brought, as they were in the source then."""
-    found = connection.execute("SELECT table_name, window_key, row_count, row_hash FROM ops.move_part").fetchall()
+def read_copied_parts(connection: psycopg.Connection, tables: Sequence[Table]) -> dict[TablePart, Checksum]:
+    """Return the parts that an earlier run copied, as they were in the source then."""
+    rows = connection.execute("SELECT table_name, window_key, row_count, row_hash FROM ops.move_part").fetchall()
     by_name = {str(table): table for table in tables}
-    return {Part(by_name[name], key): Checksum(row_count, int(hashes)) for name, key, row_count, hashes in found}
+    return {TablePart(by_name[name], key): Checksum(row_count, int(hashes)) for name, key, row_count, hashes in rows}
 
 
-def note(connection: psycopg.Connection, part: Part, found: Checksum) -> None:
-    """Note that ``part`` is here; in the transaction that brings it."""
-    connection.execute(_NOTE, (str(part.table), part.key, found.rows, found.hash))
-
-
-_NOTE = """
-INSERT INTO ops.move_part AS p (table_name, window_key, row_count, row_hash) VALUES (%s, %s, %s, %s)
-ON CONFLICT (table_name, window_key) DO UPDATE SET row_count = excluded.row_count, row_hash = excluded.row_hash
-"""
+def record_copied_part(connection: psycopg.Connection, part: TablePart, copied: Checksum) -> None:
+    """Record that ``part`` is here, and its checksum; in the transaction that copies it."""
+    values = {"table": str(part.table), "window": part.key, "rows": copied.rows, "hash": copied.hash}
+    connection.execute(query("ops/record_copied_part"), values)
