@@ -17,7 +17,7 @@ from pydantic import Field
 from assets.metadata import check_metadata, ingest_metadata
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.fetch import Progress, describe_calls
@@ -28,7 +28,7 @@ from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import ProviderLimits
 from chandlery.providers.catalog import remote_limits
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
@@ -186,8 +186,8 @@ def _events(
     if outcome.status in _GOOD:
         stored = None
         if drawn:
-            span = Span(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)
-            stored = read_bars(warehouse, partition.timeframe, [span], {span.instrument_id: partition.symbol})
+            window = BarRange(instruments[partition.symbol].instrument_id, partition.window.start, partition.window.end)
+            stored = read_bars(warehouse, partition.timeframe, [window])
         yield dg.AssetMaterialization(key, partition=partition.key, metadata=ingest_metadata(outcome, stored))
 
 

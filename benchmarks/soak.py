@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from benchmarks.harness import Comparison, Measure, Section, say
 from benchmarks.world import BARS_PER_MONTH, World, months, partitions, symbols, warm_up
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
 from chandlery.core.partition import Partition
 from chandlery.core.schema import VALUES, empty_bars
@@ -44,7 +44,7 @@ from chandlery.providers.alpaca import AlpacaProvider
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.servers.alpaca import AlpacaServer
@@ -298,9 +298,7 @@ def _checksums(warehouse: Warehouse) -> Iterator[tuple[str, bytes]]:
         instruments = list_instruments(connection)
     start, end = months(1)
     for one in instruments:
-        table = read_bars(
-            warehouse, Timeframe.M1, [Span(one.instrument_id, start, end)], {one.instrument_id: one.symbol}
-        )
+        table = read_bars(warehouse, Timeframe.M1, [BarRange(one.instrument_id, start, end)])
         columns = {name: table[name].to_numpy() for name in VALUES}
         yield one.symbol, checksum({"ts": table["ts"].to_numpy().astype("datetime64[us]"), **columns})
 

@@ -1,6 +1,7 @@
 """The Python interface: bars by symbol, as pandas, polars or Arrow.
 
-Not here: how a bar gets into the store, how the store is reached, and what makes a bar final (``finality``).
+Here instruments get their names, once. Not here: where bars are and how they are read (``reading``), and what makes a
+bar final (``coverage.finality``).
 """
 
 from __future__ import annotations
@@ -10,30 +11,34 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
-from chandlery.bars.read import Span
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from chandlery.bars.read import BarRange
 from chandlery.core.optional import import_optional
-from chandlery.core.schema import READ
+from chandlery.core.schema import STORED, with_symbols
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
-from chandlery.coverage.finality import BarState, read_finality
+from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.instruments.registry import Instrument
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
+from chandlery.reading.tail import read_tail
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
 Moment: TypeAlias = str | date | datetime
 Output: TypeAlias = Literal["pandas", "arrow", "polars"]
 
-#: The columns of a read that asks for no others.
+#: The columns of a read for which no others are requested.
 COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
-#: The column that tells each bar's ``BarState``.
+#: The column that has each bar's ``BarState``.
 STATE = "state"
 _OUTPUTS = ("pandas", "arrow", "polars")
 
@@ -75,6 +80,7 @@ class DataAPI:
         end: Moment,
         timeframe: str = ...,
         *,
+        limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
         columns: Sequence[str] = ...,
@@ -88,6 +94,7 @@ class DataAPI:
         end: Moment,
         timeframe: str = ...,
         *,
+        limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
         columns: Sequence[str] = ...,
@@ -101,6 +108,7 @@ class DataAPI:
         end: Moment,
         timeframe: str = ...,
         *,
+        limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
         columns: Sequence[str] = ...,
@@ -113,6 +121,7 @@ class DataAPI:
         end: Moment,
         timeframe: str = "1d",
         *,
+        limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
         columns: Sequence[str] = COLUMNS,
@@ -125,24 +134,33 @@ class DataAPI:
             start: inclusive.
             end: exclusive.
             timeframe: ``1m 5m 15m 30m 1h 4h 1d 1w 1mo``.
+            limit: return only the last so many of these bars, 1 or more; all by default.
             as_of: return the values that were known at that time, instead of the present ones.
             final_only: leave out the bars that are not final (see ``state``). With ``as_of``: that were not final then.
             columns: which, in this order, of ``open high low close volume vwap trades source known_at state``.
                 No others are read, so that fewer come faster.
                 ``state`` is ``forming``: learned before the bar had ended; ``provisional``: it has ended, and the
-                provider may still change it; or ``final``: its sessions were asked for after they had settled, so that
-                only a restatement changes it (``chandlery.finality.BarState`` has it exactly). With ``as_of``, what was
-                known of it then.
+                provider may still change it; or ``final``: its sessions were requested after they had settled, so that
+                only a restatement changes it (``chandlery.coverage.finality.BarState`` defines it exactly). With
+                ``as_of``, the state that it had then.
             output: ``pandas``: indexed by ``ts``; ``arrow`` or ``polars``: with ``ts`` as the first column.
 
         Raises:
             UnknownSymbolError: no instrument goes by that name in the range.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        table, _ = self._read(
-            [symbol], start, end, timeframe, as_of=as_of, final_only=final_only, columns=columns, output=output
+        bars, _ = self._read(
+            [symbol],
+            start,
+            end,
+            timeframe,
+            limit=limit,
+            as_of=as_of,
+            final_only=final_only,
+            columns=columns,
+            output=output,
         )
-        return _convert(table.drop_columns("symbol"), output, index="ts")
+        return _convert(bars.select(["ts", *columns]), output, index="ts")
 
     def get_multi_symbol(
         self,
@@ -151,6 +169,7 @@ class DataAPI:
         end: Moment,
         timeframe: str = "1d",
         *,
+        limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
         columns: Sequence[str] = COLUMNS,
@@ -158,18 +177,25 @@ class DataAPI:
     ) -> Any:  # noqa: ANN401 - by ``output``
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
 
-        Arguments and errors as in ``get_ohlc``. The result is sorted by symbol, in the order asked for, and time; with
-        ``pandas`` it is indexed by ``(symbol, ts)``, otherwise these are the first columns. Each row bears the symbol
-        it was asked for by.
+        Arguments and errors are those of ``get_ohlc``; ``limit`` is the number of bars of each symbol. The rows are
+        sorted by symbol, in the order of ``symbols``, and time. With ``pandas`` they are indexed by ``(symbol, ts)``,
+        otherwise these are the first columns. Each row bears the symbol of ``symbols``, be it a former ticker.
         """
         if isinstance(symbols, str):
             raise UsageError(f"symbols={symbols!r} is a single text; write [{symbols!r}]")
-        table, instruments = self._read(
-            symbols, start, end, timeframe, as_of=as_of, final_only=final_only, columns=columns, output=output
+        bars, names = self._read(
+            symbols,
+            start,
+            end,
+            timeframe,
+            limit=limit,
+            as_of=as_of,
+            final_only=final_only,
+            columns=columns,
+            output=output,
         )
-        if [i.instrument_id for i in instruments] != sorted(i.instrument_id for i in instruments):
-            table = _in_order(table, symbols)
-        return _convert(table, output, index=["symbol", "ts"])
+        named = with_symbols(_in_order(bars, list(names)), names)
+        return _convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
 
     @repeat_read_once
     def _read(
@@ -179,38 +205,49 @@ class DataAPI:
         end: Moment,
         timeframe: str,
         *,
+        limit: int | None,
         as_of: Moment | None,
         final_only: bool,
         columns: Sequence[str],
         output: str,
-    ) -> tuple[pa.Table, list[Instrument]]:
-        if output not in _OUTPUTS:
-            raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
-        allowed = [*READ.names[2:], STATE]
-        unknown = [name for name in columns if name not in allowed]
-        if unknown:
-            raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(allowed)}")
+    ) -> tuple[pa.Table, dict[int, str]]:
+        """Return the bars, sorted by instrument and time, and the symbol that each instrument was requested by."""
+        _check(limit, columns, output)
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
+        finality = None
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
             names = _names(symbols, instruments)
-            finality = None
             if final_only or STATE in columns:
-                by_name = dict(zip(symbols, instruments, strict=True))
-                finality = read_finality(connection, width, by_name, first, last, as_of=moment)
-        spans = [Span(instrument_id, first, last) for instrument_id in names]
+                finality = read_finality(connection, width, instruments, first, last, as_of=moment)
+        ranges = [BarRange(instrument_id, first, last) for instrument_id in names]
         needed = columns if finality is None else {*columns, "known_at"}
-        table = read_bars(self._warehouse, width, spans, names, as_of=moment, columns=needed)
-        if finality is not None:
-            table = table.append_column(STATE, finality.states(table))
-        wanted = table.select(["symbol", "ts", *columns])
-        return _only_final(wanted, table[STATE]) if final_only else wanted, instruments
+        accept = finality.are_final if finality is not None and final_only else None
+        if limit is None:
+            bars = read_bars(self._warehouse, width, ranges, as_of=moment, columns=needed)
+            bars = bars if accept is None else _accepted(bars, accept(bars))
+        else:
+            bars = read_tail(self._warehouse, width, ranges, limit, as_of=moment, columns=needed, accept=accept)
+        if finality is not None and STATE in columns:
+            bars = bars.append_column(STATE, finality.states(bars))
+        return bars, names
+
+
+def _check(limit: int | None, columns: Sequence[str], output: str) -> None:
+    if output not in _OUTPUTS:
+        raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
+    allowed = [*STORED.names[2:], STATE]
+    unknown = [name for name in columns if name not in allowed]
+    if unknown:
+        raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(allowed)}")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit={limit!r} is not allowed; give 1 or more, or None for all bars")
 
 
 def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:
-    """Return the symbol that each instrument was asked for by."""
+    """Return the symbol that each instrument was requested by, in the order of ``symbols``."""
     names: dict[int, str] = {}
     for symbol, instrument in zip(symbols, instruments, strict=True):
         if names.setdefault(instrument.instrument_id, symbol) != symbol:
@@ -218,22 +255,17 @@ def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[in
     return names
 
 
-def _only_final(table: pa.Table, states: pa.ChunkedArray) -> pa.Table:
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    final = pc.equal(states, BarState.FINAL.value)
-    return table if pc.all(final).as_py() else table.filter(final)
+def _accepted(bars: pa.Table, accepted: npt.NDArray[np.bool_]) -> pa.Table:
+    return bars if accepted.all() else bars.filter(pa.array(accepted))
 
 
-def _in_order(table: pa.Table, symbols: Sequence[str]) -> pa.Table:
-    import numpy as np  # noqa: PLC0415
-    import pyarrow as pa  # noqa: PLC0415
-
-    rank = {symbol: place for place, symbol in enumerate(symbols)}
-    column = table["symbol"].combine_chunks()
-    places = np.array([rank.get(name, 0) for name in column.dictionary.to_pylist()], np.int64)
-    order = np.argsort(places[column.indices.to_numpy()], kind="stable") if len(column) else np.empty(0, np.int64)
-    return table.take(pa.array(order))
+def _in_order(bars: pa.Table, ids: Sequence[int]) -> pa.Table:
+    """Return ``bars``, which are sorted by instrument, in the order of ``ids``."""
+    if list(ids) == sorted(ids):
+        return bars
+    owners = bars["instrument_id"].to_numpy()
+    firsts, ends = np.searchsorted(owners, ids, "left"), np.searchsorted(owners, ids, "right")
+    return bars.take(pa.array(np.concatenate([np.arange(*place) for place in zip(firsts, ends, strict=True)])))
 
 
 def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:  # noqa: ANN401

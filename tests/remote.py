@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConfig
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.partition import Partition
@@ -26,7 +26,7 @@ from chandlery.providers.catalog import build_provider
 from chandlery.providers.http.caller import RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.servers.coinbase import CoinbaseServer
@@ -107,7 +107,7 @@ class Remote:
     def bars(self, symbol: str) -> pa.Table:
         """All bars of one symbol."""
         instrument_id = self.instruments()[symbol].instrument_id
-        return read_bars(self.warehouse, self.timeframe, [Span(instrument_id, *EVER)], {instrument_id: symbol})
+        return read_bars(self.warehouse, self.timeframe, [BarRange(instrument_id, *EVER)])
 
     def is_whole(self, market: Market, start: datetime, end: datetime, symbols: Iterable[str] = PAIRS) -> bool:
         """Whether exactly the market's bars are there."""

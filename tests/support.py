@@ -18,16 +18,16 @@ import psycopg
 import pyarrow as pa
 
 from chandlery.bars.merge import DEFAULT_LIMITS, MergeLimits
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.calendars import get_calendar
-from chandlery.core.schema import conform
+from chandlery.core.schema import conform, with_symbols
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.database.connections import Database
 from chandlery.instruments.registry import Instrument, load_instruments
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import PublishReport, publish
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 
 #: A folder that nobody makes: the lake of tests that need none.
@@ -118,8 +118,8 @@ def get(
     warehouse: Warehouse, timeframe: Timeframe, ids: Mapping[str, int], *, as_of: datetime | None = None
 ) -> pa.Table:
     """Return every bar of these instruments, with ``known_at``."""
-    spans = [Span(instrument_id, *EVER) for instrument_id in ids.values()]
-    return read_bars(warehouse, timeframe, spans, {number: name for name, number in ids.items()}, as_of=as_of)
+    bars = read_bars(warehouse, timeframe, [BarRange(number, *EVER) for number in ids.values()], as_of=as_of)
+    return with_symbols(bars, {number: symbol for symbol, number in ids.items()})
 
 
 def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from psycopg import sql
 
 from chandlery.api import COLUMNS, STATE, DataAPI
-from chandlery.bars.window_states import find_windows
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_range
 from chandlery.core.windows import EVER
-from chandlery.database.named_queries import query as sql_query
 from chandlery.instruments.aliases import resolve
-from chandlery.instruments.registry import Instrument
 from chandlery.reading.revisions import read_revisions
-from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: How many bars a table without a range shows.
 _SHOWN = 20
-#: How many times as many bars are looked at where too few of the last ones were final.
-_FURTHER = 10
 
 Symbol = Annotated[str, typer.Argument(help="Symbol, or a ticker that named the instrument within the range.")]
 Start = Annotated[str | None, typer.Option(help="First instant, inclusive: 2024-01-31 or 2024-01-31T14:30:00Z.")]
@@ -76,22 +69,19 @@ def query(
     warehouse = Session.of(ctx).installation.warehouse
     if limit is None and start is None and end is None and chosen is Format.TABLE:
         limit = _SHOWN
-    whole = (first, last)
-    columns = (*COLUMNS, STATE) if with_state else COLUMNS
-
-    def read(begin: datetime) -> pa.Table:
-        return DataAPI(warehouse).get_ohlc(
-            symbol, begin, last, width.value, as_of=as_of, final_only=final_only, columns=columns, output="arrow"
-        )
-
-    if limit is None or as_of is not None:
-        bars = read(first)
-    else:
-        bars = _read_tail(warehouse, symbol, width, whole, limit=limit, read=read)
-    if limit is not None:
-        bars = bars.slice(max(0, bars.num_rows - limit))
+    bars = DataAPI(warehouse).get_ohlc(
+        symbol,
+        first,
+        last,
+        width.value,
+        limit=limit,
+        as_of=as_of,
+        final_only=final_only,
+        columns=(*COLUMNS, STATE) if with_state else COLUMNS,
+        output="arrow",
+    )
     if not bars.num_rows:
-        _explain_nothing(symbol, width, whole, as_of, final_only=final_only)
+        _explain_nothing(symbol, width, (first, last), as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)
     if output is not None:
         note(f"{number(bars.num_rows)} bars of {symbol} {width.value} written to {output}")
@@ -117,60 +107,13 @@ def revisions(
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
     warehouse = Session.of(ctx).installation.warehouse
-    instrument = _resolve(warehouse, symbol, first, last)
-    found = read_revisions(warehouse, instrument.instrument_id, width, first, last)
-    if not found.num_rows:
+    with warehouse.connection() as connection:
+        instrument = resolve(connection, symbol, first, last)
+    rows = read_revisions(warehouse, instrument.instrument_id, width, first, last)
+    if not rows.num_rows:
         note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
-    if found.num_rows or chosen is not Format.TABLE:
-        write_rows(
-            _without_empty(found) if chosen is Format.TABLE else found, chosen, output, day=not width.is_intraday
-        )
-
-
-def _read_tail(
-    warehouse: Warehouse,
-    symbol: str,
-    width: Timeframe,
-    span: tuple[datetime, datetime],
-    *,
-    limit: int,
-    read: Callable[[datetime], pa.Table],
-) -> pa.Table:
-    """Return at least the last ``limit`` bars that ``read`` gives of ``span``, or all: it may leave some out."""
-    count = limit
-    while True:
-        begin = _tail_start(warehouse, symbol, width, span, count)
-        bars = read(begin)
-        if bars.num_rows >= limit or begin == span[0]:
-            return bars
-        count *= _FURTHER
-
-
-def _tail_start(
-    warehouse: Warehouse, symbol: str, width: Timeframe, span: tuple[datetime, datetime], limit: int
-) -> datetime:
-    """Return where the last ``limit`` bars begin, so that only they are read."""
-    first, last = span
-    instrument = _resolve(warehouse, symbol, first, last)
-    statement = sql_query(
-        "reading/nth_last_bar",
-        bars=sql.Identifier("market", width.table),
-        instrument_id=instrument.instrument_id,
-        first=first,
-        last=last,
-        n=limit,
-    )
-    with warehouse.connection() as connection:
-        begin, count = connection.execute(statement).fetchone() or (None, 0)
-        begin = begin.astimezone(UTC) if begin and count == limit else first
-        left = find_windows(connection, width, begin.date(), last.date(), ids=[instrument.instrument_id], cold=True)
-    # Where bars have left the store, it alone does not know which are the last ones.
-    return first if left else begin
-
-
-def _resolve(warehouse: Warehouse, symbol: str, first: datetime, last: datetime) -> Instrument:
-    with warehouse.connection() as connection:
-        return resolve(connection, symbol, first, last)
+    if rows.num_rows or chosen is not Format.TABLE:
+        write_rows(_without_empty(rows) if chosen is Format.TABLE else rows, chosen, output, day=not width.is_intraday)
 
 
 def _without_empty(rows: pa.Table) -> pa.Table:

@@ -1,10 +1,13 @@
-"""The Arrow shape in which bars travel between providers, the gate, the store and readers.
+"""The Arrow schemas of bars: with symbols on the way from providers to the store, with instrument ids on the way back.
 
-Not here: the tables they rest in (``sql/``).
+Not here: the tables they rest in (``sql/``), and the files of the lake (``lake.parquet``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pyarrow as pa
 
 from chandlery.errors import UsageError
@@ -29,10 +32,10 @@ BARS = pa.schema(
     ]
 )
 
-#: What a read returns; ``BARS``, and when each row's values were learned.
-READ = BARS.append(pa.field("known_at", TS))
+#: A stored bar per row: ``BARS`` with the instrument's id for its symbol; ``known_at`` is when its values were learned.
+STORED = pa.schema([pa.field("instrument_id", pa.int32()), *list(BARS)[1:], pa.field("known_at", TS)])
 #: An earlier value of a bar, believed from ``known_at`` until ``superseded_at``.
-SUPERSEDED = READ.append(pa.field("superseded_at", TS, nullable=False))
+SUPERSEDED = STORED.append(pa.field("superseded_at", TS, nullable=False))
 
 PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume", "vwap", "trades")
@@ -59,6 +62,21 @@ def conform(table: pa.Table) -> pa.Table:
         else:
             raise UsageError(f"column {field.name!r} is missing; bars need {', '.join(BARS.names)}")
     return pa.table(columns, schema=BARS)
+
+
+def with_symbols(table: pa.Table, symbols: Mapping[int, str]) -> pa.Table:
+    """Return ``table`` with a first column ``symbol`` in place of its first column ``instrument_id``.
+
+    Args:
+        table: of schema ``STORED`` or ``SUPERSEDED``, or some of its columns.
+        symbols: the symbol of each instrument; the column's dictionary has them in this order.
+    """
+    ids = np.array(list(symbols), np.int32)
+    ascending = np.argsort(ids)
+    places = np.searchsorted(ids, table["instrument_id"].to_numpy(), sorter=ascending)
+    codes = pa.array(ascending[places].astype(np.int32))
+    names = pa.DictionaryArray.from_arrays(codes, pa.array(symbols.values(), pa.string()))
+    return table.set_column(0, pa.field("symbol", _NAME), names)
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.Array:

@@ -1,13 +1,13 @@
 """How settled a bar is: forming, provisional or final.
 
-Told from the bar itself and from which sessions were final at the moment of the question; no bar is read for it. Not
-here: what makes a session final (``store.asked``), and what is missing of one (``states``).
+It follows from the bar itself and from which sessions were final at the moment of the question; no bar is read for it.
+Not here: what makes a session final (``requested``), and what is missing of one (``session_states``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -24,12 +24,13 @@ from chandlery.core.periods import Days, period_end, period_of
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import final_sessions
+from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _MINUTE_US = 60_000_000
-#: A derived bar is made of sessions that are fewer days from its label.
+#: A derived bar is made of sessions that are fewer days than this from its label.
 _REACH_DAYS = 31
 _PAUSE = 0.002
 
@@ -62,24 +63,34 @@ class Finality:
 
     _timeframe: Timeframe
     _moment: int
-    _markets: Mapping[str, _Market] = field(repr=False)
+    _markets: Mapping[int, _Market] = field(repr=False)
 
     def states(self, bars: pa.Table) -> pa.DictionaryArray:
         """Return the ``BarState`` of each bar, as text.
 
         Args:
-            bars: table of schema ``store.read.READ``, read after this was and as of the same moment, sorted by
-                instrument and ``ts``, with no symbol but those that this was read for.
+            bars: ``instrument_id``, ``ts`` and ``known_at`` of schema ``core.schema.STORED``, read after this was and
+                as of the same moment, sorted by instrument and ``ts``, of no instruments but those that this was read
+                for.
         """
-        symbol = bars["symbol"].combine_chunks()
-        names, codes = symbol.dictionary.to_pylist(), symbol.indices.to_numpy()
+        return pa.DictionaryArray.from_arrays(
+            pa.array(self._places(bars)), pa.array([state.value for state in BarState])
+        )
+
+    def are_final(self, bars: pa.Table) -> npt.NDArray[np.bool_]:
+        """Return which of ``bars`` are final; see ``states``."""
+        return np.equal(self._places(bars), _FINAL)
+
+    def _places(self, bars: pa.Table) -> npt.NDArray[np.int32]:
+        """Return the place in ``BarState`` of each bar's state."""
+        ids = bars["instrument_id"].to_numpy()
         ts, known_at = (bars[name].to_numpy().astype("datetime64[us]").view(np.int64) for name in ("ts", "known_at"))
-        found = np.empty(len(ts), np.int32)
-        cuts = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1), len(ts)] if len(ts) else []
+        places = np.empty(len(ts), np.int32)
+        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ts)] if len(ts) else []
         for start, stop in pairwise(cuts):
-            mine = slice(start, stop)
-            found[mine] = self._states(self._markets[names[codes[start]]], ts[mine], known_at[mine])
-        return pa.DictionaryArray.from_arrays(pa.array(found), pa.array([state.value for state in BarState]))
+            of_one = slice(start, stop)
+            places[of_one] = self._states(self._markets[int(ids[start])], ts[of_one], known_at[of_one])
+        return places
 
     def _states(self, market: _Market, ts: Int64s, known_at: Int64s) -> npt.NDArray[np.int32]:
         first, after, end = market.extent(self._timeframe, ts)
@@ -101,7 +112,7 @@ class Finality:
 def read_finality(
     connection: psycopg.Connection,
     timeframe: Timeframe,
-    instruments: Mapping[str, Instrument],
+    instruments: Sequence[Instrument],
     start: datetime,
     end: datetime,
     *,
@@ -114,7 +125,7 @@ def read_finality(
     Args:
         connection: to the database, in autocommit mode.
         timeframe: of the bars.
-        instruments: by the symbol that the bars bear.
+        instruments: whose bars.
         start: of the bars, UTC, inclusive.
         end: of the bars, UTC, exclusive.
         as_of: tell what was final then, UTC, by the calendars and listings of today; now by default. Waits for whoever
@@ -123,15 +134,18 @@ def read_finality(
     """
     if as_of is not None:
         _wait_for_recorders(connection)
-    calendars = {instrument.instrument_id: instrument.calendar for instrument in instruments.values()}
+    calendars = {instrument.instrument_id: instrument.calendar for instrument in instruments}
     final = final_sessions(connection, timeframe.base, calendars, as_of)
     # In this order: a session is recorded as final after its bars, and they after the days that they make stale.
     stale = {} if timeframe.is_ingested or as_of else _stale_days(connection, timeframe, list(calendars), start, end)
     markets = {
-        symbol: _Market(
-            get_calendar(one.calendar), one, final[one.instrument_id], stale.get(one.instrument_id, _no_days())
+        instrument.instrument_id: _Market(
+            get_calendar(instrument.calendar),
+            instrument,
+            final[instrument.instrument_id],
+            stale.get(instrument.instrument_id, _no_days()),
         )
-        for symbol, one in instruments.items()
+        for instrument in instruments
     }
     return Finality(timeframe, microseconds(as_of or datetime.now(UTC)), markets)
 
@@ -158,28 +172,24 @@ class _Market:
         sessions = self.calendar.sessions
         first, after = np.searchsorted(sessions, periods.astype(np.int64)), np.searchsorted(sessions, ends)
         if timeframe is not Timeframe.D1:
-            # Nobody asks for the sessions of a first or last week or month on which it was not listed.
+            # The sessions of a first or last week or month on which it was not listed are never requested.
             first, after = (np.clip(places, *self._listed()) for places in (first, after))
         close = self.calendar.closes[np.clip(after - 1, 0, None)]
         return first, after, np.where(after > first, close, ends * DAY_US)
 
     def _listed(self) -> tuple[int, int]:
         """Return the sessions ``[first, after)`` on which the instrument was listed."""
-        sessions, one = self.calendar.sessions, self.instrument
-        first = 0 if one.listed is None else int(np.searchsorted(sessions, _day(one.listed)))
-        after = len(sessions) if one.delisted is None else int(np.searchsorted(sessions, _day(one.delisted)))
+        sessions, listed, delisted = self.calendar.sessions, self.instrument.listed, self.instrument.delisted
+        first = 0 if listed is None else int(np.searchsorted(sessions, _day(listed)))
+        after = len(sessions) if delisted is None else int(np.searchsorted(sessions, _day(delisted)))
         return first, max(first, after)
 
 
 def _stale_days(
     connection: psycopg.Connection, timeframe: Timeframe, ids: list[int], start: datetime, end: datetime
 ) -> dict[int, Days]:
-    rows = connection.execute(
-        "SELECT instrument_id, array_agg(day - date '1970-01-01') FROM ops.rollup_pending"
-        " WHERE timeframe = %s AND instrument_id = ANY(%s) AND day BETWEEN %s::date - %s AND %s::date + %s"
-        " GROUP BY instrument_id",
-        (timeframe.base.value, ids, start, _REACH_DAYS, end, _REACH_DAYS),
-    )
+    values = {"timeframe": timeframe.base.value, "ids": ids, "start": start, "end": end, "reach": _REACH_DAYS}
+    rows = connection.execute(query("coverage/stale_days"), values)
     return {instrument_id: np.array(days, np.int64).astype("datetime64[D]") for instrument_id, days in rows}
 
 
@@ -195,11 +205,7 @@ def _wait_for_recorders(connection: psycopg.Connection) -> None:
 
 
 def _recorders(connection: psycopg.Connection) -> set[str]:
-    rows = connection.execute(
-        "SELECT virtualtransaction FROM pg_locks WHERE relation = 'ops.finalized'::regclass"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND mode = 'RowExclusiveLock' AND granted AND pid <> pg_backend_pid()"
-    )
+    rows = connection.execute(query("coverage/recorders_of_final"))
     return {row[0] for row in rows}
 
 

@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chandlery.core.calendars import microseconds
-from chandlery.core.schema import READ, TS
+from chandlery.core.schema import BARS, TS
 from chandlery.errors import LakeError, UsageError
 from chandlery.lake.decimals import decode, encode
 
-#: A file of bars.
-BAR_FILE = READ
+#: A file of bars, which names their symbols so that others can read it.
+BAR_FILE = BARS.append(pa.field("known_at", TS))
 #: A file of earlier values of bars, and until when they were believed.
 REVISION_FILE = BAR_FILE.append(pa.field("superseded_at", TS, nullable=False))
 
@@ -86,11 +86,12 @@ def read(
         symbols: only rows of these; all by default.
         start: only rows with ``ts`` from here on, inclusive, UTC.
         end: only rows with ``ts`` before, exclusive, UTC.
-        columns: only these, in the file's order, ``symbol`` and ``ts`` among them; all by default.
+        columns: only these, in the file's order, ``ts`` among them, and ``symbol`` where ``symbols`` are given; all by
+            default.
 
     Returns:
         Table of schema ``BAR_FILE`` or ``REVISION_FILE``, or these columns of it. Only the row groups that may hold
-        rows asked for are read.
+        requested rows are read.
 
     Raises:
         LakeError: the file is damaged, cut short or not one of ours. The text says what is wrong with it.
@@ -202,10 +203,10 @@ def _read_footer(content: _Content, expected: bytes | None) -> tuple[pq.FileMeta
     start = _footer_start(content.bytes.data)
     seal = start - _SEAL
     content.read_end(max(0, seal))
-    found = content.digest(start, content.size)
-    if seal < 0 or content.bytes[seal:start].tobytes() != found:
+    digest = content.digest(start, content.size)
+    if seal < 0 or content.bytes[seal:start].tobytes() != digest:
         raise LakeError("its footer is damaged, or it was not written by Chandlery")
-    if expected not in {None, found}:
+    if expected not in {None, digest}:
         raise LakeError("it is another file than the one that was written: its footer differs")
     metadata = pq.read_metadata(pa.BufferReader(content.bytes[start:]))
     if metadata.metadata.get(_FORMAT_KEY) != _FORMAT:
@@ -262,20 +263,20 @@ def _first_byte(group: pq.RowGroupMetaData) -> int:
 
 def _pick(table: pa.Table, symbols: Sequence[str] | None, start: int | None, end: int | None) -> pa.Table:
     """Return the rows of ``symbols`` in ``[start, end)``, in µs; without copying them if they are together."""
-    wanted = np.ones(table.num_rows, np.bool_)
+    picked = np.ones(table.num_rows, np.bool_)
     if symbols is not None:
         names = np.isin(table["symbol"].chunk(0).dictionary.to_pylist(), list(symbols))
-        wanted &= names[np.concatenate([chunk.indices.to_numpy() for chunk in table["symbol"].chunks])]
+        picked &= names[np.concatenate([chunk.indices.to_numpy() for chunk in table["symbol"].chunks])]
     moments = table["ts"].to_numpy().view(np.int64)
     if start is not None:
-        wanted &= moments >= start
+        picked &= moments >= start
     if end is not None:
-        wanted &= moments < end
-    count = int(wanted.sum())
-    first = int(wanted.argmax())
-    if wanted[first : first + count].all():
+        picked &= moments < end
+    count = int(picked.sum())
+    first = int(picked.argmax())
+    if picked[first : first + count].all():
         return table.slice(first, count)
-    return table.filter(pa.array(wanted))
+    return table.filter(pa.array(picked))
 
 
 @contextmanager

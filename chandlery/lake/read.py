@@ -1,11 +1,13 @@
 """Reading archived bars: whole and as they were written, or an error that names the file.
 
-Not here: which windows have to be read from the lake (``chandlery.reading.planner``).
+The files name symbols; what is read of them bears instrument ids. Not here: which windows have to be read from the lake
+(``reading.planner``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chandlery.core.digest import digest
-from chandlery.core.schema import READ
+from chandlery.core.schema import STORED, SUPERSEDED, TS
 from chandlery.core.windows import InstrumentWindow, midnight, window_end, window_starts
 from chandlery.errors import LakeError
 from chandlery.lake import parquet
@@ -30,7 +32,7 @@ def read_entry(
     start: datetime | None = None,
     end: datetime | None = None,
     as_of: datetime | None = None,
-    columns: Sequence[str] = READ.names,
+    columns: Sequence[str] = STORED.names,
 ) -> pa.Table:
     """Return the bars of some windows that start in ``[start, end)``, sorted by (symbol in the file, ts).
 
@@ -38,29 +40,30 @@ def read_entry(
         lake: where the files are.
         entry: which holds ``windows``.
         windows: of ``entry``.
-        symbols: canonical symbol of each instrument, as the files name it.
+        symbols: canonical symbol of each instrument of ``windows``, as the files name it.
         start: inclusive, UTC; as early as there is by default.
         end: exclusive, UTC; as late as there is by default.
-        as_of: return what was believed at that time, UTC.
-        columns: of ``READ``, in its order, ``symbol`` and ``ts`` among them; no others are decoded.
+        as_of: return what was believed at that time, UTC. Then the rows are in no order.
+        columns: of ``STORED``, in its order, ``instrument_id`` and ``ts`` among them; no others are returned.
 
     Returns:
-        Table of these columns of schema ``READ``.
+        Table of these columns of schema ``STORED``.
 
     Raises:
         LakeError: a file is missing or damaged; names it.
     """
+    selection = _Selection(entry, windows, symbols, start, end)
     if as_of is None:
-        return _read(lake, entry.bars, entry, windows, symbols, start, end, columns)
-    present = _read(lake, entry.bars, entry, windows, symbols, start, end)
-    moment = pa.scalar(as_of, pa.timestamp("us", tz="UTC"))
-    present = present.filter(pc.less_equal(present["known_at"], moment))
+        return _read(lake, entry.bars, selection, columns)
+    moment = pa.scalar(as_of, TS)
+    needed = [name for name in STORED.names if name in {*columns, "known_at"}]
+    present = _read(lake, entry.bars, selection, needed)
+    present = present.filter(pc.less_equal(present["known_at"], moment)).select(columns)
     if entry.revisions is None:
-        return present.select(columns)
-    earlier = read_revisions_of(lake, entry, windows, symbols, start=start, end=end)
+        return present
+    earlier = _read(lake, entry.revisions, selection, [*needed, "superseded_at"])
     believed = pc.and_(pc.less_equal(earlier["known_at"], moment), pc.greater(earlier["superseded_at"], moment))
-    parts = [table.select(columns) for table in (present, earlier.filter(believed))]
-    return pa.concat_tables(parts).unify_dictionaries()
+    return pa.concat_tables([present, earlier.filter(believed).select(columns)]).unify_dictionaries()
 
 
 def read_revisions_of(
@@ -72,10 +75,10 @@ def read_revisions_of(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> pa.Table:
-    """Return the earlier values of bars, with ``superseded_at``; otherwise as ``read_entry``."""
+    """Return the earlier values of bars, as a table of schema ``SUPERSEDED``; otherwise as ``read_entry``."""
     if entry.revisions is None:
-        return parquet.REVISION_FILE.empty_table()
-    return _read(lake, entry.revisions, entry, windows, symbols, start, end)
+        return SUPERSEDED.empty_table()
+    return _read(lake, entry.revisions, _Selection(entry, windows, symbols, start, end), SUPERSEDED.names)
 
 
 def read_file(
@@ -112,9 +115,9 @@ def verify_file(lake: Lake, file: LakeFile) -> None:
         raise _damaged(lake, file, "its values are not those that were written")
 
 
-def _check_size(found: int, expected: int) -> None:
-    if found != expected:
-        raise LakeError(f"it has {found} bytes, not {expected}")
+def _check_size(size: int, expected: int) -> None:
+    if size != expected:
+        raise LakeError(f"it has {size} bytes, not {expected}")
 
 
 def _damaged(lake: Lake, file: LakeFile, why: str) -> LakeError:
@@ -123,25 +126,41 @@ def _damaged(lake: Lake, file: LakeFile, why: str) -> LakeError:
     return LakeError(f"{text}; `chandlery archive --verify` names every such file")
 
 
-def _read(  # noqa: PLR0917 - private
-    lake: Lake,
-    file: LakeFile,
-    entry: ManifestEntry,
-    windows: Sequence[InstrumentWindow],
-    symbols: Mapping[int, str],
-    start: datetime | None,
-    end: datetime | None,
-    columns: Sequence[str] | None = None,
-) -> pa.Table:
-    """Return the rows of ``windows`` in ``[start, end)``."""
-    starts = sorted({window.start for window in windows})
-    first, after = midnight(starts[0]), window_end(entry.timeframe, starts[-1])
-    wanted = None
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The rows to read of an entry's files: those of ``windows`` in ``[start, end)``; see ``read_entry``."""
+
+    entry: ManifestEntry
+    windows: Sequence[InstrumentWindow]
+    symbols: Mapping[int, str]
+    start: datetime | None
+    end: datetime | None
+
+
+def _read(lake: Lake, file: LakeFile, selection: _Selection, columns: Sequence[str]) -> pa.Table:
+    """Return ``columns`` of ``SUPERSEDED``, in its order, of the rows that are selected."""
+    entry, timeframe = selection.entry, selection.entry.timeframe
+    starts = sorted({window.start for window in selection.windows})
+    first, after = midnight(starts[0]), window_end(timeframe, starts[-1])
+    start, end = max(first, selection.start or first), min(after, selection.end or after)
     if entry.instrument_id is None:
-        wanted = sorted({symbols[window.instrument_id] for window in windows})
-    table = read_file(lake, file, wanted, max(first, start or first), min(after, end or after), columns=columns)
-    if len(starts) == sum(1 for _ in entry.timeframe.windows(first, after)):
+        ids = {selection.symbols[window.instrument_id]: window.instrument_id for window in selection.windows}
+        table = read_file(lake, file, sorted(ids), start, end, columns=["symbol", *columns[1:]])
+        table = table.set_column(0, SUPERSEDED.field("instrument_id"), _ids_of(table["symbol"], ids))
+    else:
+        table = read_file(lake, file, None, start, end, columns=columns[1:])
+        repeated = pa.array(np.full(table.num_rows, entry.instrument_id, np.int32))
+        table = table.add_column(0, SUPERSEDED.field("instrument_id"), repeated)
+    if len(starts) == sum(1 for _ in timeframe.windows(first, after)):
         return table
-    # Some window between the first and the last is not wanted, because it is in the store.
-    mine = np.isin(window_starts(entry.timeframe, table["ts"].to_numpy()), np.array(starts, "datetime64[D]"))
-    return table.filter(pa.array(mine))
+    # Some window between the first and the last is not selected, because it is in the store.
+    selected = np.isin(window_starts(timeframe, table["ts"].to_numpy()), np.array(starts, "datetime64[D]"))
+    return table.filter(pa.array(selected))
+
+
+def _ids_of(names: pa.ChunkedArray, ids: Mapping[str, int]) -> pa.Array:
+    """Return the instrument id of each of ``names``, all of which are in ``ids``."""
+    coded = names.combine_chunks()
+    # The dictionary may hold names of other rows of the file.
+    known = np.array([ids.get(name, -1) for name in coded.dictionary.to_pylist()], np.int32)
+    return pa.array(known[coded.indices.to_numpy()] if len(coded) else np.empty(0, np.int32))

@@ -1,6 +1,6 @@
 """What was believed before: bars that were restated, with every value they ever had.
 
-Not here: reading all bars as of one time (``api``), and how a revision comes about (``store.publish``).
+Not here: reading all bars as of one time (``bars``), and how a revision comes about (``publishing``).
 """
 
 from __future__ import annotations
@@ -8,24 +8,20 @@ from __future__ import annotations
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
-from chandlery.bars.read import Span
-from chandlery.core.schema import TS, VALUES
+from chandlery.bars.read import BarRange
+from chandlery.core.schema import STORED, TS, VALUES
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
-from chandlery.reading.planner import read_cold_revisions
+from chandlery.lake.read import read_entry, read_revisions_of
+from chandlery.reading.planner import ColdRead, Plan, read_planned
 from chandlery.tiers.warehouse import Warehouse
 
 #: One believed value of a bar. ``superseded_at`` is null for the present one.
 REVISIONS = pa.schema(
-    [
-        ("ts", TS),
-        ("known_at", TS),
-        ("superseded_at", TS),
-        *((name, pa.int32() if name == "trades" else pa.float64()) for name in VALUES),
-        ("source", pa.string()),
-    ]
+    [("ts", TS), ("known_at", TS), ("superseded_at", TS), *map(STORED.field, VALUES), ("source", pa.string())]
 )
 
 
@@ -37,20 +33,41 @@ def read_revisions(
     Returns:
         Table of schema ``REVISIONS``, sorted by ``ts`` and ``known_at``: a value was believed from ``known_at`` until
         ``superseded_at`` (exclusive).
+
+    Raises:
+        LakeError: a file of the lake is missing or damaged; names it.
     """
+    requested = BarRange(instrument_id, start, end)
+    return read_planned(warehouse, timeframe, [requested], lambda plan: _read(warehouse, plan))
+
+
+def _read(warehouse: Warehouse, plan: Plan) -> pa.Table:
+    stored = [_read_stored(warehouse, plan.timeframe, requested) for requested in plan.hot]
+    archived = [_read_cold(warehouse, plan, cold) for cold in plan.cold if cold.entry.revisions is not None]
+    table = pa.concat_tables([REVISIONS.empty_table(), *stored, *archived])
+    return table.sort_by([("ts", "ascending"), ("known_at", "ascending")])
+
+
+def _read_stored(warehouse: Warehouse, timeframe: Timeframe, requested: BarRange) -> pa.Table:
     statement = query(
         "reading/read_revisions",
         bars=sql.Identifier("market", timeframe.table),
         timeframe=timeframe.value,
-        instrument_id=instrument_id,
-        first=start,
-        last=end,
+        instrument_id=requested.instrument_id,
+        first=requested.start,
+        last=requested.end,
     )
     with warehouse.connection() as connection:
         rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(REVISIONS)
-    stored = [pa.array(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)]
-    archived = read_cold_revisions(warehouse, timeframe, Span(instrument_id, start, end)).select(REVISIONS.names)
-    return pa.concat_tables([pa.table(stored, REVISIONS), archived.cast(REVISIONS)]).sort_by(
-        [("ts", "ascending"), ("known_at", "ascending")]
-    )
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)], REVISIONS)
+
+
+def _read_cold(warehouse: Warehouse, plan: Plan, cold: ColdRead) -> pa.Table:
+    """Return every value of the restated bars of one entry."""
+    arguments = (warehouse.lake, cold.entry, cold.windows, plan.symbols)
+    earlier = read_revisions_of(*arguments, start=cold.start, end=cold.end)
+    present = read_entry(*arguments, start=cold.start, end=cold.end)
+    restated = present.filter(pc.is_in(present["ts"], earlier["ts"].combine_chunks()))
+    believed = restated.append_column("superseded_at", pa.nulls(restated.num_rows, TS))
+    return pa.concat_tables([table.select(REVISIONS.names).cast(REVISIONS) for table in (earlier, believed)])

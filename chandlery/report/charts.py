@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.coverage.summary import Summary
 from chandlery.instruments.registry import Instrument
 from chandlery.pictures.charts import combine
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 
 #: A browser draws about so many candles without a pause.
@@ -43,9 +43,9 @@ def chart_data(
     base = summary.timeframe
     ladder = [width for width in (base, *derived_from(base)) if width in mine]
     width = next((width for width in ladder if mine[width] <= _MOST_CANDLES), ladder[-1])
-    span = Span(instrument.instrument_id, summary.first_ts - timedelta(days=40), summary.last_ts + timedelta(days=1))
-    names = {instrument.instrument_id: instrument.symbol}
-    bars = combine(read_bars(warehouse, width, [span], names), _MOST_CANDLES)
+    start, end = summary.first_ts - timedelta(days=40), summary.last_ts + timedelta(days=1)
+    drawn = BarRange(instrument.instrument_id, start, end)
+    bars = combine(read_bars(warehouse, width, [drawn]), _MOST_CANDLES)
     ts = bars["ts"].to_numpy().astype("datetime64[m]")
     first = max(0, len(ts) - 260)
     return {

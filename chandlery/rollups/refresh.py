@@ -15,10 +15,10 @@ import psycopg
 import pyarrow as pa
 
 from chandlery.bars.bookkeeping import take_stale_days
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.bars.rows import pair_keys
 from chandlery.core.periods import Days, Ids, period_end, period_of
-from chandlery.core.schema import BARS
+from chandlery.core.schema import BARS, with_symbols
 from chandlery.core.time_ranges import Range, merge
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import midnight
@@ -26,7 +26,7 @@ from chandlery.database.connections import Database
 from chandlery.database.locks import lock_instruments
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.rollups.aggregate import roll_up
 from chandlery.rollups.continuous import note_days, refresh_aggregates
 from chandlery.rollups.stale import list_stale_days
@@ -152,7 +152,8 @@ def _derive(
             return []
         if base is Timeframe.M1:
             note_days(connection, warehouse.edition, ids, days)
-        bars = read_bars(warehouse, base, _spans(base, ids, days), names, columns=BARS.names)
+        stored = read_bars(warehouse, base, _ranges(base, ids, days), columns=BARS.names)
+        bars = with_symbols(stored, names)
         for timeframe in derived_from(base):
             rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
             report = publish(connection, warehouse, timeframe, rolled, origin="roll-up", now=now)
@@ -160,17 +161,17 @@ def _derive(
     return derived
 
 
-def _spans(base: Timeframe, ids: Ids, days: Days) -> list[Span]:
-    """Return the spans of base bars that the stale days' derived bars are made of, disjoint and as long as can be."""
-    spans = []
+def _ranges(base: Timeframe, ids: Ids, days: Days) -> list[BarRange]:
+    """Return the ranges of base bars that the stale days' derived bars are made of, disjoint and as long as can be."""
+    ranges = []
     for instrument_id in np.unique(ids).tolist():
         stale = days[ids == instrument_id]
-        ranges: set[Range[date]] = set()
+        periods_of: set[Range[date]] = set()
         for timeframe in derived_from(base):
             periods = np.unique(period_of(timeframe, stale))
-            ranges.update(zip(periods.tolist(), period_end(timeframe, periods).tolist(), strict=True))
-        spans += [Span(instrument_id, midnight(start), midnight(end)) for start, end in merge(ranges)]
-    return spans
+            periods_of.update(zip(periods.tolist(), period_end(timeframe, periods).tolist(), strict=True))
+        ranges += [BarRange(instrument_id, midnight(start), midnight(end)) for start, end in merge(periods_of)]
+    return ranges
 
 
 def _stale_only(bars: pa.Table, timeframe: Timeframe, ids: Ids, days: Days, names: Mapping[int, str]) -> pa.Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,9 +18,10 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chandlery.bars.read import Span, read_stored, read_stored_revisions
+from chandlery.bars.read import BarRange, read_stored, read_stored_revisions
 from chandlery.bars.window_states import WindowState, find_windows, note_archived
 from chandlery.core.digest import digest
+from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.locks import lock_archive, lock_instruments
@@ -215,13 +216,13 @@ def _collect(warehouse: Warehouse, scope: ArchiveScope) -> tuple[list[WindowStat
         lock_instruments(connection, timeframe, sorted({window.instrument_id for window in before}), shared=True)
         windows = find_windows(connection, timeframe, scope.start, scope.until, ids=ids)
         symbols = symbols_of(connection, {window.instrument_id for window in windows})
-        spans = [
-            Span(window.instrument_id, midnight(window.start), window_end(timeframe, window.start))
+        ranges = [
+            BarRange(window.instrument_id, midnight(window.start), window_end(timeframe, window.start))
             for window in windows
             if not window.cold
         ]
-        bars = [read_stored(warehouse.database, timeframe, spans, symbols)]
-        revisions = [read_stored_revisions(warehouse.database, timeframe, spans, symbols)]
+        bars = [read_stored(warehouse.database, timeframe, ranges)]
+        revisions = [read_stored_revisions(warehouse.database, timeframe, ranges)]
     by_entry: dict[int, list[WindowState]] = defaultdict(list)
     for window in windows:
         if window.cold and window.manifest_id is not None:
@@ -231,11 +232,12 @@ def _collect(warehouse: Warehouse, scope: ArchiveScope) -> tuple[list[WindowStat
     for manifest_id, members in by_entry.items():
         bars.append(read_entry(warehouse.lake, entries[manifest_id], members, symbols))
         revisions.append(read_revisions_of(warehouse.lake, entries[manifest_id], members, symbols))
-    return windows, _sorted(bars, "ts"), _sorted(revisions, "ts", "known_at")
+    return windows, _as_in_files(bars, symbols, "ts"), _as_in_files(revisions, symbols, "ts", "known_at")
 
 
-def _sorted(parts: Sequence[pa.Table], *keys: str) -> pa.Table:
-    table = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+def _as_in_files(parts: Sequence[pa.Table], symbols: Mapping[int, str], *keys: str) -> pa.Table:
+    """Return the rows of ``parts`` with symbols for ids, sorted by symbol and ``keys``."""
+    table = with_symbols(pa.concat_tables(parts).unify_dictionaries().combine_chunks(), symbols)
     plain = table.set_column(0, "symbol", table["symbol"].cast(pa.string()))
     order = pc.sort_indices(plain, [("symbol", "ascending"), *((key, "ascending") for key in keys)])
     return table.take(order)

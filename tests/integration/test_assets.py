@@ -19,10 +19,10 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from assets.bars import CHECK
 from chandlery.app.installation import Installation
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.rollups.stale import count_stale
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
@@ -228,8 +228,8 @@ def test_a_rectangle_takes_the_neighbours_of_a_bad_symbol(bench: Workbench) -> N
 
 def test_the_provider_can_be_overridden_for_a_run(bench: Workbench) -> None:
     assert bench.materialize("bars_1d", "AAPL|2020", config={"provider": "simulated", "options": {"seed": 3}}).success
-    span = Span(bench.instrument("AAPL").instrument_id, utc("2020-01-01"), utc("2021-01-01"))
-    stored = read_bars(bench.installation.warehouse, Timeframe.D1, [span], {span.instrument_id: "AAPL"})
+    year = BarRange(bench.instrument("AAPL").instrument_id, utc("2020-01-01"), utc("2021-01-01"))
+    stored = read_bars(bench.installation.warehouse, Timeframe.D1, [year])
     assert stored["close"].equals(simulate(["AAPL"], Timeframe.D1, "2020-01-01", "2021-01-01", seed=3)["close"])
     assert stored["source"].unique().to_pylist() == ["simulated"]
 

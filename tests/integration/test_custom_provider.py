@@ -17,11 +17,11 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.session_states import session_states
 from chandlery.instruments.registry import list_instruments
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import get_server, url
 from tests.servers.example import ExampleServer
@@ -73,7 +73,7 @@ class Installed:
         """Return what is stored, by start in µs; every row has to be of the custom provider."""
         with self.warehouse.connection() as connection:
             (owner,) = [i.instrument_id for i in list_instruments(connection) if i.symbol == symbol]
-        bars = read_bars(self.warehouse, timeframe, [Span(owner, *EVER)], {owner: symbol})
+        bars = read_bars(self.warehouse, timeframe, [BarRange(owner, *EVER)])
         assert set(bars["source"].to_pylist()) <= {"my-service"}
         return dict(zip(_micros(bars["ts"].to_numpy()), bars["close"].to_pylist(), strict=True))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.core.timeframe import Timeframe
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from tests.pipeline import Workbench, failure_text, install, open_workbench
 from tests.support import Bar, put, utc
 
@@ -47,9 +47,8 @@ def last(bench: Workbench, asset: str) -> dict[str, object]:
 
 
 def bars(bench: Workbench) -> list[dict[str, object]]:
-    instrument_id = bench.instrument("AAA").instrument_id
-    span = Span(instrument_id, utc("2023-01-01"), utc("2024-01-01"))
-    return read_bars(bench.installation.warehouse, Timeframe.M1, [span], {instrument_id: "AAA"}).to_pylist()
+    year = BarRange(bench.instrument("AAA").instrument_id, utc("2023-01-01"), utc("2024-01-01"))
+    return read_bars(bench.installation.warehouse, Timeframe.M1, [year]).to_pylist()
 
 
 def test_daily_maintenance_archives_and_lets_go_and_again_changes_nothing(bench: Workbench) -> None:

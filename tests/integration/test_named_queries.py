@@ -41,7 +41,6 @@ PIECES = {
     "table": "market.bars_1d",
     "columns": "instrument_id, ts",
     "condition": "true",
-    "wanted": "true",
     "incoming": "(SELECT {})".format(", ".join(f"NULL::{kind} AS {name}" for name, kind in INCOMING.items())),
     "present": "market.bars_1d",
     "kept": "aggregate",

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pytest
 
 from chandlery.api import DataAPI
-from chandlery.bars.read import Span
+from chandlery.bars.read import BarRange
 from chandlery.config.universe import AliasConfig, InstrumentConfig
-from chandlery.core.schema import READ
+from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_instruments
 from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.instruments.registry import sync_instruments
-from chandlery.reading.planner import read_bars
+from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, put, register, rows, utc
 
@@ -115,30 +115,34 @@ def test_two_names_of_one_instrument_in_one_question_are_refused(warehouse: Ware
         api.get_multi_symbol(["AAA", "OLD"], "2024-06-03", "2024-06-05")
 
 
-def test_spans_of_different_length_are_read_together(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
-    names = {number: name for name, number in ids.items()}
-    spans = [
-        Span(ids["BBB"], DAYS[0], DAYS[1]),
-        Span(ids["AAA"], DAYS[0], DAYS[1]),
-        Span(ids["AAA"], DAYS[2], DAYS[2] + timedelta(days=1)),
+def keys(bars: pa.Table) -> list[tuple[int, datetime]]:
+    """Return the key of each bar."""
+    return list(zip(bars["instrument_id"].to_pylist(), bars["ts"].to_pylist(), strict=True))
+
+
+def test_ranges_of_different_length_are_read_together(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
+    ranges = [
+        BarRange(ids["BBB"], DAYS[0], DAYS[1]),
+        BarRange(ids["AAA"], DAYS[0], DAYS[1]),
+        BarRange(ids["AAA"], DAYS[2], DAYS[2] + timedelta(days=1)),
     ]
-    found = read_bars(warehouse, Timeframe.D1, spans, names)
-    assert found.schema == READ
-    assert [bar[:2] for bar in rows(found)] == [("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0])]
+    bars = read_bars(warehouse, Timeframe.D1, ranges)
+    assert bars.schema == STORED
+    assert keys(bars) == [(ids["AAA"], DAYS[0]), (ids["AAA"], DAYS[2]), (ids["BBB"], DAYS[0])]
 
 
 def test_several_ranges_are_read_of_each_instrument(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
     ranges = [(DAYS[2], DAYS[2] + timedelta(days=1)), (DAYS[0], DAYS[1])]
-    spans = [Span(ids[symbol], start, end) for symbol in ("BBB", "AAA", "CCC") for start, end in ranges]
-    found = read_bars(warehouse, Timeframe.D1, spans, {number: symbol for symbol, number in ids.items()})
-    names, ts = found["symbol"].to_pylist(), found["ts"].to_pylist()
-    assert list(zip(names, ts, strict=True)) == [
-        ("AAA", DAYS[0]), ("AAA", DAYS[2]), ("BBB", DAYS[0]), ("BBB", DAYS[2])
-    ]  # fmt: skip
+    bars = read_bars(
+        warehouse,
+        Timeframe.D1,
+        [BarRange(ids[symbol], *each) for symbol in ("BBB", "AAA", "CCC") for each in ranges],
+    )
+    assert keys(bars) == [(ids[symbol], day) for symbol in ("AAA", "BBB") for day in (DAYS[0], DAYS[2])]
 
 
-def test_no_span_reads_nothing(warehouse: Warehouse) -> None:
-    assert read_bars(warehouse, Timeframe.D1, [], {}).equals(READ.empty_table())
+def test_no_range_reads_nothing(warehouse: Warehouse) -> None:
+    assert read_bars(warehouse, Timeframe.D1, []).equals(STORED.empty_table())
 
 
 def test_as_of_a_time_gives_what_was_believed_then(warehouse: Warehouse, ids: dict[str, int]) -> None:

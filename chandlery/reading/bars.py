@@ -1,0 +1,102 @@
+"""Reading bars wherever they are: in the store, in the lake, or some in each.
+
+Not here: where they are (``planner``), and the two ways of reading (``bars.read``, ``lake.read``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from chandlery.bars.read import BarRange, read_stored, sort_by_key
+from chandlery.core.schema import STORED
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.locks import lock_instruments
+from chandlery.lake.read import read_entry
+from chandlery.reading.planner import ColdRead, Plan, read_planned
+from chandlery.tiers.warehouse import Warehouse
+
+
+def read_bars(
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    ranges: Sequence[BarRange],
+    *,
+    as_of: datetime | None = None,
+    columns: Collection[str] = STORED.names,
+) -> pa.Table:
+    """Return the bars of ``ranges``, sorted by (instrument_id, ts).
+
+    Args:
+        warehouse: where they are.
+        timeframe: of the bars.
+        ranges: disjoint where they are of the same instrument.
+        as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
+            The read waits for publications that began before, so that it gives the same answer ever after.
+        columns: of ``STORED``; all by default. The fewer, the faster.
+
+    Returns:
+        Table of schema ``STORED``: ``instrument_id``, ``ts``, and those of ``columns``, in its order.
+
+    Raises:
+        LakeError: a file of the lake is missing or damaged; names it.
+    """
+    selected = [name for name in STORED.names if name in {"instrument_id", "ts"} or name in columns]
+    if not ranges:
+        return STORED.empty_table().select(selected)
+    if as_of is not None:
+        with warehouse.connection() as connection, connection.transaction():
+            lock_instruments(connection, timeframe, sorted({each.instrument_id for each in ranges}), shared=True)
+    if not timeframe.is_ingested:  # derived bars never leave the store
+        return read_stored(warehouse.database, timeframe, ranges, as_of=as_of, columns=selected)
+    return read_planned(warehouse, timeframe, ranges, lambda plan: _read(warehouse, plan, as_of, selected))
+
+
+def _read(warehouse: Warehouse, plan: Plan, as_of: datetime | None, columns: Sequence[str]) -> pa.Table:
+    stored = read_stored(warehouse.database, plan.timeframe, plan.hot, as_of=as_of, columns=columns)
+    if not plan.cold:
+        return stored
+    archived = [_read_cold(warehouse, plan, cold, as_of, columns) for cold in plan.cold]
+    return _unite([table for table in (stored, *archived) if table.num_rows], columns)
+
+
+def _read_cold(
+    warehouse: Warehouse, plan: Plan, cold: ColdRead, as_of: datetime | None, columns: Sequence[str]
+) -> pa.Table:
+    table = read_entry(
+        warehouse.lake,
+        cold.entry,
+        cold.windows,
+        plan.symbols,
+        start=cold.start,
+        end=cold.end,
+        as_of=as_of,
+        columns=columns,
+    )
+    if len({(each.start, each.end) for each in cold.ranges}) == 1:
+        return table  # which has no rows of other instruments
+    return table.filter(pa.array(_are_within(table, cold.ranges)))
+
+
+def _are_within(table: pa.Table, ranges: Sequence[BarRange]) -> npt.NDArray[np.bool_]:
+    """Return which rows lie in any of ``ranges``."""
+    ids, ts = table["instrument_id"].to_numpy(), table["ts"].to_numpy()
+    within = np.zeros(len(ids), np.bool_)
+    for each in ranges:
+        start, end = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (each.start, each.end))
+        within |= (ids == each.instrument_id) & (ts >= start) & (ts < end)
+    return within
+
+
+def _unite(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+    """Return the rows of all ``tables``, none of them empty, sorted by (instrument_id, ts)."""
+    if not tables:
+        return STORED.empty_table().select(columns)
+    if len(tables) == 1:
+        return sort_by_key(tables[0])
+    ordered = sorted(tables, key=lambda table: (table["instrument_id"][0].as_py(), table["ts"][0].value))
+    return sort_by_key(pa.concat_tables(ordered).unify_dictionaries().combine_chunks())
