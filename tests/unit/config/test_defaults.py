@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chandlery.config.defaults import copy_defaults, default_folder
-from chandlery.config.universe import load_providers, load_universe
+from chandlery.config.universe import load_universe
 from chandlery.errors import ConfigurationError
+from chandlery.providers.catalog import load_providers
 from chandlery.settings import Settings
 
 CONFIG = Path(__file__).parents[3] / "config"
