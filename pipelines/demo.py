@@ -26,7 +26,7 @@ from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError
 from chandlery.ingest.request import IngestRequest, Plan, plan_ingest
 from chandlery.instruments.registry import list_instruments
-from chandlery.report.report import Answer, write_report
+from chandlery.report.report import ShownQuery, write_report
 
 #: Fixed, so that the simulated minutes are the same every time and running again changes nothing.
 MINUTES_FROM, MINUTES_UNTIL = datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC)
@@ -84,7 +84,7 @@ def _show_off(
         symbols,
         title="Chandlery, the demo",
         outcomes=tally.outcomes,
-        answers=[answer],
+        queries=[answer],
     )
     _show(installation, symbols, tally, answer)
     say(f"Report      {report}")
@@ -118,7 +118,7 @@ def _plans(installation: Installation, wishes: dict[str, IngestRequest]) -> list
     return [(what, plan_ingest(installation, wish)) for what, wish in wishes.items()]
 
 
-def _ask(installation: Installation) -> Answer:
+def _ask(installation: Installation) -> ShownQuery:
     """Ask one question twice, and time the second: the first also connects."""
     api = DataAPI(installation.warehouse)
 
@@ -129,10 +129,10 @@ def _ask(installation: Installation) -> Answer:
     begun = time.perf_counter()
     rows = ask()
     seconds = time.perf_counter() - begun
-    return Answer(f"from chandlery import DataAPI\n\n{_QUERY}", rows.drop_columns(["vwap", "trades"]), seconds)
+    return ShownQuery(f"from chandlery import DataAPI\n\n{_QUERY}", rows.drop_columns(["vwap", "trades"]), seconds)
 
 
-def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answer: Answer) -> None:
+def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answer: ShownQuery) -> None:
     with installation.warehouse.connection() as connection:
         known = [instrument for instrument in list_instruments(connection) if instrument.symbol in symbols]
         summaries = summarize(connection, known)

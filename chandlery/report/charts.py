@@ -1,6 +1,6 @@
 """The charts of a report: their bars, as the page's script reads them.
 
-Not here: the script (``report_page``), and the small pictures of run records (``charts``).
+Not here: the script (``templates/charts.js``), and the small pictures of run records (``pictures.charts``).
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from chandlery.pictures.charts import combine
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 
-#: A browser draws about so many candles without a pause.
+#: A browser draws about this many candles without a pause.
 _MOST_CANDLES = 3_500
 
 
 def chart_data(
     warehouse: Warehouse, place: int, instrument: Instrument, summary: Summary, summaries: Sequence[Summary]
 ) -> dict[str, Any]:
-    """Return the data of one chart: the narrowest timeframe of which a browser can draw all bars.
+    """Return the data of one chart: bars of the narrowest timeframe of which a browser can draw them all.
 
     Args:
-        warehouse: where they are stored.
-        place: of the chart in the report, for its id.
-        instrument: whose bars to draw.
-        summary: of its bars of the timeframe that was ingested.
-        summaries: of all that is stored; those of the instrument tell what was derived.
+        warehouse: where the bars are stored.
+        place: the number of the chart in the report, for its id.
+        instrument: the instrument whose bars are drawn.
+        summary: the summary of its bars of the timeframe that was ingested.
+        summaries: the summaries of everything that is stored; those of the instrument say what was derived.
 
     Returns:
-        What the page's script reads, ready for JSON.
+        What the page's script reads, ready for JSON. Times are UTC.
     """
-    mine = {each.timeframe: each.rows for each in summaries if each.symbol == instrument.symbol}
+    rows = {each.timeframe: each.rows for each in summaries if each.symbol == instrument.symbol}
     base = summary.timeframe
-    ladder = [width for width in (base, *derived_from(base)) if width in mine]
-    width = next((width for width in ladder if mine[width] <= _MOST_CANDLES), ladder[-1])
+    ladder = [width for width in (base, *derived_from(base)) if width in rows]
+    width = next((width for width in ladder if rows[width] <= _MOST_CANDLES), ladder[-1])
     start, end = summary.first_ts - timedelta(days=40), summary.last_ts + timedelta(days=1)
     drawn = BarRange(instrument.instrument_id, start, end)
     bars = combine(read_bars(warehouse, width, [drawn]), _MOST_CANDLES)
@@ -51,7 +51,7 @@ def chart_data(
     return {
         "id": f"chart-{place}",
         "name": instrument.symbol,
-        "width": width.value if bars.num_rows == mine[width] else f"{width.value}, combined",
+        "width": width.value if bars.num_rows == rows[width] else f"{width.value}, combined",
         "x": np.datetime_as_string(ts).tolist()
         if width.is_intraday
         else ts.astype("datetime64[D]").astype(str).tolist(),
