@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from chandlery.providers.base import Provider
 from chandlery.providers.http.caller import RetryPolicy
 from tests.contract.vendor import Vendor
 from tests.servers.http import VendorServer
@@ -24,14 +21,10 @@ class Ib(Vendor):
     faults = ("rate_limited", "http_503", "drop", "hang", "malformed", "truncated")
     retry = RetryPolicy(first_pause=0.02, identical_call_after=0.02)
 
-    def serve(self, market: Market, **how: Any) -> IbServer:  # noqa: ANN401 - VendorServer's
+    def serve(self, market: Market, **how: Any) -> IbServer:
         """See ``Vendor``."""
         return IbServer(market, **how)
 
     def options(self, server: VendorServer) -> dict[str, Any]:
         """See ``Vendor``."""
         return {"port": server.port, "allow_adjusted": True}
-
-    def connect(self, server: VendorServer, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Provider:  # noqa: ANN401
-        """See ``Vendor``. What it cannot read shows as a silence only, so that is waited for briefly."""
-        return super().connect(server, monkeypatch, **{"timeout": 1, **how})

@@ -76,7 +76,7 @@ class Vendor(ABC):
             kind=self.kind,
             options=self.options(server),
             key_env=variables,
-            limits=CallLimits(**{"calls_per_minute": 60_000, "timeout": 5, "attempts": 3, **limits}),
+            limits=CallLimits(**{"calls_per_minute": 60_000, "timeout": 60, "attempts": 3, **limits}),
         )
         config = ProvidersConfig(providers={self.kind: config})
         return build_provider(self.kind, config, rate_limiters=rate_limiters, retry=self.retry)

@@ -64,6 +64,7 @@ class Caller:
         secrets: what must never appear in an error.
         retry: when a call is made again.
         wait: sleeps for so many seconds.
+        clock: returns seconds that only go forward.
         draw: returns a random number, 0 to 1.
 
     Attributes:
@@ -82,6 +83,7 @@ class Caller:
         secrets: Sequence[SecretStr] = (),
         retry: RetryPolicy = RetryPolicy(),
         wait: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.provider = provider
@@ -92,6 +94,7 @@ class Caller:
         self._secrets = tuple(secrets)
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
+        self._clock = clock
         self._draw = draw
         self._made = 0
         self._lock = threading.Lock()
@@ -148,12 +151,12 @@ class Caller:
         missed = 0
         while True:
             seconds = self._rate_limiter.reserve()
-            turn = time.monotonic() + seconds
+            turn = self._clock() + seconds
             self._pause(seconds, about)
             if seconds <= 0:
                 return
             remaining = self._rate_limiter.paused()
-            now = time.monotonic()
+            now = self._clock()
             if remaining > 0 and now + remaining > turn + self.retry.clock_difference:
                 continue
             if now - turn <= self.retry.longest_delay or missed == self.retry.missed_turns:

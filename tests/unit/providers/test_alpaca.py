@@ -220,10 +220,8 @@ def test_nothing_is_asked_about_an_empty_range(server: AlpacaServer) -> None:
 @pytest.mark.parametrize("fault", ["rate_limited", "http_504"])
 def test_the_client_does_not_try_again_by_itself(server: AlpacaServer, fault: Fault) -> None:
     server.faults.extend([fault] * 5)
-    began = time.monotonic()
     assert isinstance(ask(connect(server), "AAPL").failures["AAPL"], ProviderTransientError)
     assert len(server.requests) == 1
-    assert time.monotonic() - began < 2
 
 
 # What it refuses
