@@ -21,7 +21,7 @@ class Ib(Vendor):
     faults = ("rate_limited", "http_503", "drop", "hang", "malformed", "truncated")
     retry = RetryPolicy(first_pause=0.02, identical_call_after=0.02)
 
-    def serve(self, market: Market, **how: Any) -> IbServer:
+    def serve(self, market: Market, **how: Any) -> IbServer:  # noqa: ANN401
         """See ``Vendor``."""
         return IbServer(market, **how)
 

@@ -26,7 +26,7 @@ DELAY = 300
 
 
 def reserve(dsn: str, name: str, count: int, pipe: Connection) -> None:
-    """In a process: reserve ``count`` calls with two threads, on a signal; send back in how many seconds they are due."""
+    """In a process: reserve ``count`` calls with two threads, on a signal; send back when they are due."""
     database = Database(dsn)
     limiter = SharedRateLimiter(database, name, PER_MINUTE)
     seconds: list[float] = []

@@ -39,7 +39,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True) as temporary:
         place = Path(temporary)
         place.chmod(0o755)  # started by root, PostgreSQL runs as another user
-        (place / "shared").symlink_to(PROJECT.parent / "shared")
         if not (folder / "record" / "tests.json").exists():
             record(folder, Copy(folder / "tree", place / "r"), options)
         known = Record.read(folder / "record", folder / "tree")

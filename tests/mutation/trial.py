@@ -20,6 +20,10 @@ PATIENCE = 5
 START = 60
 
 
+#: Beside every checkout may be a folder of market data, which some tests need.
+SHARED = Path(__file__).parents[3] / "shared"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of a mutant.
@@ -47,6 +51,7 @@ class Copy:
         self.project = folder / "project"
         shutil.copytree(tree, self.project)
         (folder / "tmp").mkdir()
+        (folder / "shared").symlink_to(SHARED)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a run, which finds the copy instead of the installed project."""
