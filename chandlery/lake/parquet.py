@@ -34,6 +34,7 @@ BAR_FILE = BARS.append(pa.field("known_at", TS))
 #: A file of earlier values of bars, and until when they were believed.
 REVISION_FILE = BAR_FILE.append(pa.field("superseded_at", TS, nullable=False))
 
+#: A row group has at most so many rows, unless a writer says otherwise.
 ROWS_PER_GROUP = 65_536
 _FORMAT_KEY, _FORMAT = b"chandlery.format", b"1"
 _DIGESTS_KEY = b"chandlery.sha256"  # of the row groups, in hexadecimal
@@ -45,13 +46,14 @@ _MAGIC = b"PAR1"
 _SEAL = 32  # length of the digest before the footer
 
 
-def write(table: pa.Table, sink: BinaryIO | pa.NativeFile) -> bytes:
+def write(table: pa.Table, sink: BinaryIO | pa.NativeFile, *, rows_per_group: int = ROWS_PER_GROUP) -> bytes:
     """Write ``table`` to ``sink`` as a Parquet file and return the SHA-256 digest of its footer.
 
     Args:
         table: of schema ``BAR_FILE`` or ``REVISION_FILE``; sorted by (symbol, ts) for other readers' sake and so that
             ``read`` has little to look at.
         sink: open for writing, at the start of the file; written to once.
+        rows_per_group: at most so many rows in each row group.
 
     Returns:
         The digest of everything after the last row group: metadata, its length and the magic.
@@ -62,7 +64,7 @@ def write(table: pa.Table, sink: BinaryIO | pa.NativeFile) -> bytes:
     schema = _schema_of(table.schema.names)
     if schema is None or table.schema.types != schema.types:
         raise UsageError(f"a file of bars has the columns\n{BAR_FILE}\ngiven:\n{table.schema}")
-    body = _to_parquet(pa.table([encode(array) for array in _whole(table)], names=schema.names))
+    body = _to_parquet(pa.table([encode(array) for array in _whole(table)], names=schema.names), rows_per_group)
     start = _footer_start(body)
     digest = hashlib.sha256(body[start:]).digest()
     sink.write(b"".join((body[:start], digest, body[start:])))
@@ -126,8 +128,8 @@ def _whole(table: pa.Table) -> list[pa.Array]:
     return [column.chunk(0) if column.num_chunks else pa.array([], column.type) for column in table.columns]
 
 
-def _to_parquet(stored: pa.Table) -> memoryview:
-    groups = max(1, -(-stored.num_rows // ROWS_PER_GROUP))
+def _to_parquet(stored: pa.Table, rows_per_group: int) -> memoryview:
+    groups = max(1, -(-stored.num_rows // rows_per_group))
     rows = max(1, -(-stored.num_rows // groups))  # as many in each, rather than a small one at the end
     repeating = [name for name in stored.column_names if _repeats(stored[name].chunk(0))]
     encodings = {

@@ -66,9 +66,9 @@ def files(draw: st.DrawFn) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def written(table: pa.Table) -> tuple[bytes, bytes]:
+def written(table: pa.Table, rows_per_group: int = parquet.ROWS_PER_GROUP) -> tuple[bytes, bytes]:
     sink = io.BytesIO()
-    footer = parquet.write(table, sink)
+    footer = parquet.write(table, sink, rows_per_group=rows_per_group)
     return sink.getvalue(), footer
 
 
@@ -82,9 +82,7 @@ def bits(table: pa.Table) -> list[list[object]]:
 @given(files(), st.integers(1, 50))
 @settings(deadline=None)
 def test_what_was_written_is_read_bit_for_bit(table: pa.Table, rows_per_group: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "ROWS_PER_GROUP", rows_per_group)
-        content, footer = written(table)
+    content, footer = written(table, rows_per_group)
     found = parquet.read(io.BytesIO(content), footer_digest=footer)
     assert found.schema.equals(table.schema)
     assert bits(found) == bits(table)
@@ -96,9 +94,7 @@ def test_what_was_written_is_read_bit_for_bit(table: pa.Table, rows_per_group: i
 def test_a_part_is_what_a_filter_leaves_of_the_whole(
     table: pa.Table, rows_per_group: int, symbols: list[str] | None, data: st.DataObject
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "ROWS_PER_GROUP", rows_per_group)
-        content, footer = written(table)
+    content, footer = written(table, rows_per_group)
     present = table["ts"].cast(pa.int64()).to_pylist()
     bounds = st.sampled_from([n + near for n in present or [0] for near in (-1, 0, 1)])
     start, end = data.draw(st.none() | bounds), data.draw(st.none() | bounds)

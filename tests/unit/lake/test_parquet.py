@@ -75,9 +75,9 @@ def with_known_at(table: pa.Table) -> pa.Table:
     return conform(table).append_column(parquet.BAR_FILE.field("known_at"), pa.array([KNOWN_AT] * table.num_rows, TS))
 
 
-def written(table: pa.Table) -> tuple[bytes, bytes]:
+def written(table: pa.Table, rows_per_group: int = parquet.ROWS_PER_GROUP) -> tuple[bytes, bytes]:
     sink = io.BytesIO()
-    footer = parquet.write(table, sink)
+    footer = parquet.write(table, sink, rows_per_group=rows_per_group)
     return sink.getvalue(), footer
 
 
@@ -155,10 +155,9 @@ def test_times_that_repeat_have_a_dictionary_and_others_are_deltas() -> None:
         assert "DELTA_BINARY_PACKED" in group.column(1).encodings
 
 
-def test_row_groups_are_of_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 100)
+def test_row_groups_are_of_a_size() -> None:
     for rows, groups in ((0, []), (1, [1]), (100, [100]), (101, [51, 50]), (305, [77, 77, 77, 74])):
-        metadata = pq.read_metadata(io.BytesIO(written(bars({"open": [1.0] * rows}))[0]))
+        metadata = pq.read_metadata(io.BytesIO(written(bars({"open": [1.0] * rows}), 100)[0]))
         assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == groups
 
 
@@ -221,9 +220,8 @@ def test_any_kind_of_file_will_do(tmp_path: Path) -> None:
             assert digest(parquet.read(source, footer_digest=footer)) == digest(table)
 
 
-def test_a_range_is_half_open_wherever_row_groups_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROWS_PER_GROUP", 3)
-    content, footer = written(bars({"open": [1.0] * 9}))
+def test_a_range_is_half_open_wherever_row_groups_begin() -> None:
+    content, footer = written(bars({"open": [1.0] * 9}), 3)
     for first, last in product(range(-1, 11), repeat=2):
         start, end = (FIRST + timedelta(minutes=n) for n in (first, last))
         found = parquet.read(io.BytesIO(content), footer_digest=footer, start=start, end=end)
@@ -323,9 +321,7 @@ def archived() -> tuple[pa.Table, bytes, bytes]:
     table = simulated(["AAPL", "MSFT", "SPY"], Timeframe.M1, "2024-01-02", "2024-01-04")
     noise = pa.array(table["vwap"].to_numpy() * 1.1)
     table = table.set_column(7, parquet.BAR_FILE.field("vwap"), noise)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "ROWS_PER_GROUP", 800)
-        return table, *written(table)
+    return table, *written(table, 800)
 
 
 def expect_damage(content: bytes, footer: bytes) -> None:
