@@ -1,6 +1,6 @@
-"""Where bars live: ``archive_1m`` and ``archive_1d`` in the lake, ``compression`` and ``retention`` of the store.
+"""Where bars are: ``archive_1m`` and ``archive_1d`` in the lake; ``compression`` and ``retention`` of the store.
 
-Each runs by itself, and all of them in order every day. Not here: how (``chandlery.app.maintenance``).
+Each of them can run alone; the daily job runs all in order. Not here: how (``chandlery.app.maintenance``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,8 +51,8 @@ def build_archive(base: Timeframe, partitions: dg.MultiPartitionsDefinition) -> 
         keys = set(context.partition_keys)
         symbols = {symbol for symbol, _ in split_keys(keys, base)} if by_symbol else None
         windows = {window.key for _, window in split_keys(keys, base)} if by_symbol else keys
-        for done in archive_due(store.installation, timeframes=[base], symbols=symbols, windows=windows):
-            yield from (event for event in _events(store.installation, done) if event.partition in keys)
+        for file in archive_due(store.installation, timeframes=[base], symbols=symbols, windows=windows):
+            yield from (event for event in _events(store.installation, file) if event.partition in keys)
 
     return archived
 
@@ -65,7 +65,7 @@ def build_archive(base: Timeframe, partitions: dg.MultiPartitionsDefinition) -> 
     description="Older chunks of the store, compressed where the server can.",
 )
 def compression(store: StoreResource) -> dg.MaterializeResult[None]:
-    """Compress what is old enough."""
+    """Compress the chunks that are old enough."""
     return dg.MaterializeResult(metadata=_compress(store.installation))
 
 
@@ -77,7 +77,7 @@ def compression(store: StoreResource) -> dg.MaterializeResult[None]:
     description="Windows leave the store when the lake provably holds them, as they are now.",
 )
 def retention(store: StoreResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Let go of what the lake holds."""
+    """Delete from the store the windows whose time there is over, if the lake holds them as they are now."""
     reports = list(prune(store.installation))
     yield dg.MaterializeResult(metadata=_retention_metadata(reports))
     _raise_refusals(reports)
@@ -92,15 +92,15 @@ def compress_store(store: StoreResource) -> Iterator[dg.AssetMaterialization | d
 
 @dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
 def archive_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
-    """Writes to the lake whatever closed and settled, and records the partitions it wrote."""
-    for done in archive_due(store.installation):
-        yield from _events(store.installation, done)
+    """Writes to the lake the windows that closed and settled, and records the partitions it wrote."""
+    for file in archive_due(store.installation):
+        yield from _events(store.installation, file)
     yield dg.Output(None)
 
 
 @dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
 def prune_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg.Output[None]]:
-    """Lets windows leave the store that the lake provably holds; red where one had to stay."""
+    """Deletes windows from the store that the lake provably holds; fails where one had to stay."""
     reports = list(prune(store.installation))
     yield dg.AssetMaterialization(RETENTION, metadata=_retention_metadata(reports))
     _raise_refusals(reports)
@@ -113,35 +113,35 @@ def delete_retired_files(context: dg.OpExecutionContext, store: StoreResource) -
     context.log.info(f"{clean_up(store.installation)} files deleted")
 
 
-def _events(installation: Installation, done: ArchivedFile) -> Iterator[dg.AssetMaterialization]:
+def _events(installation: Installation, file: ArchivedFile) -> Iterator[dg.AssetMaterialization]:
     """Yield a materialization of every partition in the file."""
-    timeframe = done.scope.timeframe
-    metadata = _archive_metadata(installation, done)
-    for key in dict.fromkeys(timeframe.window_of(start).key for _, start in done.windows):
-        partition = f"{done.scope.symbol}|{key}" if done.scope.symbol else key
+    timeframe = file.scope.timeframe
+    metadata = _archive_metadata(installation, file)
+    for key in dict.fromkeys(timeframe.window_of(start).key for _, start in file.windows):
+        partition = f"{file.scope.symbol}|{key}" if file.scope.symbol else key
         yield dg.AssetMaterialization(archive_name(timeframe), partition=partition, metadata=metadata)
 
 
-def _archive_metadata(installation: Installation, done: ArchivedFile) -> dict[str, Any]:
+def _archive_metadata(installation: Installation, file: ArchivedFile) -> dict[str, Any]:
     lake = installation.warehouse.lake
     return {
-        "file": lake.describe(done.bars.path),
-        "version": done.version,
-        "bars in the file": done.bars.row_count,
-        "earlier values": done.revisions.row_count if done.revisions else 0,
-        "bytes": done.bytes,
-        "bytes per bar": round(done.bytes / done.bars.row_count, 2),
-        "windows in the file": len(done.windows),
-        "seconds": round(done.seconds, 3),
+        "file": lake.describe(file.bars.path),
+        "version": file.version,
+        "bars in the file": file.bars.row_count,
+        "earlier values": file.revisions.row_count if file.revisions else 0,
+        "bytes": file.bytes,
+        "bytes per bar": round(file.bytes / file.bars.row_count, 2),
+        "windows in the file": len(file.windows),
+        "seconds": round(file.seconds, 3),
     }
 
 
 def _compress(installation: Installation) -> dict[str, Any]:
-    done = list(compress(installation))
+    compressions = list(compress(installation))
     shown: dict[str, Any] = {
-        "chunks": len(done),
-        "bytes before": sum(one.piece.bytes for _, one in done),
-        "bytes after": sum(one.bytes for _, one in done),
+        "chunks": len(compressions),
+        "bytes before": sum(compressed.piece.bytes for _, compressed in compressions),
+        "bytes after": sum(compressed.bytes for _, compressed in compressions),
     }
     if not installation.warehouse.edition.compresses:
         shown["note"] = f"{installation.warehouse.edition.name}: {installation.warehouse.edition.meaning}"
@@ -156,20 +156,20 @@ def _retention_metadata(reports: Sequence[RetentionReport]) -> dict[str, Any]:
         "bytes before": sum(report.bytes_before for report in reports),
         "bytes after": sum(report.bytes_after for report in reports),
     }
-    refused = [(report.timeframe, one) for report in reports for one in report.refused][:_SHOWN]
+    refused = [(report.timeframe, refusal) for report in reports for refusal in report.refused][:_SHOWN]
     if refused:
-        shown["refused"] = dg.MetadataValue.table([_record(timeframe, one) for timeframe, one in refused])
+        shown["refused"] = dg.MetadataValue.table([_record(timeframe, refusal) for timeframe, refusal in refused])
     return shown
 
 
-def _record(timeframe: Timeframe, one: Refusal) -> dg.TableRecord:
+def _record(timeframe: Timeframe, refusal: Refusal) -> dg.TableRecord:
     return dg.TableRecord(
-        {"symbol": one.symbol, "timeframe": timeframe.value, "window": one.window, "reason": one.reason}
+        {"symbol": refusal.symbol, "timeframe": timeframe.value, "window": refusal.window, "reason": refusal.reason}
     )
 
 
 def _raise_refusals(reports: Sequence[RetentionReport]) -> None:
-    refused = [one for report in reports for one in report.refused]
+    refused = [refusal for report in reports for refusal in report.refused]
     if refused:
         first = refused[0]
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""

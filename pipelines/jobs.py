@@ -44,7 +44,7 @@ def make_room(context: dg.OpExecutionContext, store: StoreResource) -> None:
     context.log.info(f"there is room ahead for {', '.join(timeframes)}")
 
 
-@dg.job(description="Makes room ahead, compresses, archives, and lets go of what the lake holds; in this order.")
+@dg.job(description="Makes room ahead, compresses, archives, and prunes what the lake holds; in this order.")
 def maintain() -> None:
     """Look after the store and the lake."""
     delete_retired_files(start=prune_windows(start=archive_windows(start=compress_store(start=make_room()))))

@@ -1,7 +1,7 @@
-"""What is done every day, in this order: compress, archive, let go, clean up. Each step may run alone, at any time.
+"""The daily maintenance, in this order: compress, archive, prune, clean up. Each step may run alone, at any time.
 
-How long bars stay where is the installation's ``lifecycle.yaml``. Not here: how it is done (``store.editions``,
-``lake``).
+The installation's ``lifecycle.yaml`` says how long bars stay where. Not here: how each step is done
+(``database.editions``, ``tiers``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chandlery.tiers.retention import RetentionReport, apply_retention
 def compress(
     installation: Installation, *, timeframes: Collection[Timeframe] = tuple(Timeframe), now: datetime | None = None
 ) -> Iterator[tuple[Timeframe, Compression]]:
-    """Compress what is old enough; yield each partition or chunk as it is done. Nothing where the server cannot."""
+    """Compress the chunks that are old enough; yield each as it is done. Does nothing where the server cannot."""
     warehouse = installation.warehouse
     if not warehouse.edition.compresses:
         return
@@ -33,8 +33,8 @@ def compress(
         if before is None:
             continue
         with warehouse.connection() as connection:
-            for done in warehouse.edition.compress(connection, timeframe, before):
-                yield timeframe, done
+            for compression in warehouse.edition.compress(connection, timeframe, before):
+                yield timeframe, compression
 
 
 def due(
@@ -44,7 +44,14 @@ def due(
     symbols: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> Sequence[ArchiveScope]:
-    """Return what has to be archived: files whose bars closed and settled, and are not in the lake as they are now."""
+    """Return the files to archive: their windows closed and settled, and the lake lacks their present version.
+
+    Args:
+        installation: whose.
+        timeframes: which.
+        symbols: only files that hold one of these; by default all.
+        now: the present, UTC.
+    """
     scopes: list[ArchiveScope] = []
     with installation.warehouse.connection() as connection:
         for timeframe in timeframes:
@@ -78,32 +85,38 @@ def archive_due(
 def prune(
     installation: Installation, *, timeframes: Collection[Timeframe] = INGESTED, now: datetime | None = None
 ) -> Iterator[RetentionReport]:
-    """Let windows leave the store whose time there is over; yield what became of each timeframe that has a limit.
+    """Delete windows from the store whose time there is over and that the lake holds; yield a report of each timeframe.
 
-    Continuous aggregates are brought up to date first: for what left, the server cannot compute them any more.
+    A timeframe without a limit has no report. Continuous aggregates are brought up to date first: of windows that left,
+    the server cannot compute them any more.
+
+    Args:
+        installation: whose.
+        timeframes: which.
+        now: the present, UTC.
     """
     now = now or datetime.now(UTC)
     for timeframe in timeframes:
         before = installation.lifecycle.policy(timeframe).retained_from(now)
         if before is not None:
             if timeframe is Timeframe.M1:
-                _measure_what_leaves(installation, before)
+                _measure_missing_runs_before(installation, before)
             with hold_aggregates(installation.warehouse.database) if timeframe is Timeframe.M1 else nullcontext():
                 report = apply_retention(installation.warehouse, timeframe, before, now=now)
             yield report
 
 
-def _measure_what_leaves(installation: Installation, before: datetime) -> None:
-    """Measure the holes of sessions, of which coverage tells why: once their bars have left, nobody can."""
+def _measure_missing_runs_before(installation: Installation, before: datetime) -> None:
+    """Measure the missing runs of all sessions until ``before``: once their bars have left, nobody can."""
     with installation.warehouse.connection() as connection:
         ids = [instrument.instrument_id for instrument in list_instruments(connection)]
         measure_missing_runs(connection, ids, until=before.date() + timedelta(days=1))
 
 
 def clean_up(installation: Installation, *, now: datetime | None = None) -> int:
-    """Delete files of the lake that were replaced, and answers that landed, long enough ago; return how many."""
-    landed = installation.landing.sweep((now or datetime.now(UTC)) - installation.lifecycle.landing.keep)
-    return landed + sweep(installation.warehouse, installation.lifecycle.grace, now=now)
+    """Delete files that the lake replaced and answers that landed long enough ago; return how many."""
+    answers = installation.landing.sweep((now or datetime.now(UTC)) - installation.lifecycle.landing.keep)
+    return answers + sweep(installation.warehouse, installation.lifecycle.grace, now=now)
 
 
 def _holds(scope: ArchiveScope, windows: Collection[str]) -> bool:

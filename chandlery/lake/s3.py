@@ -2,13 +2,13 @@
 
 Credentials are found by the AWS SDK itself, at each request: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and
 ``AWS_SESSION_TOKEN``, a profile, or a role. ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` names another server than
-Amazon's, ``AWS_REGION`` or ``AWS_DEFAULT_REGION`` the region (otherwise that of the bucket is asked for), and
+Amazon's, ``AWS_REGION`` or ``AWS_DEFAULT_REGION`` the region (otherwise the bucket's is looked up), and
 ``AWS_CA_BUNDLE`` a file of certificates to trust. They have to allow ``s3:ListBucket``, ``s3:GetObject``,
 ``s3:PutObject`` and ``s3:DeleteObject``.
 
 A writer that dies leaves parts of a file of more than 10 MiB, which nobody sees and which are paid for. Have the bucket
 clear them away, by a lifecycle rule with ``AbortIncompleteMultipartUpload`` after a day.
-Not here: what is kept in the bucket and how (``files``).
+Not here: what is kept in the bucket and how (``store``).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from chandlery.errors import ConfigurationError, LakeError
 
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{2,62})(?P<prefix>(/[^/?#]+)*)/?")
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
-#: In seconds: until a connection is there, and without a byte moving. A server that is up answers much sooner; one that
-#: accepts all and says nothing is given up after less than a minute.
-_PATIENCE = 5.0
-#: Each a random time after the other, up to 1, 2 and 4 seconds.
+#: In seconds: how long a connection may take, and how long it may go without a byte. A server that is up answers much
+#: sooner; one that accepts everything and never answers is given up after less than a minute.
+_TIMEOUT = 5.0
+#: How often a request is made in all, with random pauses of up to 1, 2 and 4 seconds between.
 _ATTEMPTS = 4
-#: What differs between two texts about the same failure.
+#: The parts in which two texts about the same failure differ.
 _VOLATILE = re.compile(r"\s*\(Request ID: [^)]*\)|\s+after \d+ (ms|milliseconds)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A place in a bucket. Nothing is asked of a server before ``connect``.
+    """A place in a bucket. No server is contacted before ``connect``.
 
     Attributes:
         name: of the bucket.
@@ -55,15 +55,15 @@ class Bucket:
         Raises:
             ConfigurationError: one of them is malformed. The text quotes neither: there may be a secret in it.
         """
-        found = _URL.fullmatch(url)
-        if found is None or {".", ".."} & set(found["prefix"].split("/")):
+        match = _URL.fullmatch(url)
+        if match is None or {".", ".."} & set(match["prefix"].split("/")):
             raise ConfigurationError(
                 f"{variable} is not of the form s3://bucket/prefix; credentials, region and endpoint are not part of"
                 " it but come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL"
             )
         if bool(os.environ.get("AWS_ACCESS_KEY_ID")) != bool(os.environ.get("AWS_SECRET_ACCESS_KEY")):
             raise ConfigurationError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together; only one of them is set")
-        return cls(found["bucket"], found["bucket"] + found["prefix"], _endpoint())
+        return cls(match["bucket"], match["bucket"] + match["prefix"], _endpoint())
 
     def connect(self) -> Any:  # noqa: ANN401 - pyarrow is not typed
         """Return the file system of all buckets.
@@ -76,8 +76,8 @@ class Bucket:
             region=self._region(),
             scheme=scheme,
             endpoint_override=host,
-            connect_timeout=_PATIENCE,
-            request_timeout=_PATIENCE,
+            connect_timeout=_TIMEOUT,
+            request_timeout=_TIMEOUT,
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
             tls_ca_file_path=os.environ.get("AWS_CA_BUNDLE"),
             allow_delayed_open=True,  # small files in a single request, which leaves nothing behind if it fails
@@ -91,11 +91,11 @@ class Bucket:
             return str(fs.resolve_s3_region(self.name))
         except OSError as error:
             raise LakeError(
-                f"the region of the bucket {self.name!r} cannot be found ({said(error)}); set AWS_REGION"
+                f"the region of the bucket {self.name!r} cannot be found ({describe_error(error)}); set AWS_REGION"
             ) from error
 
 
-def said(error: BaseException | str) -> str:
+def describe_error(error: BaseException | str) -> str:
     """Return the text of ``error``, the same whenever the failure is the same, and without credentials."""
     text = _VOLATILE.sub("", str(error))
     for secret in filter(None, map(os.environ.get, _SECRETS)):

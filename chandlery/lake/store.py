@@ -21,15 +21,21 @@ import pyarrow as pa
 from pyarrow import fs
 
 from chandlery.errors import ConfigurationError, LakeError
-from chandlery.lake.s3 import Bucket, said
+from chandlery.lake.s3 import Bucket, describe_error
 
-#: Files on their way; never read by anybody but their writer.
+#: The folder of files under temporary names, which nobody reads but their writer.
 _STAGING = "_staging"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that is there: its path below the lake's root, its size in bytes, when it was last written (UTC)."""
+    """A file of the lake.
+
+    Attributes:
+        path: below the lake's root.
+        bytes: its size.
+        written_at: when it was last written, UTC.
+    """
 
     path: str
     bytes: int
@@ -81,10 +87,10 @@ class Lake:
             self._require_root(path)
             raise LakeError(f"{place} is missing") from None
         except LakeError as error:
-            text = said(str(error))
+            text = describe_error(str(error))
             raise LakeError(text if text.startswith(place) else f"{place}: {text}") from error
         except (OSError, pa.ArrowException) as error:
-            raise LakeError(f"{place} cannot be read: {said(error)}") from error
+            raise LakeError(f"{place} cannot be read: {describe_error(error)}") from error
 
     @contextmanager
     def staged(self, path: str) -> Iterator[StagedFile]:
@@ -95,11 +101,11 @@ class Lake:
         """
         staged = StagedFile(self, f"{_STAGING}/{path.replace('/', '_')}.{uuid4().hex}", path)
         try:
-            with self._explained(path, "written"):
+            with self._errors_name(path, "written"):
                 self._make_folder(_STAGING)
             yield staged
         finally:
-            # Of an upload that failed nothing is left to delete, as a rule, and nobody to ask; otherwise it is swept.
+            # A failed upload leaves nothing to delete, as a rule, and its server may be gone; `sweep` does the rest.
             if not staged.committed and (self.is_local or staged.size is not None):
                 self.delete(staged.temporary, quietly=True)
 
@@ -110,7 +116,7 @@ class Lake:
             LakeError: it cannot be deleted, or the whole lake is not there; names it.
         """
         try:
-            with self._explained(path, "deleted"):
+            with self._errors_name(path, "deleted"):
                 try:
                     self._files.delete_file(self._full(path))
                 except FileNotFoundError:
@@ -124,23 +130,25 @@ class Lake:
                 raise
 
     def list(self, folder: str = "") -> Iterator[StoredFile]:
-        """Yield every file in ``folder``, at any depth, but those on their way, sorted by path.
+        """Yield every file in ``folder``, at any depth, sorted by path; not those under temporary names.
 
         Raises:
             LakeError: the lake cannot be read.
         """
-        yield from (found for found in self._list(folder) if not found.path.startswith(f"{_STAGING}/"))
+        yield from (file for file in self._list(folder) if not file.path.startswith(f"{_STAGING}/"))
 
     def sweep(self, before: datetime) -> int:
-        """Delete files on their way that nobody wrote to since ``before`` (UTC): their writers died. Return a count.
+        """Delete files under temporary names that nobody wrote to since ``before`` (UTC); return how many.
+
+        Their writers died.
 
         Raises:
             LakeError: the lake cannot be read, or one of them cannot be deleted.
         """
-        left = [found for found in self._list(_STAGING) if found.written_at and found.written_at < before]
-        for found in left:
-            self.delete(found.path)
-        return len(left)
+        abandoned = [file for file in self._list(_STAGING) if file.written_at and file.written_at < before]
+        for file in abandoned:
+            self.delete(file.path)
+        return len(abandoned)
 
     def describe(self, path: str) -> str:
         """Return where ``path`` is, for a person."""
@@ -156,23 +164,23 @@ class Lake:
         if self.is_local:
             _flush(self._full(path))
 
-    def _rename(self, path: str, wanted: str, size: int | None) -> None:
-        source, target = self._full(path), self._full(wanted)
+    def _rename(self, path: str, new_path: str, size: int | None) -> None:
+        source, target = self._full(path), self._full(new_path)
         if self.is_local:
-            folder = wanted.rpartition("/")[0]
+            folder = new_path.rpartition("/")[0]
             self._make_folder(folder)
             self._files.move(source, target)
             _flush(self._full(folder))
             return
         self._files.copy_file(source, target)
-        found = self._files.get_file_info(target)
-        # A server may say that all is well before it finds that it is not.
-        if found.type != fs.FileType.File or found.size != size:
-            raise LakeError(f"{self.describe(wanted)} cannot be written: the server did not copy it")
+        info = self._files.get_file_info(target)
+        # A server may report success before it finds that it failed.
+        if info.type != fs.FileType.File or info.size != size:
+            raise LakeError(f"{self.describe(new_path)} cannot be written: the server did not copy it")
         self.delete(path, quietly=True)
 
     def _list(self, folder: str = "") -> Iterator[StoredFile]:
-        with self._explained(folder, "listed"):
+        with self._errors_name(folder, "listed"):
             selector = fs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
             infos = self._files.get_file_info(selector)
             if not infos and self._bucket:
@@ -196,7 +204,7 @@ class Lake:
     def _require_root(self, path: str) -> None:
         """Raise ``LakeError`` if not even the lake itself is there, so that nobody takes its files for deleted."""
         place = self._bucket.name if self._bucket else self._base
-        with self._explained(path, "reached"):
+        with self._errors_name(path, "reached"):
             if self._files.get_file_info(place).type == fs.FileType.NotFound:
                 kind = (
                     f"there is no bucket {place!r}" if self._bucket else f"there is no folder {place}; is it mounted?"
@@ -204,15 +212,16 @@ class Lake:
                 raise LakeError(f"{self.describe(path)} is out of reach: {kind}")
 
     @contextmanager
-    def _explained(self, path: str, done: str) -> Iterator[None]:
+    def _errors_name(self, path: str, done: str) -> Iterator[None]:
+        """Turn errors of the file system into ``LakeError``: the file at ``path`` cannot be ``done``."""
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise LakeError(f"{self.describe(path)} cannot be {done}: {said(error)}") from error
+            raise LakeError(f"{self.describe(path)} cannot be {done}: {describe_error(error)}") from error
 
 
 class StagedFile:
-    """A file on its way into the lake; see ``Lake.staged``.
+    """A file under a temporary name, which becomes a file of the lake when it is committed; see ``Lake.staged``.
 
     Attributes:
         temporary: its path until it is committed.
@@ -234,7 +243,7 @@ class StagedFile:
         Raises:
             LakeError: it cannot be written.
         """
-        with self._lake._explained(self.path, "written"):  # noqa: SLF001 - a part of the lake
+        with self._lake._errors_name(self.path, "written"):  # noqa: SLF001 - a part of the lake
             self._lake._write(self.temporary, content)  # noqa: SLF001
         self.size = len(content) if isinstance(content, bytes) else content.size
 
@@ -244,7 +253,7 @@ class StagedFile:
         Raises:
             LakeError: that cannot be done; whether it was may be unknown.
         """
-        with self._lake._explained(self.path, "written"):  # noqa: SLF001 - a part of the lake
+        with self._lake._errors_name(self.path, "written"):  # noqa: SLF001 - a part of the lake
             self._lake._rename(self.temporary, self.path, self.size)  # noqa: SLF001
         self.committed = True
 
