@@ -1,9 +1,10 @@
-"""A read with ``as_of`` gives the same answer ever after, even while a publication of that moment is under way."""
+"""A read with ``as_of`` gives the same answer ever after: while a publication of that moment is under way, and cold."""
 
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,8 +14,12 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.instruments.registry import sync_instruments
+from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
+from tests.support import Bar, get, put, register, rows, utc, wait_until_blocked
 
 pytestmark = pytest.mark.every_edition
 
@@ -48,9 +53,8 @@ def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_alread
             report = publish(connection, stored, Timeframe.D1, bar(2.0))
             reader = threading.Thread(target=read, args=(report.known_at,))
             reader.start()
-            reader.join(0.5)
-            assert reader.is_alive(), "the reader did not wait for the publication under way"
-        reader.join(10)
+            wait_until_blocked(stored.database.dsn)
+        reader.join()
     assert answers == [[2.0]]
     read(report.known_at)
     assert answers == [[2.0], [2.0]]
@@ -61,3 +65,32 @@ def test_a_plain_read_does_not_wait(stored: Warehouse) -> None:
         publish(connection, stored, Timeframe.D1, bar(2.0))
         seen = DataAPI(stored).get_ohlc("AAPL", "2024-01-01", "2025-01-01", output="arrow")
     assert seen["close"].to_pylist() == [1.0]
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.D1])
+def test_a_restated_bar_comes_once_at_every_instant_of_its_life_hot_and_cold(
+    warehouse: Warehouse, tmp_path: Path, timeframe: Timeframe
+) -> None:
+    tiered = Warehouse(warehouse.database, Lake(tmp_path / "lake"))
+    ids = register(tiered, {"AAA": "XNYS", "BBB": "XNYS"})
+    learned = [utc("2024-03-01"), utc("2024-04-01"), utc("2024-05-01")]
+    values = [Bar("AAA", DAY, close=close) for close in (9.5, 10.0, 10.5)]
+    neighbour = Bar("BBB", DAY)
+    for now, value in zip(learned, values, strict=True):
+        put(tiered, timeframe, [value, neighbour], now=now)
+    instant = timedelta(microseconds=1)
+    expected: dict[datetime, list[Bar]] = {learned[0] - instant: []}
+    for known_at, until, value in zip(learned, [*learned[1:], utc("2025-01-01")], values, strict=True):
+        expected |= {moment: [value, neighbour] for moment in (known_at, known_at + instant, until - instant)}
+
+    def check() -> None:
+        for moment, bars in expected.items():
+            assert rows(get(tiered, timeframe, ids, as_of=moment)) == bars, moment
+        assert rows(get(tiered, timeframe, ids)) == [values[-1], neighbour]
+
+    check()
+    with tiered.connection() as connection:
+        due = find_due(connection, timeframe, utc("2025-01-01"))
+    assert list(archive(tiered, due))
+    assert apply_retention(tiered, timeframe, utc("2025-01-01"), now=utc("2025-06-01")).refused == []
+    check()

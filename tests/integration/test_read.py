@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.instruments.registry import sync_instruments
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import EVER, Bar, get, put, register, rows, utc
+from tests.support import EVER, Bar, get, put, register, rows, utc, wait_until_blocked
 
 pytestmark = pytest.mark.every_edition
 
@@ -172,18 +171,18 @@ def test_known_at_is_when_the_values_were_learned(warehouse: Warehouse, ids: dic
 
 
 def test_a_read_as_of_now_waits_for_a_publication_that_began_before(warehouse: Warehouse, ids: dict[str, int]) -> None:
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     with psycopg.connect(warehouse.database.dsn) as writer:
         lock_instruments(writer, Timeframe.D1, [ids["AAA"]])
         reader = threading.Thread(
-            target=lambda: found.append(get(warehouse, Timeframe.D1, ids, as_of=datetime.now(UTC)))
+            target=lambda: tables.append(get(warehouse, Timeframe.D1, ids, as_of=datetime.now(UTC)))
         )
         reader.start()
-        time.sleep(0.3)
-        assert not found
+        wait_until_blocked(warehouse.database.dsn)
+        assert tables == []
         writer.commit()
-        reader.join(10)
-    assert len(found) == 1
+        reader.join()
+    assert len(tables) == 1
 
 
 def test_a_read_of_the_present_waits_for_nobody(warehouse: Warehouse, ids: dict[str, int]) -> None:
