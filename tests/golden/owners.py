@@ -18,3 +18,15 @@ OWNERS = {
     # Nobody writes corporate actions yet.
     "": {"market.corporate_action"},
 }
+
+#: Statements that name their table only when they run, as (room, what stands for the name): which tables that may be.
+UNNAMED = {
+    ("bars", ":bars"): "a table of bars",
+    ("bars", "{}"): "a table of bars, or the staging table of a merge",
+    ("ops", "{}"): "every table, in the target of a move",
+    (
+        "database",
+        "{}",
+    ): "a table of bars: one row that makes TimescaleDB create a chunk, and that is gone again at once",
+    ("rollups", ":place"): "the server's own table of a continuous aggregate",
+}
