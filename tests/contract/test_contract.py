@@ -276,6 +276,21 @@ def test_a_refused_key_stops_everything(vendor: Vendor, server: VendorServer, mo
     _shows_no_key(caught.value, [*wrong.values()])
 
 
+def test_a_refusal_that_quotes_the_keys_is_quoted_without_them(
+    vendor: Vendor, server: VendorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them is replaced by stars; what they were called stays."""
+    if not vendor.keys:
+        pytest.skip(f"{vendor.kind} needs no key")
+    server.quotes_headers = True
+    wrong = {name: f"WRONG-{name}-7Q9X/KEY+MATERIAL=" for name in vendor.keys}
+    provider = vendor.connect(server, monkeypatch, keys=wrong)
+    with pytest.raises(ProviderAuthError) as caught:
+        ask(provider, vendor.symbols, vendor.timeframes[0])
+    assert str(caught.value).count("***") == len(wrong)
+    _shows_no_key(caught.value, ["WRONG", "7Q9X", "MATERIAL"])
+
+
 _PASSING: tuple[Fault, ...] = ("rate_limited", "http_500", "http_502", "http_503", "http_504", "drop", "hang")
 
 

@@ -73,6 +73,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_SECRET_HEADERS = ("apca-api-key-id", "apca-api-secret-key", "authorization")
+
+
 class VendorServer(ABC):
     """Serves a ``Market`` in a vendor's format until the ``with`` block ends.
 
@@ -88,6 +91,7 @@ class VendorServer(ABC):
         faults: what to do instead with the next requests for bars, one each.
         repeat_pages: whether each page but the last is sent twice in a row.
         shuffled: whether the bars of a page come in no order.
+        quotes_headers: whether a refusal quotes the headers that may hold a key, as pages for developers do.
         requests: what came in and concerned bars, in order.
         refused: how many calls were over the limit.
     """
@@ -109,6 +113,7 @@ class VendorServer(ABC):
         self.faults: deque[Fault] = deque()
         self.repeat_pages = False
         self.shuffled = False
+        self.quotes_headers = False
         self.requests: list[Request] = []
         self.refused = 0
         self._failing = failing
@@ -197,7 +202,10 @@ class VendorServer(ABC):
         if fault == "malformed":
             _send(handler, Answer("<html><body>We are doing some maintenance.</body></html>"))
             return
-        _send(handler, self.answer(request), cut="drop" if fault == "drop" else "end" if fault == "truncated" else None)
+        answer = self.answer(request)
+        if self.quotes_headers and answer.status >= 400:
+            answer = Answer({"headers": {name: request.headers.get(name) for name in _SECRET_HEADERS}}, answer.status)
+        _send(handler, answer, cut="drop" if fault == "drop" else "end" if fault == "truncated" else None)
 
     def _take(self, request: Request) -> tuple[Fault | None, float | None]:
         """Count a request; return the fault that it meets, and how many seconds too early it came."""

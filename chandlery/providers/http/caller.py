@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -137,7 +137,7 @@ class Caller:
             if pause is not None and isinstance(error, ProviderRateLimitError):
                 self._rate_limiter.pause(pause)  # others wait, too, even where this was the last attempt
             if pause is None or attempt == self._attempts:
-                raise self._describe(error, about, attempt) from None
+                raise self._describe(error, about, attempt)
             if not isinstance(error, ProviderRateLimitError):
                 self._pause(pause, about)
         raise AssertionError("the last attempt either returns or raises")
@@ -202,8 +202,8 @@ def _any_of(texts: set[str]) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield how a key may be spelled: as it is, in a URL, in JSON, in HTML, in Python."""
+    """Yield how a key, which holds no space, may be spelled: as it is, in a URL, in JSON, in HTML, in Python."""
     escaped = json.dumps(secret)[1:-1]
-    yield from (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
+    yield from (secret, quote(secret), quote(secret, safe=""))
     yield from (escaped, escaped.replace("/", "\\/"), html.escape(secret), html.escape(secret, quote=False))
     yield repr(secret)[1:-1]

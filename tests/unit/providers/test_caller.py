@@ -307,6 +307,7 @@ KEY, SECRET = "PK7Q9XKEY", """PK7Q9XKEY/7Q9X+KEY=&"MAT'ER\\IAL~%"""
         r'{"secret": "PK7Q9XKEY/7Q9X+KEY=&\"MAT' + r"'ER\\IAL~%" + '"}',
         r'{"secret": "PK7Q9XKEY\/7Q9X+KEY=&\"MAT' + r"'ER\\IAL~%" + '"}',
         "<p>PK7Q9XKEY/7Q9X+KEY=&amp;&quot;MAT&#x27;ER\\IAL~%</p>",
+        "<p>PK7Q9XKEY/7Q9X+KEY=&amp;\"MAT'ER\\IAL~%</p>",
         f"body that was cut: {SECRET[:20]}…",
         f"body that was cut: {KEY[:6]}…",
     ],
@@ -327,6 +328,23 @@ def test_no_key_is_shown_however_it_is_spelled(spelled: str) -> None:
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert KEY not in repr(caller)
+
+
+def test_an_error_does_not_bring_along_what_it_came_from() -> None:
+    caller = Caller("test", LocalRateLimiter(None), attempts=1, secrets=[SecretStr(KEY)])
+
+    def connect() -> None:
+        raise OSError(f"cannot reach ?key={KEY}")
+
+    def fail() -> None:
+        try:
+            connect()
+        except OSError as error:
+            raise transient("the line is down") from error
+
+    with pytest.raises(ProviderTransientError, match="the line is down") as caught:
+        caller.call(fail, explain=lambda _: None, about="AAPL 1m")
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_a_key_that_is_not_set_redacts_nothing() -> None:

@@ -62,7 +62,7 @@ def install(folder: Path, name: str, code: str, entry: str, monkeypatch: pytest.
     monkeypatch.syspath_prepend(folder)
 
 
-KEY = "PKABCDEFGHIJKLMNOPQR"
+KEY, SECRET = "PKABCDEFGHIJKLMNOPQR", "c29tZXRoaW5n/c2VjcmV0+="
 
 PROVIDER_MISTAKES = [
     (
@@ -220,7 +220,12 @@ class Made:
 
 
 KIND = ProviderKind(
-    name="acme", factory=Made, options=Options, keys=("id",), limits=Made.limits, retry=RetryPolicy(first_pause=5.0)
+    name="acme",
+    factory=Made,
+    options=Options,
+    keys=("id", "secret"),
+    limits=Made.limits,
+    retry=RetryPolicy(first_pause=5.0),
 )
 NO_KIND = Made
 """
@@ -232,11 +237,13 @@ class TestProvidersOfOtherPackages:
     @pytest.fixture
     def installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         install(tmp_path, "chandlery_acme", ACME, "acme = chandlery_acme:KIND", monkeypatch)
-        text = "providers: {a: {kind: acme, options: {feed: slow, depth: 1}, key_env: {id: ACME_KEY_ID}}}"
+        options, keys = "{feed: slow, depth: 1}", "{id: ACME_KEY_ID, secret: ACME_SECRET}"
+        text = f"providers: {{a: {{kind: acme, options: {options}, key_env: {keys}}}}}"
         return write(tmp_path, "providers.yaml", text)
 
     def test_it_is_made_with_options_keys_and_calendars(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ACME_KEY_ID", KEY)
+        monkeypatch.setenv("ACME_SECRET", SECRET)
         made = build_provider("a", load_providers(installed), options={"depth": 2}, calendars={"X": "XNYS"})
         setup = made.setup  # type: ignore[attr-defined]
         assert (setup.caller.provider, setup.caller.timeout, setup.caller.made) == ("a", 30, 0)
@@ -245,6 +252,7 @@ class TestProvidersOfOtherPackages:
         assert (setup.options.feed, setup.options.depth) == ("slow", 2)
         assert setup.keys["id"].get_secret_value() == KEY
         assert KEY not in repr(setup)
+        assert SECRET not in repr(setup)
         assert made.source == "acme:a:slow"  # type: ignore[attr-defined]
 
     def test_its_limits_are_known_before_it_is_made(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +269,7 @@ class TestProvidersOfOtherPackages:
                 options:
                   feed: slow
                   depth: 0
-                key_env: {id: ACME_KEY_ID}
+                key_env: {id: ACME_KEY_ID, secret: ACME_SECRET}
         """
         assert refusal(installed.parent, text).startswith("providers.yaml:6: providers.a.options.depth: 0 is refused: ")
 
@@ -271,6 +279,29 @@ class TestProvidersOfOtherPackages:
         monkeypatch.delenv("ACME_KEY_ID", raising=False)
         with pytest.raises(ProviderAuthError, match="provider 'a' needs the environment variable ACME_KEY_ID"):
             build_provider("a", load_providers(installed))
+
+    def test_what_its_vendor_says_is_repeated_without_any_of_its_keys(
+        self, installed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ACME_KEY_ID", KEY)
+        monkeypatch.setenv("ACME_SECRET", SECRET)
+        caller = build_provider("a", load_providers(installed)).caller  # type: ignore[attr-defined]
+
+        def fail() -> None:
+            raise ProviderAuthError(f"no access for id={KEY} secret={SECRET}", provider="a")
+
+        with pytest.raises(ProviderAuthError, match=r"^a: X 1d: no access for id=\*\*\* secret=\*\*\*$"):
+            caller.call(fail, explain=lambda _: None, about="X 1d")
+
+    @pytest.mark.parametrize("key", [f"{KEY} ", f"{KEY}\n", f"{KEY}\u00e9"])
+    def test_a_key_that_cannot_be_one_is_refused_without_being_shown(
+        self, installed: Path, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ACME_KEY_ID", key)
+        monkeypatch.setenv("ACME_SECRET", SECRET)
+        with pytest.raises(ProviderAuthError, match="the environment variable ACME_KEY_ID of provider 'a'") as caught:
+            build_provider("a", load_providers(installed))
+        assert KEY not in f"{caught.value!r}"
 
     def test_a_kind_that_is_not_installed_is_named(self) -> None:
         config = ProvidersConfig(providers={"a": ProviderConfig(kind="acme")})
