@@ -28,7 +28,7 @@ def build_schedules(calendars: Collection[str], live: Collection[str]) -> list[d
 
     Args:
         calendars: names of calendars.
-        live: those with an instrument whose provider has news; only theirs are on by default.
+        live: those with an instrument whose provider's data changes; only theirs are on by default.
     """
     schedules = [
         _after_close(get_calendar(name), timeframe, on=name in live)

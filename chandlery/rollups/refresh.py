@@ -34,7 +34,7 @@ from chandlery.tiers.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RollupLimits:
     """How much one transaction derives.
 
     Attributes:
@@ -75,7 +75,7 @@ def catch_up(
     end: datetime,
     *,
     now: datetime | None = None,
-    limits: Limits = Limits(),
+    limits: RollupLimits = RollupLimits(),
     refresh: Callable[[Database], object] = refresh_aggregates,
 ) -> Iterator[Derived]:
     """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.

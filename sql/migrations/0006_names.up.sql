@@ -36,7 +36,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON TABLE ops.requested IS 'the sessions that a provider was asked for, and answered, whatever the answer was';
 COMMENT ON TABLE ops.rate_limit IS 'when the next call to a provider may be made, over all processes, by key';
 COMMENT ON COLUMN ops.rate_limit.name IS 'kind of provider, and a digest of its key';
 COMMENT ON TABLE ops.retry_schedule IS 'sessions that are requested again, and when';
@@ -45,3 +44,10 @@ COMMENT ON COLUMN ops.landing.processed_at IS 'when it was audited, and publishe
 COMMENT ON COLUMN ops.coverage.missing_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
 COMMENT ON COLUMN ops.coverage.missing_slots IS 'how many slots it has; null: bars came since it was measured';
 COMMENT ON COLUMN market.source.name IS 'kind of provider, its own name where that is another, and feed: alpaca:sip, files:backup';
+COMMENT ON TABLE ops.requested IS 'the sessions that were requested from a provider who answered, whatever the answer was';
+COMMENT ON COLUMN ops.requested.final IS 'those requested after they had settled: the provider changes them no more by itself';
+COMMENT ON COLUMN ops.requested.calendar IS 'the calendar, and the version of its rules, by which the sessions were determined last';
+COMMENT ON COLUMN ops.retry_schedule.launches IS 'how often it was about to be requested again';
+COMMENT ON COLUMN ops.retry_schedule.tries IS 'how often the provider answered since then';
+COMMENT ON COLUMN ops.retry_schedule.next_try IS 'it is not requested again before';
+COMMENT ON COLUMN ops.retry_schedule.confirmed_at IS 'when the provider had answered often enough for what is missing not to exist';

@@ -662,11 +662,11 @@ CREATE TABLE ops.requested (
     calendar text CONSTRAINT asked_calendar_not_null NOT NULL
 );
 
-COMMENT ON TABLE ops.requested IS 'the sessions that a provider was asked for, and answered, whatever the answer was';
+COMMENT ON TABLE ops.requested IS 'the sessions that were requested from a provider who answered, whatever the answer was';
 
-COMMENT ON COLUMN ops.requested.final IS 'those asked for after they had settled: the provider changes them no more by itself';
+COMMENT ON COLUMN ops.requested.final IS 'those requested after they had settled: the provider changes them no more by itself';
 
-COMMENT ON COLUMN ops.requested.calendar IS 'the calendar, and the version of its rules, by which the sessions were told last';
+COMMENT ON COLUMN ops.requested.calendar IS 'the calendar, and the version of its rules, by which the sessions were determined last';
 
 CREATE TABLE ops.retry_schedule (
     instrument_id integer CONSTRAINT gap_instrument_id_not_null NOT NULL,
@@ -680,13 +680,13 @@ CREATE TABLE ops.retry_schedule (
 
 COMMENT ON TABLE ops.retry_schedule IS 'sessions that are requested again, and when';
 
-COMMENT ON COLUMN ops.retry_schedule.launches IS 'how often it was to be asked for again';
+COMMENT ON COLUMN ops.retry_schedule.launches IS 'how often it was about to be requested again';
 
-COMMENT ON COLUMN ops.retry_schedule.tries IS 'how often the provider answered';
+COMMENT ON COLUMN ops.retry_schedule.tries IS 'how often the provider answered since then';
 
-COMMENT ON COLUMN ops.retry_schedule.next_try IS 'not asked for again before';
+COMMENT ON COLUMN ops.retry_schedule.next_try IS 'it is not requested again before';
 
-COMMENT ON COLUMN ops.retry_schedule.confirmed_at IS 'when the provider had said often enough that there is no more';
+COMMENT ON COLUMN ops.retry_schedule.confirmed_at IS 'when the provider had answered often enough for what is missing not to exist';
 
 CREATE TABLE ops.rollup_pending (
     timeframe text NOT NULL,

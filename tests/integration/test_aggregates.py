@@ -80,7 +80,7 @@ def tiered(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     warehouse.close()
 
 
-def ask(warehouse: Warehouse, *timeframes: Timeframe) -> Aggregates:
+def configure(warehouse: Warehouse, *timeframes: Timeframe) -> Aggregates:
     with warehouse.connection() as connection:
         return sync_aggregates(connection, warehouse.edition, timeframes)
 
@@ -110,15 +110,15 @@ def check(warehouse: Warehouse, *timeframes: Timeframe, whole: bool = True) -> i
     for timeframe in timeframes:
         kept, ours = read(warehouse, f"aggregate_{timeframe.value}"), read(warehouse, timeframe.table)
         assert [bar[:exact] for bar in kept] == [bar[:exact] for bar in ours]
-        for one, other in zip(kept, ours, strict=True):
-            assert all(map(near, one[exact:], other[exact:])), (one, other)
+        for by_server, by_us in zip(kept, ours, strict=True):
+            assert all(map(near, by_server[exact:], by_us[exact:])), (by_server, by_us)
     return len(read(warehouse, timeframes[0].table))
 
 
-def near(one: object, other: object) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(float(str(one)), float(str(other)), rel_tol=1e-12)
+def near(first: object, second: object) -> bool:
+    if first is None or second is None:
+        return first is second
+    return math.isclose(float(str(first)), float(str(second)), rel_tol=1e-12)
 
 
 def archive_all(warehouse: Warehouse, before: datetime = LATER) -> None:
@@ -152,17 +152,17 @@ def random_bars(draw: np.random.Generator, *, days: int = 70, whole: bool = True
 
 
 def random_bar(draw: np.random.Generator, symbol: str, ts: datetime, *, whole: bool = True) -> Bar:
-    low, one, other, high = sorted(draw.uniform(1, 1000, 4).tolist())
+    low, opening, closing, high = sorted(draw.uniform(1, 1000, 4).tolist())
     volume = float(draw.integers(1, 10**9)) if whole else float(draw.uniform(1e-9, 1e6))
     return Bar(
         symbol,
         ts,
-        open=one,
+        open=opening,
         high=high,
         low=low,
-        close=other,
+        close=closing,
         volume=draw.choice([volume, volume, volume, None, 0.0]),
-        vwap=None if draw.random() < 0.05 else other,
+        vwap=None if draw.random() < 0.05 else closing,
         trades=None if draw.random() < 0.3 else int(draw.integers(0, 10**6)),
     )
 
@@ -179,14 +179,14 @@ def a_day(symbol: str, day: str, *, close: float = 11.0) -> list[Bar]:
 def test_they_equal_the_derived_bars_through_any_history(tiered: Warehouse, seed: int) -> None:
     draw = np.random.default_rng(seed)
     whole = seed % 3 != 2
-    asked = [M5, M15, M30, H1, H4] if seed % 2 else [M15, H1]
-    ask(tiered, *asked)
+    timeframes = [M5, M15, M30, H1, H4] if seed % 2 else [M15, H1]
+    configure(tiered, *timeframes)
     put(tiered, M1, random_bars(draw, whole=whole))
     for step in range(24):
-        kind = draw.choice(["publish", "publish", "publish", "let go", "restore", "compress", "ask"])
+        kind = draw.choice(["publish", "publish", "publish", "prune", "restore", "compress", "configure"])
         if kind == "publish":
             put(tiered, M1, random_bars(draw, whole=whole))
-        elif kind == "let go":
+        elif kind == "prune":
             retain_all(tiered, utc(str(draw.choice(["2024-02-01", "2024-03-01", "2024-04-01"]))))
         elif kind == "restore":
             symbols = SYMBOLS if draw.random() < 0.5 else SYMBOLS[:1]
@@ -195,18 +195,18 @@ def test_they_equal_the_derived_bars_through_any_history(tiered: Warehouse, seed
             with tiered.connection() as connection:
                 list(tiered.edition.compress(connection, M1, LATER))
         elif draw.random() < 0.5:
-            asked = [one for one in derived_from(M1) if draw.random() < 0.6] or [H1]
-            ask(tiered, *asked)
+            timeframes = [timeframe for timeframe in derived_from(M1) if draw.random() < 0.6] or [H1]
+            configure(tiered, *timeframes)
             refresh_aggregates(tiered.database)
         if draw.random() < 0.7 or step == 23:
             derive(tiered)
             assert pending(tiered) == 0
-            assert check(tiered, *asked, whole=whole) > 0
+            assert check(tiered, *timeframes, whole=whole) > 0
 
 
 @on_community
 def test_a_wider_one_is_made_from_the_widest_that_divides_it(tiered: Warehouse) -> None:
-    ask(tiered, M5, M15, H1)
+    configure(tiered, M5, M15, H1)
     with tiered.connection() as connection:
         comments = dict(
             connection.execute(
@@ -223,7 +223,7 @@ def test_a_wider_one_is_made_from_the_widest_that_divides_it(tiered: Warehouse) 
 
 @on_community
 def test_the_server_never_refreshes_by_itself(tiered: Warehouse) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     with tiered.connection() as connection:
         jobs = connection.execute(
             "SELECT proc_name FROM timescaledb_information.jobs WHERE hypertable_schema IS NOT NULL"
@@ -255,7 +255,7 @@ def refreshes() -> Refreshes:
 
 @on_community
 def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(tiered: Warehouse, refreshes: Refreshes) -> None:
-    ask(tiered, H1, M5)
+    configure(tiered, H1, M5)
     days = [f"2024-02-{day:02}" for day in range(5, 24)]
     put(tiered, M1, [bar for day in days for bar in a_day("AAA", day)])
     derive(tiered, refreshes)
@@ -273,7 +273,7 @@ def test_exactly_the_days_that_changed_are_refreshed_narrow_to_wide(tiered: Ware
 @on_community
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, after: int) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     put(tiered, M1, [*a_day("AAA", "2024-02-05"), *a_day("AAA", "2024-03-05"), *a_day("BBB", "2024-03-05")])
     calls: list[Timeframe] = []
 
@@ -294,7 +294,7 @@ def test_a_kill_after_the_commit_loses_nothing(tiered: Warehouse, after: int) ->
 
 @on_community
 def test_what_changes_during_a_refresh_is_refreshed_again(tiered: Warehouse) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     calls: list[Timeframe] = []
 
     def interrupted(connection: psycopg.Connection, timeframe: Timeframe, start: date, end: date) -> None:
@@ -324,7 +324,7 @@ def two_months(warehouse: Warehouse) -> None:
 
 @on_community
 def test_aggregates_outlive_the_minutes_they_were_made_from(tiered: Warehouse, refreshes: Refreshes) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     two_months(tiered)
     before = check(tiered, M5, H1)
     retain_all(tiered, utc("2024-03-01"))
@@ -338,7 +338,7 @@ def test_aggregates_outlive_the_minutes_they_were_made_from(tiered: Warehouse, r
 
 @on_community
 def test_a_correction_of_one_instrument_wipes_none_of_the_others(tiered: Warehouse, refreshes: Refreshes) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     two_months(tiered)
     before = check(tiered, M5, H1)
     retain_all(tiered, utc("2024-03-01"))
@@ -356,7 +356,7 @@ def test_a_correction_of_one_instrument_wipes_none_of_the_others(tiered: Warehou
 
 @on_community
 def test_what_left_before_it_was_derived_is_not_lost(tiered: Warehouse) -> None:
-    ask(tiered, M5, H1)
+    configure(tiered, M5, H1)
     put(tiered, M1, [*a_day("AAA", "2024-01-30"), *a_day("BBB", "2024-01-30")])
     retain_all(tiered, utc("2024-03-01"))
     assert stored(tiered) == 0
@@ -366,7 +366,7 @@ def test_what_left_before_it_was_derived_is_not_lost(tiered: Warehouse) -> None:
 
 @on_community
 def test_nothing_leaves_before_the_aggregates_are_up_to_date(tiered: Warehouse, tmp_path: Path) -> None:
-    ask(tiered, M5)
+    configure(tiered, M5)
     put(tiered, M1, a_day("AAA", "2024-01-30"))
     derive(tiered, lambda _: None)  # as if it had been killed before
     assert pending(tiered) == 1
@@ -382,10 +382,10 @@ def test_nothing_leaves_before_the_aggregates_are_up_to_date(tiered: Warehouse, 
 
 
 @on_community
-def test_one_that_is_asked_for_later_is_filled_even_where_the_minutes_left(tiered: Warehouse) -> None:
+def test_one_that_is_configured_later_is_filled_even_where_the_minutes_left(tiered: Warehouse) -> None:
     two_months(tiered)
     retain_all(tiered, utc("2024-03-01"))
-    assert ask(tiered, H4, M5) == Aggregates((M5, H4), ())
+    assert configure(tiered, H4, M5) == Aggregates((M5, H4), ())
     assert len(read(tiered, "aggregate_5m")) == 0
     assert pending(tiered) == 8
     refresh_aggregates(tiered.database)
@@ -394,7 +394,7 @@ def test_one_that_is_asked_for_later_is_filled_even_where_the_minutes_left(tiere
 
 
 @on_community
-def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered: Warehouse) -> None:
+def test_configuring_the_same_changes_nothing_and_configuring_less_drops_the_rest(tiered: Warehouse) -> None:
     def relations() -> list[tuple[object, ...]]:
         with tiered.connection() as connection:
             return connection.execute(
@@ -402,17 +402,17 @@ def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered:
                 " 'aggregate\\_%h%' ORDER BY 1"
             ).fetchall()
 
-    ask(tiered, M5, M15, H1)
+    configure(tiered, M5, M15, H1)
     two_months(tiered)
     before = relations()
-    assert ask(tiered, H1, M5, M15) == Aggregates((M5, M15, H1), ())
+    assert configure(tiered, H1, M5, M15) == Aggregates((M5, M15, H1), ())
     assert (relations(), pending(tiered)) == (before, 0)
-    ask(tiered, M5, H1)  # which was made from 15m
+    configure(tiered, M5, H1)  # which was made from 15m
     refresh_aggregates(tiered.database)
     check(tiered, M5, H1)
     with tiered.connection() as connection:
         assert list_aggregates(connection) == (M5, H1)
-    assert ask(tiered) == Aggregates((), ())
+    assert configure(tiered) == Aggregates((), ())
     assert relations() == []
     put(tiered, M1, a_day("AAA", "2024-03-20", close=10.5))
     derive(tiered)
@@ -421,23 +421,23 @@ def test_asking_again_changes_nothing_and_asking_for_less_drops_the_rest(tiered:
 
 @on_community
 def test_the_schema_can_go_with_its_aggregates(tiered: Warehouse) -> None:
-    ask(tiered, M5, M15, H4)
+    configure(tiered, M5, M15, H4)
     two_months(tiered)
     with tiered.connection() as connection:
         migrate(connection, "base")
-        left = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
-        assert left == []
+        views = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
+        assert views == []
         migrate(connection)
         install(connection)
     register(tiered, dict.fromkeys(SYMBOLS, "24/7"))
-    ask(tiered, M5)
+    configure(tiered, M5)
     two_months(tiered)
     assert check(tiered, M5) == 8 * 288
 
 
 @pytest.mark.only_on("postgres", "apache")
 def test_other_editions_make_none_and_say_so(tiered: Warehouse) -> None:
-    assert ask(tiered, H1, M5) == Aggregates((), (M5, H1))
+    assert configure(tiered, H1, M5) == Aggregates((), (M5, H1))
     two_months(tiered)
     with tiered.connection() as connection:
         assert list_aggregates(connection) == ()

@@ -80,7 +80,7 @@ def test_a_run_after_each_close_misses_none(shop: Shop) -> None:
     assert shop.count() == 3 * 960
 
 
-def test_healing_brings_them_along(shop: Shop) -> None:
+def test_repair_brings_them_along(shop: Shop) -> None:
     shop.load(utc("2024-05-30"), utc("2024-05-31"), utc("2024-05-30T20:30"))
     now = utc("2024-06-04T12:00")
     for _ in range(3):

@@ -11,7 +11,7 @@ from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.database.connections import Database
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
 from chandlery.instruments.aliases import resolve
-from chandlery.instruments.registry import list_instruments, sync_instruments
+from chandlery.instruments.registry import list_instruments, load_instruments, sync_instruments
 from chandlery.instruments.sessions import sync_sessions
 from tests.support import every_row, utc
 
@@ -102,7 +102,7 @@ def test_ids_are_permanent_and_an_instrument_left_out_stays(connection: psycopg.
     before = list_instruments(connection)
     report = sync_instruments(connection, [instrument("GOOGL", name="Alphabet"), instrument("NEW")])
     assert (report.added, report.changed) == (["NEW"], ["GOOGL"])
-    after = {found.symbol: found for found in list_instruments(connection)}
+    after = load_instruments(connection)
     assert {old.symbol: old.instrument_id for old in before}.items() <= {
         s: i.instrument_id for s, i in after.items()
     }.items()

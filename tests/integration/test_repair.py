@@ -1,4 +1,4 @@
-"""Healing: a provider that loses bars, delivers them late or never, and one that restates."""
+"""Repair: a provider that loses bars, delivers them late or never, and one that restates."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def plan(
 
 
 def repair(remote: Remote, now: datetime) -> int:
-    """Do once what the sensor and the runs that it launches do; return how many sessions were asked for."""
+    """Do once what the sensor and the runs that it launches do; return how many sessions were requested."""
     backfills = plan(remote, now)
     for backfill in backfills:
         with remote.warehouse.connection() as connection:
@@ -86,8 +86,8 @@ def repair(remote: Remote, now: datetime) -> int:
 def states(remote: Remote, now: datetime, symbol: str = "BTC/USD") -> list[str]:
     with remote.warehouse.connection() as connection:
         instrument = remote.instruments()[symbol]
-        found = session_states(connection, [instrument], Timeframe.M1, START.date(), END.date(), now=now)
-    return [str(state) for state in found["state"].to_pylist()]
+        table = session_states(connection, [instrument], Timeframe.M1, START.date(), END.date(), now=now)
+    return [str(state) for state in table["state"].to_pylist()]
 
 
 LOSSES = {
@@ -99,7 +99,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("lost", LOSSES.values(), ids=list(LOSSES))
-def test_what_was_lost_and_comes_later_is_healed(
+def test_what_was_lost_and_comes_later_is_repaired(
     remote: Remote, market: Market, lost: tuple[datetime, datetime]
 ) -> None:
     remote.server.market = without(market, lost)
@@ -109,9 +109,9 @@ def test_what_was_lost_and_comes_later_is_healed(
     assert repair(remote, NOW) == 2  # one session of two symbols; nothing came
     assert repair(remote, NOW + timedelta(minutes=1)) == 0  # the pause is not over
     remote.server.market = market
-    asked = len(remote.server.requests)
+    before = len(remote.server.requests)
     assert repair(remote, NOW + FIRST_PAUSE) == 2
-    assert len(remote.server.requests) - asked == 2 * 5  # a day of each
+    assert len(remote.server.requests) - before == 2 * 5  # a day of each
     assert set(states(remote, NOW + FIRST_PAUSE)) == {"no_trades"}
     assert remote.is_whole(market, START, END)
     assert repair(remote, NOW + timedelta(days=30)) == 0
@@ -144,12 +144,12 @@ def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Re
 def test_what_the_gate_rejects_is_told_and_asked_for_until_something_else_comes(
     remote: Remote, market: Market, bad: tuple[datetime, datetime], rejected: list[int]
 ) -> None:
-    told = ["quarantined" if place in rejected else "no_trades" for place in range(5)]
+    expected = ["quarantined" if place in rejected else "no_trades" for place in range(5)]
     remote.server.market = spoiled(market, *bad)
     remote.load(START, END, now=NOW)
-    assert states(remote, NOW) == told
+    assert states(remote, NOW) == expected
     assert repair(remote, NOW) == 2 * len(rejected)  # the same came again
-    assert states(remote, NOW) == told
+    assert states(remote, NOW) == expected
     with remote.warehouse.connection() as connection:
         assert sorted(entry.symbol for entry in quarantine.list_entries(connection)) == list(PAIRS)
     remote.server.market = market
@@ -164,11 +164,11 @@ def test_what_the_gate_rejects_is_told_and_asked_for_until_something_else_comes(
 def test_what_stays_rejected_is_asked_for_so_often_and_waits_for_a_person(remote: Remote, market: Market) -> None:
     remote.server.market = spoiled(market, *LOSSES["a whole day"])
     remote.load(START, END, symbols=PAIRS[:1], now=NOW)
-    now, asked = NOW, 0
+    now, launches = NOW, 0
     for _ in range(ANSWERS_TO_CONFIRM + 5):
-        asked += repair(remote, now) > 0
+        launches += repair(remote, now) > 0
         now += timedelta(days=8)
-    assert asked == ANSWERS_TO_CONFIRM
+    assert launches == ANSWERS_TO_CONFIRM
     assert states(remote, now)[2] == "quarantined"
 
 
@@ -200,8 +200,8 @@ def test_before_the_first_bar_one_answer_is_enough(remote: Remote, market: Marke
     assert repair(remote, NOW + timedelta(days=30)) == 0
     with remote.warehouse.connection() as connection:
         instrument = remote.instruments()["BTC/USD"]
-        found = session_states(connection, [instrument], Timeframe.M1, early.date(), END.date(), now=NOW)
-    assert found["state"].to_pylist() == ["no_trades"] * 8
+        table = session_states(connection, [instrument], Timeframe.M1, early.date(), END.date(), now=NOW)
+    assert table["state"].to_pylist() == ["no_trades"] * 8
 
 
 def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, market: Market) -> None:

@@ -1,4 +1,4 @@
-"""Why something is missing: every state, from what is stored, what was asked, and the calendar in the database."""
+"""Why something is missing: every state, from what is stored, what was requested, and the calendar in the database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.instruments.halts import Halt, list_halts
-from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.instruments.registry import Instrument, list_instruments, load_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
 from chandlery.tiers.archive import archive, find_due
@@ -58,7 +58,7 @@ class Store:
     def instrument(self, symbol: str = "AAA", **changes: object) -> Instrument:
         for name, value in changes.items():
             self.connection.execute(f"UPDATE market.instrument SET {name} = %s WHERE symbol = %s", (value, symbol))  # type: ignore[call-overload]
-        return next(one for one in list_instruments(self.connection) if one.symbol == symbol)
+        return load_instruments(self.connection)[symbol]
 
     def put(self, timeframe: Timeframe, moments: Iterable[datetime], symbol: str = "AAA") -> None:
         put(self.warehouse, timeframe, [Bar(symbol, ts) for ts in moments])
@@ -74,11 +74,11 @@ class Store:
         settlement_delay: int = 0,
     ) -> None:
         """Record that a provider answered for [start, end); ``settlement_delay`` in hours."""
-        one = self.instrument(symbol)
-        ask = RequestedRange(
-            one.instrument_id, one.calendar, utc(start), utc(end), at, timedelta(hours=settlement_delay)
+        instrument = self.instrument(symbol)
+        requested = RequestedRange(
+            instrument.instrument_id, instrument.calendar, utc(start), utc(end), at, timedelta(hours=settlement_delay)
         )
-        record_requested(self.connection, timeframe, [ask])
+        record_requested(self.connection, timeframe, [requested])
 
     def confirm(self, timeframe: Timeframe, day: date) -> None:
         self.connection.execute(
@@ -172,7 +172,7 @@ def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) ->
 
 
 @pytest.mark.parametrize(
-    ("less", "state", "hole"),
+    ("less", "state", "run"),
     [
         ([3], "no_trades", (3, 1)),
         ([range(5, 20)], "no_trades", (5, 15)),
@@ -180,7 +180,7 @@ def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) ->
         ([range(60)], "provider_gap", (0, 60)),
         ([range(200, 290)], "provider_gap", (200, 90)),
         ([range(330, 390)], "provider_gap", (330, 60)),
-        ([range(1, 390)], "no_trades", (1, 389)),  # one bar tells nothing
+        ([range(1, 390)], "no_trades", (1, 389)),  # one bar proves nothing
         ([range(40, 390)], "provider_gap", (40, 350)),
         ([n for n in range(390) if n % 2], "no_trades", (1, 1)),
         ([n for n in range(390) if n % 40], "no_trades", (1, 39)),  # a bar in 40 minutes
@@ -192,13 +192,13 @@ def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) ->
     ],
 )  # fmt: skip
 def test_a_hole_too_long_for_the_trading_around_it_is_a_gap(
-    store: Store, less: list[range | int], state: str, hole: tuple[int, int]
+    store: Store, less: list[range | int], state: str, run: tuple[int, int]
 ) -> None:
     store.put(M1, minutes(OPEN, 390, less=less))
     store.ask(M1, "2024-01-09", "2024-01-10")
     row = store.day()
     assert row["state"] == state
-    assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=hole[0]), hole[1])
+    assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=run[0]), run[1])
 
 
 def test_how_other_sessions_traded_makes_no_difference(store: Store) -> None:
@@ -239,7 +239,7 @@ def test_a_session_under_way_or_not_settled_is_not_final(store: Store) -> None:
     noon, night = utc("2024-01-09T15:30"), utc("2024-01-09T21:10")
     store.ask(M1, "2024-01-09", "2024-01-09T15:30", at=noon)
     assert store.state(now=noon) is State.NOT_FINAL
-    assert store.state() is State.NOT_FINAL  # and stays so until it is asked for again
+    assert store.state() is State.NOT_FINAL  # and stays so until it is requested again
     store.put(M1, minutes(OPEN, 390))
     store.ask(M1, "2024-01-09", "2024-01-10", at=night, settlement_delay=1)
     assert store.state() is State.NOT_FINAL  # bars may still be corrected
@@ -276,7 +276,7 @@ def test_before_the_listing_and_after_the_delisting_nothing_is_missing(store: St
 
 
 def test_states_of_days(store: Store) -> None:
-    """Tuesday there, Wednesday missing, Thursday confirmed, Friday asked at noon, Tuesday never asked."""
+    """Tuesday there, Wednesday missing, Thursday confirmed, Friday requested at noon, Tuesday never requested."""
     store.instrument(listed=date(2024, 1, 9))
     store.put(D1, [utc("2024-01-09"), utc("2024-01-12")])
     store.ask(D1, "2024-01-08", "2024-01-12")
@@ -303,7 +303,7 @@ def test_a_session_that_was_requested_only_until_noon_is_not_final(store: Store)
     assert store.state() is State.COMPLETE
 
 
-def test_a_day_under_way_is_not_final_once_asked_for(store: Store) -> None:
+def test_a_day_under_way_is_not_final_once_requested(store: Store) -> None:
     noon = utc("2024-01-09T17:00")
     assert store.state(DAY, D1, now=noon) is State.NEVER_FETCHED
     store.put(D1, [utc("2024-01-09")])
@@ -420,7 +420,7 @@ def test_a_market_that_never_closes(store: Store) -> None:
     assert {row["expected"] for row in rows} == {1440}
 
 
-def test_each_verdict_tells_by_which_calendar(store: Store) -> None:
+def test_each_state_names_its_calendar(store: Store) -> None:
     version = get_calendar("XNYS").version
     assert store.day()["calendar"] == f"XNYS {version}"
     store.connection.execute(
@@ -459,8 +459,8 @@ def test_bars_after_an_earlier_close_are_outside(store: Store) -> None:
     _close(store, "2024-01-09T18:00")
     row = store.day()
     assert (row["state"], row["present"], row["missing_slots"]) == ("provider_gap", 135, 75)
-    found = store.connection.execute("SELECT present, outside FROM ops.coverage").fetchall()
-    assert found == [(135, 90)]
+    counts = store.connection.execute("SELECT present, outside FROM ops.coverage").fetchall()
+    assert counts == [(135, 90)]
 
 
 def _close(store: Store, moment: str) -> None:
@@ -476,7 +476,7 @@ def test_a_day_without_an_answer_is_refused(store: Store) -> None:
         store.state(date(1970, 1, 1))
 
 
-# --- holes
+# --- missing runs
 
 
 def test_a_hole_is_measured_again_when_bars_come_in_parts(store: Store) -> None:
@@ -492,8 +492,8 @@ def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> N
     store.put(M1, minutes(OPEN, 100))
     store.put(M1, minutes(OPEN, 390, less=[range(200)]))
     ids = [store.instrument().instrument_id]
-    with store.warehouse.connection() as other, other.transaction():
-        other.execute("SELECT FROM ops.coverage FOR UPDATE")
+    with store.warehouse.connection() as publisher, publisher.transaction():
+        publisher.execute("SELECT FROM ops.coverage FOR UPDATE")
         measure_missing_runs(store.connection, ids)  # does not wait
         assert store.connection.execute("SELECT missing_slots FROM ops.coverage").fetchall() == [(None,)]
     measure_missing_runs(store.connection, ids)
@@ -519,14 +519,16 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
         for timeframe in (M1, D1):
             store.ask(timeframe, "2024-01-09", "2024-01-13")
         before = [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)]
-        for timeframe in (M1, D1):
-            cut = utc("2025-06-01")
-            list(archive(warehouse, find_due(connection, timeframe, cut)))
-            report = apply_retention(warehouse, timeframe, utc("2025-01-01"))
-            assert report.released
+    for timeframe in (M1, D1):
+        with warehouse.connection() as connection:
+            due = find_due(connection, timeframe, utc("2025-06-01"))
+        list(archive(warehouse, due))
+        assert apply_retention(warehouse, timeframe, utc("2025-01-01")).released
+    with warehouse.connection() as connection:
+        store = Store(warehouse, connection)
         assert [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)] == before
         assert [row["state"] for row in before[0][5:9]] == ["provider_gap", "halted", "provider_gap", "complete"]
-        # What becomes known later is applied to the hole as it was measured.
+        # What becomes known later is applied to the missing run as it was measured.
         store.halt("2024-01-09T16:10", "2024-01-09T17:50")
         assert store.state() is State.HALTED
         remove_halt(connection, "AAA", utc("2024-01-09T16:10"))
@@ -537,7 +539,7 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
 # --- runs, counts and maps
 
 
-def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_hole(store: Store) -> None:
+def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_missing_run(store: Store) -> None:
     store.put(M1, minutes("2024-01-05T14:30", 390))
     store.put(M1, minutes("2024-01-08T14:30", 390))
     store.put(M1, minutes(OPEN, 390, less=[range(30)]))
@@ -565,7 +567,7 @@ def test_runs_are_consecutive_sessions_of_one_state_with_their_longest_hole(stor
     assert since["BTC"] == {State.NEVER_FETCHED: 2}  # it is scheduled for it
 
 
-def test_of_a_provider_without_news_nothing_is_said_after_what_is_known(store: Store) -> None:
+def test_the_states_of_a_static_provider_end_with_what_is_known(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390))
     store.ask(M1, "2024-01-09", "2024-01-11")
     both = [store.instrument(provider="files"), store.instrument("BTC", provider="files")]
@@ -587,32 +589,32 @@ def test_a_map_says_for_every_day_what_the_states_say(store: Store) -> None:
     store.ask(M1, "2024-01-10", "2024-01-12", symbol="BTC")
     both = [store.instrument(), store.instrument("BTC")]
     until = date(2024, 1, 18)
-    found = build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, until=until, now=NOW))
-    assert found is not None
-    assert (found.rows, found.first_day, found.codes.shape) == (["AAA", "BTC"], date(2024, 1, 8), (2, 10))
+    matrix = build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, until=until, now=NOW))
+    assert matrix is not None
+    assert (matrix.rows, matrix.first_day, matrix.codes.shape) == (["AAA", "BTC"], date(2024, 1, 8), (2, 10))
     order = list(State)
-    for row, one in zip(found.codes.tolist(), both, strict=True):
+    for row, instrument in zip(matrix.codes.tolist(), both, strict=True):
         for place, code in enumerate(row):
-            day = found.first_day + timedelta(days=place)
+            day = matrix.first_day + timedelta(days=place)
             if code < 0:
-                assert (one.symbol, day.day) in {("BTC", 8), ("BTC", 9)}
+                assert (instrument.symbol, day.day) in {("BTC", 8), ("BTC", 9)}
             else:
-                assert order[code] is state_of_day(store.connection, one, M1, day, now=NOW)
+                assert order[code] is state_of_day(store.connection, instrument, M1, day, now=NOW)
 
 
 def test_nothing_known_makes_no_map_and_no_year(store: Store) -> None:
     both = [store.instrument(), store.instrument("BTC")]
     assert build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, now=NOW)) is None
     assert newest_year(store.connection, both, M1) is None
-    assert [one.symbol for one in never_requested(store.connection, both, D1)] == ["AAA", "BTC"]
+    assert [instrument.symbol for instrument in never_requested(store.connection, both, D1)] == ["AAA", "BTC"]
 
 
 def test_the_newest_year_ends_with_the_present_or_with_old_data(store: Store) -> None:
     store.put(D1, [utc("2020-03-02"), utc("2024-01-09")])
-    one = [store.instrument()]
-    assert newest_year(store.connection, one, D1, now=utc("2024-02-01")) == (date(2023, 2, 1), date(2024, 2, 2))
-    assert newest_year(store.connection, one, D1, now=NOW) == (date(2023, 1, 9), date(2024, 1, 10))
-    runs = state_runs(store.connection, one, D1, until=date(2020, 3, 5), now=NOW).to_pylist()
+    instruments = [store.instrument()]
+    assert newest_year(store.connection, instruments, D1, now=utc("2024-02-01")) == (date(2023, 2, 1), date(2024, 2, 2))
+    assert newest_year(store.connection, instruments, D1, now=NOW) == (date(2023, 1, 9), date(2024, 1, 10))
+    runs = state_runs(store.connection, instruments, D1, until=date(2020, 3, 5), now=NOW).to_pylist()
     assert [(run["state"], run["first"].day, run["last"].day) for run in runs] == [
         ("complete", 2, 2), ("never_fetched", 3, 4),
     ]  # fmt: skip
@@ -668,7 +670,7 @@ def run(store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def gappy(store: Store) -> Store:
-    """Five sessions of AAA: complete, two with gaps, one asked for in vain, one complete; and a day."""
+    """Five sessions of AAA: complete, two with gaps, one requested in vain, one complete; and a day."""
     store.put(M1, minutes("2024-01-08T14:30", 390) + minutes(OPEN, 390, less=[range(30)]))
     store.put(M1, minutes("2024-01-10T14:30", 390, less=[range(80, 180)]))
     store.put(M1, minutes("2024-01-12T14:30", 390))
@@ -695,7 +697,7 @@ def test_coverage_counts_the_sessions_in_each_state(gappy: Store, run: Run) -> N
     ]
 
 
-def test_coverage_tells_of_what_was_asked_for_in_vain(store: Store, run: Run) -> None:
+def test_coverage_lists_what_was_requested_in_vain(store: Store, run: Run) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     (row,) = json.loads(run("coverage", "--format", "json", "--end", "2024-01-10").stdout)
     assert row == {"symbol": "AAA", "timeframe": "1m", "rows": 0, "states": {"provider_gap": 1}}
@@ -719,8 +721,8 @@ def test_coverage_of_a_day(gappy: Store, run: Run) -> None:
 
 def test_coverage_lists_the_sessions_in_a_state(gappy: Store, run: Run) -> None:
     lines = [line.split() for line in run("coverage", "-t", "1m", "--state", "provider_gap").stdout.splitlines()]
-    hole = ["2024-01-11", "14:30Z,", "390", "min"]
-    assert ["AAA", "1m", "2024-01-09", "2024-01-11", "3", "650/1,170", "55.6%", *hole] in lines
+    run_text = ["2024-01-11", "14:30Z,", "390", "min"]
+    assert ["AAA", "1m", "2024-01-09", "2024-01-11", "3", "650/1,170", "55.6%", *run_text] in lines
     (row,) = json.loads(run("coverage", "-t", "1m", "--state", "provider_gap", "-f", "json").stdout)
     assert (row["first"], row["last"], row["missing_start"]) == ("2024-01-09", "2024-01-11", "2024-01-11T14:30:00Z")
     shorter = run("coverage", "--state", "provider_gap", "--start", "2024-01-10", "--end", "2024-01-11", "-t", "1m")
@@ -729,12 +731,12 @@ def test_coverage_lists_the_sessions_in_a_state(gappy: Store, run: Run) -> None:
 
 
 def test_coverage_draws_a_picture_of_each_timeframe(gappy: Store, run: Run, tmp_path: Path) -> None:
-    one, both = tmp_path / "one.png", tmp_path / "both.png"
-    assert run("coverage", "-t", "1m", "--picture", str(one)).stdout == f"{one}: 1m symbols=1\n"
-    assert one.read_bytes().startswith(b"\x89PNG")
+    single, both = tmp_path / "one.png", tmp_path / "both.png"
+    assert run("coverage", "-t", "1m", "--picture", str(single)).stdout == f"{single}: 1m symbols=1\n"
+    assert single.read_bytes().startswith(b"\x89PNG")
     assert run("coverage", "--picture", str(both)).exit_code == 0
     assert {file.name for file in tmp_path.glob("*.png")} == {"one.png", "both_1m.png", "both_1d.png"}
-    assert "No 1m bars of BTC yet" in run("coverage", "BTC", "-t", "1m", "--picture", str(one)).stderr
+    assert "No 1m bars of BTC yet" in run("coverage", "BTC", "-t", "1m", "--picture", str(single)).stderr
 
 
 def test_the_web_ui_shows_counts_and_a_map_and_what_it_leaves_out(gappy: Store, warehouse: Warehouse) -> None:
@@ -742,7 +744,7 @@ def test_the_web_ui_shows_counts_and_a_map_and_what_it_leaves_out(gappy: Store, 
     assert describe_states(warehouse, [both[1]], D1) == {}
     shown = describe_states(warehouse, both, M1)
     counts = {record.data["state"]: record.data["sessions"] for record in shown["states"].records}
-    # Of the year until the session after what was asked for: BTC is scheduled, and was never fetched.
+    # Of the year until the session after what was requested: BTC is scheduled, and was never fetched.
     assert (counts["complete"], counts["provider_gap"]) == (2, 3)
     assert counts["never_fetched"] == 366
     assert shown["shown"].startswith("states from 2023-01-15 to 2024-01-15, 2 of 2 symbols;")
@@ -772,17 +774,17 @@ def test_wrong_use_of_coverage_names_what_is_allowed(gappy: Store, run: Run, arg
 
 
 def test_halts_are_added_listed_imported_and_removed(gappy: Store, run: Run, tmp_path: Path) -> None:
-    hole = ("AAA", "2024-01-10T10:50:00-05:00", "2024-01-10T17:30:00Z")
+    halt = ("AAA", "2024-01-10T10:50:00-05:00", "2024-01-10T17:30:00Z")
     assert "No halt is recorded" in run("halts", "list").stderr
-    assert run("halts", "add", *hole, "--reason", "T1").stdout == "halts: added=1 changed=0 unchanged=0\n"
+    assert run("halts", "add", *halt, "--reason", "T1").stdout == "halts: added=1 changed=0 unchanged=0\n"
     assert gappy.state(date(2024, 1, 10)) is State.HALTED
     rows = [{"symbol": "AAA", "start": "2024-01-10T15:50:00Z", "end": "2024-01-10T17:30:00Z", "reason": "T1"}]
     assert json.loads(run("halts", "list", "AAA", "-f", "json").stdout) == rows
     assert run("halts", "list").stdout.split()[-6:] == ["AAA", "2024-01-10", "15:50Z", "2024-01-10", "17:30Z", "T1"]
     file = tmp_path / "halts.csv"
-    file.write_text("symbol,start,end,reason\n" + "".join(f"{','.join([*hole, 'T1'])}\n" for _ in range(2)))
+    file.write_text("symbol,start,end,reason\n" + "".join(f"{','.join([*halt, 'T1'])}\n" for _ in range(2)))
     assert run("halts", "import", str(file)).stdout == "halts: added=0 changed=0 unchanged=1\n"
-    assert run("halts", "remove", *hole[:2]).stdout.startswith("removed: AAA 2024-01-10 15:50Z to 2024-01-10 17:30Z")
+    assert run("halts", "remove", *halt[:2]).stdout.startswith("removed: AAA 2024-01-10 15:50Z to 2024-01-10 17:30Z")
     assert gappy.state(date(2024, 1, 10)) is State.PROVIDER_GAP
     wrong = run("halts", "add", "AAA", "2024-01-10", "2024-01-11T00:00Z", "--reason", "T1")
     assert (wrong.exit_code, "start='2024-01-10' has no time of day" in wrong.stderr) == (2, True)
@@ -820,5 +822,5 @@ def test_a_real_coin_that_trades_thinly_has_no_gap(library: Library) -> None:
     # The file begins at 23:02 of the first day and ends at 22:59 of the last.
     assert (states.pop(4)[0], states.pop(14)[0]) == ("partial", "not_final")
     assert {state for state, *_ in states.values()} <= {"no_trades", "complete"}
-    assert max(hole for *_, hole in states.values()) == 7  # the longest step is 8 minutes
+    assert max(slots for *_, slots in states.values()) == 7  # the longest step is 8 minutes
     assert len(states) == 9

@@ -1,4 +1,4 @@
-"""The longest hole of a session, however its bars came, is what pandas finds in the most naive way."""
+"""The longest missing run of a session, however its bars came, is what pandas finds in the most naive way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RUNS = st.lists(
 HALTS = st.lists(st.tuples(st.sampled_from(["AAA", "BTC"]), st.integers(700, 2500), st.integers(1, 300)), max_size=3)
 
 
-def longest_hole(present: set[datetime], opens: datetime, closes: datetime) -> tuple[datetime | None, int]:
+def longest_run(present: set[datetime], opens: datetime, closes: datetime) -> tuple[datetime | None, int]:
     """Return where the longest run of empty minutes begins, and its length; the first of several."""
     minutes = pd.Series(False, index=pd.date_range(opens, closes, freq="min", inclusive="left"))
     minutes[minutes.index.isin(list(present))] = True
@@ -59,7 +59,7 @@ def longest_hole(present: set[datetime], opens: datetime, closes: datetime) -> t
 
 @given(RUNS, HALTS)
 @settings(IN_ONE_DATABASE, max_examples=25)
-def test_holes_are_those_that_pandas_finds(
+def test_missing_runs_are_those_that_pandas_finds(
     warehouse: Warehouse, runs: list[tuple[str, int, int, int]], halts: list[tuple[str, int, int]]
 ) -> None:
     start = utc("2024-07-02")
@@ -99,28 +99,28 @@ def test_holes_are_those_that_pandas_finds(
 
 
 def check(warehouse: Warehouse, held: dict[str, set[datetime]], excused: dict[str, set[datetime]]) -> None:
-    """Compare every session of which there is a bar; ``excused`` are minutes that are no hole."""
+    """Compare every session of which there is a bar; ``excused`` are minutes that do not count as missing."""
     with warehouse.connection() as connection:
         ids = dict(connection.execute("SELECT symbol, instrument_id FROM market.instrument").fetchall())
         measure_missing_runs(connection, list(ids.values()))
-        found = {
+        measured = {
             (symbol, session): (start, slots, present)
             for symbol, session, start, slots, present in connection.execute(
                 "SELECT symbol, session, missing_start, missing_slots, present FROM ops.coverage"
                 " JOIN market.instrument USING (instrument_id)"
             )
         }
-        wanted = {"ids": list(ids.values()), "since": date(2024, 1, 1), "until": date(2025, 1, 1)}
+        values = {"ids": list(ids.values()), "since": date(2024, 1, 1), "until": date(2025, 1, 1)}
         assert (
-            connection.execute(query("coverage/unmeasured_sessions"), wanted).fetchall() == []
-        )  # nothing is left to do
+            connection.execute(query("coverage/unmeasured_sessions"), values).fetchall() == []
+        )  # nothing remains to be measured
     for (symbol, session), (opens, closes) in SESSIONS.items():
         inside = {ts for ts in held[symbol] if opens <= ts < closes}
         if not inside:
             continue
-        start, slots, present = found[symbol, session]
+        start, slots, present = measured[symbol, session]
         assert present == len(inside)
         if present < (closes - opens) // timedelta(minutes=1):
-            assert (start, slots) == longest_hole(excused[symbol], opens, closes)
+            assert (start, slots) == longest_run(excused[symbol], opens, closes)
         else:
             assert slots in {0, None}  # a complete session is not measured

@@ -15,7 +15,7 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.rollups.aggregate import MIXED, roll_up
-from chandlery.rollups.refresh import Limits, catch_up
+from chandlery.rollups.refresh import RollupLimits, catch_up
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, forget_bars, get, put, register, rows, table
 
@@ -149,7 +149,7 @@ def test_catching_up_leaves_every_derived_table_equal_to_the_recomputation(
         put(warehouse, base, batch, now=now)
         earlier = {tf: get(warehouse, tf, ids).to_pylist() for tf in derived_from(base)}
         days = data.draw(st.sampled_from([1, 2, 1000]))
-        limits = Limits(minute_days=days, days=days)
+        limits = RollupLimits(minute_days=days, days=days)
         list(catch_up(warehouse, base, instruments, *EVER, now=now, limits=limits))
         for timeframe in derived_from(base):
             found = get(warehouse, timeframe, ids)
