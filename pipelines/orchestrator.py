@@ -19,6 +19,7 @@ from dagster_shared.error import SerializableErrorInfo
 from assets.reference import SYMBOLS, register_symbols
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
+from chandlery.app.ui_token import ui_token
 from chandlery.ingest.request import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.rollups.stale import stale_version
@@ -70,10 +71,12 @@ class DagsterOrchestrator:
                 records.append(_run(job, instance, {}, {"loggers": _QUIET}))
         return records
 
-    def serve(self, host: str, port: int) -> int:
+    def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         """See ``chandlery.orchestrator.Orchestrator``."""
         self.prepare()
-        return serve.serve(prepare_home(self._installation.settings), host, port)
+        settings = self._installation.settings
+        token = ui_token(settings.home)
+        return serve.serve(prepare_home(settings), host, port, token=token, allowed_hosts=allowed_hosts)
 
     def _register(self, instance: dg.DagsterInstance) -> None:
         close_dead_runs(instance)

@@ -10,9 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from typing import IO
 
 import yaml
 
+from chandlery.app.ui_token import TOKEN_VARIABLE
 from chandlery.core.own_packages import ROOT
 from chandlery.errors import UsageError
 
@@ -28,38 +30,49 @@ _PATIENCE = 60.0
 _GRACE = 15.0
 
 
-def serve(home: Path, host: str, port: int) -> int:
+def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequence[str] = ()) -> int:
     """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if one of the processes died by itself.
 
     Args:
         home: Dagster's home, prepared.
-        host: address to listen on; the UI has no authentication.
+        host: address to listen on.
         port: of the web server.
+        token: that opens the UI; see ``chandlery.app.ui_token``.
+        allowed_hosts: other names by which the server is called.
 
     Raises:
         UsageError: the address cannot be listened on.
     """
     _refuse_taken(host, port)
-    code_port = _free_port()
     workspace, log = home / "workspace.yaml", home / "ui.log"
-    server = {"host": "127.0.0.1", "port": code_port, "location_name": _LOCATION}
-    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
     stop = threading.Event()
-    with log.open("wb") as output, _until_interrupted(stop), _stopping() as processes:
+    # The code server runs whatever it is sent, so it listens where only the owner can connect; in a short path, because
+    # that of a socket may have a hundred letters.
+    with (
+        tempfile.TemporaryDirectory(prefix="chandlery-ui-") as private,
+        log.open("wb") as output,
+        _until_interrupted(stop),
+        _stopping() as processes,
+    ):
+        code_socket = Path(private) / "code"
+        server = {"socket": str(code_socket), "location_name": _LOCATION}
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
         def start(*command: str) -> subprocess.Popen[bytes]:
-            processes.append(_start(command, output))
+            processes.append(_start(command, output, {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}))
             return processes[-1]
 
         # One code server for both, so that a reload in the UI reaches the daemon too.
-        module, listen = ("-m", "pipelines.definitions", "-d", str(ROOT)), ("-h", "127.0.0.1", "-p", str(code_port))
-        code = start("dagster", "code-server", "start", *module, *listen)
-        _await_port("127.0.0.1", code_port, code, stop)
-        web = start("dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace))
-        start("dagster._daemon", "run", "-w", str(workspace))
-        _await_port(host, port, web, stop)
+        module, quiet = ("-m", "pipelines.definitions", "-d", str(ROOT)), ("--log-level", "warning")
+        code = start("dagster", "code-server", "start", *module, "-s", str(code_socket), *quiet)
+        _await_server(socket.AF_UNIX, str(code_socket), code, stop)
+        names = [option for name in allowed_hosts for option in ("--allow-host", name)]
+        web = start("pipelines.web", "--host", host, "--port", str(port), "--workspace", str(workspace), *names)
+        start("dagster._daemon", "run", "-w", str(workspace), *quiet)
+        _await_server(socket.AF_INET, (host, port), web, stop)
         if not stop.is_set() and all(process.poll() is None for process in processes):
-            print(f"Chandlery is at http://{host}:{port}  (Ctrl-C stops it; its log is {log})", flush=True)
+            print(f"Chandlery is at http://{host}:{port}/?token={token}", flush=True)
+            print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
         while not stop.wait(0.5):
             if any(process.poll() is not None for process in processes):
                 print(f"a part of the user interface ended by itself; {log} says why", file=sys.stderr)
@@ -77,11 +90,12 @@ def _refuse_taken(host: str, port: int) -> None:
             raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; try another --port") from None
 
 
-def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], output: IO[bytes], secrets: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
-    line = [sys.executable, "-m", *command, "--log-level", "warning"]
+    line = [sys.executable, "-m", *command]
     # Modules are looked for where they are installed: the working directory may hold others that are called the same.
-    env = {**os.environ, "PYTHONSAFEPATH": "1"}
+    shared = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    env = {**shared, "PYTHONSAFEPATH": "1", **secrets}
     return subprocess.Popen(line, stdout=output, stderr=output, env=env, start_new_session=True)  # noqa: S603
 
 
@@ -116,17 +130,16 @@ def _until_interrupted(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _await_port(host: str, port: int, process: subprocess.Popen[bytes], stop: threading.Event) -> None:
+def _await_server(
+    family: socket.AddressFamily,
+    address: str | tuple[str, int],
+    process: subprocess.Popen[bytes],
+    stop: threading.Event,
+) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and process.poll() is None and not stop.is_set():
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.settimeout(1)
-            if probe.connect_ex((host, port)) == 0:
+            if probe.connect_ex(address) == 0:
                 return
         stop.wait(0.2)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

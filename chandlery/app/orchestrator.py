@@ -87,8 +87,14 @@ class Orchestrator(Protocol):
         """
         ...
 
-    def serve(self, host: str, port: int) -> int:
-        """Serve the user interface until interrupted; return the exit code."""
+    def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
+        """Serve the user interface until interrupted; return the exit code.
+
+        Args:
+            host: address to listen on.
+            port: to listen on.
+            allowed_hosts: other names by which the server is called, for example those of a proxy before it.
+        """
         ...
 
 

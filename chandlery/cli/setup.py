@@ -80,12 +80,19 @@ def ui(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = _PORT,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name of this server, such as that of a proxy. May be repeated.")
+    ] = None,
 ) -> None:
-    """Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."""
+    """Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills.
+
+    It opens to whoever has the token in the address that is printed. The token is kept in the file ui-token of the
+    home, or comes from CHANDLERY_UI_TOKEN.
+    """
     if not _is_loopback(host):
-        note(f"warning: the web interface has no authentication; on {host}, whoever reaches port {port} controls it")
+        note(f"warning: on {host}, the token travels over the network as it is; put a proxy with TLS before it")
     session = Session.of(ctx)
-    raise typer.Exit(session.orchestrator(session.installation).serve(host, port))
+    raise typer.Exit(session.orchestrator(session.installation).serve(host, port, allow_host or ()))
 
 
 def _facts(seen: Status) -> list[tuple[str, str]]:

@@ -1,0 +1,215 @@
+"""Lets only the owner into the web UI: checks every request before Dagster's web server sees it.
+
+A request has to name a host that is ours (a page of another origin could make a name of its own point here: DNS
+rebinding), to come from a page of ours where a browser says from which page it comes, and to carry the token of the
+installation. GET changes nothing, and whatever changes something is a POST of JSON, which no form of another page can
+send. Sources: OWASP, "Cross-Site Request Forgery Prevention"; W3C, "Fetch Metadata Request Headers"; RFC 6454.
+
+Not here: the server behind it (``web``), and where the token comes from (``chandlery.app.ui_token``).
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Answered without a token, with no content: whether the server is up.
+HEALTH = "/healthz"
+#: Parameter of an address that brings the token; it is taken out of the address at once.
+PARAMETER = "token"
+_GRAPHQL = "/graphql"
+_READING = frozenset({"GET", "HEAD"})
+_YEAR_SECONDS = 365 * 24 * 3600
+
+_LOGIN = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Chandlery</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem }
+body { background: #fbfaf7; color: #23262d }
+input { font: inherit; padding: .4rem .6rem; width: 100%; box-sizing: border-box }
+button { font: inherit; margin-top: .8rem; padding: .4rem 1rem }
+</style>
+<h1>Chandlery</h1>
+<p>This page is for the owner of the installation. Open the address that <code>chandlery ui</code> printed, or enter the
+token that stands in it.</p>
+<form method="get"><input name="token" type="password" autocomplete="current-password" aria-label="token" autofocus>
+<button>Enter</button></form></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the web UI, and under which names.
+
+    Attributes:
+        token: the secret of the installation.
+        port: on which the server listens; part of a host and of the cookie's name, because browsers keep cookies by
+            host alone.
+        hosts: names by which the server may be called, in lower case, without a port.
+        any_address: whether the server may also be called by any address in numbers, which nobody can rebind: for a
+            server that listens on more than this machine.
+    """
+
+    token: str
+    port: int
+    hosts: frozenset[str]
+    any_address: bool = False
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that holds the token."""
+        return f"chandlery_ui_{self.port}"
+
+    def knows_host(self, host: str) -> bool:
+        """Whether ``host``, as in a ``Host`` header or an origin, names this server."""
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            return False
+        if parts.username is not None or parts.path or parts.query or parts.fragment:
+            return False
+        if name in self.hosts:
+            return self.any_address or (80 if port is None else port) == self.port
+        return self.any_address and _is_address(name)
+
+    def opens(self, given: str | None) -> bool:
+        """Whether ``given`` is the token; takes as long whatever it is."""
+        return given is not None and hmac.compare_digest(given.encode(), self.token.encode())
+
+
+class Guard:
+    """ASGI middleware that hands on only what the owner sends.
+
+    Args:
+        app: the web server.
+        access: who may use it.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        response = self._answer(HTTPConnection(scope), str(scope.get("method", "GET")))
+        if response is None:
+            await self._app(scope, receive, _with_headers(send))
+        elif scope["type"] == "websocket":
+            # Before it is accepted, so that the browser's handshake fails with 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
+        else:
+            await response(scope, receive, _with_headers(send))
+
+    def _answer(self, connection: HTTPConnection, method: str) -> Response | None:
+        """Return the answer to a request that is not handed on; None for one that is."""
+        headers, path = connection.headers, connection.scope["path"]
+        if path == HEALTH and method in _READING:
+            return Response(status_code=204)
+        if len(headers.getlist("host")) != 1 or not self._access.knows_host(headers["host"]):
+            return _refuse(421, "this server is not called by that name; see --allow-host of `chandlery ui`")
+        if not self._comes_from_us(headers, navigates=_navigates(headers, method, path)):
+            return _refuse(403, "requests from pages of other origins are refused")
+        entering = self._enter(connection, method)
+        if entering is not None:
+            return entering
+        if not self._access.opens(self._token(connection)):
+            page = "text/html" in headers.get("accept", "")
+            return HTMLResponse(_LOGIN, 401) if page else _refuse(401, "a token is needed: Authorization: Bearer TOKEN")
+        return _refuse_change(method, headers, path, connection.url.query)
+
+    def _comes_from_us(self, headers: Headers, *, navigates: bool) -> bool:
+        """Whether a browser, if it is one, says that a page of ours or the person sent this."""
+        origin = headers.get("origin")
+        if origin is not None:
+            scheme, _, host = origin.partition("://")
+            if scheme not in {"http", "https"} or not self._access.knows_host(host):
+                return False
+        site = headers.get("sec-fetch-site", "none")
+        # "same-site" is another port of this machine, where anybody may listen. A link is followed all the same.
+        return site in {"same-origin", "none"} or navigates
+
+    def _enter(self, connection: HTTPConnection, method: str) -> Response | None:
+        """Take the token out of the address and into a cookie, where it is right."""
+        parameters = parse_qsl(connection.url.query, keep_blank_values=True)
+        given = [value for name, value in parameters if name == PARAMETER]
+        if connection.scope["type"] != "http" or method != "GET" or len(given) != 1:
+            return None
+        if not self._access.opens(given[0]):
+            return HTMLResponse(_LOGIN, 401)
+        rest = urlencode([(name, value) for name, value in parameters if name != PARAMETER])
+        # The path alone, so that no address can send the browser elsewhere.
+        place = "/" + connection.url.path.lstrip("/\\")
+        response = RedirectResponse(place + (f"?{rest}" if rest else ""), 303)
+        response.set_cookie(
+            self._access.cookie, self._access.token, max_age=_YEAR_SECONDS, path="/", httponly=True, samesite="strict"
+        )
+        return response
+
+    def _token(self, connection: HTTPConnection) -> str | None:
+        scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return bearer.strip()
+        cookies: SimpleCookie = SimpleCookie()
+        try:
+            cookies.load(connection.headers.get("cookie", ""))
+        except CookieError:
+            return None
+        morsel = cookies.get(self._access.cookie)
+        return None if morsel is None else morsel.value
+
+
+def _navigates(headers: Headers, method: str, path: str) -> bool:
+    """Whether a person followed a link to a page: that reads, and shows what it read to nobody but the person."""
+    wanted = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return method in _READING and wanted == ("navigate", "document") and not path.rstrip("/").endswith(_GRAPHQL)
+
+
+def _refuse_change(method: str, headers: Headers, path: str, query: str) -> Response | None:
+    """Return the refusal of a request that changes something in a way that a form or a link could; None otherwise."""
+    if method in _READING:
+        if path.rstrip("/").endswith(_GRAPHQL) and "query" in dict(parse_qsl(query, keep_blank_values=True)):
+            return _refuse(405, "GraphQL is asked by POST of JSON", {"Allow": "POST"})
+        return None
+    if method != "POST":
+        return _refuse(405, f"{method} is not used here", {"Allow": "GET, POST"})
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return _refuse(415, "only JSON is accepted: Content-Type: application/json")
+    return None
+
+
+def _refuse(status: int, text: str, headers: dict[str, str] | None = None) -> PlainTextResponse:
+    return PlainTextResponse(f"{text}\n", status, headers)
+
+
+def _with_headers(send: Send) -> Send:
+    """Return ``send`` that lets no other page show this one within itself, or read its address."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["X-Frame-Options"] = "DENY"
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers["Referrer-Policy"] = "same-origin"
+        await send(message)
+
+    return guarded
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
