@@ -33,7 +33,7 @@ MINUTES_FROM, MINUTES_UNTIL = datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6
 _QUERY = 'DataAPI().get_ohlc("AAPL", "2012-09-17", "2012-09-29")'
 _NEXT = """
 Where to look next
-  make ui                                      runs, lineage, schedules and backfills: http://127.0.0.1:3000
+  make ui                                      runs, lineage, schedules and backfills
   chandlery query AAPL                         bars on the command line; --help shows more
   chandlery ingest AAPL --path DIR             your own files: DIR/bars_1d/AAPL.csv (or .csv.gz, .parquet)
   python                                       >>> from chandlery import DataAPI

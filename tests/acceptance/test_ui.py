@@ -14,11 +14,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,13 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
 pytestmark = [pytest.mark.slow, pytest.mark.ui]
 
 CLI = [sys.executable, "-c", "from chandlery.cli import main; main()"]
+#: Of the web UI.
+TOKEN = "the-token-of-these-tests"
 CONFIG = Path(__file__).parent.parent.parent / "config"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = "no-sandbox disable-gpu disable-background-networking disable-component-update no-first-run"
@@ -71,7 +75,7 @@ def ui(chromium: str) -> Iterator[Ui]:
     # Not in pytest's own folder: as root, another run of pytest would bar the database's user from that.
     home = Path(tempfile.mkdtemp(prefix="chandlery-ui-"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))}
-    environment |= {"CHANDLERY_HOME": str(home), "CHANDLERY_CONFIG": str(CONFIG)}
+    environment |= {"CHANDLERY_HOME": str(home), "CHANDLERY_CONFIG": str(CONFIG), "CHANDLERY_UI_TOKEN": TOKEN}
     try:
         for command in (["init"], ["ingest", "AAPL", "MSFT", "--start", "2011-01-01", "--end", "2013-01-01"]):
             done = subprocess.run([*CLI, *command], env=environment, capture_output=True, text=True, check=False)
@@ -144,7 +148,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 def ask(address: str, query: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
     body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        f"{address}/graphql", body, {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    )
     with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response)
     assert "errors" not in answer, answer
@@ -202,20 +208,26 @@ def materialized(ui: Ui, asset: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+def page(ui: Ui, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     """A page, of which a picture is taken at the end."""
     page = browser.new_page(viewport={"width": 1500, "height": 950})
     page.set_default_timeout(PAGE_MS)
+    page.goto(f"{ui.address}/server_info?token={TOKEN}")  # as a person begins, who follows the printed address
     yield page
     folder = Path(os.environ.get("CHANDLERY_TEST_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -285,3 +297,137 @@ def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui,
     print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
     page.goto(f"{ui.address}/runs")
     shows(page, ui.backfill, "6 partitions", "follow_1d", "Success")
+
+
+ATTACK = (
+    'mutation {launchPartitionBackfill(backfillParams: {title: "attack", assetSelection: [{path: ["bars_1d"]}],'
+    ' partitionNames: ["AAPL|2009"]}) {__typename}}'
+)
+#: Tries everything that a page can, and writes down what it could see of each answer.
+ATTACKER = """<!doctype html><title>attacker</title><iframe name=sink></iframe><script>
+const ui = %(ui)s, query = %(query)s, seen = {};
+const graphql = ui + '/graphql', address = graphql + '?query=' + encodeURIComponent(query);
+const json = {method: 'POST', body: JSON.stringify({query}), credentials: 'include'};
+const read = async (...request) => {
+  const reply = await fetch(...request);
+  return reply.status + ' ' + await reply.text();
+};
+const load = () => new Promise(done => {
+  const image = new Image();
+  image.onload = done;
+  image.onerror = () => done('refused: image');
+  image.src = address;
+});
+const talk = () => new Promise(done => {
+  const socket = new WebSocket(ui.replace('http', 'ws') + '/graphql', 'graphql-ws');
+  socket.onopen = () => {
+    socket.send(JSON.stringify({id: 1, type: 'start', payload: {query}}));
+    done('open');
+  };
+  socket.onerror = () => done('refused: socket');
+});
+const post = (method, enctype) => {
+  const form = Object.assign(document.createElement('form'), {method, enctype, action: graphql, target: 'sink'});
+  form.append(Object.assign(document.createElement('input'), {name: 'query', value: query}));
+  document.body.append(form);
+  form.submit();
+};
+const attempts = {
+  image: load,
+  get: () => read(address, {credentials: 'include'}),
+  'get unseen': () => read(address, {credentials: 'include', mode: 'no-cors'}),
+  post: () => read(graphql, {...json, headers: {'content-type': 'application/json'}}),
+  'post as text': () => read(graphql, {...json, mode: 'no-cors'}),
+  beacon: () => navigator.sendBeacon(graphql, new Blob([json.body], {type: 'text/plain'})) && 'refused: unseen',
+  materialization: () => read(ui + '/report_asset_materialization/bars_1d', {...json, mode: 'no-cors'}),
+  socket: talk,
+};
+(async () => {
+  for (const [name, attempt] of Object.entries(attempts)) {
+    try { seen[name] = await attempt(); } catch (error) { seen[name] = 'refused: ' + error; }
+  }
+  post('get', '');
+  post('post', 'application/x-www-form-urlencoded');
+  post('post', 'text/plain');
+  window.seen = seen;
+})();
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def hostile(playwright: Playwright, chromium: str) -> Iterator[Browser]:
+    """A browser for which a name of the attacker's means this machine, as after DNS rebinding."""
+    rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+    browser = playwright.chromium.launch(executable_path=chromium, args=[*QUIET, rules])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def elsewhere(ui: Ui) -> Iterator[int]:
+    """Port of another server on this machine, which serves the attacker's page."""
+    page = (ATTACKER % {"ui": json.dumps(ui.address), "query": json.dumps(ATTACK)}).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def titles(ui: Ui) -> list[str | None]:
+    """Return the titles of all backfills."""
+    found = ask(ui.address, "{partitionBackfillsOrError {... on PartitionBackfills {results {title}}}}")
+    return [backfill["title"] for backfill in found["partitionBackfillsOrError"]["results"]]
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "evil.example"])
+def test_a_page_of_another_origin_can_do_nothing(ui: Ui, hostile: Browser, elsewhere: int, name: str) -> None:
+    before = titles(ui)
+    with hostile.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(PAGE_MS)
+        page.goto(f"{ui.address}/server_info?token={TOKEN}")  # the owner uses the same browser
+        assert "dagster_version" in page.content()
+        page.goto(f"http://{name}:{elsewhere}/")
+        page.wait_for_function("window.seen")
+        seen = page.evaluate("window.seen")
+        page.frame("sink").wait_for_load_state()  # type: ignore[union-attr] - the form's answer is there
+    assert len(seen) == 8
+    assert [attempt for attempt, answer in seen.items() if not str(answer).startswith(("refused", "0 "))] == []
+    assert titles(ui) == before
+
+
+def test_a_name_that_an_attacker_makes_point_here_opens_nothing(ui: Ui, hostile: Browser) -> None:
+    rebound = ui.address.replace("127.0.0.1", "evil.example")
+    with hostile.new_context() as context:
+        page = context.new_page()
+        reply = page.goto(f"{rebound}/server_info?token={TOKEN}")
+        assert reply is not None
+        assert reply.status == 421
+        status = page.evaluate(
+            "query => fetch('/graphql', {method: 'POST', headers: {'content-type': 'application/json'},"
+            " body: JSON.stringify({query})}).then(reply => reply.status)",
+            ATTACK,
+        )
+        assert status == 421
+
+
+def test_another_user_of_the_machine_gets_no_further_than_the_door(ui: Ui) -> None:
+    for path, data in (("/", None), ("/graphql", b'{"query": "{version}"}'), ("/server_info", None)):
+        request = urllib.request.Request(f"{ui.address}{path}", data, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        with refused.value as reply:
+            assert reply.code == 401

@@ -33,6 +33,7 @@ from tests.editions import url
 
 pytestmark = pytest.mark.slow
 
+UI_TOKEN = "the-token-of-these-tests"
 IMAGE_PORTS = {"code": 4000, "webserver": 3000}
 LAUNCH = """
 mutation ($params: ExecutionParams!) {
@@ -121,7 +122,9 @@ class Stack:
         """Ask the web server, by GraphQL."""
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['webserver']}/graphql", body, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.ports['webserver']}/graphql",
+            body,
+            {"Content-Type": "application/json", "Authorization": f"Bearer {UI_TOKEN}"},
         )
         with urllib.request.urlopen(request, timeout=60) as reply:
             answer = json.load(reply)
@@ -143,7 +146,14 @@ def databases(server: str) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def stack(databases: dict[str, str]) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="chandlery-deploy-"))
-    services = load({"DATABASE_PASSWORD": "not asked for here", "REDIS_PASSWORD": "nor here", **databases})["services"]
+    services = load(
+        {
+            "DATABASE_PASSWORD": "not asked for here",
+            "REDIS_PASSWORD": "nor here",
+            "CHANDLERY_UI_TOKEN": UI_TOKEN,
+            **databases,
+        }
+    )["services"]
     ports = {name: free_port() for name in IMAGE_PORTS}
     folders = {"/app": root / "app", "/etc/chandlery": ROOT / "config"}
     for mount in ["/tmp", *(text.split(":")[1] for text in services["code"]["volumes"])]:

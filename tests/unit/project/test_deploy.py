@@ -18,7 +18,11 @@ from chandlery.settings import Settings
 from pipelines.instance import URL_VARIABLE
 from tests.compose import DEPLOY, ROOT, find_variables, load, load_raw
 
-FILLED = {"DATABASE_PASSWORD": "p:a@s/s$ #1", "REDIS_PASSWORD": "another"}
+FILLED = {
+    "DATABASE_PASSWORD": "p:a@s/s$ #1",
+    "REDIS_PASSWORD": "another",
+    "CHANDLERY_UI_TOKEN": "a-token-of-24-characters",
+}
 RAW = load_raw()
 SERVICES: dict[str, dict[str, Any]] = load(FILLED)["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
