@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chandlery.app.ui_token import TOKEN_VARIABLE
 from chandlery.settings import Settings
 from pipelines.instance import URL_VARIABLE
 from tests.compose import DEPLOY, ROOT, find_variables, load, load_raw
@@ -130,13 +131,14 @@ class TestSecrets:
             ("database", "POSTGRES_PASSWORD"),
             ("redis", "REDISCLI_AUTH"),
             *((name, "PGPASSWORD") for name in OURS),
+            ("webserver", TOKEN_VARIABLE),
         }
         rest = [{**service, "environment": {}} for service in SERVICES.values()]
         assert not any(password in text for text in strings(rest) for password in FILLED.values())
 
     def test_the_example_holds_no_password(self) -> None:
         values = example()
-        assert [values[name] for name in FILLED] == ["", ""]
+        assert [values[name] for name in FILLED] == [""] * len(FILLED)
         assert not re.search(r"://[^/\s@]*:[^/\s@]*@", (DEPLOY / ".env.example").read_text())
 
     def test_filled_in_files_are_not_committed(self) -> None:
@@ -158,7 +160,7 @@ class TestVariables:
 
     def test_the_project_reads_every_variable_that_is_set_for_it(self) -> None:
         fields = Settings.model_fields.items()
-        known = {field.alias or f"CHANDLERY_{name.upper()}" for name, field in fields} | {URL_VARIABLE}
+        known = {field.alias or f"CHANDLERY_{name.upper()}" for name, field in fields} | {URL_VARIABLE, TOKEN_VARIABLE}
         given = {key for service in OURS.values() for key in service["environment"] if key.startswith("CHANDLERY_")}
         assert given <= known
         assert {"CHANDLERY_HOME", "CHANDLERY_CONFIG", "CHANDLERY_DATABASE_URL", "CHANDLERY_LAKE"} <= given
