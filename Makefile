@@ -40,6 +40,12 @@ check: $(DEV) ## check format, lint, types and that imports only go down
 bench: $(DEV) ## measure, and write the figures to benchmarks/results/
 	$(BIN)/python -m benchmarks
 
+# What a build leaves beside the sources would hide later entry points from an editable install.
+.PHONY: dist
+dist: $(DEV) ## build the wheel and the source distribution, into dist/
+	$(BIN)/python -m build --no-isolation
+	rm -rf build *.egg-info
+
 lock: ## pin dependencies anew in the lock files (newer ones with LOCK_ARGS=--upgrade); needs uv
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=/path/to/uv" >&2; exit 1; }
 	$(COMPILE) --output-file requirements.lock pyproject.toml

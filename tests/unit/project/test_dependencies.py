@@ -139,3 +139,10 @@ def test_only_these_private_modules_of_others_are_used_and_their_package_is_pinn
     # Started by name, as its own commands do.
     assert find_spec("dagster._daemon.__main__") is not None
     assert any(requirement.startswith("dagster==") for requirement in PROJECT["project"]["dependencies"])
+
+
+def test_the_readme_shows_every_extra_and_the_wheel_s_name() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("| extra | for |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(EXTRAS)
+    assert f"'dist/chandlery-{PROJECT['project']['version']}-py3-none-any.whl[all]'" in readme
