@@ -140,7 +140,7 @@ def _compress(installation: Installation) -> dict[str, Any]:
     compressions = list(compress(installation))
     shown: dict[str, Any] = {
         "chunks": len(compressions),
-        "bytes before": sum(compressed.piece.bytes for _, compressed in compressions),
+        "bytes before": sum(compressed.chunk.bytes for _, compressed in compressions),
         "bytes after": sum(compressed.bytes for _, compressed in compressions),
     }
     if not installation.warehouse.edition.compresses:

@@ -79,7 +79,7 @@ def _load(warehouse: Warehouse, universe: _Universe, names: list[str]) -> int:
 
 def _stored(warehouse: Warehouse, universe: _Universe) -> int:
     with warehouse.connection() as connection:
-        return sum(piece.bytes for piece in warehouse.edition.pieces(connection, universe.timeframe))
+        return sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, universe.timeframe))
 
 
 def _shown(size: int, rows: int) -> str:

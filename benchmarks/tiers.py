@@ -98,7 +98,7 @@ def _archiving(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     section.add(of)
     section.compare(of["archive: read, write, read back, enter"], of["pyarrow.write_table alone, zstd"])
     with warehouse.connection() as connection:
-        heap = sum(piece.bytes for piece in warehouse.edition.pieces(connection, Timeframe.M1))
+        heap = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, Timeframe.M1))
         lake = sum(entry.bars.size for entry in find_entries(connection).values())
     section.facts["bytes a bar: heap and key"] = round(heap / table.num_rows, 1)
     section.facts["bytes a bar: Parquet, zstd on doubles"] = round(sizes["zstd on doubles"] / table.num_rows, 2)
@@ -163,12 +163,12 @@ def _columnstore(world: World, warehouse: Warehouse, table: pa.Table, names: lis
                 taken.append(stopwatch(lambda one=one: _load(one, table)))  # type: ignore[misc]
                 say(f"{one.edition.name}: {taken[-1]:.2f} s")
     with warehouse.connection() as connection:
-        before = sum(piece.bytes for piece in warehouse.edition.pieces(connection, Timeframe.M1))
+        before = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, Timeframe.M1))
         uncompressed = [_restate(warehouse, connection, each, range(world.repeat)) for each in (table, across)]
         began = time.perf_counter()
         chunks = list(warehouse.edition.compress(connection, Timeframe.M1, _SEALED))
         took = time.perf_counter() - began
-        after = sum(piece.bytes for piece in warehouse.edition.pieces(connection, Timeframe.M1))
+        after = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, Timeframe.M1))
         later = range(world.repeat, 2 * world.repeat)
         compressed = [_restate(warehouse, connection, each, later) for each in (table, across)]
     of = {

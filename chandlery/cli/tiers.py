@@ -73,8 +73,8 @@ def compress(ctx: typer.Context) -> None:
         return
     count = before = after = 0
     for timeframe, done in compress_store(installation):
-        count, before, after = count + 1, before + done.piece.bytes, after + done.bytes
-        note(f"{timeframe.value} {done.piece.name}: {size(done.piece.bytes)} to {size(done.bytes)}")
+        count, before, after = count + 1, before + done.chunk.bytes, after + done.bytes
+        note(f"{timeframe.value} {done.chunk.name}: {size(done.chunk.bytes)} to {size(done.bytes)}")
     say(f"compressed: chunks={count} bytes before={number(before)} after={number(after)}")
 
 
@@ -130,8 +130,8 @@ def _show(report: RetentionReport) -> None:
     width = report.timeframe.value
     for one in report.refused:
         say(f"stays: {one.symbol} {width} {one.window}: {one.reason}")
-    for piece in report.waiting:
-        note(f"{piece.name} is in use; the next run drops it")
+    for chunk in report.waiting:
+        note(f"{chunk.name} is in use; the next run drops it")
     if report.released:
         grid = table("left the store", "windows", left=["left the store"])
         names = [symbol for symbol, _ in report.released]

@@ -1,4 +1,4 @@
-"""Columns of values, and how they travel to the server and back within a statement: as PostgreSQL's binary arrays.
+"""Columns of values as PostgreSQL's binary arrays, in which they travel to the server and back within a statement.
 
 The driver turns lists into arrays value by value, and back, which takes longer than the statement does. Not here:
 batches large enough for COPY (``copy``). Format: PostgreSQL source, ``array_send``.
@@ -95,8 +95,8 @@ def read_array(data: bytes) -> npt.NDArray[Any]:
     values, field = _FIELDS[element]
     if not ndim:
         return np.empty(0, values)
-    found = np.frombuffer(data, field, offset=20)["value"]
-    return (found.astype(np.int64) + PG_EPOCH_US).view(values) if values.kind == "M" else found.astype(values)
+    sent = np.frombuffer(data, field, offset=20)["value"]
+    return (sent.astype(np.int64) + PG_EPOCH_US).view(values) if values.kind == "M" else sent.astype(values)
 
 
 psycopg.adapters.register_dumper(Column, ColumnDumper)

@@ -133,8 +133,8 @@ def find_sqlstate(dsn: str) -> str | None:
         fields = message.split(b"\t")
         if len(fields) > 3 and fields[2] == b"ErrorResponse":
             # The fields of the message, each a letter and a text in quotes; the server writes C before any free text.
-            _, found, rest = fields[3].partition(b' C "')
-            return rest[:5].decode("ascii", "replace") if found else None
+            code = fields[3].partition(b' C "')[2][:5]
+            return code.decode("ascii", "replace") or None
     return None
 
 
@@ -171,10 +171,10 @@ def _is_failed_attempt(error: BaseException) -> bool:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return what the server said, on one line where psycopg tells it apart from the statement."""
-    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    """Return the server's message, without the statement where the driver keeps the two apart."""
+    message = getattr(getattr(error, "diag", None), "message_primary", None)
     detail = getattr(getattr(error, "diag", None), "message_detail", None)
-    return f"{said} ({detail})" if said and detail else str(said or error).strip()
+    return f"{message} ({detail})" if message and detail else str(message or error).strip()
 
 
 def _sentence(what: str, text: str, advice: str) -> str:

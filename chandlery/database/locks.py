@@ -1,4 +1,4 @@
-"""Who waits for whom: advisory locks by timeframe and instrument.
+"""Advisory locks by timeframe and instrument: who publishes, derives, archives or lets go waits for who does the same.
 
 Locks are taken in one order (timeframes from narrow to wide, then ids ascending) and held until the transaction ends,
 so nobody waits in a circle.
@@ -7,15 +7,17 @@ so nobody waits in a circle.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import psycopg
 from psycopg import sql
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.named_queries import query
 
 #: Keeps our locks apart from those of other applications in the same database.
-_NAMESPACE = 0x6368_0000
-_ARCHIVE = 0x6368_0100
+_PUBLISHING = 0x6368_0000
+_ARCHIVING = 0x6368_0100
 
 
 def lock_instruments(
@@ -25,31 +27,34 @@ def lock_instruments(
 
     Must be called in a transaction. Holders of a ``shared`` lock do not exclude each other.
     """
+    function = sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock")
     connection.execute(
-        sql.SQL("SELECT {}(%s::int4, id) FROM unnest(%s::int4[]) AS id").format(
-            sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock")
-        ),
-        (_NAMESPACE + timeframe.rank, sorted(ids)),
+        sql.SQL("SELECT {}(%(lock)s::int4, id) FROM unnest(%(ids)s::int4[]) AS id").format(function),
+        {"lock": _PUBLISHING + timeframe.rank, "ids": sorted(ids)},
     )
 
 
 def lock_archive(connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int) -> None:
     """Wait until nobody else archives bars of ``timeframe`` of this instrument (0: of all), and keep it so."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s::int4, %s::int4)", (_ARCHIVE + timeframe.rank, instrument_id))
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(%(lock)s::int4, %(instrument_id)s::int4)",
+        {"lock": _ARCHIVING + timeframe.rank, "instrument_id": instrument_id},
+    )
 
 
-def lock_symbols(timeframe: Timeframe, symbols: Sequence[str]) -> tuple[str, tuple[object, ...]]:
-    """Return a statement, and its parameters, that locks the instruments of these symbols for whoever publishes.
+def lock_symbols(connection: psycopg.Connection, timeframe: Timeframe, symbols: Sequence[str]) -> psycopg.Cursor:
+    """Wait until nobody else publishes bars of ``timeframe`` for the instruments of these symbols, and keep it so.
 
-    Its rows are (symbol, instrument id, calendar, nothing) of those that are registered.
+    Must be called in a transaction.
+
+    Returns:
+        Cursor of rows (symbol, instrument id, calendar, nothing) of the symbols that are registered. In a pipeline,
+        they come when they are fetched.
     """
-    return _LOCK_SYMBOLS, (_NAMESPACE + timeframe.rank, list(symbols))
+    return connection.execute(_lock_symbols(), {"lock": _PUBLISHING + timeframe.rank, "symbols": list(symbols)})
 
 
-# Sorted inside, so that the locks are taken in that order.
-_LOCK_SYMBOLS = """
-SELECT symbol, instrument_id, calendar, pg_advisory_xact_lock(%s::int4, instrument_id)
-FROM (
-    SELECT symbol, instrument_id, calendar FROM market.instrument WHERE symbol = ANY(%s) ORDER BY instrument_id
-) AS member
-"""
+@cache
+def _lock_symbols() -> bytes:
+    # Put together once: every live batch needs it.
+    return query("database/lock_symbols").as_bytes()

@@ -9,6 +9,7 @@ import sqlalchemy
 from sqlalchemy.pool import StaticPool
 
 from chandlery.core.own_packages import SQL, load_own
+from chandlery.database.errors import explain
 from chandlery.errors import StoreError
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
     """Upgrade (or, for an older ``revision``, downgrade) the schema. Does nothing if it is there already.
 
     Args:
-        connection: in autocommit mode, owned by a role that may create schemas.
+        connection: in autocommit mode, of a role that may create schemas.
         revision: ``head``, ``base`` or a revision's number.
+
+    Raises:
+        StoreError: the server refused a statement; that revision was not applied.
     """
     from alembic import command  # noqa: PLC0415 - slow to import and rarely needed
 
@@ -34,25 +38,26 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
         poolclass=StaticPool,
         creator=lambda: psycopg.connect(connection.info.dsn, password=connection.info.password),
     )
-    connection.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+    connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _MIGRATION_LOCK})
     try:
         with engine.connect() as bind:
             config = _config()
             config.attributes["connection"] = bind
-            present = current_revision(connection) or ""
-            back = revision == "base" or (revision != "head" and revision < present)
-            (command.downgrade if back else command.upgrade)(config, revision)
+            current = current_revision(connection) or ""
+            is_older = revision == "base" or (revision != "head" and revision < current)
+            (command.downgrade if is_older else command.upgrade)(config, revision)
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise StoreError(f"the database schema could not be migrated to {revision}: {error}") from error
+        reason = explain(error, connection.info.dsn) if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        raise StoreError(f"the database schema could not be migrated to {revision}: {reason}") from error
     finally:
         engine.dispose()
-        connection.execute("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
+        connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _MIGRATION_LOCK})
 
 
 def current_revision(connection: psycopg.Connection) -> str | None:
     """Return the schema's revision, or None where there is no schema yet."""
-    found = connection.execute("SELECT to_regclass('public.schema_version')").fetchone()
-    if found is None or found[0] is None:
+    table = connection.execute("SELECT to_regclass('public.schema_version')").fetchone()
+    if table is None or table[0] is None:
         return None
     row = connection.execute("SELECT version_num FROM public.schema_version").fetchone()
     return str(row[0]) if row else None

@@ -27,7 +27,7 @@ _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 Template: TypeAlias = Sequence[tuple[str, str, bool]]
 
 
-def query(name: str, **variables: object) -> sql.Composed:
+def query(name: str, /, **variables: object) -> sql.Composed:
     """Return ``sql/queries/<name>.sql`` with its variables filled in.
 
     Args:

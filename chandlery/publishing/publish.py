@@ -84,7 +84,7 @@ def publish(
     """
     batch = Batch(conform(bars))
     with _transaction(connection, live=len(batch) <= limits.rows_as_arrays):
-        locked = connection.execute(*lock_symbols(timeframe, batch.symbols))
+        locked = lock_symbols(connection, timeframe, batch.symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
         looked = connection.execute(query("publishing/before_publishing"), _question(timeframe, batch, now))
         if len(batch):

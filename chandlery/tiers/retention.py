@@ -18,7 +18,7 @@ from chandlery.bars.merge import delete_revisions
 from chandlery.bars.window_states import WindowState, advance_epoch, find_windows, has_hot_windows, mark_cold
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
-from chandlery.database.editions.base import Piece
+from chandlery.database.editions.base import Chunk
 from chandlery.database.locks import lock_instruments
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import symbols_of
@@ -70,8 +70,8 @@ class RetentionReport:
     timeframe: Timeframe
     released: list[tuple[str, str]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    dropped: list[Piece] = field(default_factory=list)
-    waiting: list[Piece] = field(default_factory=list)
+    dropped: list[Chunk] = field(default_factory=list)
+    waiting: list[Chunk] = field(default_factory=list)
     bytes_before: int = 0
     bytes_after: int = 0
 
@@ -99,14 +99,14 @@ def apply_retention(
     """
     now = now or datetime.now(UTC)
     with warehouse.connection() as connection:
-        pieces = warehouse.edition.pieces(connection, timeframe)
+        chunks = warehouse.edition.chunks(connection, timeframe)
         windows = [
             window
             for window in find_windows(connection, timeframe, date.min, before.date(), cold=False)
             if window_end(timeframe, window.start) <= before and (window.keep_until is None or window.keep_until <= now)
         ]
         symbols = symbols_of(connection, {window.instrument_id for window in windows})
-    report = RetentionReport(timeframe, bytes_before=sum(piece.bytes for piece in pieces))
+    report = RetentionReport(timeframe, bytes_before=sum(chunk.bytes for chunk in chunks))
     by_entry = _by_entry(windows, symbols, report)
     with warehouse.connection() as connection:
         entries = find_entries(connection, by_entry)
@@ -116,9 +116,9 @@ def apply_retention(
             _release(warehouse, manifest_id, members, symbols, report)
         else:
             report.refused.extend(_refusal(timeframe, window, symbols, fault) for window in members)
-    _drop(warehouse, timeframe, [piece for piece in pieces if piece.end <= before], report, limits)
+    _drop(warehouse, timeframe, [chunk for chunk in chunks if chunk.end <= before], report, limits)
     with warehouse.connection() as connection:
-        bytes_after = sum(piece.bytes for piece in warehouse.edition.pieces(connection, timeframe))
+        bytes_after = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, timeframe))
     return replace(report, bytes_after=bytes_after)
 
 
@@ -179,13 +179,13 @@ def _release(
 def _drop(
     warehouse: Warehouse,
     timeframe: Timeframe,
-    pieces: Sequence[Piece],
+    chunks: Sequence[Chunk],
     report: RetentionReport,
     limits: RetentionLimits,
 ) -> None:
     """Drop the partitions or chunks of which every window has left."""
     lock_timeout = sql.Literal(f"{limits.lock_timeout / timedelta(milliseconds=1):.0f}ms")
-    for piece in pieces:
+    for chunk in chunks:
         with warehouse.connection() as connection:
             try:
                 with connection.transaction():
@@ -198,8 +198,8 @@ def _drop(
                             sql.Identifier("market", timeframe.table)
                         )
                     )
-                    if not has_hot_windows(connection, timeframe, piece.start, piece.end):
-                        warehouse.edition.drop(connection, timeframe, piece)
-                        report.dropped.append(piece)
+                    if not has_hot_windows(connection, timeframe, chunk.start, chunk.end):
+                        warehouse.edition.drop(connection, timeframe, chunk)
+                        report.dropped.append(chunk)
             except psycopg.errors.LockNotAvailable:
-                report.waiting.append(piece)
+                report.waiting.append(chunk)

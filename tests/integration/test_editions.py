@@ -1,6 +1,6 @@
 """Migrations and the edition of a server: the schema comes, goes, comes again, and is the one that was agreed on.
 
-What is stored in pieces behaves the same in every edition; what TimescaleDB does on top is tested where it is.
+What is stored in chunks behaves the same in every edition; what TimescaleDB does on top is tested where it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg import conninfo, sql
 
 from chandlery.bars.merge import DEFAULT_LIMITS, MergeLimits
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.editions.base import Compression, Piece
+from chandlery.database.editions.base import Chunk, Compression
 from chandlery.database.editions.detect import describe_server, detect, has_bars, is_new_enough
 from chandlery.database.editions.install import install
 from chandlery.database.editions.postgres import PostgresEdition, partition_spans
@@ -145,12 +145,12 @@ def test_partitions_touch_every_instant_of_the_range_once(
     assert isinstance(spans[0][1], datetime)
 
 
-# Pieces, in every edition --------------------------------------------------------------------------------------------
+# Chunks, in every edition --------------------------------------------------------------------------------------------
 
 
-def pieces(warehouse: Warehouse, timeframe: Timeframe = Timeframe.M1) -> Sequence[Piece]:
+def chunks(warehouse: Warehouse, timeframe: Timeframe = Timeframe.M1) -> Sequence[Chunk]:
     with warehouse.connection() as connection:
-        return warehouse.edition.pieces(connection, timeframe)
+        return warehouse.edition.chunks(connection, timeframe)
 
 
 def compress(
@@ -160,9 +160,9 @@ def compress(
         return list(warehouse.edition.compress(connection, timeframe, utc(before)))
 
 
-def drop(warehouse: Warehouse, piece: Piece, timeframe: Timeframe = Timeframe.M1) -> None:
+def drop(warehouse: Warehouse, chunk: Chunk, timeframe: Timeframe = Timeframe.M1) -> None:
     with warehouse.connection() as connection, connection.transaction():
-        warehouse.edition.drop(connection, timeframe, piece)
+        warehouse.edition.drop(connection, timeframe, chunk)
 
 
 def minutes(symbol: str, count: int, *, first: datetime = LONG_AGO, close: float = 11.0) -> list[Bar]:
@@ -171,48 +171,48 @@ def minutes(symbol: str, count: int, *, first: datetime = LONG_AGO, close: float
 
 @pytest.mark.every_edition
 @pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.H4, Timeframe.MO1])
-def test_prepared_pieces_join_and_span_the_range(warehouse: Warehouse, timeframe: Timeframe) -> None:
+def test_prepared_chunks_join_and_span_the_range(warehouse: Warehouse, timeframe: Timeframe) -> None:
     first, last = utc("2019-11-30T23:59"), utc("2021-02-01")
     with warehouse.connection() as connection:
         warehouse.edition.prepare(connection, timeframe, first, last)
-    made = pieces(warehouse, timeframe)
+    made = chunks(warehouse, timeframe)
     assert made[0].start <= first < made[0].end
     assert made[-1].start <= last < made[-1].end
     assert all(one.end == other.start for one, other in pairwise(made))
-    assert all(piece.bytes > 0 and not piece.compressed for piece in made)
+    assert all(chunk.bytes > 0 and not chunk.compressed for chunk in made)
     with warehouse.connection() as connection:
         warehouse.edition.prepare(connection, timeframe, first, last)
         assert not has_bars(connection)
-    assert pieces(warehouse, timeframe) == made
+    assert chunks(warehouse, timeframe) == made
 
 
 @pytest.mark.every_edition
 @pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.H1, Timeframe.D1])
-def test_what_is_published_lies_in_one_of_the_pieces(warehouse: Warehouse, timeframe: Timeframe) -> None:
+def test_what_is_published_lies_in_one_of_the_chunks(warehouse: Warehouse, timeframe: Timeframe) -> None:
     register(warehouse, {"AAA": "24/7"})
     moments = [utc(text) for text in ("1999-12-31", "2000-01-01", "2019-12-31", "2020-01-01", "2024-02-29")]
     put(warehouse, timeframe, [Bar("AAA", moment) for moment in moments])
-    made = pieces(warehouse, timeframe)
-    assert [sum(piece.start <= moment < piece.end for piece in made) for moment in moments] == [1] * 5
+    made = chunks(warehouse, timeframe)
+    assert [sum(chunk.start <= moment < chunk.end for chunk in made) for moment in moments] == [1] * 5
     with warehouse.connection() as connection:
-        for piece in made:
-            held = connection.execute(f"SELECT ts FROM {piece.name}").fetchall()
-            assert all(piece.start <= ts < piece.end for (ts,) in held)
+        for chunk in made:
+            held = connection.execute(f"SELECT ts FROM {chunk.name}").fetchall()
+            assert all(chunk.start <= ts < chunk.end for (ts,) in held)
 
 
 @pytest.mark.every_edition
-def test_a_dropped_piece_takes_its_bars_and_no_others(warehouse: Warehouse) -> None:
+def test_a_dropped_chunk_takes_its_bars_and_no_others(warehouse: Warehouse) -> None:
     ids = register(warehouse, {"AAA": "24/7"})
     put(warehouse, Timeframe.M1, [Bar("AAA", LONG_AGO), Bar("AAA", LATER)])
     put(warehouse, Timeframe.D1, [Bar("AAA", utc("2020-03-02"))])
-    oldest = pieces(warehouse)[0]
+    oldest = chunks(warehouse)[0]
     with warehouse.connection() as connection, connection.transaction(force_rollback=True):
         warehouse.edition.drop(connection, Timeframe.M1, oldest)
-    assert pieces(warehouse)[0] == oldest
+    assert chunks(warehouse)[0] == oldest
     drop(warehouse, oldest)
     assert rows(get(warehouse, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
     drop(warehouse, oldest)
-    drop(warehouse, pieces(warehouse)[0], Timeframe.D1)  # of another table
+    drop(warehouse, chunks(warehouse)[0], Timeframe.D1)  # of another table
     assert rows(get(warehouse, Timeframe.M1, ids)) == [Bar("AAA", LATER)]
     assert len(rows(get(warehouse, Timeframe.D1, ids))) == 1
     put(warehouse, Timeframe.M1, [Bar("AAA", LONG_AGO, close=10.0)])
@@ -238,10 +238,10 @@ def test_sizes_count_the_bars_of_every_timeframe(warehouse: Warehouse) -> None:
 def test_an_edition_that_cannot_compress_leaves_everything_as_it_is(warehouse: Warehouse) -> None:
     register(warehouse, {"AAA": "24/7"})
     put(warehouse, Timeframe.M1, minutes("AAA", 10))
-    before = pieces(warehouse)
+    before = chunks(warehouse)
     assert not warehouse.edition.compresses
     assert compress(warehouse) == []
-    assert pieces(warehouse) == before
+    assert chunks(warehouse) == before
 
 
 # Setting up ----------------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_a_role_that_owns_its_database_is_enough(edition_server: Server, edition
             assert bool(compress(warehouse)) is (edition == "community")
             put(warehouse, Timeframe.M1, minutes("AAA", 5, close=10.0))
             assert rows(get(warehouse, Timeframe.M1, ids)) == minutes("AAA", 5, close=10.0)
-            drop(warehouse, pieces(warehouse)[0])
+            drop(warehouse, chunks(warehouse)[0])
             assert len(get(warehouse, Timeframe.M1, ids)) == 0
             warehouse.close()
         finally:
@@ -404,8 +404,8 @@ def test_the_extension_may_be_in_a_schema_of_its_own(bare: psycopg.Connection, e
     compress(warehouse)
     with warehouse.connection() as connection:
         assert warehouse.edition.sizes(connection)[Timeframe.M1].bytes > 0
-    drop(warehouse, pieces(warehouse)[0])
-    assert pieces(warehouse) == []
+    drop(warehouse, chunks(warehouse)[0])
+    assert chunks(warehouse) == []
     warehouse.close()
 
 
@@ -443,15 +443,15 @@ def test_versions_are_compared_as_numbers(version: str, enough: bool) -> None:
 def test_compression_takes_what_ended_and_changes_no_answer(warehouse: Warehouse) -> None:
     ids = register(warehouse, {"AAA": "24/7", "BBB": "24/7"})
     put(warehouse, Timeframe.M1, [*minutes("AAA", 3000), *minutes("BBB", 3000), *minutes("AAA", 10, first=LATER)])
-    before, stored = get(warehouse, Timeframe.M1, ids), pieces(warehouse)
+    before, stored = get(warehouse, Timeframe.M1, ids), chunks(warehouse)
     assert compress(warehouse, before=str(stored[0].end - timedelta(microseconds=1))[:26]) == []
     done = compress(warehouse, before=str(stored[0].end)[:19])
-    assert [one.piece for one in done] == [stored[0]]
+    assert [one.chunk for one in done] == [stored[0]]
     assert done[0].bytes < stored[0].bytes / 2
-    after = pieces(warehouse)
-    assert [piece.compressed for piece in after] == [True, False]
-    assert [(piece.name, piece.start, piece.end) for piece in after] == [
-        (piece.name, piece.start, piece.end) for piece in stored
+    after = chunks(warehouse)
+    assert [chunk.compressed for chunk in after] == [True, False]
+    assert [(chunk.name, chunk.start, chunk.end) for chunk in after] == [
+        (chunk.name, chunk.start, chunk.end) for chunk in stored
     ]
     assert after[0].bytes == done[0].bytes
     assert get(warehouse, Timeframe.M1, ids) == before
@@ -460,7 +460,7 @@ def test_compression_takes_what_ended_and_changes_no_answer(warehouse: Warehouse
         size = warehouse.edition.sizes(connection)[Timeframe.M1]
         connection.execute("ANALYZE market.bars_1m")
         analysed = warehouse.edition.sizes(connection)[Timeframe.M1]
-    assert size.bytes == sum(piece.bytes for piece in after)
+    assert size.bytes == sum(chunk.bytes for chunk in after)
     assert 5500 < size.estimate <= analysed.estimate < 6500
     drop(warehouse, after[0])
     assert rows(get(warehouse, Timeframe.M1, ids)) == minutes("AAA", 10, first=LATER)
@@ -474,17 +474,17 @@ def test_a_correction_unpacks_no_more_than_it_has_to_and_is_packed_again(warehou
     compress(warehouse)
     report = put(warehouse, Timeframe.M1, minutes("AAA", 20, first=LONG_AGO + timedelta(minutes=600), close=10.0))
     assert (report.inserted, report.revised, report.unchanged) == (0, 20, 0)
-    (piece,) = pieces(warehouse)
-    assert not piece.compressed
+    (chunk,) = chunks(warehouse)
+    assert not chunk.compressed
     with warehouse.connection() as connection:
         loose = connection.execute(
-            f"SELECT instrument_id, count(*) FROM ONLY {piece.name} GROUP BY 1 ORDER BY 1"
+            f"SELECT instrument_id, count(*) FROM ONLY {chunk.name} GROUP BY 1 ORDER BY 1"
         ).fetchall()
     assert [owner for owner, _ in loose] == [ids["AAA"]]
     assert loose[0][1] <= 500
     (done,) = compress(warehouse)
-    assert done.piece.name == piece.name
-    assert pieces(warehouse)[0].compressed
+    assert done.chunk.name == chunk.name
+    assert chunks(warehouse)[0].compressed
     assert compress(warehouse) == []
     found = rows(get(warehouse, Timeframe.M1, ids))
     assert found[600:620] == minutes("AAA", 20, first=LONG_AGO + timedelta(minutes=600), close=10.0)
@@ -501,7 +501,7 @@ def test_publishing_again_what_is_compressed_unpacks_nothing(warehouse: Warehous
     for batch in (bars, bars[:700]):
         report = put(warehouse, Timeframe.M1, batch)
         assert (report.inserted, report.revised, report.unchanged) == (0, 0, len(batch))
-    assert [piece.compressed for piece in pieces(warehouse)] == [True]
+    assert [chunk.compressed for chunk in chunks(warehouse)] == [True]
 
 
 @pytest.mark.every_edition

@@ -13,8 +13,10 @@ from chandlery.core.timeframe import Timeframe
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a timeframe's table that is stored, compressed and dropped as a whole: a partition or a chunk.
+class Chunk:
+    """A part of a timeframe's table that is stored, compressed and dropped as a whole.
+
+    TimescaleDB calls it a chunk, PostgreSQL a partition.
 
     Attributes:
         name: of the table that holds it, quoted and with its schema.
@@ -33,14 +35,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What compressing one piece did.
+    """What compressing a chunk did.
 
     Attributes:
-        piece: as it was before.
-        bytes: its size now.
+        chunk: as it was before.
+        bytes: its size afterwards.
     """
 
-    piece: Piece
+    chunk: Chunk
     bytes: int
 
 
@@ -49,7 +51,7 @@ class Size:
     """The size of a timeframe's table.
 
     Attributes:
-        bytes: of all its pieces.
+        bytes: of all its chunks.
         estimate: about how many bars it has, from the planner's statistics; 0 where it was never analysed.
     """
 
@@ -77,7 +79,7 @@ class Edition(Protocol):
 
     @property
     def keeps_aggregates(self) -> bool:
-        """Whether the server has continuous aggregates; see ``store.aggregates``."""
+        """Whether the server has continuous aggregates; see ``rollups.continuous``."""
         ...
 
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:
@@ -87,20 +89,20 @@ class Edition(Protocol):
         """
         ...
 
-    def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
-        """Return the pieces of the timeframe's table, oldest first."""
+    def chunks(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Chunk]:
+        """Return the chunks of the timeframe's table, oldest first."""
         ...
 
     def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
-        """Compress every piece that ends by ``before`` (UTC) and is not wholly compressed, each in its own transaction.
+        """Compress every chunk that ends by ``before`` (UTC) and is not wholly compressed, each in its own transaction.
 
-        Yields what became of each, as it is done. Nothing where this edition cannot compress. ``connection`` is in
+        Yields what became of each, as it is done; nothing where this edition cannot compress. ``connection`` is in
         autocommit mode.
         """
         ...
 
-    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> None:
-        """Drop ``piece`` with all its bars, in the caller's transaction; does nothing where it is gone."""
+    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, chunk: Chunk) -> None:
+        """Drop ``chunk`` with all its bars, in the caller's transaction; does nothing where it is gone."""
         ...
 
     def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:

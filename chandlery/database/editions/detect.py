@@ -60,7 +60,7 @@ def detect(connection: psycopg.Connection) -> Edition:
     Raises:
         StoreError: its tables are those of an extension that is not there.
     """
-    row = connection.execute(_SET_UP).fetchone()
+    row = connection.execute(query("database/tables_of_bars")).fetchone()
     if row is None or row[0] == "p":
         return PostgresEdition()
     _, licence, schema = row
@@ -76,17 +76,16 @@ def describe_server(connection: psycopg.Connection) -> ServerReport:
     """Return what the server behind ``connection`` can do; the database's schema may be absent."""
     edition = detect(connection)
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(query("database/server")).fetchone() or {}
-    facts = found | {"has_bars": has_bars(connection) if found["has_schema"] else False}
-    del facts["has_schema"]
+        facts = cursor.execute(query("database/server")).fetchone() or {}
+    facts["has_bars"] = bool(facts.pop("has_schema")) and has_bars(connection)
     return ServerReport(edition=edition, advice=_advice(edition, facts), **facts)
 
 
 def has_bars(connection: psycopg.Connection) -> bool:
     """Return whether any table of bars has a row."""
-    look = sql.SQL("SELECT EXISTS (SELECT FROM {})")
-    looks = [look.format(sql.Identifier("market", timeframe.table)) for timeframe in Timeframe]
-    return any(found for (found,) in connection.execute(sql.SQL(" UNION ALL ").join(looks)))
+    question = sql.SQL("SELECT EXISTS (SELECT FROM {})")
+    questions = [question.format(sql.Identifier("market", timeframe.table)) for timeframe in Timeframe]
+    return any(has_rows for (has_rows,) in connection.execute(sql.SQL(" UNION ALL ").join(questions)))
 
 
 def is_new_enough(version: str) -> bool:
@@ -114,12 +113,3 @@ def _advice(edition: Edition, facts: dict[str, Any]) -> str:
             "`chandlery init`"
         )
     return "to use TimescaleDB, run `chandlery init`"
-
-
-_SET_UP = """
-SELECT c.relkind, current_setting('timescaledb.license', true), n.nspname
-FROM pg_class AS c
-LEFT JOIN pg_extension AS e ON e.extname = 'timescaledb'
-LEFT JOIN pg_namespace AS n ON n.oid = e.extnamespace
-WHERE c.oid = to_regclass('market.bars_1m')
-"""

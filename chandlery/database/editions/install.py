@@ -15,6 +15,7 @@ from chandlery.core.own_packages import SQL
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import ServerReport, describe_server, detect, has_bars, is_new_enough
+from chandlery.database.named_queries import query
 
 #: Serialises several processes that install; any fixed number will do.
 _LOCK = 0x65646974696F6E
@@ -32,7 +33,7 @@ def install(connection: psycopg.Connection) -> Edition:
     Raises:
         StoreError: the database is set up for an extension that is not loaded.
     """
-    with _alone(connection):
+    with _no_other_installing(connection):
         if detect(connection).name == "postgres" and _has_timescaledb(connection):
             _convert(connection)
         edition = detect(connection)
@@ -60,8 +61,8 @@ def _create_extension(connection: psycopg.Connection, report: ServerReport) -> b
     try:
         # On a connection of its own: where the library is not loaded after all, the server ends it. Tried even where
         # the catalogue says that we may not: managed servers have their own ways to allow it.
-        with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as own:
-            own.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as separate:
+            separate.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.Error:
         return False
     return True
@@ -73,22 +74,19 @@ def _convert(connection: psycopg.Connection) -> None:
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(tables))
         if has_bars(connection):
             return
-        schema = connection.execute(
-            "SELECT nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = extnamespace"
-            " WHERE extname = 'timescaledb'"
-        ).fetchone()
-        connection.execute("SELECT set_config('search_path', quote_ident(%s) || ', pg_catalog', true)", schema)
+        connection.execute(query("database/use_extension"))
         connection.execute(_script("hypertables"))
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection) -> Iterator[None]:
-    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+def _no_other_installing(connection: psycopg.Connection) -> Iterator[None]:
+    """Wait until no other process installs in this database, and keep it so."""
+    connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _LOCK})
     try:
         yield
     finally:
         if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _LOCK})
 
 
 def _script(name: str) -> bytes:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.editions.base import Compression, Piece, Size
+from chandlery.database.editions.base import Chunk, Compression, Size
 from chandlery.database.named_queries import query
 
 
@@ -23,10 +23,13 @@ class PostgresEdition:
 
     def prepare(self, connection: psycopg.Connection, timeframe: Timeframe, first: datetime, last: datetime) -> None:
         """See ``Edition.prepare``."""
-        wanted = {f"{timeframe.table}_{suffix}": (lo, hi) for suffix, lo, hi in partition_spans(timeframe, first, last)}
+        bounds = {
+            f"{timeframe.table}_{suffix}": (start, end)
+            for suffix, start, end in partition_spans(timeframe, first, last)
+        }
         missing = connection.execute(
-            "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(format('market.%%I', name)) IS NULL",
-            (list(wanted),),
+            "SELECT name FROM unnest(%(names)s::text[]) AS name WHERE to_regclass(format('market.%%I', name)) IS NULL",
+            {"names": list(bounds)},
         ).fetchall()
         if not missing:
             return
@@ -35,32 +38,32 @@ class PostgresEdition:
             # Lets readers and writers of the table go on, and makes another process that wants the same wait.
             connection.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(parent))
             for (name,) in missing:
-                _attach(connection, parent, name, *wanted[name])
+                _attach(connection, parent, name, *bounds[name])
 
-    def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
-        """See ``Edition.pieces``."""
-        found = connection.execute(query("database/partitions"), {"table_name": f"market.{timeframe.table}"})
-        return [Piece(name, start, end, size, compressed=False) for name, start, end, size in found]
+    def chunks(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Chunk]:
+        """See ``Edition.chunks``."""
+        rows = connection.execute(query("database/partitions"), {"table_name": f"market.{timeframe.table}"})
+        return [Chunk(name, start, end, size, compressed=False) for name, start, end, size in rows]
 
     def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
         """Do nothing: plain PostgreSQL does not compress rows."""
         del connection, timeframe, before
         yield from ()
 
-    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> None:
+    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, chunk: Chunk) -> None:
         """See ``Edition.drop``. Readers and writers of the table wait from here to the end of the transaction."""
         with connection.transaction():
             parent = sql.Identifier("market", timeframe.table)
-            # Dropping needs this lock on the parent too; taken first, nobody comes between the look and the drop.
+            # Dropping needs this lock on the parent too; taken first, nobody comes between the question and the drop.
             connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(parent))
-            if piece.name in {one.name for one in self.pieces(connection, timeframe)}:
-                connection.execute(sql.SQL("DROP TABLE {}").format(_quoted(piece.name)))
+            if chunk.name in {present.name for present in self.chunks(connection, timeframe)}:
+                connection.execute(sql.SQL("DROP TABLE {}").format(_quoted(chunk.name)))
 
     def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:
         """See ``Edition.sizes``."""
         by_table = {timeframe.table: timeframe for timeframe in Timeframe}
-        found = connection.execute(query("database/table_sizes"), {"tables": list(by_table)})
-        return {by_table[name]: Size(size, estimate) for name, size, estimate in found}
+        rows = connection.execute(query("database/table_sizes"), {"tables": list(by_table)})
+        return {by_table[name]: Size(size, estimate) for name, size, estimate in rows}
 
 
 def partition_spans(timeframe: Timeframe, first: datetime, last: datetime) -> Iterator[tuple[str, datetime, datetime]]:
@@ -90,7 +93,8 @@ def _floor(timeframe: Timeframe, moment: datetime) -> datetime:
 def _attach(connection: psycopg.Connection, parent: sql.Identifier, name: str, start: datetime, end: datetime) -> None:
     # Built aside and attached, because CREATE TABLE ... PARTITION OF would lock readers out of the parent.
     child = sql.Identifier("market", name)
-    if connection.execute("SELECT to_regclass(%s)", (child.as_string(connection),)).fetchone() != (None,):
+    question = connection.execute("SELECT to_regclass(%(name)s)", {"name": child.as_string(connection)})
+    if question.fetchone() != (None,):
         return
     connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(child, parent))
     connection.execute(

@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.editions.base import Compression, Piece, Size
+from chandlery.database.editions.base import Chunk, Compression, Size
 from chandlery.database.named_queries import query
 
 Licence: TypeAlias = Literal["timescale", "apache"]
@@ -22,9 +22,9 @@ Licence: TypeAlias = Literal["timescale", "apache"]
 #: space and makes corrections that are scattered over many instruments three times as fast.
 _BATCH_ROWS = 250
 #: Does nothing on a server that has no such setting.
-_LIMIT_BATCHES = """
-SELECT set_config(name, %s, true) FROM pg_settings WHERE name = 'timescaledb.compression_batch_size_limit'
-"""
+_LIMIT_BATCHES = (
+    "SELECT set_config(name, %(rows)s, true) FROM pg_settings WHERE name = 'timescaledb.compression_batch_size_limit'"
+)
 _MEANING = {
     "timescale": "TimescaleDB with its own licence: hypertables; old chunks are compressed in place",
     "apache": "TimescaleDB with the Apache licence: hypertables that do not compress; the lake is the compressed tier",
@@ -56,52 +56,52 @@ class TimescaleEdition:
                 # Otherwise a correction of more than a hundred compressed batches would be refused.
                 connection.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
             return
-        spans = [(piece.start, piece.end) for piece in self.pieces(connection, timeframe)]
+        spans = [(chunk.start, chunk.end) for chunk in self.chunks(connection, timeframe)]
         moment = first
         while moment <= last:
             end = next((end for start, end in spans if start <= moment < end), None)
             if end is None:
                 _make_chunk(connection, timeframe, moment)
-                spans = [(piece.start, piece.end) for piece in self.pieces(connection, timeframe)]
+                spans = [(chunk.start, chunk.end) for chunk in self.chunks(connection, timeframe)]
             else:
                 moment = end
 
-    def pieces(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Piece]:
-        """See ``Edition.pieces``."""
+    def chunks(self, connection: psycopg.Connection, timeframe: Timeframe) -> Sequence[Chunk]:
+        """See ``Edition.chunks``."""
         chunks = query("database/chunks", chunks_detailed_size=self._function("chunks_detailed_size"))
-        return [Piece(*row) for row in connection.execute(chunks, {"table": timeframe.table})]
+        return [Chunk(*row) for row in connection.execute(chunks, {"table": timeframe.table})]
 
     def compress(self, connection: psycopg.Connection, timeframe: Timeframe, before: datetime) -> Iterator[Compression]:
         """See ``Edition.compress``. Whoever writes to a chunk waits while it is compressed."""
         if not self.compresses:
             return
-        for piece in self.pieces(connection, timeframe):
-            if piece.end > before or piece.compressed:
+        for chunk in self.chunks(connection, timeframe):
+            if chunk.end > before or chunk.compressed:
                 continue
             try:
-                self._compress_chunk(connection, piece.name)
+                self._compress_chunk(connection, chunk.name)
             except psycopg.errors.UndefinedTable:
                 continue  # dropped in the meantime
-            now = {one.name: one for one in self.pieces(connection, timeframe)}
-            if piece.name in now:
-                yield Compression(piece, now[piece.name].bytes)
+            sizes = {present.name: present.bytes for present in self.chunks(connection, timeframe)}
+            if chunk.name in sizes:
+                yield Compression(chunk, sizes[chunk.name])
 
     def _compress_chunk(self, connection: psycopg.Connection, name: str) -> None:
         with connection.transaction():
-            connection.execute(_LIMIT_BATCHES, (str(_BATCH_ROWS),))
-            connection.execute(sql.SQL("SELECT {}(%s::regclass)").format(self._function("compress_chunk")), (name,))
+            connection.execute(_LIMIT_BATCHES, {"rows": str(_BATCH_ROWS)})
+            compress = sql.SQL("SELECT {}(%(chunk)s::regclass)").format(self._function("compress_chunk"))
+            connection.execute(compress, {"chunk": name})
         # Gives back what unpacked rows took, and the planner the statistics that went with them.
         connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.SQL(name)))
 
-    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, piece: Piece) -> None:
+    def drop(self, connection: psycopg.Connection, timeframe: Timeframe, chunk: Chunk) -> None:
         """See ``Edition.drop``."""
-        if piece.name not in {one.name for one in self.pieces(connection, timeframe)}:
+        if chunk.name not in {present.name for present in self.chunks(connection, timeframe)}:
             return
+        statement = "SELECT {}(%(bars)s::regclass, older_than => %(end)s, newer_than => %(start)s)"
         connection.execute(
-            sql.SQL("SELECT {}(%s::regclass, older_than => %s, newer_than => %s)").format(
-                self._function("drop_chunks")
-            ),
-            (f"market.{timeframe.table}", piece.end, piece.start),
+            sql.SQL(statement).format(self._function("drop_chunks")),
+            {"bars": f"market.{timeframe.table}", "end": chunk.end, "start": chunk.start},
         )
 
     def sizes(self, connection: psycopg.Connection) -> Mapping[Timeframe, Size]:
@@ -112,8 +112,8 @@ class TimescaleEdition:
             chunks_detailed_size=self._function("chunks_detailed_size"),
             approximate_row_count=self._function("approximate_row_count"),
         )
-        found = connection.execute(statement, {"tables": list(by_table)})
-        return {by_table[name]: Size(size, estimate) for name, size, estimate in found}
+        rows = connection.execute(statement, {"tables": list(by_table)})
+        return {by_table[name]: Size(size, estimate) for name, size, estimate in rows}
 
     def _function(self, name: str) -> sql.Identifier:
         return sql.Identifier(self._schema, name)
@@ -123,11 +123,7 @@ def _make_chunk(connection: psycopg.Connection, timeframe: Timeframe, moment: da
     """Make the chunk for ``moment``: only a row makes one under both licences, and nobody ever sees this row."""
     table = sql.Identifier("market", timeframe.table)
     with connection.transaction():
+        connection.execute(query("database/make_chunk", bars=table), {"moment": moment})
         connection.execute(
-            sql.SQL(
-                "INSERT INTO {} (instrument_id, ts, open, high, low, close, source, known_at)"
-                " VALUES (0, %(moment)s, 0, 0, 0, 0, 0, %(moment)s) ON CONFLICT DO NOTHING"
-            ).format(table),
-            {"moment": moment},
+            sql.SQL("DELETE FROM {} WHERE instrument_id = 0 AND ts = %(moment)s").format(table), {"moment": moment}
         )
-        connection.execute(sql.SQL("DELETE FROM {} WHERE instrument_id = 0 AND ts = %s").format(table), (moment,))
