@@ -45,7 +45,7 @@ class ConnectionLimits:
     """
 
     shared: int = 8
-    nested: tuple[int, ...] = (4, 2)
+    nested: tuple[int, ...] = (4, 2, 1)
     arrow: int = 4
     wait_seconds: float = 60.0
     connect_seconds: float = 60.0

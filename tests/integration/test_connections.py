@@ -104,7 +104,7 @@ def test_two_hundred_threads_use_no_more_connections_than_the_pools_hold(
     seen.append(len(backends(watcher)))
     assert len(expected) == len(DAYS)
     assert 0 < max(seen) <= limits.shared + limits.arrow
-    assert limits.total == 8 + 4 + 2 + 4
+    assert limits.total == 8 + 4 + 2 + 1 + 4
 
 
 def test_nothing_is_connected_before_it_is_needed_nor_after_it_was_closed(

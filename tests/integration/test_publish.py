@@ -292,7 +292,7 @@ def test_a_live_batch_that_fails_leaves_not_even_the_partition_it_made(warehouse
     register(warehouse, {"AAA": "XNYS"})
     with warehouse.connection() as connection:
         connection.execute("ALTER TABLE ops.publication ADD CHECK (origin <> 'ingest')")
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(StoreError, match="publication_origin_check"):
         put(warehouse, Timeframe.M1, [Bar("AAA", utc("2031-05-05T15:00"))])
     with warehouse.connection() as connection:
         # Its locks would have gone with a transaction that ended early.
