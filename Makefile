@@ -5,6 +5,7 @@
 PYTHON ?= python3.13 python3.12 python3.11 python3.14 python3
 UV ?= uv
 PYTEST_ARGS ?=
+MUTATE_ARGS ?=
 LOCK_ARGS ?=
 
 BIN := .venv/bin
@@ -16,10 +17,10 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ui test check bench lock clean
+.PHONY: help demo ui test test-fast mutate check bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## load real history through the whole pipeline and show what is there: no key, no network
 	$(BIN)/python -m pipelines.demo
@@ -30,6 +31,17 @@ ui: $(RUNTIME) ## serve the web UI on http://127.0.0.1:3000
 
 test: $(DEV) ## run every test, side by side (narrow it with PYTEST_ARGS="-k word")
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
+
+# Unit and contract tests, and of the integration tests a slice through the whole: publish, read, quarantine, a provider
+# over HTTP, an asset with its gate. On the embedded server only.
+FAST := tests/unit tests/contract $(addprefix tests/integration/,test_named_queries.py test_publish.py test_read.py \
+	test_quarantine.py test_remote_ingest.py test_assets.py::test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine)
+
+test-fast: $(DEV) ## run the tests that take a minute and a half together
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -k "not apache and not community" $(FAST) $(PYTEST_ARGS)
+
+mutate: $(DEV) ## break 200 lines, one at a time, and see which of them no test notices (an hour; docs/testing.md)
+	$(BIN)/python -m tests.mutation $(MUTATE_ARGS)
 
 check: $(DEV) ## check format, lint, types and that imports only go down
 	$(BIN)/ruff format --check .

@@ -13,8 +13,6 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Example, Operator
 from cosmic_ray.plugins import get_operator
-from parso.python.tree import Number
-from parso.tree import NodeOrLeaf
 
 #: Mistakes that a person could make. Cosmic-ray's other replacements break a line so that any test notices (``+`` by
 #: ``<<``), or change nothing (``==`` by ``is``).
@@ -86,14 +84,16 @@ class Mutant:
 class OmitCall(Operator):
     """Leaves out a statement that is a call, because of its effect."""
 
-    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Any]:
+    def mutation_positions(self, node: Any) -> Iterator[Any]:  # noqa: ANN401 - of an untyped library
         """See ``Operator``."""
         if node.type == "atom_expr" and node.parent is not None and node.parent.type == "simple_stmt":
             yield node.start_pos, node.end_pos
 
-    def mutate(self, node: Any, index: int) -> NodeOrLeaf:  # noqa: ANN401 - of an untyped library
+    def mutate(self, node: Any, index: int) -> Any:  # noqa: ANN401
         """See ``Operator``."""
-        return Number("...", node.start_pos, node.get_first_leaf().prefix)
+        nothing = get_ast("...").get_first_leaf()
+        nothing.prefix = node.get_first_leaf().prefix
+        return nothing
 
     @classmethod
     def examples(cls) -> Iterable[Example]:

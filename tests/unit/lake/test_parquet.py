@@ -161,6 +161,7 @@ def test_row_groups_are_of_a_size() -> None:
         assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == groups
 
 
+@pytest.mark.slow
 def test_a_year_of_generated_minutes_is_small() -> None:
     for symbol, limit in (("AAPL", 10.8), ("BTC/USD", 9.6)):
         table = simulated([symbol], Timeframe.M1, "2024-01-01", "2024-07-01")
@@ -257,6 +258,7 @@ def test_only_row_groups_that_may_hold_the_rows_are_read() -> None:
     assert sum(nothing.reads) == 65_536
 
 
+@pytest.mark.slow
 def test_one_symbol_of_many_is_read_without_most_of_the_others() -> None:
     symbols = [f"S{n:03}" for n in range(600)]
     days = simulated(symbols, Timeframe.D1, "2024-01-01", "2025-01-01")

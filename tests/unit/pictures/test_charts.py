@@ -124,6 +124,7 @@ def test_a_month_shows_its_worst_state() -> None:
     assert 80 < count(wide, STATE_COLORS[State.PROVIDER_GAP]) < 18 * 2 + 150  # a day
 
 
+@pytest.mark.slow
 def test_no_day_of_a_long_map_gets_lost_between_pixels() -> None:
     for place in range(0, 640, 7):
         days = "c" * place + "g" + "c" * (640 - place - 1)
@@ -136,6 +137,7 @@ def test_narrow_days_look_like_the_session_before_them() -> None:
     assert inked(states_of("cccccxx" * 3), State.CLOSED, width_px=720) > 1000
 
 
+@pytest.mark.slow
 def test_a_map_has_room_for_every_symbol() -> None:
     many = states_of(*["c" * 200] * 500)
     picture = pixels(heatmap_png(many, title="states"))

@@ -26,6 +26,7 @@ def run_in_bash(script: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_bash_completes_commands() -> None:
     complete = "_chandlery_completion chandlery; echo ${COMPREPLY[@]}"
     shown = run_in_bash(
