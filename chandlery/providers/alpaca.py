@@ -13,10 +13,11 @@ symbols together.
   for all of the request; it is then left out and the others are requested again.
 * A symbol means whoever bears it today: before a rename come the bars of its older names.
 * A crypto bar may be without trades (``n`` and ``v`` 0, alpacahq/alpaca-py issue 598); its ``vw`` of 0 is none.
-* Without a paid plan, feed ``sip`` refuses the last 15 minutes with 403, as it does a wrong key; its body tells.
+* Without a paid plan, feed ``sip`` refuses the last 15 minutes with 403, as it does a wrong key; the body gives the
+  reason.
 
-The client has no time-out, pages by itself, and sleeps for fixed 3 seconds on 429 and 504. So it is asked page by page,
-each a call of ours, with its own retries off and a time-out put into its session.
+The client has no time-out, pages by itself, and sleeps for fixed 3 seconds on 429 and 504. So it is called page by
+page, each a call of ours, with its own retries off and a time-out put into its session.
 
 Not here: streams, and corporate actions.
 """
@@ -215,7 +216,7 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         return error
 
 
-class _PatientAdapter(HTTPAdapter):
+class _TimeoutAdapter(HTTPAdapter):
     """Sends with a time-out, for connecting and for each read."""
 
     def __init__(self, timeout: float) -> None:
@@ -228,10 +229,10 @@ class _PatientAdapter(HTTPAdapter):
 
 
 def _restrain(client: RESTClient, timeout: float) -> None:
-    """Let ``client`` ask once and not wait for ever. It has no public way to say either."""
+    """Let ``client`` make each call once, with a time-out. It has no public way to say either."""
     client._retry = 0  # noqa: SLF001
     for scheme in ("http://", "https://"):
-        client._session.mount(scheme, _PatientAdapter(timeout))  # noqa: SLF001
+        client._session.mount(scheme, _TimeoutAdapter(timeout))  # noqa: SLF001
 
 
 def _columns(bars: Sequence[Mapping[str, Any]]) -> _Columns:

@@ -1,4 +1,4 @@
-"""The soak in small: two processes load from one limited and failing server, with one budget between them.
+"""The soak in small: two processes load from one limited and failing server, with one rate limit between them.
 
 At full size: ``python -m benchmarks --only soak``.
 """
@@ -61,7 +61,7 @@ def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection)
 
 
 @pytest.mark.slow
-def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
+def test_two_processes_with_one_rate_limit_bring_every_bar_once_and_never_exceed_it(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     with warehouse.connection() as connection:
@@ -94,7 +94,7 @@ def test_two_processes_with_one_budget_bring_every_bar_once_and_never_exceed_it(
     assert told.repeated == 0
     at = [request.at for request in server.requests]
     assert told.calls > 1.5 * PER_WINDOW
-    # The budget was the bottleneck: it was used, not only kept to.
+    # The rate limit was the bottleneck: it was used up, not only kept to.
     assert max(at) - min(at) < 1.5 * told.calls * (60 + LEEWAY) / CALLS_PER_MINUTE
     for symbol in SYMBOLS:
         table = get(warehouse, Timeframe.M1, {symbol: ids[symbol]})

@@ -17,7 +17,7 @@ class Alpaca(Vendor):
     source = "alpaca:iex"
     keys: ClassVar[Mapping[str, str]] = {"key": "PK7Q9XKEYMATERIAL", "secret": "secret/7Q9X+KEY=MATERIAL"}
     #: A well-formed symbol that there is not is answered like one that did not trade.
-    tells_unknown = False
+    distinguishes_unknown = False
 
     def serve(self, market: Market, **how: Any) -> AlpacaServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""

@@ -21,7 +21,7 @@ class Massive(Vendor):
     kind = "polygon"
     source = "polygon"
     keys: ClassVar[Mapping[str, str]] = {"key": "PK-polygon-51XKEYMATERIAL"}
-    tells_unknown = False
+    distinguishes_unknown = False
 
     def serve(self, market: Market, **how: Any) -> PolygonServer:  # noqa: ANN401 - VendorServer's
         """See ``Vendor``."""

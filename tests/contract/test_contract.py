@@ -198,7 +198,7 @@ def test_an_unknown_symbol_fails_alone(vendor: Vendor, provider: Provider, marke
     unknown = "NOSUCH/USD" if "/" in known else "NOSUCH"
     timeframe = vendor.timeframes[0]
     reply = ask(provider, [known, unknown], timeframe)
-    assert set(reply.failures) == ({unknown} if vendor.tells_unknown else set())
+    assert set(reply.failures) == ({unknown} if vendor.distinguishes_unknown else set())
     for error in reply.failures.values():
         assert isinstance(error, ProviderNotFoundError)
         assert unknown in str(error)

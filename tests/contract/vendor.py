@@ -32,8 +32,8 @@ class Vendor(ABC):
         keys: right keys by name; none where it needs none.
         pages: whether a long range takes several pages or calls.
         page: rows that a page or call holds, where that is always the same.
-        tells_unknown: whether its answers tell an unknown symbol from one without bars.
-        faults: that its server can be told.
+        distinguishes_unknown: whether its answers distinguish an unknown symbol from one without bars.
+        faults: those that its server can show.
         retry: so brief pauses between tries that a test can wait for them.
     """
 
@@ -46,7 +46,7 @@ class Vendor(ABC):
     keys: ClassVar[Mapping[str, str]] = {}
     pages: ClassVar[bool] = True
     page: ClassVar[int | None] = None
-    tells_unknown: ClassVar[bool] = True
+    distinguishes_unknown: ClassVar[bool] = True
     faults: ClassVar[Sequence[Fault]] = FAULTS
     retry: ClassVar[RetryPolicy] = RetryPolicy(first_pause=0.02)
 

@@ -89,9 +89,9 @@ class AlpacaServer(VendorServer):
         start, end = (datetime.fromisoformat(request.query[name]) for name in ("start", "end"))
         for symbol in sorted(set(request.query["symbols"].split(","))):
             # Days are found by their label, and stamped later than that.
-            found = self.market.between(symbol, timeframe, start - timedelta(days=1), end + timedelta(days=1))
+            series = self.market.between(symbol, timeframe, start - timedelta(days=1), end + timedelta(days=1))
             columns = (
-                found[name].tolist() for name in ("ts", "open", "high", "low", "close", "volume", "trades", "vwap")
+                series[name].tolist() for name in ("ts", "open", "high", "low", "close", "volume", "trades", "vwap")
             )
             for ts, *values in zip(*columns, strict=True):
                 at = datetime.fromtimestamp(ts / 1_000_000, UTC)

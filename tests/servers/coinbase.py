@@ -27,7 +27,7 @@ class CoinbaseServer(VendorServer):
         timeframe = _TIMEFRAMES[request.query["granularity"]]
         if (end - start) * 1_000_000 // timeframe.microseconds > min(350, self.page):
             return Answer({"error": "INVALID_ARGUMENT", "message": "too many candles"}, 400)
-        found = self.market.between(
+        bars = self.market.between(
             symbol, timeframe, datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end + 1, UTC)
         )
         candles: list[dict[str, Any]] = [
@@ -40,7 +40,7 @@ class CoinbaseServer(VendorServer):
                 "volume": f"{volume}",
             }
             for ts, first, high, low, last, volume in zip(
-                *(found[name].tolist() for name in ("ts", "open", "high", "low", "close", "volume")), strict=True
+                *(bars[name].tolist() for name in ("ts", "open", "high", "low", "close", "volume")), strict=True
             )
         ][::-1]
         if self.shuffled:

@@ -26,8 +26,8 @@ class ExampleServer(VendorServer):
         if not self.market.knows(symbol):
             return Answer({"error": f"no such symbol: {symbol}"}, 404)
         start, end = (datetime.fromisoformat(request.query[name]) for name in ("from", "to"))
-        found = self.market.between(symbol, Timeframe(request.query["timeframe"]), start, end)
-        rows = zip(*(found[name].tolist() for name in _NAMES.values()), strict=True)
+        columns = self.market.between(symbol, Timeframe(request.query["timeframe"]), start, end)
+        rows = zip(*(columns[name].tolist() for name in _NAMES.values()), strict=True)
         bars = [{"t": ts // 1000, **dict(zip("ohlcv", values, strict=True))} for ts, *values in rows]
         if len(bars) > 50_000:
             return Answer({"error": "too many bars"}, 400)

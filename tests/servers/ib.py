@@ -28,13 +28,13 @@ NEW_YORK = ZoneInfo("America/New_York")
 _TIMEFRAMES = {"1 min": Timeframe.M1, "1 day": Timeframe.D1}
 #: The longest that a call may be by "Historical Data Limitations", in days.
 _LONGEST = {Timeframe.M1: 1, Timeframe.D1: 365}
-#: What the fields of a request for bars are called here, after its number and the contract's; some are not looked at.
-_ASKED = (
+#: The names of the fields of a request for bars, after its number and the contract's; those without a name are ignored.
+_QUERY_FIELDS = (
     *("symbol", "secType", "", "", "", "", "exchange", "", "currency", "", "", ""),
     *("end", "barSize", "duration", "useRTH", "whatToShow", "formatDate"),
 )
-#: How long a client's number is waited for: the connection that had it may be closing.
-_PATIENCE = 0.5
+#: Seconds that a client waits for its number: the connection that had it may be closing.
+_CLIENT_ID_WAIT = 0.5
 _SERVICE = "Historical Market Data Service error message:"
 NO_DATA = f"{_SERVICE}HMDS query returned no data"
 PACING = f"{_SERVICE}Historical data request pacing violation"
@@ -53,7 +53,7 @@ class IbServer(VendorServer):
     Attributes:
         refusals: by symbol, code and text of the error that answers a request.
         empty: whether a request is answered with no bars and no reason.
-        accounts: how often somebody asked for what is the user's: positions, orders, accounts.
+        accounts: how many requests were for what is the user's: positions, orders, accounts.
         clients: the client ids that are connected.
     """
 
@@ -69,34 +69,34 @@ class IbServer(VendorServer):
 
     def answer(self, request: Request) -> Answer:
         """Return the fields of the message that answers a request for bars: its bars, or an error."""
-        asked = request.query
-        symbol, timeframe = asked["symbol"].replace(" ", "."), _TIMEFRAMES.get(asked["barSize"], Timeframe.D1)
-        days = int(asked["duration"].removesuffix(" D"))
-        code, text = self._refusal(symbol, asked)
+        query = request.query
+        symbol, timeframe = query["symbol"].replace(" ", "."), _TIMEFRAMES.get(query["barSize"], Timeframe.D1)
+        days = int(query["duration"].removesuffix(" D"))
+        code, text = self._refusal(symbol, query)
         if code:
-            return _error(asked["id"], code, text)
+            return _error(query["id"], code, text)
         if days > _LONGEST[timeframe]:
-            return _error(asked["id"], 162, f"{_SERVICE}Time length exceed max.")
-        end = datetime.strptime(asked["end"], "%Y%m%d %H:%M:%S %Z").replace(tzinfo=UTC)
+            return _error(query["id"], 162, f"{_SERVICE}Time length exceed max.")
+        end = datetime.strptime(query["end"], "%Y%m%d %H:%M:%S %Z").replace(tzinfo=UTC)
         bars = _last_days(self.market.between(symbol, timeframe, _FIRST, end), timeframe, end, days)
         rows = [] if self.empty else _rows(bars, timeframe)
         if not rows and not self.empty:
-            return _error(asked["id"], 162, NO_DATA)
+            return _error(query["id"], 162, NO_DATA)
         if self.shuffled:
             random.Random(3).shuffle(rows)
         if self.repeat_pages:
             rows += rows
-        return Answer([17, asked["id"], "", "", len(rows), *(field for row in rows for field in row)])
+        return Answer([17, query["id"], "", "", len(rows), *(field for row in rows for field in row)])
 
-    def _refusal(self, symbol: str, asked: Mapping[str, str]) -> tuple[int, str]:
+    def _refusal(self, symbol: str, query: Mapping[str, str]) -> tuple[int, str]:
         """Return code and text of the error that a request deserves; code 0 for none."""
         if symbol in self.refusals:
             return self.refusals[symbol]
-        if (asked["secType"], asked["exchange"], asked["currency"]) != ("STK", "SMART", "USD"):
+        if (query["secType"], query["exchange"], query["currency"]) != ("STK", "SMART", "USD"):
             return 200, "The contract description specified is not one of this server's"
         if not self.market.knows(symbol):
             return 200, "No security definition has been found for the request"
-        if asked["barSize"] not in _TIMEFRAMES or (asked["whatToShow"], asked["formatDate"]) != ("TRADES", "2"):
+        if query["barSize"] not in _TIMEFRAMES or (query["whatToShow"], query["formatDate"]) != ("TRADES", "2"):
             return 321, "Error validating request.-'bF' : cause - not of this server's"
         return 0, ""
 
@@ -153,24 +153,27 @@ class IbServer(VendorServer):
 
     def _admit(self, client: str) -> bool:
         with self._freed:
-            if not self._freed.wait_for(lambda: client not in self.clients, _PATIENCE):
+            if not self._freed.wait_for(lambda: client not in self.clients, _CLIENT_ID_WAIT):
                 return False
             self.clients.add(client)
             return True
 
     def _serve(self, handler: StreamRequestHandler, fields: list[str]) -> None:
-        asked = {"id": fields[0], **{name: value for name, value in zip(_ASKED, fields[2:], strict=False) if name}}
-        request = Request("historical data", asked, {}, time.monotonic())
+        query = {
+            "id": fields[0],
+            **{name: value for name, value in zip(_QUERY_FIELDS, fields[2:], strict=False) if name},
+        }
+        request = Request("historical data", query, {}, time.monotonic())
         fault, wait = self._take(request)
         if wait is not None or fault == "rate_limited" or self._is_repeated(request):
-            _send(handler, *_error(asked["id"], 162, PACING).body)
+            _send(handler, *_error(query["id"], 162, PACING).body)
         elif fault == "http_503":
             text = "Connectivity between IBKR and Trader Workstation has been lost."
             _send(handler, *_error("-1", 1100, text).body)
         elif fault != "hang":
             answer: list[Any] = self.answer(request).body
             if fault == "malformed":
-                answer = [17, asked["id"], "", "", "<html><body>We are doing some maintenance.</body></html>"]
+                answer = [17, query["id"], "", "", "<html><body>We are doing some maintenance.</body></html>"]
             elif fault == "truncated":
                 answer = answer[: len(answer) // 2]
             _send(handler, *answer, cut=fault == "drop")

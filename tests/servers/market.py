@@ -32,9 +32,9 @@ class Market:
         table = SimulatedProvider().fetch(BarRequest(list(symbols), timeframe, start, end)).bars
         return cls({(symbol, timeframe): _columns(table, symbol) for symbol in symbols})
 
-    def __or__(self, other: Market) -> Market:
+    def __or__(self, more: Market) -> Market:
         """Return the bars of both."""
-        return Market({**self.bars, **other.bars})
+        return Market({**self.bars, **more.bars})
 
     def knows(self, symbol: str) -> bool:
         """Whether there is anything of ``symbol``."""
@@ -42,14 +42,14 @@ class Market:
 
     def between(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> Bars:
         """Return the bars of one symbol that start in ``[start, end)``; none of one that is not known."""
-        found = self.bars.get((symbol, timeframe))
-        if found is None:
+        bars = self.bars.get((symbol, timeframe))
+        if bars is None:
             return {name: np.empty(0) for name in ("ts", "open", "high", "low", "close", "volume", "vwap", "trades")}
-        first, last = np.searchsorted(found["ts"], [microseconds(start), microseconds(end)])
-        return {name: values[first:last] for name, values in found.items()}
+        first, last = np.searchsorted(bars["ts"], [microseconds(start), microseconds(end)])
+        return {name: values[first:last] for name, values in bars.items()}
 
 
 def _columns(table: pa.Table, symbol: str) -> Bars:
-    mine = table.filter(pa.compute.equal(table["symbol"], symbol))
-    columns = {name: mine[name].to_numpy() for name in ("open", "high", "low", "close", "volume", "vwap", "trades")}
-    return {"ts": mine["ts"].to_numpy().astype("datetime64[us]").astype(np.int64), **columns}
+    rows = table.filter(pa.compute.equal(table["symbol"], symbol))
+    columns = {name: rows[name].to_numpy() for name in ("open", "high", "low", "close", "volume", "vwap", "trades")}
+    return {"ts": rows["ts"].to_numpy().astype("datetime64[us]").astype(np.int64), **columns}

@@ -25,10 +25,10 @@ class PolygonServer(VendorServer):
     """Serves aggregates as Polygon does: pages by ``next_url``, days stamped with midnight, the unknown just empty.
 
     Attributes:
-        tells_key: whether ``next_url`` carries the key.
+        quotes_key: whether ``next_url`` carries the key.
     """
 
-    tells_key = False
+    quotes_key = False
 
     def answer(self, request: Request) -> Answer:
         """See ``VendorServer``."""
@@ -42,10 +42,10 @@ class PolygonServer(VendorServer):
 
     def aggregates(self, request: Request) -> Answer:
         """Return what is answered to a good key."""
-        found = _PATH.fullmatch(request.path)
-        if not found:
+        match = _PATH.fullmatch(request.path)
+        if not match:
             return Answer({"status": "NOT_FOUND", "request_id": _ID, "message": "page not found"}, 404)
-        start_of_path, ticker, timespan, *ends = found.groups()
+        start_of_path, ticker, timespan, *ends = match.groups()
         query = _open_cursor(request.query["cursor"]) if "cursor" in request.query else dict(request.query)
         zone = ZoneInfo("UTC" if ticker.startswith("X:") else "America/New_York")
         first, last = (_milliseconds(end, zone, last=end is ends[1]) for end in ends)
@@ -68,7 +68,7 @@ class PolygonServer(VendorServer):
                 {"again": "1"} if again else {}
             )
             start = (page if again else rest)[0]["t"]
-            key = f"&apiKey={self.key}" if self.tells_key else ""
+            key = f"&apiKey={self.key}" if self.quotes_key else ""
             # As in reality, it names a host of its own.
             address = f"https://api.polygon.io{start_of_path}/{start}/{ends[1]}"
             body["next_url"] = f"{address}?cursor={_close_cursor(query)}{key}"
@@ -82,12 +82,12 @@ class PolygonServer(VendorServer):
         pair = next((name for name in symbols if "/" in name and f"X:{name.replace('/', '')}" == ticker), ticker)
         day = timedelta(days=1)  # a date's label and its midnight are less than a day apart
         ends = datetime.fromtimestamp(first / 1000, UTC) - day, datetime.fromtimestamp(last / 1000, UTC) + day
-        found = self.market.between(pair, timeframe, *ends)
-        stamps = found["ts"].astype(np.int64) // 1000
+        values = self.market.between(pair, timeframe, *ends)
+        stamps = values["ts"].astype(np.int64) // 1000
         if timeframe is Timeframe.D1:
             stamps = np.array([_midnight(stamp, zone) for stamp in stamps.tolist()], np.int64)
         inside = (stamps >= first) & (stamps <= last)
-        columns = [(stamps if name == "t" else found[name])[inside].tolist() for name in _NAMES.values()]
+        columns = [(stamps if name == "t" else values[name])[inside].tolist() for name in _NAMES.values()]
         return [dict(zip(_NAMES, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

@@ -96,11 +96,11 @@ class YahooServer(VendorServer):
         return chart
 
     def _events(self, symbol: str, zone: ZoneInfo) -> dict[int, dict[str, Any]]:
-        found = {}
+        events = {}
         for date, new, old in self.splits.get(symbol, ()):
             at = _open(date, zone)
-            found[at] = {"date": at, "numerator": new, "denominator": old, "splitRatio": f"{new}:{old}"}
-        return found
+            events[at] = {"date": at, "numerator": new, "denominator": old, "splitRatio": f"{new}:{old}"}
+        return events
 
 
 def _write(symbol: str) -> str:

@@ -190,7 +190,7 @@ class FilesProvider:
 
 
 class _Cache:
-    """The files read last, up to a number of rows; ingestion asks for the same file window by window."""
+    """The files read last, up to a number of rows; ingestion requests the same file window by window."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows

@@ -54,7 +54,7 @@ def explain_status(
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for: a number or an HTTP date (RFC 9110, 10.2.3)."""
+    """Return the seconds that a ``Retry-After`` header demands: a number or an HTTP date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     try:

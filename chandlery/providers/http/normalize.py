@@ -1,4 +1,4 @@
-"""From what a vendor sent to bars in the canonical shape. Not here: any vendor's format."""
+"""How what a vendor sent becomes bars in the canonical shape. Not here: any vendor's format."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def shape_bars(
     source: str,
     provider: str,
 ) -> pa.Table:
-    """Return the bars of one symbol that were asked for, ascending, each start once.
+    """Return the bars of one symbol that ``request`` is for, ascending, each start once.
 
     Where a start came more than once (a page sent twice, a bar corrected between pages), the last one counts.
 
     Args:
-        request: what was asked; bars outside ``[start, end)`` are left out.
-        symbol: as it was asked for.
+        request: bars that start outside of its ``[start, end)`` are dropped.
+        symbol: as the request spells it.
         ts: starts of the bars, µs since the epoch, UTC, in the order in which they came.
         values: ``open``, ``high``, ``low``, ``close``, ``volume`` and, where there are any, ``vwap`` and ``trades``, as
             floats; NaN where there is none.
-        source: provider and feed.
+        source: of the rows; see ``base.source_name``.
         provider: name for an error.
 
     Raises:
@@ -93,7 +93,7 @@ def windows(request: BarRequest, bars: int) -> Iterator[BarRequest]:
 
 
 def describe(request: BarRequest) -> str:
-    """Return what is asked for, for people: symbols, timeframe, first and last day."""
+    """Return what is requested, for people: symbols, timeframe, first and last day."""
     names = ", ".join(request.symbols[:3]) + (
         f" and {len(request.symbols) - 3} more" if len(request.symbols) > 3 else ""
     )

@@ -3,11 +3,11 @@
 Format: TWS API documentation, "Historical Bars" and "Historical Data Limitations"
 (https://interactivebrokers.github.io/tws-api/historical_bars.html). Minutes are stamped with their start in seconds
 (``formatDate=2``), days with their date. A request names an end and a duration: so many days worth of bars before the
-end, whichever days those are; what lies before the range asked for is dropped. By the documented step sizes a call
+end, whichever days those are; what lies before the requested range is dropped. By the documented step sizes a call
 holds a day of minutes or a year of days. Each ends at midnight in New York, so that no session is cut in two: a day
 that ends at midnight UTC would lack its last hour of extended trading in winter.
 
-TRADES bars are adjusted for splits up to the moment of the call, not for dividends. IB does not tell the splits, so
+TRADES bars are adjusted for splits up to the moment of the call, not for dividends. IB does not report the splits, so
 this cannot be undone: the provider is refused unless its option ``allow_adjusted`` is set, and every row then says
 ``ib:split-adjusted``. A row fetched before a split and one fetched after it are on different scales.
 
@@ -22,7 +22,7 @@ What ib_async does not do by itself, and is done here:
 * A refused client id, a port that closes, a request found invalid (321, to it a warning) and a lost line (1100, 2110)
   leave it waiting. They end the call.
 * It logs an answer that it cannot read, and waits for another: that is a time-out here.
-* Its ``connect`` also asks for positions, orders and executions. Only its handshake is used.
+* Its ``connect`` also requests positions, orders and executions. Only its handshake is used.
 
 Not here: crypto pairs. Which exchange serves them depends on the account, and where their days end is not documented.
 """
@@ -103,7 +103,7 @@ class IbProvider(RemoteProvider[Bars]):
         ConfigurationError: its options do not allow adjusted prices, or ``ib_async`` is not installed.
     """
 
-    #: Extended trading ends four hours after the close. No longer than needed: what is asked for again after a split
+    #: Extended trading ends four hours after the close. No longer than needed: what is requested again after a split
     #: comes on another scale.
     limits = ProviderLimits(
         remote=True,
@@ -165,7 +165,7 @@ class IbProvider(RemoteProvider[Bars]):
         with self._lock, ThreadPoolExecutor(1, thread_name_prefix=self.name) as pool:
             bars = pool.submit(asyncio.run, self._converse(symbol, window)).result()
         if not all(_has_expected_form(bar.date, window.timeframe) for bar in bars):
-            text = "the times of its bars are not of the form that was asked for"
+            text = "the times of its bars are not of the form that was requested"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
         return bars
 
@@ -251,7 +251,7 @@ def _windows(request: BarRequest, now: datetime) -> Iterator[BarRequest]:
     """Yield the parts of the range that one call each can answer, oldest first: whole days, up to the present.
 
     Days are New York's for minutes, and the labels themselves for days. Weekends, on which US stocks do not trade by
-    way of ``SMART``, are not asked for alone.
+    way of ``SMART``, are not requested alone.
     """
     zone = _NEW_YORK if request.timeframe.is_intraday else UTC
     last = min(request.end, now) - timedelta(microseconds=1)

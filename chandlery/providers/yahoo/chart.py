@@ -5,7 +5,7 @@ minute's start, or the open of a day's session. Arrays run parallel, with nulls 
 bar there are none. The last price may come as a row of its own.
 
 Prices come as 32-bit floats: 75.0875 as 75.0875015258789, and seven times 92.22428 is 645.56996 for 645.57. They are
-rounded to the decimals that such a float can hold; what is dropped is noise of the format. Not here: asking for a
+rounded to the decimals that such a float can hold; what is dropped is noise of the format. Not here: requesting a
 chart (``provider``).
 """
 
@@ -94,7 +94,7 @@ def _read_split(split: Mapping[str, Any], zone: str) -> Split:
 def _in_session(stamps: Int64s, meta: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Return which rows are minutes of a session.
 
-    The others were not asked for: the last price, stamped with its second, and on short days rows after the close.
+    The others were not requested: the last price, stamped with its second, and on short days rows after the close.
     """
     minutes: npt.NDArray[np.bool_] = stamps % 60 == 0
     if not meta.get("tradingPeriods"):

@@ -2,15 +2,15 @@
 
 Yahoo does not document ``/v8/finance/chart``; what is known of it is in yfinance
 (https://ranaroussi.github.io/yfinance/reference/api/yfinance.Ticker.history.html). Minutes reach back 30 days, at most
-8 days a request. Of the extended hours it tells no volume, so only regular hours are asked for.
+8 days a request. For extended hours it gives no volume, so only regular hours are requested.
 
 yfinance fetches the charts, but its ``history()`` does not read them: it drops and merges rows, turns a missing volume
-into 0, calls an outage "possibly delisted", and keeps past answers in a cache of the process, so that a second try asks
-nobody. Nor does it fetch a cookie and a crumb, which charts do not need: that would be up to three more requests a
-call, outside of the budget, and a page of errors once taken for a crumb would be sent for ever.
+into 0, calls an outage "possibly delisted", and keeps past answers in a cache of the process, so that a second try
+makes no call. A cookie and a crumb, which charts do not need, are not fetched here either: that would be up to three
+more requests a call, outside of the rate limit, and a page of errors once taken for a crumb would be sent for ever.
 
 Prices and volumes come adjusted for splits (``adjclose`` for dividends too; it is not read). That is undone: a chart
-reports the splits in its range, so a chart of days is asked for up to the present, and before each split prices are
+reports the splits in its range, so a chart of days is requested up to the present, and before each split prices are
 multiplied by its ratio and volumes divided by it. Where the prices themselves show that only some were adjusted,
 nothing is served (``splits``). Not here: reading a chart (``chart``).
 """
@@ -60,14 +60,14 @@ class Charts(NamedTuple):
 class YahooProvider(RemoteProvider[Charts]):
     """Serves ``1m`` of the last month and ``1d``, raw.
 
-    Symbols are written as Yahoo does: BRK.B is asked for as ``BRK-B`` and BTC/USD as ``BTC-USD``, while an exchange's
+    Symbols are written as Yahoo does: BRK.B is requested as ``BRK-B`` and BTC/USD as ``BTC-USD``, while an exchange's
     suffix stays (``VOD.L``, ``7203.T``).
 
     Raises:
         ConfigurationError: ``yfinance`` is not installed.
     """
 
-    #: Volumes of a day are completed overnight. A day less than the 30 that are kept, since they end while one asks.
+    #: Volumes of a day are completed overnight. Minutes are kept for 30 days; the oldest day may end during the call.
     limits = ProviderLimits(
         remote=True,
         symbols_per_request=1,
@@ -174,7 +174,7 @@ class _RefusedError(Exception):
 
 
 def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinance has no types
-    """Return yfinance's client with a session that keeps our time, asks ``base`` instead, and hides no status."""
+    """Return yfinance's client with a session that keeps our time-out, calls ``base`` instead, and hides no status."""
     from curl_cffi.requests import Response, Session  # noqa: PLC0415 - slow, only where it is used
     from yfinance.config import YfConfig  # noqa: PLC0415 - likewise
     from yfinance.data import YfData  # noqa: PLC0415 - likewise
@@ -184,7 +184,7 @@ def _connect(base: str | None, timeout: float) -> Any:  # noqa: ANN401 - yfinanc
             address = base.rstrip("/") + urlsplit(url).path if base else url
             answer = super().request(method, address, **{**how, "timeout": timeout})
             if answer.status_code >= 400:
-                # Raised here, because the client would ask again by itself, and then call it an empty chart.
+                # Raised here, because the client would repeat the call by itself, and then call it an empty chart.
                 headers = {name: value or "" for name, value in answer.headers.items()}
                 raise _RefusedError(answer.status_code, answer.text, headers)
             return answer

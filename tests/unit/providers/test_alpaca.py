@@ -110,8 +110,8 @@ def server(market: Market) -> Iterator[AlpacaServer]:
 @pytest.fixture
 def recorded(shared_data: Path) -> Recorded:
     def load(name: str) -> Body:
-        found: Body = json.loads((shared_data / "recordings/alpaca" / f"{name}.json").read_text())
-        return found
+        body: Body = json.loads((shared_data / "recordings/alpaca" / f"{name}.json").read_text())
+        return body
 
     return load
 
@@ -176,8 +176,8 @@ def test_a_recorded_crypto_minute_keeps_its_instant(recorded: Recorded) -> None:
     minute = recorded("crypto_latest_bar")["bars"]["BTC/USD"]
     answer = page({"BTC/USD": [minute]})
     reply = play(answer, symbols=["BTC/USD"], start=utc("2022-05-27"), end=utc("2022-05-28"))
-    wanted = Bar("BTC/USD", utc("2022-05-27T10:18"), 28999, 29003, 28999, 29003, 0.01, 29001, 4, "alpaca:crypto")
-    assert rows(reply.bars) == [wanted]
+    expected = Bar("BTC/USD", utc("2022-05-27T10:18"), 28999, 29003, 28999, 29003, 0.01, 29001, 4, "alpaca:crypto")
+    assert rows(reply.bars) == [expected]
 
 
 # What it asks
@@ -198,7 +198,7 @@ def test_stocks_and_pairs_may_be_asked_for_together(server: AlpacaServer) -> Non
     assert crypto.query == {"symbols": "BTC/USD", **common}
 
 
-def test_every_page_is_a_call_within_the_budget(server: AlpacaServer) -> None:
+def test_every_page_is_a_call_within_the_rate_limit(server: AlpacaServer) -> None:
     class Counted(LocalRateLimiter):
         taken = 0
 
@@ -235,8 +235,8 @@ def test_key_and_secret_are_both_checked(
     with pytest.raises(ProviderAuthError, match=r"HTTP 403: \{\"message\": \"forbidden\.\"\}; check the key") as caught:
         ask(connect(server, key=key, secret=secret), "AAPL")
     assert caught.value.__cause__ is caught.value.__context__ is None
-    for told in (key, secret):
-        assert told not in caplog.text + str(caught.value)
+    for part in (key, secret):
+        assert part not in caplog.text + str(caught.value)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\u2026"])
@@ -324,12 +324,12 @@ def test_a_page_that_leads_to_itself_does_not_go_on_for_ever() -> None:
 
 def test_a_crypto_bar_without_trades_has_no_vwap() -> None:
     reply = play(page({"BTC/USD": [bar(v=0, n=0, vw=0)]}), symbols=["BTC/USD"])
-    wanted = Bar("BTC/USD", utc("2024-04-29T13:30"), volume=0, vwap=None, trades=0, source="alpaca:crypto")
-    assert rows(reply.bars) == [wanted]
+    expected = Bar("BTC/USD", utc("2024-04-29T13:30"), volume=0, vwap=None, trades=0, source="alpaca:crypto")
+    assert rows(reply.bars) == [expected]
 
 
 def test_digits_after_the_second_are_read() -> None:
     bars = [bar("2024-04-29T13:30:00.000000000Z"), bar("2024-04-29T13:31:00.000001999Z")]
-    found = rows(play(page({"AAPL": bars})).bars)
+    stored = rows(play(page({"AAPL": bars})).bars)
     minute = datetime(2024, 4, 29, 13, 30, tzinfo=UTC)
-    assert [row.ts for row in found] == [minute, minute + timedelta(minutes=1, microseconds=1)]
+    assert [row.ts for row in stored] == [minute, minute + timedelta(minutes=1, microseconds=1)]

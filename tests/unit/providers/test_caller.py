@@ -163,7 +163,7 @@ def test_a_date_in_retry_after_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("error", [transient(retry_after=901), limited(901)])
-def test_a_provider_that_wants_too_much_patience_is_given_up(error: ProviderTransientError) -> None:
+def test_a_provider_that_demands_too_long_a_wait_is_given_up(error: ProviderTransientError) -> None:
     vendor, virtual, caller, _ = run([error])
     with pytest.raises(type(error)):
         make(caller, vendor)

@@ -125,8 +125,8 @@ def test_by_default_it_calls_sixty_times_in_ten_minutes() -> None:
         return Endless()
 
     config = ProviderConfig(kind="ib", options={"allow_adjusted": True})
-    build_provider("mine", ProvidersConfig(providers={"mine": config}), rate_limiters=rate_limiters)
-    assert made == {"ib:mine": 6.0}
+    build_provider("desk", ProvidersConfig(providers={"desk": config}), rate_limiters=rate_limiters)
+    assert made == {"ib:desk": 6.0}
 
 
 # What it asks
@@ -136,15 +136,15 @@ def test_minutes_are_asked_for_by_days_of_new_york(server: IbServer) -> None:
     """In summer and in winter, without weekends; extended hours too, in UTC seconds."""
     server.market |= Market({("AAPL", M1): bars_at(*(day("2023-11-03") + timedelta(hours=h) for h in range(24 * 5)))})
     reply = ask(connect(server.port), "AAPL", M1, "2023-11-03T04:00", "2023-11-08T05:00")
-    asked = [request.query for request in server.requests]
+    queries = [request.query for request in server.requests]
     ends = ["20231104 04:00:00 UTC", "20231107 05:00:00 UTC", "20231108 05:00:00 UTC"]
-    assert [query["end"] for query in asked] == ends
-    for query in asked:
+    assert [query["end"] for query in queries] == ends
+    for query in queries:
         form = [query[name] for name in ("symbol", "barSize", "duration", "useRTH", "whatToShow", "formatDate")]
         assert form == ["AAPL", "1 min", "1 D", "0", "TRADES", "2"]
-    found = reply.bars["ts"].to_pylist()
-    assert {ts.astimezone(NEW_YORK).weekday() for ts in found} == {4, 0, 1}
-    assert len(found) == 24 + 24 + 24 - 5  # invented until 24:00 UTC only
+    starts = reply.bars["ts"].to_pylist()
+    assert {ts.astimezone(NEW_YORK).weekday() for ts in starts} == {4, 0, 1}
+    assert len(starts) == 24 + 24 + 24 - 5  # invented until 24:00 UTC only
 
 
 def test_the_last_hour_of_a_winter_evening_is_not_lost(server: IbServer) -> None:
@@ -162,9 +162,9 @@ def test_the_last_hour_of_a_winter_evening_is_not_lost(server: IbServer) -> None
 def test_days_are_asked_for_by_years(server: IbServer, market: Market) -> None:
     """None is lost between two calls, and the last ends when its day does in New York."""
     reply = ask(connect(server.port), "AAPL", D1, "2022-01-01", "2024-05-11")
-    asked = [(request.query["end"], request.query["duration"]) for request in server.requests]
+    queries = [(request.query["end"], request.query["duration"]) for request in server.requests]
     ends = ["20230101 05:00:00 UTC", "20240101 05:00:00 UTC", "20240511 04:00:00 UTC"]
-    assert asked == list(zip(ends, ["365 D", "365 D", "131 D"], strict=True))
+    assert queries == list(zip(ends, ["365 D", "365 D", "131 D"], strict=True))
     ts = reply.bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
     np.testing.assert_array_equal(ts, market.bars["AAPL", D1]["ts"])
 
@@ -310,8 +310,8 @@ def test_a_call_that_failed_is_not_identical_to_the_next_too_soon(market: Market
 
 def test_a_client_id_in_use_is_said_at_once_and_waited_for(server: IbServer) -> None:
     """The client itself would wait for its whole time-out, and say nothing of it."""
-    other = socket.create_connection(("127.0.0.1", server.port))
-    other.sendall(b"API\0\0\0\0\x09v157..178" + b"\0\0\0\x0871\x002\x0071\0\0")
+    rival = socket.create_connection(("127.0.0.1", server.port))
+    rival.sendall(b"API\0\0\0\0\x09v157..178" + b"\0\0\0\x0871\x002\x0071\0\0")
     try:
         wait_until(lambda: server.clients, "the client id is taken")
         error = refusal(connect(server.port, timeout=60))
@@ -320,7 +320,7 @@ def test_a_client_id_in_use_is_said_at_once_and_waited_for(server: IbServer) -> 
         assert "option client_id" in str(error)
         assert ask(connect(server.port, client_id=5), "AAPL", D1, "2024-04-29", "2024-05-02").bars.num_rows == 3
     finally:
-        other.close()
+        rival.close()
     assert ask(connect(server.port), "AAPL", D1, "2024-04-29", "2024-05-02").bars.num_rows == 3
 
 
@@ -427,7 +427,7 @@ def test_the_server_is_one_that_the_client_synchronizes_with(server: IbServer, m
         finally:
             client.disconnect()
 
-    found = asyncio.run(bars())
-    wanted = market.between("AAPL", D1, day("2024-04-29"), day("2024-05-01"))
-    assert [bar.date.isoformat() for bar in found] == ["2024-04-29", "2024-04-30"]
-    assert [bar.close for bar in found] == wanted["close"].tolist()
+    received = asyncio.run(bars())
+    expected = market.between("AAPL", D1, day("2024-04-29"), day("2024-05-01"))
+    assert [bar.date.isoformat() for bar in received] == ["2024-04-29", "2024-04-30"]
+    assert [bar.close for bar in received] == expected["close"].tolist()

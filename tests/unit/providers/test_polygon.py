@@ -40,8 +40,8 @@ class Canned(PolygonServer):
 @pytest.fixture(params=[Polygon(), Massive()], ids=["polygon", "massive"])
 def vendor(request: pytest.FixtureRequest) -> Massive:
     """Each of the two clients."""
-    found: Massive = request.param
-    return found
+    vendor: Massive = request.param
+    return vendor
 
 
 @pytest.fixture
@@ -103,15 +103,15 @@ def test_minutes_are_asked_raw_and_to_the_last_millisecond(
     vendor: Massive, server: PolygonServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(vendor.connect(server, monkeypatch))
-    (asked,) = server.requests
-    assert asked.path == "/v2/aggs/ticker/AAPL/range/1/minute/1714348800000/1714607999999"
-    assert asked.query == {"adjusted": "false", "sort": "asc", "limit": "50000"}
+    (sent,) = server.requests
+    assert sent.path == "/v2/aggs/ticker/AAPL/range/1/minute/1714348800000/1714607999999"
+    assert sent.query == {"adjusted": "false", "sort": "asc", "limit": "50000"}
 
 
 def test_days_are_asked_by_date(vendor: Massive, server: PolygonServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(starts(ask(vendor.connect(server, monkeypatch), timeframe=Timeframe.D1))) == 3
-    (asked,) = server.requests
-    assert asked.path == "/v2/aggs/ticker/AAPL/range/1/day/2024-04-29/2024-05-01"
+    (sent,) = server.requests
+    assert sent.path == "/v2/aggs/ticker/AAPL/range/1/day/2024-04-29/2024-05-01"
 
 
 def test_a_call_covers_a_month_of_minutes_at_most(vendor: Massive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,15 +119,15 @@ def test_a_call_covers_a_month_of_minutes_at_most(vendor: Massive, monkeypatch: 
     start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 11, tzinfo=UTC)
     market = Market.invent(["BTC/USD"], Timeframe.M1, start, end)
     with PolygonServer(market, key=KEY, page=50_000) as server:
-        found = starts(ask(vendor.connect(server, monkeypatch), "BTC/USD", start=start, end=end))
+        received = starts(ask(vendor.connect(server, monkeypatch), "BTC/USD", start=start, end=end))
         spans = [[int(at) for at in request.path.split("/")[-2:]] for request in server.requests]
     assert len(spans) == 3
     assert all((last - first) / 60_000 < 50_000 for first, last in spans)
-    wanted = market.between("BTC/USD", Timeframe.M1, start, end)["ts"]
-    np.testing.assert_array_equal([int(at.timestamp() * 1e6) for at in found], wanted)
+    expected = market.between("BTC/USD", Timeframe.M1, start, end)["ts"]
+    np.testing.assert_array_equal([int(at.timestamp() * 1e6) for at in received], expected)
 
 
-def test_each_page_is_a_call_within_the_budget(
+def test_each_page_is_a_call_within_the_rate_limit(
     vendor: Massive, server: PolygonServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str] = []
@@ -160,7 +160,7 @@ def test_the_next_page_is_asked_where_the_first_was_and_without_the_key(
 ) -> None:
     """``next_url`` names api.polygon.io and, here, carries the key."""
     caplog.set_level(logging.DEBUG)
-    server.page, server.tells_key = len(minutes(server)) // 3 + 1, True
+    server.page, server.quotes_key = len(minutes(server)) // 3 + 1, True
     assert starts(ask(vendor.connect(server, monkeypatch))) == minutes(server)
     assert [set(request.query) for request in server.requests[1:]] == [{"cursor"}, {"cursor"}]
     assert "GET /v2/aggs/ticker/AAPL" in caplog.text  # urllib3 does log addresses
@@ -370,5 +370,5 @@ def test_recorded_cursors_are_followed_as_they_stand(
 
     with Cursors(Market({}), key=KEY) as server:
         assert starts(ask(vendor.connect(server, monkeypatch))) == [datetime(2024, 4, 29, 13, 30, tzinfo=UTC)]
-    _, asked = server.requests
-    assert f"https://api.massive.com{asked.path}?cursor={asked.query['cursor']}" == first["next_url"]
+    _, sent = server.requests
+    assert f"https://api.massive.com{sent.path}?cursor={sent.query['cursor']}" == first["next_url"]

@@ -49,10 +49,10 @@ def test_the_prices_are_those_of_the_package_and_unadjusted() -> None:
 def test_the_unadjusted_close_agrees_with_another_vendor(shared_data: object) -> None:
     import pandas as pd
 
-    other = pd.read_csv(f"{shared_data}/bars_1d/AAPL.csv.gz", index_col="ts")["close"]
+    reference = pd.read_csv(f"{shared_data}/bars_1d/AAPL.csv.gz", index_col="ts")["close"]
     bars = SampleProvider().fetch(ask("AAPL")).bars
-    mine = pd.Series(bars["close"].to_pylist(), index=[f"{moment:%Y-%m-%d}" for moment in bars["ts"].to_pylist()])
-    off = (mine / other.reindex(mine.index) - 1).abs()
+    closes = pd.Series(bars["close"].to_pylist(), index=[f"{moment:%Y-%m-%d}" for moment in bars["ts"].to_pylist()])
+    off = (closes / reference.reindex(closes.index) - 1).abs()
     assert off.notna().all()
     assert (off < 0.01).mean() > 0.99
 

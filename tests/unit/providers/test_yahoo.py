@@ -165,15 +165,15 @@ def _read_days(file: Path) -> Bars:
 
 
 def test_a_recorded_chart_after_a_split_agrees_with_another_source(recorded: dict[str, Body], aapl: Bars) -> None:
-    found = rows(play({"1d": recorded["chart_AAPL_1d_2020-08-31_2020-11-07_split"]}).bars)
-    assert len(found) == 49
+    bars = rows(play({"1d": recorded["chart_AAPL_1d_2020-08-31_2020-11-07_split"]}).bars)
+    assert len(bars) == 49
     stamps = recorded["chart_AAPL_1d_2020-08-31_2020-11-07_split"]["chart"]["result"][0]["timestamp"]
-    assert [f"{bar.ts:%F %T}" for bar in found] == [f"{datetime.fromtimestamp(at, UTC):%F} 00:00:00" for at in stamps]
-    assert found[0].close == 129.04  # served as 129.0399932861328
+    assert [f"{bar.ts:%F %T}" for bar in bars] == [f"{datetime.fromtimestamp(at, UTC):%F} 00:00:00" for at in stamps]
+    assert bars[0].close == 129.04  # served as 129.0399932861328
     theirs = dict(zip(aapl["ts"].tolist(), aapl["close"].tolist(), strict=True))
-    for bar in found:
+    for bar in bars:
         assert bar.close == pytest.approx(theirs[microseconds(bar.ts)], rel=0.005)
-    assert found[0].volume == 225_702_700
+    assert bars[0].volume == 225_702_700
 
 
 def test_a_recorded_chart_before_a_split_is_unadjusted(recorded: dict[str, Body], aapl: Bars) -> None:
@@ -188,9 +188,9 @@ def test_a_recorded_chart_before_a_split_is_unadjusted(recorded: dict[str, Body]
 
 
 def test_recorded_dividends_change_nothing(recorded: dict[str, Body]) -> None:
-    found = rows(play({"1d": recorded["chart_MSFT_1d_2021-02-01_2022-01-31_dividends"]}).bars)
-    assert len(found) == 252
-    assert (found[0].ts, found[0].close) == (utc("2021-02-01"), 239.65)
+    bars = rows(play({"1d": recorded["chart_MSFT_1d_2021-02-01_2022-01-31_dividends"]}).bars)
+    assert len(bars) == 252
+    assert (bars[0].ts, bars[0].close) == (utc("2021-02-01"), 239.65)
 
 
 def test_adjusted_closes_that_differ_between_fetches_are_not_read(recorded: dict[str, Body]) -> None:
@@ -213,10 +213,10 @@ def _range(day: str, days: int = 1) -> dict[str, datetime]:
 def test_raw_days_come_back_exactly_through_four_splits(aapl: Bars) -> None:
     """23 years, adjusted up to 112-fold and cut to 32 bits."""
     with YahooServer(Market({("AAPL", D1): aapl}), splits={"AAPL": AAPL_SPLITS}) as server:
-        found = ask(server).bars
-    assert found.num_rows == 5_849
+        bars = ask(server).bars
+    assert bars.num_rows == 5_849
     for name in VALUES:
-        np.testing.assert_array_equal(found[name].to_numpy(), aapl[name], err_msg=name)
+        np.testing.assert_array_equal(bars[name].to_numpy(), aapl[name], err_msg=name)
 
 
 def test_splits_after_the_range_are_undone_too(aapl: Bars) -> None:
@@ -241,10 +241,10 @@ def test_raw_minutes_come_back_exactly(aapl: Bars, minutes: Bars) -> None:
     """With the splits of a chart of days up to the present."""
     market = Market({("AAPL", D1): aapl, ("AAPL", M1): minutes})
     with YahooServer(market, splits={"AAPL": AAPL_SPLITS}) as server:
-        found = ask(server, timeframe=M1, **_range("2014-06-05", 5)).bars
-    assert found.num_rows == 3 * 390
+        bars = ask(server, timeframe=M1, **_range("2014-06-05", 5)).bars
+    assert bars.num_rows == 3 * 390
     for name in VALUES:
-        np.testing.assert_array_equal(found[name].to_numpy(), minutes[name], err_msg=name)
+        np.testing.assert_array_equal(bars[name].to_numpy(), minutes[name], err_msg=name)
     assert [request.query["interval"] for request in server.requests] == ["1m", "1d"]
 
 
@@ -260,7 +260,7 @@ def test_prices_that_yahoo_did_not_adjust_yet_are_refused(aapl: Bars, minutes: B
 
 
 @pytest.mark.parametrize(
-    ("file", "told", "raw"),
+    ("file", "reason", "raw"),
     [
         # Five for one on 2023-03-30; all but the last session before it were left as they were.
         ("4063-T-1d-bad-stock-split", "step 5-fold on 2023-03-29", ("2023-03-28", 20_710, 901_100)),
@@ -269,14 +269,14 @@ def test_prices_that_yahoo_did_not_adjust_yet_are_refused(aapl: Bars, minutes: B
     ],
 )
 def test_real_charts_adjusted_in_part_are_refused_and_mended_ones_served(
-    shared_data: Path, file: str, told: str, raw: tuple[str, float, float]
+    shared_data: Path, file: str, reason: str, raw: tuple[str, float, float]
 ) -> None:
     error = failure(play({"1d": _defect(shared_data, file)}, symbol="4063.T"), "4063.T")
     assert isinstance(error, ProviderBadDataError)
-    assert told in str(error)
-    found = {bar.ts: bar for bar in rows(play({"1d": _defect(shared_data, f"{file}-fixed")}, symbol="4063.T").bars)}
+    assert reason in str(error)
+    bars = {bar.ts: bar for bar in rows(play({"1d": _defect(shared_data, f"{file}-fixed")}, symbol="4063.T").bars)}
     day, close, volume = raw
-    assert (found[utc(day)].close, found[utc(day)].volume) == (pytest.approx(close, rel=1e-6), volume)
+    assert (bars[utc(day)].close, bars[utc(day)].volume) == (pytest.approx(close, rel=1e-6), volume)
 
 
 def _defect(shared_data: Path, file: str) -> Body:
@@ -318,21 +318,21 @@ def test_a_split_without_a_ratio_is_refused(event: Body) -> None:
 def test_a_small_split_is_undone_even_on_a_day_that_moves_as_much() -> None:
     """Five for four: an overnight fall by a fifth is news, not evidence."""
     stamps = [seconds("2024-05-01 13:30"), seconds("2024-05-02 13:30")]
-    found = rows(play({"1d": chart(stamps, [10, 8], splits=[split("2024-05-02 13:30", 5, 4)])}).bars)
-    assert [(bar.close, bar.volume) for bar in found] == [(12.5, 80), (8, 100)]
+    bars = rows(play({"1d": chart(stamps, [10, 8], splits=[split("2024-05-02 13:30", 5, 4)])}).bars)
+    assert [(bar.close, bar.volume) for bar in bars] == [(12.5, 80), (8, 100)]
 
 
 def test_a_consolidation_is_undone() -> None:
     stamps = [seconds("2024-05-01 13:30"), seconds("2024-05-02 13:30")]
-    found = rows(play({"1d": chart(stamps, [22.75, 22], splits=[split("2024-05-02 13:30", 1, 10)])}).bars)
-    assert [(bar.close, bar.volume) for bar in found] == [(2.275, 1000), (22, 100)]
+    bars = rows(play({"1d": chart(stamps, [22.75, 22], splits=[split("2024-05-02 13:30", 1, 10)])}).bars)
+    assert [(bar.close, bar.volume) for bar in bars] == [(2.275, 1000), (22, 100)]
 
 
 def test_a_crash_long_after_a_split_is_served(aapl: Bars) -> None:
     """AAPL halved on 2000-09-29, three months after two for one."""
     with YahooServer(Market({("AAPL", D1): aapl}), splits={"AAPL": AAPL_SPLITS}) as server:
-        found = rows(ask(server, start=utc("2000-06-01"), end=utc("2000-10-10")).bars)
-    closes = {bar.ts: bar.close for bar in found}
+        bars = rows(ask(server, start=utc("2000-06-01"), end=utc("2000-10-10")).bars)
+    closes = {bar.ts: bar.close for bar in bars}
     assert (closes[utc("2000-09-28")], closes[utc("2000-09-29")]) == (53.38, 25.81)
 
 
@@ -373,8 +373,8 @@ def test_minutes_without_a_trade_are_left_out() -> None:
         volume=[5, None, None],
         interval="1m",
     )
-    found = rows(play({"1m": body, "1d": NO_DAYS}, timeframe=M1, **_range("2024-05-01")).bars)
-    assert [(bar.ts, bar.close, bar.volume) for bar in found] == [
+    bars = rows(play({"1m": body, "1d": NO_DAYS}, timeframe=M1, **_range("2024-05-01")).bars)
+    assert [(bar.ts, bar.close, bar.volume) for bar in bars] == [
         (utc("2024-05-01 13:30"), 10, 5),
         (utc("2024-05-01 13:32"), 11, None),
     ]
@@ -394,18 +394,18 @@ def test_the_last_price_is_not_a_minute() -> None:
     stamps = [opens, opens + 73, closes - 60, closes, closes + 600]
     periods = [[{"start": opens, "end": closes}]]
     body = chart(stamps, [10, 12, 11, 11, 11], interval="1m", tradingPeriods=periods)
-    found = rows(play({"1m": body, "1d": NO_DAYS}, timeframe=M1, **_range("2024-07-03")).bars)
-    assert [bar.ts for bar in found] == [utc("2024-07-03 13:30"), utc("2024-07-03 16:59")]
+    bars = rows(play({"1m": body, "1d": NO_DAYS}, timeframe=M1, **_range("2024-07-03")).bars)
+    assert [bar.ts for bar in bars] == [utc("2024-07-03 13:30"), utc("2024-07-03 16:59")]
 
 
 def test_a_market_that_never_closes_has_its_last_minute() -> None:
     market = Market.invent(["BTC/USD"], M1, utc("2024-05-01"), utc("2024-05-03"))
     with YahooServer(market) as server:
-        found = ask(server, "BTC/USD", M1, **_range("2024-05-01", 2)).bars
-    assert found["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == (
+        bars = ask(server, "BTC/USD", M1, **_range("2024-05-01", 2)).bars
+    assert bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == (
         market.bars["BTC/USD", M1]["ts"].tolist()
     )
-    assert utc("2024-05-01 23:59") in found["ts"].to_pylist()
+    assert utc("2024-05-01 23:59") in bars["ts"].to_pylist()
     assert server.requests[0].path.endswith("/BTC-USD")
 
 
@@ -456,9 +456,9 @@ def test_a_month_of_minutes_takes_windows_of_a_week() -> None:
     market = Market.invent(["AAPL"], M1, start, end) | Market.invent(["AAPL"], D1, start, end)
     with YahooServer(market) as server:
         provider = connect(server)
-        found = provider.fetch(BarRequest(["AAPL"], M1, start, end)).bars
+        bars = provider.fetch(BarRequest(["AAPL"], M1, start, end)).bars
     np.testing.assert_array_equal(
-        found["ts"].to_numpy().astype("datetime64[us]").astype(np.int64), market.bars["AAPL", M1]["ts"]
+        bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64), market.bars["AAPL", M1]["ts"]
     )
     windows = [(int(r.query["period1"]), int(r.query["period2"])) for r in server.requests[:-1]]
     assert [windows[0][0], windows[-1][1]] == [int(start.timestamp()), int(end.timestamp())]
@@ -521,9 +521,9 @@ def test_the_server_is_one_that_yfinance_itself_can_read(tmp_path: Path, monkeyp
         minutes = ticker.history(start="2024-04-29", end="2024-05-01", interval="1m", auto_adjust=False)
     assert days["Stock Splits"].max() == 4
     assert len(minutes) == len(market.bars["AAPL", M1]["ts"])
-    wanted = market.bars["AAPL", D1]
-    factor = np.where(wanted["ts"] < microseconds(utc("2024-04-15")), 4, 1)
-    np.testing.assert_allclose(days["Close"].to_numpy(), wanted["close"] / factor, rtol=1e-7)
+    expected = market.bars["AAPL", D1]
+    factor = np.where(expected["ts"] < microseconds(utc("2024-04-15")), 4, 1)
+    np.testing.assert_allclose(days["Close"].to_numpy(), expected["close"] / factor, rtol=1e-7)
     assert {"/", "/v1/test/getcrumb"} <= set(server.paths)
 
 
