@@ -1,7 +1,7 @@
-"""What follows from a publication and is written with it: coverage, stale days, changed windows, and the log.
+"""What is written together with bars: coverage, the days that became stale, the windows that changed, and the log.
 
-Sessions are counted while they are published, so that coverage never has to. Not here: reading any of it (``coverage``,
-``pending``, ``lake``).
+Sessions are counted while they are published, so that coverage never has to count bars. Not here: reading these tables
+(``coverage``, ``rollups.stale``), and the windows' other states (``window_states``).
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import psycopg
 
 from chandlery.bars.merge import Changes
 from chandlery.bars.rows import Batch, pair_keys, split_keys
-from chandlery.core.calendars import Calendar, Int64s, get_calendar
+from chandlery.bars.session_counts import count_sessions
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import window_starts
 from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 
-_MINUTE_US = 60_000_000
-
+#: The variables of ``record_changes`` that hold the columns of ``count_sessions``.
 _COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
 
 
@@ -37,17 +36,17 @@ def record(
     known_at: datetime,
     origin: str,
 ) -> None:
-    """Write what follows from the ``changes`` that ``batch`` made. Part of the publishing transaction.
+    """Record the ``changes`` that ``batch`` made: see the module. Part of the publishing transaction.
 
     Args:
         connection: in that transaction, which holds the instruments' locks.
-        timeframe: of the bars. Only of ``1m`` are the sessions counted: derived bars are as complete as their base, and
-            a bar of a day is its own session. Nothing derives from derived bars, and they have no windows.
-        batch: what was offered.
-        changes: what came of it; not empty.
-        calendars: name by instrument id, of every instrument in ``changes``.
+        timeframe: of the bars. Sessions are counted of ``1m`` only: derived bars are as complete as their base, and a
+            bar of a day is its own session. Derived bars make no day stale and have no windows.
+        batch: the bars that were offered.
+        changes: those that were inserted or revised; not empty.
+        calendars: calendar's name by instrument id, for every instrument in ``changes``.
         known_at: of the publication, UTC.
-        origin: what publishes.
+        origin: what publishes, for the log.
     """
     base = changes if timeframe.is_ingested else Changes.none()
     revised = int(changes.revised.sum())
@@ -65,7 +64,7 @@ def record(
     values |= _pairs("stale", "day", base.instrument_id, base.ts.astype("datetime64[D]"))
     values |= _pairs("touched", "start", base.instrument_id, window_starts(timeframe, base.ts))
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
-    covered = _count(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
+    covered = count_sessions(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
     connection.execute(query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True)))
 
 
@@ -133,81 +132,9 @@ def forget_days(connection: psycopg.Connection, instrument_id: int, start: datet
     )
 
 
-def _pairs(owner: str, time: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]) -> dict[str, Column]:
-    owners, places = split_keys(np.unique(pair_keys(ids, times)))
-    return {owner: Column(owners), time: Column(places)}
-
-
-def _count(ids: npt.NDArray[np.int32], ts: Int64s, calendars: Mapping[int, str]) -> list[npt.NDArray[np.generic]]:
-    """Return what there is of each session of each instrument, of bars in any order.
-
-    Exact because every bar is inserted once, while its instrument is locked.
-
-    Returns:
-        Parallel arrays: instrument id, session, bars inside, bars outside, first bar, last bar, start of the longest
-        hole among these bars, its minutes.
-    """
-    ids, ts = _sorted(ids, ts)
-    members = np.unique(ids)
-    names = np.array([calendars[i] for i in members.tolist()])
-    counted = [
-        _count_sessions(get_calendar(name), ids[mine], ts[mine])
-        for name in sorted(set(names.tolist()))
-        for mine in (slice(None) if (names == name).all() else np.isin(ids, members[names == name]),)
-    ]
-    return [np.concatenate(column) for column in zip(*counted, strict=True)] or [np.empty(0, np.int64)] * len(_COVERED)
-
-
-def _sorted(ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.int32], Int64s]:
-    later = (ids[1:] > ids[:-1]) | ((ids[1:] == ids[:-1]) & (ts[1:] > ts[:-1]))
-    if later.all():
-        return ids, ts
-    order = np.lexsort((ts, ids))
-    return ids[order], ts[order]
-
-
-def _count_sessions(calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.generic], ...]:
-    """Count bars of instruments of one calendar, sorted by instrument and time (µs)."""
-    session, inside = calendar.session_of(ts)
-    starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
-    ends = np.r_[starts[1:], len(ts)]
-    present = np.add.reduceat(inside.astype(np.int64), starts)
-    missing_start, missing_slots = _holes(calendar, session, ts, inside, starts)
-    return (
-        ids[starts],
-        calendar.sessions[session[starts]],
-        present,
-        ends - starts - present,
-        ts[starts],
-        ts[ends - 1],
-        missing_start,
-        missing_slots,
-    )
-
-
-def _holes(
-    calendar: Calendar, session: Int64s, ts: Int64s, inside: npt.NDArray[np.bool_], starts: Int64s
-) -> tuple[Int64s, Int64s]:
-    """Return where the longest run of minutes without a bar begins in each session, and how many they are.
-
-    Args:
-        calendar: of all bars.
-        session: index of each bar's session.
-        ts: starts of the bars, µs.
-        inside: whether each starts while the session is open.
-        starts: place of the first bar of each session; bars of a session stand together, ascending.
-    """
-    opens, closes = calendar.opens[session], calendar.closes[session]
-    first = np.zeros(len(ts), np.bool_)
-    first[starts] = True
-    # Bars of extended hours count as the nearest end of the session, so that they bound no hole inside it.
-    after = np.clip(ts + np.where(inside, _MINUTE_US, 0), opens, closes)
-    before = np.where(first, opens, np.r_[opens[:1], after[:-1]])
-    gap = (np.clip(ts, opens, closes) - before) // _MINUTE_US
-    tail_start = after[np.r_[starts[1:], len(ts)] - 1]
-    tail = (closes[starts] - tail_start) // _MINUTE_US
-    longest = np.maximum.reduceat(gap, starts)
-    group = np.cumsum(first) - 1
-    at = np.flatnonzero(gap == longest[group])
-    where = at[np.searchsorted(group[at], np.arange(len(starts)))]  # the first of the longest in each session
-    return np.where(tail > longest, tail_start, before[where]), np.maximum(tail, longest)
+def _pairs(
+    id_name: str, time_name: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]
+) -> dict[str, Column]:
+    """Return the distinct pairs of an id and a time as the two variables of a statement."""
+    distinct_ids, distinct_times = split_keys(np.unique(pair_keys(ids, times)))
+    return {id_name: Column(distinct_ids), time_name: Column(distinct_times)}

@@ -26,8 +26,8 @@ from chandlery.database.arrays import Column, read_array
 from chandlery.database.copy import encode
 from chandlery.database.named_queries import query
 
-#: Bars of one instrument that are no further apart than so many of their widths are looked up together.
-_SPAN_GAP = 60
+#: Bars of one instrument that are at most so many of their widths apart are looked up together.
+_LARGEST_GAP_IN_SPAN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +94,18 @@ def write(
     """
     if len(rows) <= limits.rows_as_arrays:
         return _merge_few(connection, timeframe, rows, known_at)
-    occupied = np.isin(rows.ids, _occupied(connection, timeframe, rows))
-    fresh, known = (
-        rows.where(~occupied) if not occupied.all() else None,
-        rows.where(occupied) if occupied.any() else None,
-    )
+    is_occupied = np.isin(rows.ids, _occupied_instruments(connection, timeframe, rows))
     changes = Changes.none()
-    if known is not None:
-        changes = _merge(connection, timeframe, known, known_at)
-    if fresh is not None:
-        columns = fresh.columns | {"known_at": Column(np.full(len(fresh), _us(known_at)))}
+    if is_occupied.any():
+        changes = _merge_many(connection, timeframe, rows.where(is_occupied), known_at)
+    if not is_occupied.all():
+        new = rows.where(~is_occupied)
+        columns = new.columns | {"known_at": Column(np.full(len(new), _us(known_at)))}
         _copy(connection, sql.Identifier("market", timeframe.table), columns)
         changes = Changes(
-            np.concatenate([changes.instrument_id, fresh.ids]),
-            np.concatenate([changes.ts, fresh.ts]),
-            np.concatenate([changes.revised, np.zeros(len(fresh), np.bool_)]),
+            np.concatenate([changes.instrument_id, new.ids]),
+            np.concatenate([changes.ts, new.ts]),
+            np.concatenate([changes.revised, np.zeros(len(new), np.bool_)]),
         )
     return changes
 
@@ -173,11 +170,11 @@ def _arrays(connection: psycopg.Connection, bars: pa.Table) -> dict[str, object]
     return columns | {"source": Column(ids[source.indices.to_numpy()])}
 
 
-def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) -> list[int]:
-    """Return the instruments that have any bar between the first and the last of theirs in ``rows``."""
+def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) -> list[int]:
+    """Return the instruments that have any stored bar between their first and their last in ``rows``."""
     starts = np.flatnonzero(np.r_[True, rows.ids[1:] != rows.ids[:-1]])
     ends = np.r_[starts[1:], len(rows)] - 1
-    found = connection.execute(
+    instruments = connection.execute(
         query(
             "bars/occupied_instruments",
             bars=sql.Identifier("market", timeframe.table),
@@ -186,20 +183,20 @@ def _occupied(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) 
         ),
         {"ids": Column(rows.ids[starts]), "firsts": Column(rows.ts[starts]), "lasts": Column(rows.ts[ends])},
     )
-    return [row[0] for row in found]
+    return [row[0] for row in instruments]
 
 
 def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
-    """Compare rows that travel as arrays, in one statement."""
+    """Merge rows that travel as arrays, in one statement."""
     values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at}
     values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    return _read_changes(connection, _merge_arrays(timeframe), values)
+    return _read_changes(connection, _merge_few_statement(timeframe), values)
 
 
 def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
     """Return the spans of ``rows`` for ``present_of_few``: runs of bars of one instrument that are near each other."""
-    near = np.timedelta64(_SPAN_GAP * timeframe.microseconds, "us")
+    near = np.timedelta64(_LARGEST_GAP_IN_SPAN * timeframe.microseconds, "us")
     starts = np.flatnonzero(np.r_[True, (rows.ids[1:] != rows.ids[:-1]) | (np.diff(rows.ts) > near)])
     ends = np.r_[starts[1:], len(rows)] - 1
     return {
@@ -210,7 +207,8 @@ def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
 
 
 @cache
-def _merge_arrays(timeframe: Timeframe) -> bytes:
+def _merge_few_statement(timeframe: Timeframe) -> bytes:
+    """Return ``merge_bars`` for rows that travel as arrays, each a parameter."""
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
     )
@@ -225,7 +223,8 @@ def _merge_arrays(timeframe: Timeframe) -> bytes:
     return merge.as_bytes()
 
 
-def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+def _merge_many(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+    """Merge rows that are copied into a staging table."""
     staged = sql.SQL(", ").join(sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in INCOMING.items())
     connection.execute(sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP").format(staged))
     _copy(connection, sql.Identifier("incoming"), rows.columns)
@@ -258,18 +257,18 @@ def _merge(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, kno
 def _read_changes(
     connection: psycopg.Connection, merge: bytes | sql.Composed, values: Mapping[str, object] | None = None
 ) -> Changes:
-    found = connection.execute(merge, values, prepare=False, binary=True).fetchone()
-    return Changes.none() if found is None or found[0] is None else Changes(*map(read_array, found))
+    arrays = connection.execute(merge, values, prepare=False, binary=True).fetchone()
+    return Changes.none() if arrays is None or arrays[0] is None else Changes(*map(read_array, arrays))
 
 
 def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[str, Column]) -> None:
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     with (
         connection.cursor() as cursor,
-        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)) as wire,
+        cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, names)) as sink,
     ):
         for block in encode(columns):
-            wire.write(block)
+            sink.write(block)
 
 
 def _us(moment: datetime) -> np.datetime64:

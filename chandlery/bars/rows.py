@@ -1,6 +1,6 @@
-"""The rows of a batch, checked and sorted, as columns ready for the wire.
+"""The rows of a batch, checked and sorted, as columns that can be sent to the server.
 
-Not here: how they get into a table (``merge``), and in which transaction (``publish``).
+Not here: how they get into a table (``merge``), and in which transaction (``publishing``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column
 from chandlery.errors import UsageError
 
-#: Makes room for times before 1970.
-_HALF = 1 << 31
-#: Columns of incoming rows, in the order of the wire, and their types.
+#: Added to a time so that those before 1970 are not negative.
+_OFFSET = 1 << 31
+#: Columns of incoming rows, in the order in which they are sent, and their types.
 INCOMING = {
     "instrument_id": "int4",
     "ts": "timestamptz",
@@ -37,7 +37,15 @@ INCOMING = {
 
 
 class Batch:
-    """The incoming table, checked."""
+    """An incoming table of schema ``BARS``, checked.
+
+    Attributes:
+        symbols: the distinct symbols of its rows.
+        sources: the names of its sources; some may be of no row.
+
+    Raises:
+        UsageError: a key, a source or a price is null, or a number is not finite.
+    """
 
     def __init__(self, bars: pa.Table) -> None:
         self._bars = bars
@@ -86,7 +94,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows ready for the wire: columns of ``INCOMING``, unique and sorted by (instrument_id, ts)."""
+    """Rows that can be sent: columns of ``INCOMING``, unique and sorted by (instrument_id, ts)."""
 
     columns: dict[str, Column]
 
@@ -140,12 +148,12 @@ class Rows:
 
 def pair_keys(owners: npt.NDArray[np.integer], times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
     """Return one number for each pair, in the pairs' order: numpy finds distinct numbers faster than distinct pairs."""
-    return owners.astype(np.int64) << 32 | times.astype(np.int64) + _HALF
+    return owners.astype(np.int64) << 32 | times.astype(np.int64) + _OFFSET
 
 
 def split_keys(keys: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the owners and the times that ``pair_keys`` made ``keys`` of."""
-    return keys >> 32, (keys & 0xFFFFFFFF) - _HALF
+    return keys >> 32, (keys & 0xFFFFFFFF) - _OFFSET
 
 
 def count_windows(
@@ -160,7 +168,7 @@ def count_windows(
 
 
 def column_of(values: pa.ChunkedArray) -> Column:
-    """Return an Arrow column of numbers or times as one for the wire."""
+    """Return an Arrow column of numbers or times as one that can be sent."""
     array = values.combine_chunks()
     if pa.types.is_timestamp(array.type):
         return Column(np.asarray(array.to_numpy(zero_copy_only=False), "datetime64[us]"))

@@ -6,7 +6,6 @@ it, though it is kept. Not here: why it was rejected (``expectations``).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from chandlery.core.calendars import get_calendar
+from chandlery.core.digest import digest_in_any_order
 from chandlery.core.schema import BARS, PRICES
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
@@ -82,7 +82,7 @@ def put(connection: psycopg.Connection, verdict: Verdict, provider: str) -> Entr
     The entry may have been released before: then a person has accepted exactly these rows.
     """
     partition = verdict.partition
-    digest = _digest(verdict.rejected)
+    digest = digest_in_any_order(verdict.rejected.drop_columns("reasons"))
     with connection.transaction():
         connection.execute(
             "INSERT INTO ops.quarantine AS q"
@@ -253,24 +253,6 @@ def _sessions(verdict: Verdict) -> str:
         session, inside = calendar.session_of(ts.view(np.int64))
         days = calendar.sessions[session[inside]].astype("datetime64[D]")
     return "{" + ",".join(f"[{day},{day + 1})" for day in np.unique(days)) + "}"
-
-
-def _digest(rows: pa.Table) -> bytes:
-    """Return a hash of the rows' values that knows neither their order nor how Arrow holds them."""
-    rows = rows.drop_columns("reasons")
-    types = {field.name: pa.string() if pa.types.is_dictionary(field.type) else field.type for field in rows.schema}
-    # By every column, because a key may occur twice here.
-    rows = rows.cast(pa.schema(types)).sort_by([(name, "ascending") for name in types])
-    digest = hashlib.sha256()
-    for name in rows.column_names:
-        column = rows[name].combine_chunks()
-        if pa.types.is_string(column.type):
-            digest.update("\0".join(map(str, column.to_pylist())).encode())
-            continue
-        digest.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
-        fill = 0 if not pa.types.is_timestamp(column.type) else pa.scalar(0, column.type)
-        digest.update(np.ascontiguousarray(column.fill_null(fill).to_numpy(zero_copy_only=False)).tobytes())
-    return digest.digest()
 
 
 def _pack(rows: pa.Table) -> bytes:

@@ -82,7 +82,8 @@ def test_the_store(warehouse: Warehouse, stored: Bar, incoming: Bar, is_identica
 def test_the_lake(tiered: Warehouse, stored: Bar, incoming: Bar, is_identical: bool) -> None:
     put(tiered, Timeframe.D1, [stored])
     with tiered.connection() as connection:
-        list(archive(tiered, find_due(connection, Timeframe.D1, utc("2025-01-01"))))
+        due = find_due(connection, Timeframe.D1, utc("2025-01-01"))
+    assert len(list(archive(tiered, due))) == 1
     assert apply_retention(tiered, Timeframe.D1, utc("2025-01-01")).released
     report = put(tiered, Timeframe.D1, [incoming])
     assert (report.inserted, report.revised, report.unchanged) == (0, int(not is_identical), int(is_identical))

@@ -1,0 +1,103 @@
+"""Counting the bars of sessions: how many there are, inside and outside, and the longest run of minutes without one.
+
+The counts of newly inserted bars may be added to what was counted before, because every bar is inserted once, while its
+instrument is locked. Not here: storing the counts (``bookkeeping``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from chandlery.core.calendars import Calendar, Int64s, get_calendar
+
+_MINUTE_US = 60_000_000
+_COLUMNS = 8
+
+
+def count_sessions(
+    ids: npt.NDArray[np.int32], ts: Int64s, calendars: Mapping[int, str]
+) -> list[npt.NDArray[np.generic]]:
+    """Return the counts of each session of each instrument that has any of these bars.
+
+    Args:
+        ids: instrument of each bar.
+        ts: start of each bar, µs since the epoch, UTC; in any order.
+        calendars: calendar's name by instrument id.
+
+    Returns:
+        Eight parallel arrays, a place for each session: instrument id; session, days since 1970-01-01; bars inside the
+        session; bars outside (of extended hours); first and last bar, µs; start of the longest missing run among these
+        bars, µs; its minutes.
+    """
+    ids, ts = _sorted(ids, ts)
+    instruments = np.unique(ids)
+    names = np.array([calendars[instrument_id] for instrument_id in instruments.tolist()])
+    counts = []
+    for name in sorted(set(names.tolist())):
+        of_calendar = slice(None) if (names == name).all() else np.isin(ids, instruments[names == name])
+        counts.append(_count_of_calendar(get_calendar(name), ids[of_calendar], ts[of_calendar]))
+    return [np.concatenate(column) for column in zip(*counts, strict=True)] or [np.empty(0, np.int64)] * _COLUMNS
+
+
+def _sorted(ids: npt.NDArray[np.int32], ts: Int64s) -> tuple[npt.NDArray[np.int32], Int64s]:
+    """Return the bars sorted by instrument and time; as they are where they are sorted already."""
+    later = (ids[1:] > ids[:-1]) | ((ids[1:] == ids[:-1]) & (ts[1:] > ts[:-1]))
+    if later.all():
+        return ids, ts
+    order = np.lexsort((ts, ids))
+    return ids[order], ts[order]
+
+
+def _count_of_calendar(
+    calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s
+) -> tuple[npt.NDArray[np.generic], ...]:
+    """Count bars of instruments of one calendar, sorted by instrument and time."""
+    session, inside = calendar.session_of(ts)
+    starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
+    ends = np.r_[starts[1:], len(ts)]
+    present = np.add.reduceat(inside.astype(np.int64), starts)
+    missing_start, missing_slots = _longest_missing_runs(calendar, session, ts, inside, starts)
+    return (
+        ids[starts],
+        calendar.sessions[session[starts]],
+        present,
+        ends - starts - present,
+        ts[starts],
+        ts[ends - 1],
+        missing_start,
+        missing_slots,
+    )
+
+
+def _longest_missing_runs(
+    calendar: Calendar, session: Int64s, ts: Int64s, inside: npt.NDArray[np.bool_], starts: Int64s
+) -> tuple[Int64s, Int64s]:
+    """Return the start (µs) and the minutes of the longest run of minutes without a bar in each session.
+
+    Where two runs are equally long, the first counts.
+
+    Args:
+        calendar: of all bars.
+        session: index of each bar's session.
+        ts: starts of the bars, µs.
+        inside: whether each starts while the session is open.
+        starts: place of each session's first bar; the bars of a session stand together, ascending.
+    """
+    opens, closes = calendar.opens[session], calendar.closes[session]
+    first = np.zeros(len(ts), np.bool_)
+    first[starts] = True
+    # Bars of extended hours count as the nearest end of the session, so that they bound no run inside it.
+    after = np.clip(ts + np.where(inside, _MINUTE_US, 0), opens, closes)
+    before = np.where(first, opens, np.r_[opens[:1], after[:-1]])
+    missing_before = (np.clip(ts, opens, closes) - before) // _MINUTE_US
+    last_end = after[np.r_[starts[1:], len(ts)] - 1]
+    missing_at_end = (closes[starts] - last_end) // _MINUTE_US
+    longest = np.maximum.reduceat(missing_before, starts)
+    place = np.cumsum(first) - 1  # of each bar's session
+    candidates = np.flatnonzero(missing_before == longest[place])
+    chosen = candidates[np.searchsorted(place[candidates], np.arange(len(starts)))]  # the first of each session
+    is_at_end = missing_at_end > longest
+    return np.where(is_at_end, last_end, before[chosen]), np.maximum(missing_at_end, longest)
