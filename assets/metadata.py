@@ -27,46 +27,46 @@ _GATE_TABLE = dg.TableSchema(
 )
 
 
-def check_metadata(outcome: PartitionResult) -> dict[str, Any]:
+def check_metadata(result: PartitionResult) -> dict[str, Any]:
     """Return what the gate's check shows for one partition."""
-    verdict = outcome.verdict
+    verdict = result.verdict
     if verdict is None:
-        return {"error": str(outcome.error)} if outcome.error else {"note": _COMPLETE}
+        return {"error": str(result.error)} if result.error else {"note": _COMPLETE}
     shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict)}
     if verdict.rejected.num_rows:
         shown |= {
             "reason": verdict.reason,
             "rejected": rejected_table(verdict),
-            "quarantine": f"entry {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`",
+            "quarantine": f"entry {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`",
         }
     return shown
 
 
-def ingest_metadata(outcome: PartitionResult, stored: pa.Table | None) -> dict[str, Any]:
+def ingest_metadata(result: PartitionResult, stored: pa.Table | None) -> dict[str, Any]:
     """Return what a materialization of bars shows: in this order, because that is the order on the page.
 
     Args:
-        outcome: what became of the partition.
+        result: what became of the partition.
         stored: the window's bars, to draw; None to draw nothing.
     """
     shown: dict[str, Any] = {
-        "inserted": outcome.inserted,
-        "revised": outcome.revised,
-        "unchanged": outcome.unchanged,
-        "quarantined": outcome.quarantined,
-        "source": ", ".join(outcome.sources) or "-",
-        "dagster/partition_row_count": outcome.inserted + outcome.revised + outcome.unchanged,
+        "inserted": result.inserted,
+        "revised": result.revised,
+        "unchanged": result.unchanged,
+        "quarantined": result.quarantined,
+        "source": ", ".join(result.sources) or "-",
+        "dagster/partition_row_count": result.inserted + result.revised + result.unchanged,
     }
-    if outcome.status == "complete":
+    if result.status == "complete":
         shown = {"note": _COMPLETE}
-    if outcome.verdict is not None:
-        coverage = next((check for check in outcome.verdict.checks if check.name == "session_count"), None)
+    if result.verdict is not None:
+        coverage = next((check for check in result.verdict.checks if check.name == "session_count"), None)
         shown["coverage"] = (coverage and coverage.detail) or "-"
     if stored is not None and stored.num_rows:
-        title = f"{outcome.partition.symbol} {outcome.partition.timeframe.value} {outcome.partition.window.key}"
+        title = f"{result.partition.symbol} {result.partition.timeframe.value} {result.partition.window.key}"
         shown["candles"] = picture(candles_png(stored, title=title), title)
-    if outcome.verdict is not None:
-        shown["gate"] = gate_table(outcome.verdict)
+    if result.verdict is not None:
+        shown["gate"] = gate_table(result.verdict)
     return shown
 
 
@@ -76,7 +76,7 @@ def derived_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def gate_table(verdict: Verdict) -> dg.TableMetadataValue:
-    """Return every rule's outcome as a table."""
+    """Return every rule's result as a table."""
     return dg.MetadataValue.table([dg.TableRecord(record) for record in checks_as_records(verdict)], schema=_GATE_TABLE)
 
 

@@ -1,7 +1,7 @@
 """The derived bars: ``bars_5m`` .. ``bars_4h`` from ``bars_1m``, ``bars_1w`` and ``bars_1mo`` from ``bars_1d``.
 
 All that derive from one base are computed together, from one read of it. A run computes what is stale and nothing
-else. Not here: the arithmetic (``chandlery.rollups.aggregate``), and what notices staleness (``pipelines.sensors``).
+else. Not here: the arithmetic (``chandlery.rollup``), and what notices staleness (``pipelines.sensors``).
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from assets.metadata import derived_metadata
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
-from chandlery.ingest.plan import split_keys
+from chandlery.ingest.plan import parse_keys
 from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
@@ -46,9 +46,9 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
     def rollups(
         context: dg.AssetExecutionContext, store: StoreResource, listener: dg.ResourceParam[Listener]
     ) -> Iterator[dg.AssetMaterialization]:
-        pairs = split_keys(context.partition_keys, base)
-        symbols = {symbol for symbol, _ in pairs}
-        start, end = min(window.start for _, window in pairs), max(window.end for _, window in pairs)
+        wanted = parse_keys(context.partition_keys, base)
+        symbols = {symbol for symbol, _ in wanted}
+        start, end = min(window.start for _, window in wanted), max(window.end for _, window in wanted)
         changes = _derive(store.warehouse, base, listener, start, end, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
@@ -82,9 +82,9 @@ def _derive(
     *,
     symbols: Collection[str] | None = None,
 ) -> Changes:
-    """Derive what is stale in ``[start, end)``, UTC, of these symbols or of all; return what changed."""
+    """Derive what is stale in ``[start, end)``, of these symbols or of all; return what changed."""
     with warehouse.connection() as connection:
-        instruments = [item for item in list_instruments(connection) if symbols is None or item.symbol in symbols]
+        instruments = [each for each in list_instruments(connection) if symbols is None or each.symbol in symbols]
     changes: Changes = defaultdict(Counter)
     for derived in catch_up(warehouse, base, instruments, start, end):
         listener.derived(derived)

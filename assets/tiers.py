@@ -11,7 +11,7 @@ import dagster as dg
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.ingest.plan import split_keys
+from chandlery.ingest.plan import parse_keys
 from chandlery.tiers.archive import ArchivedFile
 from chandlery.tiers.retention import Refusal, RetentionReport
 from resources.store import StoreResource
@@ -49,8 +49,8 @@ def build_archive(base: Timeframe, partitions: dg.MultiPartitionsDefinition) -> 
     )
     def archived(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[dg.AssetMaterialization]:
         keys = set(context.partition_keys)
-        symbols = {symbol for symbol, _ in split_keys(keys, base)} if by_symbol else None
-        windows = {window.key for _, window in split_keys(keys, base)} if by_symbol else keys
+        symbols = {symbol for symbol, _ in parse_keys(keys, base)} if by_symbol else None
+        windows = {window.key for _, window in parse_keys(keys, base)} if by_symbol else keys
         for file in archive_due(store.installation, timeframes=[base], symbols=symbols, windows=windows):
             yield from (event for event in _events(store.installation, file) if event.partition in keys)
 

@@ -25,9 +25,8 @@ from chandlery.app.orchestrator import SilentListener
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column
 from chandlery.database.dsn import dagster_dsn
-from chandlery.ingest.pipeline import ingest
-from chandlery.ingest.plan import partitions_between
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.pipeline import IngestPipeline
+from chandlery.ingest.plan import IngestPlan, partitions_between
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.rollups.refresh import catch_up
@@ -87,7 +86,7 @@ def _loading(world: World, installation: Installation) -> Section:
 
     def library(chosen: list[Instrument], end: datetime) -> None:
         planned = partitions_between(chosen, Timeframe.M1, start, end)
-        for _ in ingest(warehouse, SimulatedProvider(), gate, planned):
+        for _ in IngestPipeline(warehouse, gate, {}).ingest(SimulatedProvider(), planned):
             pass
         for _ in catch_up(warehouse, Timeframe.M1, chosen, start, end):
             pass
@@ -143,7 +142,7 @@ def _count_runs(orchestrator: DagsterOrchestrator, known: list[Instrument]) -> d
 
 def _size(world: World, installation: Installation) -> Section:
     """Measure what the UI and the daemon ask over and over."""
-    defs = build_defs(installation.universe, installation.providers)
+    defs = build_defs(installation.configuration)
     repository = defs.get_repository_def()
     section = Section(f"orchestration at size: {_SYMBOLS} symbols x {_YEARS} years")
     with open_instance(world.settings) as instance:

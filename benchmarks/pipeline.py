@@ -17,7 +17,7 @@ from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, minutes, partitions, reset
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.providers.files.provider import FilesProvider
 from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
@@ -62,7 +62,7 @@ def write_files(folder: Path, table: pa.Table) -> Path:
 
 def _ingest(warehouse: Warehouse, folder: Path, gate: BarGate, planned: list[Partition], rows: int) -> None:
     # A provider of its own each time, because it keeps what it has read.
-    outcomes = list(ingest(warehouse, FilesProvider(folder), gate, planned))
+    outcomes = list(IngestPipeline(warehouse, gate, {}).ingest(FilesProvider(folder), planned))
     if sum(outcome.inserted for outcome in outcomes) != rows:
         raise AssertionError(f"not everything was published: {[o for o in outcomes if o.status != 'published'][:3]}")
 

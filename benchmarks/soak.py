@@ -33,10 +33,11 @@ from chandlery.config.providers import CallLimits, ProviderConfig, ProvidersConf
 from chandlery.core.partition import Partition
 from chandlery.core.schema import VALUES, empty_bars
 from chandlery.core.timeframe import Timeframe
-from chandlery.ingest.fetch import Progress, calls_made, describe_calls, plan_requests
+from chandlery.ingest.fetch import Progress, calls_made, describe_calls
 from chandlery.ingest.gate import AuditReport
 from chandlery.ingest.landing import Landing
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
+from chandlery.ingest.plan import plan_requests
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
@@ -262,7 +263,8 @@ def _load(
     outcomes: list[PartitionResult] = []
     publishing = judged = 0.0
     began = time.perf_counter()
-    for outcome in ingest(warehouse, provider, gate, planned, landing=landing, tell=tell):
+    pipeline = IngestPipeline(warehouse, gate, {}, landing=landing)
+    for outcome in pipeline.ingest(provider, planned, on_progress=tell):
         if gate.ended != judged:  # the first outcome of a batch: from the gate's verdict to here it was published
             judged = gate.ended
             publishing += time.perf_counter() - judged

@@ -1,6 +1,6 @@
-"""What is measured of each row: one column per question, for the rules in ``rules`` to judge.
+"""What is measured of each row: one column per question, to which the rules in ``rules`` apply.
 
-Each column is int64 or float64 and complete: where there is nothing to judge (a null volume, a missing price) it holds
+Each column is int64 or float64 and complete: where a value is absent (a null volume, a missing price) it holds
 a value that every rule accepts. Columns that a clean batch has no use for share one array of zeros.
 Not here: the limits (``rules``) and what is measured of a partition (``measures``).
 """
@@ -66,7 +66,7 @@ def _prices(table: pa.Table, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
         unbounded = len(PRICES) - np.sum(finite, axis=0, dtype=np.int64) - missing
     body_low, body_high = np.fmin(open_, close), np.fmax(open_, close)
     lowest = np.fmin(np.fmin(high, low), body_low)
-    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN: equal, so nothing to judge
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN: equal, so there is nothing to compare
         low_above, above_high = low - body_low, body_high - high
     if missing is not nothing or unbounded is not nothing:
         for measured, acceptable in ((lowest, 1.0), (low_above, 0.0), (above_high, 0.0)):

@@ -1,7 +1,7 @@
-"""The gate: judges a batch of bars before it is published (``chandlery.ingest.gate.Gate``).
+"""The gate: audits a batch of bars before it is published (``chandlery.ingest.gate.Gate``).
 
-The way through: ``layout`` assigns rows to partitions, ``evidence`` measures rows, ``suites`` judges them, ``measures``
-sums up the partitions, ``suites`` judges those, and the answer is put together here.
+The way through: ``layout`` assigns rows to partitions, ``evidence`` measures rows, ``suites`` checks them, ``measures``
+sums up the partitions, ``suites`` checks those, and the report is put together here.
 Not here: what becomes of a verdict (publishing, quarantine).
 """
 
@@ -29,7 +29,7 @@ _NAMED = 3
 
 
 class BarGate:
-    """Judges bars with Great Expectations: each row, then each partition.
+    """Audits bars with Great Expectations: each row, then each partition.
 
     A bad row is rejected alone while its partition's share of bad rows stays within the limit; a partition that breaks
     a critical rule is rejected whole. Warnings reject nothing.
@@ -43,11 +43,11 @@ class BarGate:
         self._suites = Suites(limits)
 
     def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
-        """Judge ``bars`` against ``partitions``.
+        """Audit ``bars`` against ``partitions``.
 
         Args:
             bars: schema ``BARS``, any order, possibly impossible rows.
-            partitions: what was asked for: of one timeframe, not overlapping, ranges half-open in UTC.
+            partitions: what was requested: of one timeframe, not overlapping, ranges half-open in UTC.
             now: the present, with a time zone; a bar that starts later is from the future.
 
         Returns:
@@ -56,15 +56,15 @@ class BarGate:
             rejected with the nearest partition of that symbol.
 
         Raises:
-            UsageError: a row is of a symbol that was not asked, or has no symbol, ts or source; the partitions are of
-                several timeframes or overlap; a calendar is not known; ``now`` has no time zone.
-            GateError: a rule could not be judged.
+            UsageError: a row is of a symbol that was not requested, or has no symbol, ts or source; the partitions are
+                of several timeframes or overlap; a calendar is not known; ``now`` has no time zone.
+            GateError: a rule could not be checked.
         """
         now = parse_moment(now, name="now")
         layout = lay_out(bars, partitions)
         if not partitions:
             return AuditReport((), empty_bars())
-        broken = self._judge_rows(layout, now)
+        broken = self._check_rows(layout, now)
         bad = np.zeros(len(layout.ts), dtype=np.bool_)
         for rows in broken.values():
             bad[rows] = True
@@ -78,7 +78,7 @@ class BarGate:
             refused[failed[name]] = True
         return _report(layout, broken, bad, refused, checks)
 
-    def _judge_rows(self, layout: Layout, now: datetime) -> dict[str, Int64s]:
+    def _check_rows(self, layout: Layout, now: datetime) -> dict[str, Int64s]:
         """Return the rows that break each rule, for the rules that any row breaks."""
         if not len(layout.ts):
             return {}

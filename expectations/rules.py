@@ -52,7 +52,7 @@ ROW_RULES = (
     Rule("vwap_valid", "vwap, where given, is finite and 0 or more", "vwap", minimum=0, maximum=_LARGEST),
     Rule("trades_not_negative", "trades, where given, is 0 or more", "trades", minimum=0),
     Rule("on_grid", "the bar starts on its timeframe's UTC grid", "us_off_grid", maximum=0),
-    Rule("inside_window", "the bar starts in the range asked for", "us_outside_window", maximum=0),
+    Rule("inside_window", "the bar starts in the requested range", "us_outside_window", maximum=0),
     Rule("unique_key", "no other row has its symbol and ts, save for one of identical copies", "key_clash", maximum=0),
     Rule("not_in_future", "the bar does not start after now", "us_after_now", maximum=0),
     Rule("on_session", "a bar of a day is labelled with a session of its calendar", "off_session", maximum=0),

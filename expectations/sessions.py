@@ -34,7 +34,7 @@ class Expected:
 
 
 def expected_sessions(partition: Partition, now: datetime) -> Expected:
-    """Return the sessions in the range asked for that have closed by ``now``, while the instrument was listed."""
+    """Return the sessions in the requested range that have closed by ``now``, while the instrument was listed."""
     calendar = get_calendar(partition.calendar)
     end = max(partition.start, min(partition.end, now))
     within = calendar.overlapping if partition.timeframe.is_intraday else calendar.between

@@ -74,7 +74,7 @@ class Suites:
         evidence: Evidence,
         result_format: dict[str, Any],
     ) -> Sequence[ExpectationValidationResult]:
-        """Judge ``evidence`` with the suite of ``rules``, each put as ``statement`` puts it."""
+        """Validate ``evidence`` with the suite of ``rules``, each put as ``statement`` puts it."""
         with self._lock:
             batches = self._batches  # imports Great Expectations, so it comes before everything that needs it
             import pandas as pd  # noqa: PLC0415 - as heavy as the suites that need it
@@ -92,7 +92,7 @@ class Suites:
             results = validator.validate_expectation_suite(suite).results
         for result in results:
             if _raised(result.exception_info):
-                raise GateError(f"rule {_rule_of(result)} could not be judged: {result.exception_info}")
+                raise GateError(f"rule {_rule_of(result)} could not be checked: {result.exception_info}")
         return results
 
     @cached_property

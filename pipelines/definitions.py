@@ -1,7 +1,7 @@
 """Everything Dagster loads, put together from its parts.
 
 ``build_defs`` takes what differs between installations and tests as arguments; only ``defs``, which Dagster calls,
-reads the installation's configuration. Not here: any part itself.
+finds the installation's configuration. Not here: any part itself.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from assets.coverage import build_coverage
 from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
+from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
-from chandlery.config.providers import ProvidersConfig
-from chandlery.config.universe import Universe, load_universe
 from chandlery.core.timeframe import INGESTED
-from chandlery.providers.catalog import is_static, load_providers
+from chandlery.providers.catalog import is_static
 from chandlery.settings import Settings
-from pipelines.jobs import build_derive_jobs, build_ingest_jobs, maintain
+from pipelines.jobs import build_derive_jobs, ingest_job_name, maintain
 from pipelines.partitions import build_partitions
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
@@ -31,16 +30,15 @@ from resources.providers import ProvidersResource
 from resources.store import StoreResource
 
 
-def build_defs(
-    universe: Universe, providers: ProvidersConfig, *, resource_overrides: Mapping[str, Any] | None = None
-) -> dg.Definitions:
+def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Return a fresh set of definitions.
 
     Args:
-        universe: for how far back partitions reach, and which calendars need schedules.
-        providers: for where lineage starts.
+        configuration: says how far back partitions reach, which calendars need schedules, and where lineage starts;
+            the resources hand it to what runs.
         resource_overrides: replace resources by name: ``store``, ``providers``, ``gate``, ``listener``.
     """
+    universe, providers = configuration.universe, configuration.providers
     partitions = {base: build_partitions(base, universe.history) for base in INGESTED}
     sources = [provider_key(name) for name in providers.providers]
     live = {
@@ -61,14 +59,18 @@ def build_defs(
             compression,
             retention,
         ],
-        jobs=[*build_ingest_jobs(), *build_derive_jobs(), maintain],
+        jobs=[
+            *(dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED),
+            *build_derive_jobs(),
+            maintain,
+        ],
         schedules=build_schedules(calendars, live),
         sensors=build_sensors(),
         executor=dg.in_process_executor,
         resources={
-            "store": StoreResource(),
-            "providers": ProvidersResource(),
-            "gate": GateResource(),
+            "store": StoreResource(configuration=configuration),
+            "providers": ProvidersResource(config=providers),
+            "gate": GateResource(max_rejected_share=universe.gate.max_rejected_share),
             "listener": SilentListener(),
             **(resource_overrides or {}),
         },
@@ -78,5 +80,4 @@ def build_defs(
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the installation's definitions, from its configuration files."""
-    config = Settings().config
-    return build_defs(load_universe(config / "universe.yaml"), load_providers(config / "providers.yaml"))
+    return build_defs(Configuration(Settings().config))

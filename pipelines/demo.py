@@ -17,14 +17,14 @@ from rich.console import Console
 from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
-from chandlery.cli.ingest import DONE, FAILED, judge
+from chandlery.cli.ingest import DONE, FAILED, report_failures
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import show_progress
 from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError
-from chandlery.ingest.request import IngestRequest, Plan, plan_ingest
+from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.instruments.registry import list_instruments
 from chandlery.report.report import ShownQuery, write_report
 
@@ -105,17 +105,28 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     days = IngestRequest(Timeframe.D1, universe.preset("demo-daily"))
     minutes = IngestRequest(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
     tally, codes = Tally(), [DONE]
-    for what, plan in _plans(installation, {"real days": days, "simulated minutes": minutes}):
-        progress.print(f"Ingesting {what} of {len(plan.order.ranges)} instruments ...", style="dim")
+    for what, prepared in _prepare(installation, {"real days": days, "simulated minutes": minutes}):
+        progress.print(f"Ingesting {what} of {len(prepared.plan.ranges)} instruments ...", style="dim")
         with show_progress(progress) as listener:
-            records = orchestrator.ingest(plan.order, listener)
-        codes.append(judge(listener.tally, records))
+            records = orchestrator.ingest(prepared.plan, listener)
+        codes.append(report_failures(listener.tally, records))
         tally.add(listener.tally)
     return tally, FAILED if FAILED in codes else max(codes)
 
 
-def _plans(installation: Installation, wishes: dict[str, IngestRequest]) -> list[tuple[str, Plan]]:
-    return [(what, plan_ingest(installation, wish)) for what, wish in wishes.items()]
+def _prepare(installation: Installation, requests: dict[str, IngestRequest]) -> list[tuple[str, PreparedIngest]]:
+    return [
+        (
+            what,
+            plan_ingest(
+                request,
+                warehouse=installation.warehouse,
+                universe=installation.universe,
+                providers=installation.providers,
+            ),
+        )
+        for what, request in requests.items()
+    ]
 
 
 def _ask(installation: Installation) -> ShownQuery:
@@ -156,21 +167,22 @@ def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answ
 def _stored(summaries: Sequence[Summary]) -> object:
     """Return a table of what was ingested, with what was rolled up from it at the side."""
     derived: dict[tuple[str, Timeframe], list[str]] = defaultdict(list)
-    for one in summaries:
-        if not one.timeframe.is_ingested:
-            derived[one.symbol, one.timeframe.base].append(f"{one.timeframe.value} {number(one.rows)}")
+    for summary in summaries:
+        if not summary.timeframe.is_ingested:
+            text = f"{summary.timeframe.value} {number(summary.rows)}"
+            derived[summary.symbol, summary.timeframe.base].append(text)
     names = ["symbol", "timeframe", "rows", "first", "last", "sessions", "source", "rolled up into"]
     grid = table(*names, left=[names[0], names[1], names[6], names[7]], title="What is stored")
-    for one in (each for each in summaries if each.timeframe.is_ingested):
+    for summary in (each for each in summaries if each.timeframe.is_ingested):
         grid.add_row(
-            one.symbol,
-            one.timeframe.value,
-            number(one.rows),
-            f"{one.first_ts:%Y-%m-%d}",
-            f"{one.last_ts:%Y-%m-%d}",
-            f"{number(one.present)}/{number(one.expected)}",
-            ", ".join(one.sources),
-            ", ".join(derived[one.symbol, one.timeframe]),
+            summary.symbol,
+            summary.timeframe.value,
+            number(summary.rows),
+            f"{summary.first_ts:%Y-%m-%d}",
+            f"{summary.last_ts:%Y-%m-%d}",
+            f"{number(summary.present)}/{number(summary.expected)}",
+            ", ".join(summary.sources),
+            ", ".join(derived[summary.symbol, summary.timeframe]),
         )
     return grid
 

@@ -1,11 +1,11 @@
-"""The jobs: ingesting a timeframe, deriving from one, and looking after the store and the lake.
+"""The jobs that derive from a timeframe and that look after the store and the lake, and the names of all jobs.
 
 Gated ingestion and derivation are separate jobs, because in one run a single rejected partition would keep everything
-from being derived. Not here: when they run (``schedules``, ``sensors``).
+from being derived. Not here: the jobs that ingest, which are no more than a selection of assets (``definitions``), and
+when jobs run (``schedules``, ``sensors``).
 """
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.rollups import build_follow
 from assets.tiers import archive_windows, compress_store, delete_retired_files, prune_windows
@@ -21,11 +21,6 @@ def ingest_job_name(timeframe: Timeframe) -> str:
 def derive_job_name(base: Timeframe) -> str:
     """Return the name of the job that derives whatever is stale of ``base``."""
     return f"derive_from_{base.value}"
-
-
-def build_ingest_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """Return the jobs that ingest."""
-    return [dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED]
 
 
 def build_derive_jobs() -> list[dg.JobDefinition]:

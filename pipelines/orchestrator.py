@@ -1,4 +1,4 @@
-"""Runs the pipeline in this process for the command line, as runs that the web UI shows (``chandlery.orchestrator``).
+"""Runs the pipeline in this process for the command line, as runs that the web UI shows.
 
 Not here: what a run does (``assets``), and runs that the daemon launches (``schedules``, ``sensors``).
 """
@@ -9,20 +9,21 @@ import os
 import re
 import socket
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import dagster as dg
 import psutil
-from dagster_shared.error import SerializableErrorInfo
 
 from assets.reference import SYMBOLS, register_symbols
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.plan import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.rollups.stale import stale_version
+from chandlery.settings import Settings
 from pipelines import serve
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
@@ -40,39 +41,43 @@ class DagsterOrchestrator:
     """Runs jobs in process.
 
     Args:
-        installation: for which.
+        installation: whose pipeline it is.
+        instance: opens the Dagster instance that records the runs; the installation's own by default.
     """
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        instance: Callable[[Settings], AbstractContextManager[dg.DagsterInstance]] = open_instance,
+    ) -> None:
         self._installation = installation
+        self._open_instance = instance
 
     def prepare(self) -> None:
-        """See ``chandlery.orchestrator.Orchestrator``."""
-        with open_instance(self._installation.settings) as instance:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        with self._open_instance(self._installation.settings) as instance:
             self._register(instance)
 
-    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
-        """See ``chandlery.orchestrator.Orchestrator``."""
-        defs = build_defs(
-            self._installation.universe, self._installation.providers, resource_overrides={"listener": listener}
-        )
-        with open_instance(self._installation.settings) as instance:
+    def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        defs = build_defs(self._installation.configuration, resource_overrides={"listener": listener})
+        with self._open_instance(self._installation.settings) as instance:
             self._register(instance)
             symbols = instance.get_dynamic_partitions(SYMBOLS)
             records = []
-            job = defs.resolve_job_def(ingest_job_name(order.timeframe))
-            for tags, ranges in plan_runs(order, symbols):
-                config = {"ops": {order.timeframe.table: {"config": _config(order, ranges)}}, "loggers": _QUIET}
+            job = defs.resolve_job_def(ingest_job_name(plan.timeframe))
+            for tags, ranges in plan_runs(plan, symbols):
+                config = {"ops": {plan.timeframe.table: {"config": _config(plan, ranges)}}, "loggers": _QUIET}
                 records.append(_run(job, instance, tags, config))
             with self._installation.warehouse.connection() as connection:
-                stale = stale_version(connection, order.timeframe) is not None
+                stale = stale_version(connection, plan.timeframe) is not None
             if stale:
-                job = defs.resolve_job_def(derive_job_name(order.timeframe))
+                job = defs.resolve_job_def(derive_job_name(plan.timeframe))
                 records.append(_run(job, instance, {}, {"loggers": _QUIET}))
         return records
 
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
-        """See ``chandlery.orchestrator.Orchestrator``."""
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
         self.prepare()
         settings = self._installation.settings
         token = ui_token(settings.home)
@@ -87,32 +92,33 @@ class DagsterOrchestrator:
 
 
 def plan_runs(
-    order: IngestPlan, symbols: Sequence[str]
+    plan: IngestPlan, symbols: Sequence[str]
 ) -> Iterator[tuple[dict[str, str], Mapping[Instrument, tuple[datetime, datetime]]]]:
-    """Yield the tags and the ranges of each run: one for all neighbouring symbols that want the same windows.
+    """Yield the tags and the ranges of each run: one for all neighbouring symbols with the same windows.
 
     Args:
-        order: what to ingest.
-        symbols: all there are, in Dagster's order.
+        plan: what to ingest.
+        symbols: of all partitions, in Dagster's order.
     """
     by_windows: dict[tuple[str, str], dict[str, Instrument]] = defaultdict(dict)
-    for instrument, (start, end) in order.ranges.items():
-        windows = order.timeframe.window_of(start).key, order.timeframe.window_of(end - _INSTANT).key
+    for instrument, (start, end) in plan.ranges.items():
+        windows = plan.timeframe.window_of(start).key, plan.timeframe.window_of(end - _INSTANT).key
         by_windows[windows][instrument.symbol] = instrument
-    for (first, last), wanted in by_windows.items():
-        for group in neighbours(list(wanted), symbols):
-            ranges = {wanted[symbol]: order.ranges[wanted[symbol]] for symbol in group}
+    for (first, last), instruments in by_windows.items():
+        for group in neighbours(list(instruments), symbols):
+            ranges = {instruments[symbol]: plan.ranges[instruments[symbol]] for symbol in group}
             yield range_tags(group[0], group[-1], first, last), ranges
 
 
-def _config(order: IngestPlan, ranges: Mapping[Instrument, tuple[datetime, datetime]]) -> dict[str, object]:
+def _config(plan: IngestPlan, ranges: Mapping[Instrument, tuple[datetime, datetime]]) -> dict[str, object]:
+    options = plan.options
     return {
-        "provider": order.provider,
-        "options": dict(order.options),
+        "provider": options.provider,
+        "options": dict(options.provider_options),
         "ranges": {i.symbol: [start.isoformat(), end.isoformat()] for i, (start, end) in ranges.items()},
-        "max_rejected_share": order.max_rejected_share,
-        "refresh": order.refresh,
-        "replay_since": order.replay_since and order.replay_since.isoformat(),
+        "max_rejected_share": plan.max_rejected_share,
+        "refresh": options.refresh,
+        "replay_since": options.replay_since and options.replay_since.isoformat(),
     }
 
 
@@ -126,9 +132,12 @@ def _run(
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            if data.user_failure_data is not None:  # raised by the asset, after all outcomes were told
-                return RunRecord(result.run_id, succeeded=False, error=data.user_failure_data.description, told=True)
-            cause = _cause(data.error)
+            if data.user_failure_data is not None:  # raised by the asset, after the listener heard all results
+                text = data.user_failure_data.description
+                return RunRecord(result.run_id, succeeded=False, error=text, reported=True)
+            cause = data.error
+            while cause is not None and cause.cause is not None:  # Dagster wraps what was raised first
+                cause = cause.cause
             if cause is not None and cause.cls_name in _INTERRUPTIONS:  # Dagster swallows Ctrl-C and reports a failure
                 raise KeyboardInterrupt
             text = re.sub(r"^chandlery\.errors\.\w+: ", "", cause.message.strip()) if cause else event.message
@@ -136,15 +145,8 @@ def _run(
     return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
 
 
-def _cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
-    """Return what was raised first: Dagster wraps it."""
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return error
-
-
 def close_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of the command line whose process was killed as failed: nobody else watches over them."""
+    """Mark the runs of the command line whose process was killed as failed, because nobody else watches over them."""
     host = socket.gethostname()
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         where, _, pid = run.tags.get(_PROCESS, "").partition("/")

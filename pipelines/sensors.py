@@ -1,11 +1,12 @@
-"""The sensors: what follows what.
+"""The sensors: one derives what became stale, another requests missing bars again, a third keeps coverage up to date.
 
 Derived bars follow every correction of any window, because the publishing transaction itself notes which days became
-stale; the sensor only launches the runs. Missing bars are asked for again. Not here: what a run does (``assets``), and
-what is missing (``chandlery.coverage.repair``).
+stale; the sensor only launches the runs. Not here: what a run does (``assets``), and what is missing
+(``chandlery.coverage.repair``).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -14,7 +15,6 @@ from assets.reference import SYMBOLS
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.instruments.registry import list_instruments
-from chandlery.providers.catalog import remote_limits
 from chandlery.rollups.stale import stale_version
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
@@ -27,11 +27,19 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
 ]
 
-#: Marks the runs that repair.
+#: Tag of the runs that request missing bars again.
 _REPAIR = "chandlery/repair"
 
-#: A run whose machine went down never ends in Dagster's books; after so long nobody waits for it.
-_PATIENCE = timedelta(hours=1)
+
+@dataclass(frozen=True, slots=True)
+class SensorLimits:
+    """How long sensors wait.
+
+    Attributes:
+        unfinished_run: a run whose machine went down never ends in Dagster's books; a sensor waits this long for it.
+    """
+
+    unfinished_run: timedelta = timedelta(hours=1)
 
 
 def sensor_name(base: Timeframe) -> str:
@@ -39,7 +47,7 @@ def sensor_name(base: Timeframe) -> str:
     return f"follow_{base.value}"
 
 
-def build_sensors() -> list[dg.SensorDefinition]:
+def build_sensors(limits: SensorLimits = SensorLimits()) -> list[dg.SensorDefinition]:
     """Return the sensors."""
     automation = dg.AutomationConditionSensorDefinition(
         "automation",
@@ -47,15 +55,16 @@ def build_sensors() -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps coverage up to date.",
     )
-    return [*(_follow(base) for base in INGESTED), *(_repair(base) for base in INGESTED), automation]
+    follow, repair = ([build(base, limits) for base in INGESTED] for build in (_follow, _repair))
+    return [*follow, *repair, automation]
 
 
 def repair_sensor_name(base: Timeframe) -> str:
-    """Return the name of the sensor that asks again for missing bars of ``base``."""
+    """Return the name of the sensor that requests missing bars of ``base`` again."""
     return f"repair_{base.value}"
 
 
-def _repair(base: Timeframe) -> dg.SensorDefinition:
+def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
     job = ingest_job_name(base)
 
     @dg.sensor(
@@ -66,16 +75,16 @@ def _repair(base: Timeframe) -> dg.SensorDefinition:
         description=f"Asks remote providers again for {base.value} bars that are missing or were not final.",
     )
     def repair(context: dg.SensorEvaluationContext, store: StoreResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        recent = datetime.now(UTC) - _PATIENCE
+        recent = datetime.now(UTC) - limits.unfinished_run
         running = dg.RunsFilter(tags={_REPAIR: base.value}, statuses=_UNFINISHED, created_after=recent)
         if context.instance.get_runs_count(running):
             yield dg.SkipReason("what is missing is being requested")
             return
-        limits = remote_limits(store.installation.providers)
+        remote_limits = store.installation.providers.remote_limits()
         order = context.instance.get_dynamic_partitions(SYMBOLS)
         with store.warehouse.connection() as connection:
-            known = [stock for stock in list_instruments(connection) if stock.symbol in set(order)]
-            backfills = plan_backfills(connection, known, base, limits=limits)
+            known = [instrument for instrument in list_instruments(connection) if instrument.symbol in set(order)]
+            backfills = plan_backfills(connection, known, base, limits=remote_limits)
             for backfill in backfills:
                 record_launch(connection, backfill)
         if not backfills:
@@ -92,7 +101,7 @@ def _repair(base: Timeframe) -> dg.SensorDefinition:
     return repair
 
 
-def _follow(base: Timeframe) -> dg.SensorDefinition:
+def _follow(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
     job = derive_job_name(base)
 
     @dg.sensor(
@@ -103,7 +112,7 @@ def _follow(base: Timeframe) -> dg.SensorDefinition:
         description=f"Derives again whatever became stale because {base.value} bars changed, whoever published them.",
     )
     def follow(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.RunRequest | dg.SkipReason:
-        recent = datetime.now(UTC) - _PATIENCE
+        recent = datetime.now(UTC) - limits.unfinished_run
         running = dg.RunsFilter(job_name=job, statuses=_UNFINISHED, created_after=recent)
         if context.instance.get_runs_count(running):
             # It takes along what is stale now; what comes later is seen by a later tick.

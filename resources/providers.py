@@ -1,30 +1,25 @@
-"""The providers of bars as a Dagster resource: a shell around ``chandlery.providers.catalog``.
+"""The providers of bars as a Dagster resource: a shell around ``chandlery.providers.configured``.
 
 Not here: any vendor.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import dagster as dg
 
-from chandlery.providers.base import Provider
-from chandlery.providers.catalog import build_provider, load_providers
+from chandlery.config.providers import ProvidersConfig
+from chandlery.providers.configured import ConfiguredProviders
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
-from chandlery.settings import Settings
 
 
 class ProvidersResource(dg.ConfigurableResource[None]):
-    """Makes providers by their name in ``providers.yaml``."""
+    """Holds the configured providers.
 
-    def get(
-        self,
-        name: str,
-        *,
-        options: Mapping[str, Any] | None = None,
-        calendars: Mapping[str, str] | None = None,
-        rate_limiters: RateLimiterFactory = local_rate_limiter,
-    ) -> Provider:
-        """Return the provider called ``name``; see ``catalog.build_provider``."""
-        config = load_providers(Settings().config / "providers.yaml")
-        return build_provider(name, config, options=options, calendars=calendars, rate_limiters=rate_limiters)
+    Attributes:
+        config: what ``providers.yaml`` says. It is no part of a run's configuration: no run can change where a key is
+            sent.
+    """
+
+    config: dg.ResourceDependency[ProvidersConfig]
+
+    def get(self, rate_limiters: RateLimiterFactory = local_rate_limiter) -> ConfiguredProviders:
+        """Return the providers; ``rate_limiters`` makes the rate limiter of a key."""
+        return ConfiguredProviders(self.config, rate_limiters)

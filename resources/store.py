@@ -1,6 +1,7 @@
-"""The market database as a Dagster resource: a shell around ``chandlery.tiers.warehouse.Warehouse``.
+"""The installation as a Dagster resource: a shell around ``chandlery.app.installation.Installation``.
 
-Not here: which server it is (``chandlery.settings``, read from the environment when a run starts).
+Not here: which server it is (``chandlery.settings``, read from the environment when a run starts, because it may hold a
+password), and what the configuration files may say (``chandlery.config``).
 """
 
 from collections.abc import Iterator
@@ -9,14 +10,22 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from chandlery.app.configuration import Configuration
 from chandlery.app.installation import Installation
+from chandlery.providers.http.rate_limit import RateLimiterFactory
+from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
-    """Opens the installation's database for a run, a schedule's tick or a sensor's."""
+    """Opens the installation's warehouse for a run, a schedule's tick or a sensor's.
 
+    Attributes:
+        configuration: what the configuration files say. It is no part of a run's configuration: no run can change it.
+    """
+
+    configuration: dg.ResourceDependency[Configuration]
     _installation: Installation | None = PrivateAttr(default=None)
 
     @contextmanager
@@ -24,7 +33,7 @@ class StoreResource(dg.ConfigurableResource["StoreResource"]):
         """Open the installation, and close its connections at the end."""
         del context
         settings = Settings()
-        self._installation = Installation(settings, Warehouse.open(settings))
+        self._installation = Installation(settings, self.configuration, Warehouse.open(settings))
         try:
             yield self
         finally:
@@ -39,5 +48,10 @@ class StoreResource(dg.ConfigurableResource["StoreResource"]):
 
     @property
     def warehouse(self) -> Warehouse:
-        """The open market database."""
+        """The open warehouse."""
         return self.installation.warehouse
+
+    @property
+    def rate_limiters(self) -> RateLimiterFactory:
+        """Makes the rate limiters of providers' keys, which all processes of the installation share."""
+        return shared_rate_limiters(self.warehouse.database)

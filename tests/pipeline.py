@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import dagster as dg
@@ -20,15 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from dagster._core.definitions.schedule_definition import ScheduleExecutionData
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 from psycopg import conninfo
 
 from assets.reference import register_symbols
 from chandlery.app.installation import Installation
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import BarRequest
@@ -80,9 +78,7 @@ class Workbench:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(
-            self.installation.universe, self.installation.providers, resource_overrides={"listener": self.heard}
-        )
+        return build_defs(self.installation.configuration, resource_overrides={"listener": self.heard})
 
     @property
     def repository(self) -> dg.RepositoryDefinition:
@@ -139,8 +135,8 @@ class Workbench:
     def order(
         self, timeframe: str, symbols: Iterable[str], start: str, end: str, *, provider: str | None = None
     ) -> IngestPlan:
-        wanted = {self.instrument(symbol): (utc(start), utc(end)) for symbol in symbols}
-        return IngestPlan(Timeframe(timeframe), wanted, provider)
+        ranges = {self.instrument(symbol): (utc(start), utc(end)) for symbol in symbols}
+        return IngestPlan(Timeframe(timeframe), ranges, IngestOptions(provider=provider))
 
 
 def configure(
@@ -220,7 +216,17 @@ def failure_text(result: dg.ExecuteInProcessResult) -> str:
     raise AssertionError("no step failed")
 
 
-def requests(tick: ScheduleExecutionData | SensorExecutionData) -> list[dg.RunRequest]:
+class Tick(Protocol):
+    """What came of evaluating a schedule or a sensor, as far as tests look at it."""
+
+    @property
+    def run_requests(self) -> Sequence[dg.RunRequest] | None: ...
+
+    @property
+    def skip_message(self) -> str | None: ...
+
+
+def requests(tick: Tick) -> list[dg.RunRequest]:
     return list(tick.run_requests or [])
 
 

@@ -16,7 +16,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.landing import Landing
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, sync_instruments
@@ -92,17 +92,12 @@ class Remote:
         provider: Provider | None = None,
     ) -> list[PartitionResult]:
         """Ingest ``[start, end)`` of the symbols."""
-        return list(
-            ingest(
-                self.warehouse,
-                provider or self.provider(),
-                gate or BarGate(),
-                self.partitions(start, end, symbols),
-                landing=self.landing,
-                refresh=refresh,
-                now=now,
-            )
-        )
+        partitions = self.partitions(start, end, symbols)
+        return list(self.pipeline(gate, now=now).ingest(provider or self.provider(), partitions, refresh=refresh))
+
+    def pipeline(self, gate: Gate | None = None, *, now: datetime | None = None) -> IngestPipeline:
+        """What ingests into the store through the landing zone; by default with the real gate."""
+        return IngestPipeline(self.warehouse, gate or BarGate(), self.instruments(), landing=self.landing, now=now)
 
     def bars(self, symbol: str) -> pa.Table:
         """All bars of one symbol."""
@@ -112,10 +107,10 @@ class Remote:
     def is_whole(self, market: Market, start: datetime, end: datetime, symbols: Iterable[str] = PAIRS) -> bool:
         """Whether exactly the market's bars are there."""
         for symbol in symbols:
-            wanted = market.between(symbol, self.timeframe, start, end)
-            found = self.bars(symbol)
-            ts = found["ts"].to_numpy().astype("datetime64[us]").astype("int64")
-            if ts.tolist() != wanted["ts"].tolist() or found["close"].to_pylist() != wanted["close"].tolist():
+            expected = market.between(symbol, self.timeframe, start, end)
+            stored = self.bars(symbol)
+            ts = stored["ts"].to_numpy().astype("datetime64[us]").astype("int64")
+            if ts.tolist() != expected["ts"].tolist() or stored["close"].to_pylist() != expected["close"].tolist():
                 return False
         return True
 

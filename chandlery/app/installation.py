@@ -1,4 +1,4 @@
-"""An installation: its settings, configuration and database, opened together.
+"""An installation: its settings, configuration and warehouse, opened together.
 
 Not here: Dagster's part of it (``pipelines.instance``).
 """
@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from chandlery.app.configuration import Configuration
 from chandlery.config.defaults import copy_defaults
-from chandlery.config.lifecycle import Lifecycle, load_lifecycle
-from chandlery.config.providers import ProvidersConfig
-from chandlery.config.universe import Universe, check_calendars, load_universe
+from chandlery.config.lifecycle import Lifecycle
+from chandlery.config.universe import Universe, check_calendars
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
@@ -25,8 +25,7 @@ from chandlery.ingest.landing import Landing
 from chandlery.instruments.registry import SyncReport, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_unfinished
-from chandlery.providers.catalog import is_static, load_providers
-from chandlery.providers.http.rate_limit import RateLimiterFactory
+from chandlery.providers.configured import ConfiguredProviders
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.rollups.continuous import refresh_aggregates, sync_aggregates
 from chandlery.settings import Settings
@@ -42,12 +41,14 @@ class Installation:
 
     Attributes:
         settings: from the environment.
+        configuration: from the files that the settings point at.
         warehouse: the market database and the lake.
         new_config_files: the files of the default configuration that ``create`` copied to where a person can edit
             them; empty where there was a configuration.
     """
 
     settings: Settings
+    configuration: Configuration
     warehouse: Warehouse
     new_config_files: Sequence[Path] = ()
 
@@ -59,7 +60,7 @@ class Installation:
             StoreError: its database is unreachable, has no schema yet, or that of another version of Chandlery.
         """
         settings = settings or Settings()
-        installation = cls(settings, Warehouse.open(settings))
+        installation = cls(settings, Configuration(settings.config), Warehouse.open(settings))
         try:
             installation.check_schema()
         except BaseException:
@@ -83,50 +84,45 @@ class Installation:
         """
         settings = settings or Settings()
         new_config_files = () if settings.config_override else copy_defaults(settings.config)
-        universe = load_universe(settings.config / "universe.yaml")
+        configuration = Configuration(settings.config)
+        universe, lifecycle = configuration.universe, configuration.lifecycle
         check_calendars(universe)
-        load_lifecycle(settings.config / "lifecycle.yaml")
         dsn = market_dsn(settings)
         ensure_database(dsn)
-        installation = cls(settings, Warehouse(Database(dsn), Lake(settings.lake)), new_config_files)
+        installation = cls(settings, configuration, Warehouse(Database(dsn), Lake(settings.lake)), new_config_files)
         with installation.warehouse.connection() as connection:
             migrate(connection)
             install(connection)
             report = sync_instruments(connection, universe.instruments)
-            sync_aggregates(connection, installation.warehouse.edition, installation.lifecycle.continuous_aggregates)
+            sync_aggregates(connection, installation.warehouse.edition, lifecycle.continuous_aggregates)
         installation.make_room()
         refresh_aggregates(installation.warehouse.database)
         return installation, report
 
-    @cached_property
+    @property
     def universe(self) -> Universe:
         """What ``universe.yaml`` says."""
-        return load_universe(self.settings.config / "universe.yaml")
+        return self.configuration.universe
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """What ``lifecycle.yaml`` says; the defaults where there is none."""
+        return self.configuration.lifecycle
 
     @cached_property
-    def providers(self) -> ProvidersConfig:
-        """What ``providers.yaml`` says."""
-        return load_providers(self.settings.config / "providers.yaml")
+    def providers(self) -> ConfiguredProviders:
+        """The configured providers; all processes of the installation share the rate limit of a key."""
+        return ConfiguredProviders(self.configuration.providers, shared_rate_limiters(self.warehouse.database))
 
     @property
     def static(self) -> frozenset[str]:
-        """The providers that never have newer bars than at first."""
-        return frozenset(name for name, provider in self.providers.providers.items() if is_static(provider))
-
-    @cached_property
-    def lifecycle(self) -> Lifecycle:
-        """What ``lifecycle.yaml`` says; the defaults where there is none."""
-        return load_lifecycle(self.settings.config / "lifecycle.yaml")
+        """Names of the providers that have everything from the start, and never newer bars."""
+        return self.providers.static
 
     @cached_property
     def landing(self) -> Landing:
-        """Where answers of providers are kept before they are judged."""
+        """Where answers of providers are kept before they are processed."""
         return Landing(self.warehouse.database, Lake(self.settings.landing, "CHANDLERY_LANDING"))
-
-    @property
-    def rate_limiters(self) -> RateLimiterFactory:
-        """Makes the rate limiters of providers, which all processes of the installation share."""
-        return shared_rate_limiters(self.warehouse.database)
 
     @property
     def refused_aggregates(self) -> Sequence[Timeframe]:
@@ -136,13 +132,13 @@ class Installation:
     def check_schema(self) -> None:
         """Raise ``StoreError`` unless the database has this version's schema."""
         with self.warehouse.connection() as connection:
-            found = current_revision(connection)
-            unfinished = found is not None and is_unfinished(connection)
-        if found is None:
+            revision = current_revision(connection)
+            unfinished = revision is not None and is_unfinished(connection)
+        if revision is None:
             raise StoreError("the database has no schema yet; run `chandlery init`")
-        if found != REVISION:
+        if revision != REVISION:
             raise StoreError(
-                f"the database's schema is at {found} and this version needs {REVISION}; run `chandlery init`"
+                f"the database's schema is at {revision} and this version needs {REVISION}; run `chandlery init`"
             )
         if unfinished:
             raise StoreError(

@@ -1,6 +1,6 @@
-"""What the command line asks of whoever runs the pipeline.
+"""The interface between the command line and an orchestrator, which runs the pipeline.
 
-The library does not know an orchestrator; the package that brings one registers it under the entry-point group
+The library does not know any orchestrator; the package that brings one registers it under the entry-point group
 ``chandlery.orchestrator``. Not here: the running itself (``pipelines.orchestrator``).
 """
 
@@ -15,7 +15,7 @@ from chandlery.app.installation import Installation
 from chandlery.core.own_packages import PIPELINE, load_own
 from chandlery.errors import ConfigurationError
 from chandlery.ingest.fetch import Progress
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.validate import PartitionResult
 from chandlery.rollups.refresh import Derived
 
@@ -28,27 +28,27 @@ class RunRecord:
         run_id: its id in the user interface.
         succeeded: whether all of it did.
         error: what went wrong, or None.
-        told: whether all that went wrong was told to the listener, partition by partition.
+        reported: whether the listener heard of all that went wrong, partition by partition.
     """
 
     run_id: str
     succeeded: bool
     error: str | None
-    told: bool = False
+    reported: bool = False
 
 
 class Listener(Protocol):
-    """Hears what a run does while it does it."""
+    """Hears what a run does while it runs."""
 
     def planned(self, partitions: int) -> None:
         """Hear that so many partitions are about to be ingested."""
         ...
 
     def fetched(self, progress: Progress) -> None:
-        """Hear how far the asking of a remote provider is."""
+        """Hear how far the fetching from a remote provider is."""
         ...
 
-    def ingested(self, outcome: PartitionResult) -> None:
+    def ingested(self, result: PartitionResult) -> None:
         """Hear what became of one partition."""
         ...
 
@@ -66,7 +66,7 @@ class SilentListener:
     def fetched(self, progress: Progress) -> None:
         """See ``Listener``."""
 
-    def ingested(self, outcome: PartitionResult) -> None:
+    def ingested(self, result: PartitionResult) -> None:
         """See ``Listener``."""
 
     def derived(self, derived: Derived) -> None:
@@ -80,10 +80,10 @@ class Orchestrator(Protocol):
         """Set up the orchestrator's own storage and make known which instruments there are. Idempotent."""
         ...
 
-    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
+    def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         """Ingest, then derive what became stale; return once all is done, with a record of each run.
 
-        What failed is in the records and was told to ``listener``; only what keeps a run from starting is raised.
+        What failed is in the records, and ``listener`` heard of it; only what keeps a run from starting is raised.
         """
         ...
 
@@ -106,8 +106,8 @@ def load_orchestrator(installation: Installation) -> Orchestrator:
             has imported a module that is called like one of our packages.
     """
     load_own(*PIPELINE)
-    found = entry_points(group="chandlery.orchestrator")
-    if not found:
+    registered = entry_points(group="chandlery.orchestrator")
+    if not registered:
         raise ConfigurationError("no orchestrator is registered; install the project with `make` or `pip install -e .`")
-    orchestrator: Orchestrator = next(iter(found)).load()(installation)
+    orchestrator: Orchestrator = next(iter(registered)).load()(installation)
     return orchestrator

@@ -1,4 +1,7 @@
-"""``ingest``: from a provider through the gate into the store. Not here: what is to be ordered (``ordering``)."""
+"""``ingest``: from a provider through the gate into the store.
+
+Not here: how a request is planned (``chandlery.ingest.request``).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from chandlery.cli.session import Session
 from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
-from chandlery.ingest.request import IngestRequest, Plan, plan_ingest
+from chandlery.ingest.plan import IngestPlan
+from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.ingest.validate import PartitionResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
@@ -74,7 +78,7 @@ def ingest(
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
 ) -> None:
-    """Load bars: ask a provider, let the gate judge, publish what is good, quarantine the rest, roll up.
+    """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
     New symbols are registered. Without a range, everything the provider has is loaded; where it has no end, the last
     two full weeks.
@@ -82,7 +86,7 @@ def ingest(
     session = Session.of(ctx)
     installation = session.installation
     options = {"path": path and str(path.expanduser().absolute()), "tz": tz, "epoch_unit": epoch_unit}
-    wish = IngestRequest(
+    request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
@@ -94,18 +98,21 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    raise typer.Exit(carry_out(session.orchestrator(installation), plan_ingest(installation, wish)))
+    prepared = plan_ingest(
+        request, warehouse=installation.warehouse, universe=installation.universe, providers=installation.providers
+    )
+    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
 
 
-def carry_out(orchestrator: Orchestrator, plan: Plan) -> int:
-    """Let ``orchestrator`` carry out the order, say what became of it, and return the exit code."""
-    _introduce(plan)
+def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
+    """Let ``orchestrator`` carry out the plan, say what became of it, and return the exit code."""
+    _introduce(prepared)
     begun = time.monotonic()
     with show_progress(err()) as listener:
-        records = orchestrator.ingest(plan.order, listener)
+        records = orchestrator.ingest(prepared.plan, listener)
     tally = listener.tally
-    _sum_up(plan, tally, time.monotonic() - begun)
-    return judge(tally, records)
+    _sum_up(prepared.plan, tally, time.monotonic() - begun)
+    return report_failures(tally, records)
 
 
 def _gather(installation: Installation, named: Sequence[str], file: Path | None, preset: str | None) -> list[str]:
@@ -116,27 +123,27 @@ def _gather(installation: Installation, named: Sequence[str], file: Path | None,
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"symbols_file={str(file)!r} cannot be read: {error}") from None
-        found = [symbol for line in lines if (symbol := line.partition("#")[0].strip())]
-        if not found:
+        named_there = [symbol for line in lines if (symbol := line.partition("#")[0].strip())]
+        if not named_there:
             raise UsageError(f"symbols_file={str(file)!r} names no symbol; write one a line")
-        symbols += found
+        symbols += named_there
     if preset is not None:
         symbols += installation.universe.preset(preset)
     return symbols
 
 
-def _introduce(plan: Plan) -> None:
-    for ticker, symbol in plan.resolved.items():
+def _introduce(prepared: PreparedIngest) -> None:
+    for ticker, symbol in prepared.resolved.items():
         note(f"{ticker} is a ticker of {symbol}")
-    for config in plan.registered:
+    for config in prepared.registered:
         note(
             f"registered {config.symbol}: {config.asset_class}, calendar {config.calendar}, provider {config.provider}"
             " (add it to universe.yaml to describe it otherwise)"
         )
 
 
-def _sum_up(plan: Plan, tally: Tally, seconds: float) -> None:
-    symbols = [instrument.symbol for instrument in plan.order.ranges]
+def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
+    symbols = [instrument.symbol for instrument in plan.ranges]
     width = max(len(name) for name in (*symbols, "total"))
     for symbol in symbols:
         say(f"{symbol:<{width}}  {tally.of(symbol)}")
@@ -151,14 +158,14 @@ def _sum_up(plan: Plan, tally: Tally, seconds: float) -> None:
     note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
 
 
-def judge(tally: Tally, records: Sequence[RunRecord]) -> int:
+def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
     """Say what went wrong and what to do about it; return the exit code."""
     for symbol, texts in _by_symbol(tally).items():
         for text in texts[:_NAMED]:
             say_error(text)
         if len(texts) > _NAMED:
             say_error(f"{symbol}: and {len(texts) - _NAMED} more")
-    broken = [record for record in records if not record.succeeded and not record.told]
+    broken = [record for record in records if not record.succeeded and not record.reported]
     for record in broken:
         say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")
     if broken:
@@ -171,24 +178,24 @@ def judge(tally: Tally, records: Sequence[RunRecord]) -> int:
 
 def _by_symbol(tally: Tally) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
-    for outcome in tally.failed:
-        lines = texts.setdefault(outcome.partition.symbol, [])
-        line = f"{outcome.partition.symbol}: failed: {outcome.error}"
+    for result in tally.failed:
+        lines = texts.setdefault(result.partition.symbol, [])
+        line = f"{result.partition.symbol}: failed: {result.error}"
         if line not in lines:  # the same reason in every window is one reason
             lines.append(line)
-    for outcome in tally.rejected:
-        texts.setdefault(outcome.partition.symbol, []).append(_rejection(outcome))
+    for result in tally.rejected:
+        texts.setdefault(result.partition.symbol, []).append(_rejection(result))
     return texts
 
 
-def _rejection(outcome: PartitionResult) -> str:
-    partition = outcome.partition
-    what = "rejected" if outcome.status == "rejected" else f"{outcome.quarantined} rows rejected, the others published"
-    why = outcome.verdict.reason if outcome.verdict else ""
+def _rejection(result: PartitionResult) -> str:
+    partition = result.partition
+    what = "rejected" if result.status == "rejected" else f"{result.quarantined} rows rejected, the others published"
+    why = result.verdict.reason if result.verdict else ""
     advice = (
-        f" (quarantine {outcome.quarantine_id}: `chandlery quarantine show {outcome.quarantine_id}`, then correct the"
+        f" (quarantine {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`, then correct the"
         " source and ingest again, or release it)"
-        if outcome.quarantine_id is not None
+        if result.quarantine_id is not None
         else ""
     )
     return f"{partition.symbol} {partition.timeframe.value} {partition.window.key}: {what}: {why}{advice}"

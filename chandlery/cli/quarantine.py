@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chandlery.app.installation import Installation
 from chandlery.cli.output import Format, columns_of, moment, note, number, out, say, table, write_rows
 from chandlery.cli.session import Session
+from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
+from chandlery.ingest.quarantine import QuarantineEntry
+from chandlery.ingest.release import release as release_entry
 from chandlery.instruments.aliases import resolve
 from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +76,7 @@ def show(
 ) -> None:
     """Show an entry's rows, each with the rules it broke."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
-        entry, rows = quarantine.show(connection, quarantine_id)
+        entry, rows = quarantine.read_entry(connection, quarantine_id)
     if form is not Format.TABLE:
         write_rows(_flat(rows) if form is Format.CSV else rows, form, None, day=False)
         return
@@ -104,25 +107,24 @@ def release(
     ] = False,
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
-    installation = Session.of(ctx).installation
-    report = quarantine.release(installation.warehouse, quarantine_id, reason, good_rows_only=good_rows_only)
-    say(f"released {quarantine_id}: inserted={report.inserted} revised={report.revised} unchanged={report.unchanged}")
-    say(_derive(installation, quarantine_id))
+    warehouse = Session.of(ctx).installation.warehouse
+    result = release_entry(warehouse, quarantine_id, reason, good_rows_only=good_rows_only)
+    say(f"released {quarantine_id}: inserted={result.inserted} revised={result.revised} unchanged={result.unchanged}")
+    say(_derive(warehouse, result.partition))
 
 
-def _derive(installation: Installation, quarantine_id: int) -> str:
+def _derive(warehouse: Warehouse, partition: Partition) -> str:
     """Bring what derives from the released bars in step; return a line that says so."""
-    with installation.warehouse.connection() as connection:
-        entry, _ = quarantine.show(connection, quarantine_id)
-        instrument = resolve(connection, entry.symbol, *EVER)
-    base = Timeframe(entry.timeframe)
-    steps = list(catch_up(installation.warehouse, base, [instrument], *EVER))
+    with warehouse.connection() as connection:
+        instrument = resolve(connection, partition.symbol, *EVER)
+    base = partition.timeframe
+    steps = list(catch_up(warehouse, base, [instrument], *EVER))
     changed = sum(step.report.inserted + step.report.revised for step in steps)
     widths = " ".join(timeframe.value for timeframe in derived_from(base))
     return f"derived bars ({widths}) are in step: {number(changed)} changed"
 
 
-def _state(entry: quarantine.Entry) -> str:
+def _state(entry: QuarantineEntry) -> str:
     if entry.released_at is not None:
         return f"released {moment(entry.released_at)}"
     return "replaced by a later answer" if entry.replaced else "waits"

@@ -1,4 +1,4 @@
-"""``replay``: judge again what providers answered, without asking them. Not here: how (``ingest.replay``)."""
+"""``replay``: process answers of providers again, without calling them. Not here: how (``ingest.pipeline``)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
-from chandlery.ingest.landing import Landed
-from chandlery.ingest.request import IngestPlan, Plan
+from chandlery.ingest.landing import LandedAnswer
+from chandlery.ingest.plan import IngestOptions, IngestPlan
+from chandlery.ingest.request import PreparedIngest
 from chandlery.instruments.registry import Instrument, load_instruments
 
 
@@ -31,14 +32,14 @@ def replay(
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
     since: Annotated[str | None, typer.Option(help="Only answers that came at this instant or later.")] = None,
 ) -> None:
-    """Judge and publish again what landed, for example because a rule of the gate changed. No provider is asked.
+    """Audit and publish again what landed, for example because a rule of the gate changed. No provider is called.
 
     Answers are kept for the time that lifecycle.yaml says.
     """
     session = Session.of(ctx)
     installation = session.installation
     base = Timeframe.parse(timeframe)
-    installation.providers.provider(provider)
+    installation.configuration.providers.provider(provider)
     moment = parse_moment(since, name="since") if since else EVER[0]
     landed = installation.landing.find(provider, base, moment)
     with installation.warehouse.connection() as connection:
@@ -46,20 +47,22 @@ def replay(
     ranges = _ranges(landed, instruments)
     if unknown := sorted(set(symbols or ()) - {instrument.symbol for instrument in ranges}):
         raise UsageError(f"symbols={' '.join(unknown)}: nothing landed of {base.value} from {provider}")
-    wanted = {i: ranges[i] for i in ranges if not symbols or i.symbol in symbols}
-    if not wanted:
+    requested = {instrument: ranges[instrument] for instrument in ranges if not symbols or instrument.symbol in symbols}
+    if not requested:
         note(f"Nothing landed of {base.value} from {provider}{f' since {since}' if since else ''}.")
         return
-    order = IngestPlan(timeframe=base, ranges=wanted, provider=provider, replay_since=moment)
-    raise typer.Exit(carry_out(session.orchestrator(installation), Plan(order, [], {})))
+    plan = IngestPlan(base, requested, IngestOptions(provider=provider, replay_since=moment))
+    raise typer.Exit(carry_out(session.orchestrator(installation), PreparedIngest(plan)))
 
 
-def _ranges(landed: list[Landed], instruments: dict[str, Instrument]) -> dict[Instrument, tuple[datetime, datetime]]:
-    """Return what landed of each registered instrument, from the first instant asked for to the last."""
+def _ranges(
+    landed: list[LandedAnswer], instruments: dict[str, Instrument]
+) -> dict[Instrument, tuple[datetime, datetime]]:
+    """Return what landed of each registered instrument, from the first requested instant to the last."""
     ranges: dict[Instrument, tuple[datetime, datetime]] = {}
-    for one in landed:
-        for symbol in one.symbols:
+    for answer in landed:
+        for symbol in answer.symbols:
             if symbol in instruments:
-                start, end = ranges.get(instruments[symbol], (one.start_ts, one.end_ts))
-                ranges[instruments[symbol]] = min(start, one.start_ts), max(end, one.end_ts)
+                start, end = ranges.get(instruments[symbol], (answer.start_ts, answer.end_ts))
+                ranges[instruments[symbol]] = min(start, answer.start_ts), max(end, answer.end_ts)
     return ranges

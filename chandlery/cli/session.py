@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from chandlery.app.configuration import Configuration
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator, load_orchestrator
 from chandlery.instruments.registry import SyncReport
@@ -41,7 +42,7 @@ class Session:
     def installation(self) -> Installation:
         """The installation, which must have been set up."""
         settings = Settings()
-        installation = Installation(settings, self._keep(Warehouse.open(settings)))
+        installation = Installation(settings, Configuration(settings.config), self._keep(Warehouse.open(settings)))
         installation.check_schema()
         return installation
 

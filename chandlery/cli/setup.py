@@ -39,7 +39,7 @@ def init(ctx: typer.Context) -> None:
     facts = [
         ("home", str(installation.settings.home)),
         ("config", str(installation.settings.config)),
-        ("database", describe_server(installation)),
+        ("database", describe_server(installation.warehouse, installation.settings)),
         ("edition", f"{edition.name}: {edition.meaning}"),
         *_aggregates(installation),
         ("instruments", f"{len(installation.universe.instruments)} in universe.yaml"),
@@ -56,7 +56,8 @@ def init(ctx: typer.Context) -> None:
 
 def status(ctx: typer.Context) -> None:
     """Show where things are, what is stored, and what waits for a person."""
-    seen = read_status(Session.of(ctx).installation)
+    installation = Session.of(ctx).installation
+    seen = read_status(installation.warehouse, installation.settings)
     for line in columns_of(_facts(seen)):
         say(line)
     if seen.rows:
@@ -70,8 +71,10 @@ def status(ctx: typer.Context) -> None:
         say("No bars yet: `chandlery ingest --preset demo-daily` loads some.")
     if seen.publications:
         grid = table("published", "timeframe", "inserted", "revised", "by", left=["published", "timeframe", "by"])
-        for one in seen.publications:
-            grid.add_row(moment(one.known_at), one.timeframe, number(one.inserted), number(one.revised), one.origin)
+        for item in seen.publications:
+            grid.add_row(
+                moment(item.known_at), item.timeframe, number(item.inserted), number(item.revised), item.origin
+            )
         out().print(grid)
 
 
@@ -107,7 +110,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("size", size(seen.bytes)),
         ("lake", _lake(seen.lake)),
         ("instruments", number(seen.instruments)),
-        *([("landed", f"{number(seen.landed)} answers wait to be judged")] if seen.landed else []),
+        *([("landed", f"{number(seen.landed)} answers wait to be processed")] if seen.landed else []),
         ("quarantine", waiting),
         (
             "stale days",
@@ -123,15 +126,17 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
 
 
 def _aggregates(installation: Installation) -> list[tuple[str, str]]:
-    asked = " ".join(installation.lifecycle.continuous_aggregates)
+    requested = " ".join(installation.lifecycle.continuous_aggregates)
     if installation.refused_aggregates:
-        return [("aggregates", f"none: lifecycle.yaml asks for {asked}, which takes TimescaleDB with its own licence")]
-    return [("aggregates", f"{asked}, kept by the server: market.aggregate_*")] if asked else []
+        return [
+            ("aggregates", f"none: lifecycle.yaml asks for {requested}, which takes TimescaleDB with its own licence")
+        ]
+    return [("aggregates", f"{requested}, kept by the server: market.aggregate_*")] if requested else []
 
 
 def _extensions(report: ServerReport) -> str:
-    found = {f"TimescaleDB ({report.licence} licence)": report.timescaledb, "pgvector": report.pgvector}
-    return "".join(f", {name} {version}" for name, version in found.items() if version)
+    versions = {f"TimescaleDB ({report.licence} licence)": report.timescaledb, "pgvector": report.pgvector}
+    return "".join(f", {name} {version}" for name, version in versions.items() if version)
 
 
 def _lake(lake: LakeStatus) -> str:

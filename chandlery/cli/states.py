@@ -31,7 +31,7 @@ _NAMES_PER_NOTE = 10
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which instruments, timeframes and sessions the command is about.
+    """What the command tells about.
 
     Attributes:
         instruments: which.

@@ -20,7 +20,7 @@ from chandlery.pictures.heatmap import Category, Codes, Matrix
 _EPOCH = date(1970, 1, 1)
 
 
-#: Any two differ in lightness or in hue, also for people who see only two of the three primary colours.
+#: Apart from each other in lightness or in hue, also to those who see two of the three primary colours.
 STATE_COLORS = {
     State.COMPLETE: "#2b7bba",
     State.NO_TRADES: "#a9cbe4",

@@ -1,7 +1,7 @@
-"""How many bars and sessions are stored of each instrument, and which sessions have no bar.
+"""What is there of each instrument, session by session.
 
-Sessions of minutes were counted while their bars were published (``bars.bookkeeping``); a bar of a day is its own
-session. Not here: why bars are missing (``session_states``).
+Intraday sessions were counted by the publishing transaction (``store.consequences``); bars of a day are their own
+coverage. Not here: why something is missing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
 
-#: Schema of ``monthly_coverage``.
+#: Shape of ``monthly_coverage``.
 MONTHLY = pa.schema([("symbol", pa.string()), ("month", pa.date32()), ("share", pa.float64())])
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is stored of an instrument in a timeframe.
+    """What is there of one instrument and timeframe.
 
     Attributes:
         symbol: canonical symbol.
@@ -36,10 +36,10 @@ class Summary:
         rows: number of bars.
         first_ts: start of the first bar, UTC.
         last_ts: start of the last bar, UTC.
-        sources: their sources, sorted; of ``1m`` those of each session's first and last bar in the store, and of every
-            bar that left it.
+        sources: their sources, sorted; of ``1m`` those of each session's first and last bar in the
+            store, and of every bar that left it.
         expected: sessions of the calendar from the first bar's to the last bar's, both inclusive; None where derived.
-        present: those that have a bar; None where derived.
+        present: those of which there is a bar; None where derived.
         slots_expected: minutes in which these sessions are open; None except for ``1m``.
         slots_present: bars within them; None except for ``1m``.
         outside: bars outside every session; None where derived.
@@ -59,7 +59,7 @@ class Summary:
 
     @property
     def missing(self) -> int | None:
-        """How many sessions have no bar; None where derived."""
+        """Sessions of which there is no bar; None where derived."""
         return None if self.expected is None or self.present is None else self.expected - self.present
 
 
@@ -68,11 +68,11 @@ def summarize(
     instruments: Iterable[Instrument],
     timeframes: Iterable[Timeframe] = tuple(Timeframe),
 ) -> list[Summary]:
-    """Return what is stored of each instrument and timeframe that has any bar, in the order given."""
+    """Return what is there of each instrument and timeframe that has any bar, in the order given."""
     instruments = list(instruments)
     order = {instrument.instrument_id: place for place, instrument in enumerate(instruments)}
     names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
-    summaries: list[tuple[int, int, Summary]] = []
+    found: list[tuple[int, int, Summary]] = []
     for timeframe in timeframes:
         for row in _measure(connection, timeframe, list(names)):
             instrument_id = row.pop("instrument_id")
@@ -80,14 +80,14 @@ def summarize(
             if timeframe is Timeframe.D1:
                 row["outside"] = row["rows"] - row["present"]
             summary = Summary(symbol=names[instrument_id], timeframe=timeframe, **row)
-            summaries.append((order[instrument_id], timeframe.rank, summary))
-    return [summary for _, _, summary in sorted(summaries, key=lambda item: item[:2])]
+            found.append((order[instrument_id], timeframe.rank, summary))
+    return [summary for _, _, summary in sorted(found, key=lambda item: item[:2])]
 
 
 def missing_sessions(
     connection: psycopg.Connection, instrument: Instrument, timeframe: Timeframe
 ) -> list[tuple[date, date, int]]:
-    """Return the sessions that have no bar, between the first and the last that have one.
+    """Return the sessions of which there is no bar, between the first and the last that have one.
 
     Returns:
         Runs of consecutive sessions, oldest first: the first session, the last (inclusive), and how many.
@@ -106,7 +106,7 @@ def missing_sessions(
 def monthly_coverage(
     connection: psycopg.Connection, instruments: Iterable[Instrument], timeframe: Timeframe
 ) -> pa.Table:
-    """Return the share of the expected sessions that have a bar, by month.
+    """Return the share of expected sessions of which there is a bar, by month.
 
     Returns:
         Table of schema ``MONTHLY``: ``month`` is its first day, ``share`` is 0 to 1; no row for a month before the
@@ -127,7 +127,7 @@ def monthly_coverage(
 def _presence(
     connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
 ) -> Iterator[tuple[str, date, bool]]:
-    """Yield (symbol, session, whether it has a bar), by instrument and session."""
+    """Yield (symbol, session, whether there is a bar of it), by instrument and session."""
     if not timeframe.is_ingested:
         raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
     statement = query(

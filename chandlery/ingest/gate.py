@@ -1,7 +1,7 @@
-"""What the gate is asked and what it answers, as plain data.
+"""The interface of the gate: a batch of bars and its partitions go in, a verdict for each partition comes out.
 
 The gate itself lives in ``expectations`` and is handed in by the caller, so that a notebook can import this library
-without the auditor. Not here: any rule.
+without Great Expectations. Not here: any rule.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chandlery.core.schema import BARS
 
 Severity: TypeAlias = Literal["critical", "warning"]
 
-#: A rejected row: a bar and why. ``reasons`` is empty for a row that is only in bad company.
+#: A rejected row: a bar and why. ``reasons`` is empty for a good row of a partition that was rejected whole.
 REJECTED = BARS.append(pa.field("reasons", pa.list_(pa.string())))
 
 
@@ -43,10 +43,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer for one partition.
+    """What the gate found of one partition.
 
     Attributes:
-        partition: what was judged.
+        partition: what was audited.
         passed: whether its good rows may be published.
         rows: rows that were offered.
         checks: every rule, in a fixed order.
@@ -71,10 +71,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The gate's answer for a batch.
+    """What the gate found of a batch.
 
     Attributes:
-        verdicts: one per partition asked about, in that order.
+        verdicts: one for each partition, in the order given.
         accepted: table of schema ``BARS``: the good rows of the partitions that passed, sorted by (symbol, ts).
     """
 
@@ -83,13 +83,13 @@ class AuditReport:
 
 
 class Gate(Protocol):
-    """Judges a batch before it is published."""
+    """Audits a batch before it is published."""
 
     def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
-        """Judge ``bars`` (schema ``BARS``, any order, possibly impossible rows) against ``partitions``.
+        """Audit ``bars`` (schema ``BARS``, any order, possibly impossible rows) against ``partitions``.
 
         Args:
-            bars: what a provider answered for exactly these partitions.
+            bars: what a provider answered to a request for exactly these partitions.
             partitions: of one timeframe.
             now: the present, UTC; a bar that starts later is from the future.
         """

@@ -1,8 +1,8 @@
-"""The landing zone: what a provider answered is kept here, before it is judged.
+"""The landing zone: every answer of a provider is kept here before it is processed.
 
 An answer is one immutable Parquet file and a row in ``ops.landing``. Where a run died between the two, or before it
-judged the answer, the next run takes it from here instead of asking again. Not here: asking (``fetching``) and judging
-(``ingest``).
+processed the answer, the next run takes it from here instead of calling the provider again. Not here: the calls
+(``fetch``), and how an answer is processed (``validate``).
 """
 
 from __future__ import annotations
@@ -10,44 +10,50 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg.rows import class_row
 
-from chandlery.core.schema import conform
+from chandlery.core.partition import Listing, Partition
+from chandlery.core.schema import TS, conform
+from chandlery.core.time_ranges import subtract
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
+from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
+from chandlery.ingest.answer import ProviderAnswer
 from chandlery.lake.store import Lake
 from chandlery.providers.base import BarReply, BarRequest
 
 _NOTE = b"chandlery.landing"
-_LOCKS = 0x6368_0200
+#: First key of the advisory locks that runs hold; the second is the number of the run.
+_LOCK_CLASS = 0x6368_0200
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """One answer in the landing zone.
+class LandedAnswer:
+    """One answer in the landing zone: a row of ``ops.landing``.
 
     Attributes:
         landing_id: its number.
-        provider: who answered.
+        provider: name of the provider that answered.
         timeframe: of the bars.
         symbols: those that were served.
-        start_ts: begin of what was asked for, UTC, inclusive.
+        start_ts: begin of the requested range, UTC, inclusive.
         end_ts: its end, UTC, exclusive.
         fetched_at: when the answer came, UTC.
-        row_count: bars.
+        row_count: number of bars.
         path: of the file, below the landing zone's root.
         checksum: BLAKE2b of the file, 16 bytes.
         writer: number of the run that fetched it.
-        processed_at: when it was judged; None while it waits for that.
+        processed_at: when its bars were published or quarantined, UTC; None until then.
     """
 
     landing_id: int
@@ -68,8 +74,8 @@ class Landing:
     """A landing zone. Safe to share between threads.
 
     Args:
-        database: that knows what has landed.
-        files: a folder or a bucket.
+        database: holds ``ops.landing``.
+        files: the folder or bucket that holds the files.
     """
 
     def __init__(self, database: Database, files: Lake) -> None:
@@ -81,20 +87,23 @@ class Landing:
         """Lend a number for one run: what lands under it is left alone by others until the run ends or dies."""
         number = secrets.randbits(31)
         with self._database.dedicated() as connection:
-            connection.execute("SELECT pg_advisory_lock(%s::int4, %s::int4)", (_LOCKS, number))
+            lock = {"lock_class": _LOCK_CLASS, "number": number}
+            connection.execute("SELECT pg_advisory_lock(%(lock_class)s::int4, %(number)s::int4)", lock)
             try:
                 yield number
             finally:
                 if not connection.closed:
-                    connection.execute("SELECT pg_advisory_unlock(%s::int4, %s::int4)", (_LOCKS, number))
+                    connection.execute("SELECT pg_advisory_unlock(%(lock_class)s::int4, %(number)s::int4)", lock)
 
-    def keep(self, writer: int, provider: str, request: BarRequest, reply: BarReply, fetched_at: datetime) -> Landed:
-        """Keep what was answered.
+    def keep(
+        self, writer: int, provider: str, request: BarRequest, reply: BarReply, fetched_at: datetime
+    ) -> LandedAnswer:
+        """Keep an answer, and return how it was entered.
 
         Args:
             writer: number of the run.
-            provider: who answered.
-            request: what was asked.
+            provider: name of the provider that answered.
+            request: what was requested.
             reply: the answer; symbols that failed are left out.
             fetched_at: when it came, UTC.
 
@@ -119,29 +128,47 @@ class Landing:
         with self._database.connection() as connection:
             return _enter(connection, path, content, note, reply.bars.num_rows)
 
-    def waiting(self, provider: str, timeframe: Timeframe) -> list[Landed]:
-        """Return what runs that died left behind unjudged, oldest first."""
+    def unprocessed(self, provider: str, timeframe: Timeframe) -> list[LandedAnswer]:
+        """Return the answers that runs which died did not process, oldest first.
+
+        Those of a run that still lives are left out.
+        """
+        values = {"provider": provider, "timeframe": timeframe.value, "lock_class": _LOCK_CLASS}
         with self._database.connection() as connection:
-            self._adopt(connection, provider, timeframe)
-            with connection.transaction(), connection.cursor(row_factory=class_row(Landed)) as cursor:
-                return cursor.execute(
-                    "SELECT * FROM ops.landing WHERE provider = %s AND timeframe = %s AND processed_at IS NULL"
-                    " AND pg_try_advisory_xact_lock(%s::int4, writer) ORDER BY fetched_at, landing_id",
-                    (provider, timeframe.value, _LOCKS),
-                ).fetchall()
+            self._enter_stray_files(connection, provider, timeframe)
+            with connection.transaction(), connection.cursor(row_factory=class_row(LandedAnswer)) as cursor:
+                return cursor.execute(query("ingest/unprocessed_landings"), values).fetchall()
 
-    def find(self, provider: str | None, timeframe: Timeframe, since: datetime | None = None) -> list[Landed]:
-        """Return what landed since ``since`` (UTC), newest first."""
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Landed)) as cursor:
-            return cursor.execute(
-                "SELECT * FROM ops.landing"
-                " WHERE (%(provider)s::text IS NULL OR provider = %(provider)s) AND timeframe = %(timeframe)s"
-                " AND (%(since)s::timestamptz IS NULL OR fetched_at >= %(since)s)"
-                " ORDER BY fetched_at DESC, landing_id DESC",
-                {"provider": provider, "timeframe": timeframe.value, "since": since},
-            ).fetchall()
+    def find(self, provider: str | None, timeframe: Timeframe, since: datetime | None = None) -> list[LandedAnswer]:
+        """Return the answers that came at ``since`` (UTC) or later, newest first; by default all of them."""
+        values = {"provider": provider, "timeframe": timeframe.value, "since": since}
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(LandedAnswer)) as rows:
+            return rows.execute(query("ingest/list_landings"), values).fetchall()
 
-    def read(self, landed: Landed) -> pa.Table:
+    def unpack(self, landed: LandedAnswer, instruments: Mapping[str, Listing]) -> ProviderAnswer:
+        """Return a landed answer as it came, or the part of it within ``landed``'s range and symbols.
+
+        Args:
+            landed: which answer; its range and its symbols may be narrower than those of the row.
+            instruments: by symbol; bars of a symbol that is registered no longer belong to no partition.
+
+        Raises:
+            LakeError: the file is missing or damaged; names it.
+        """
+        bars = self.read(landed)
+        start, end = (pa.scalar(moment, TS) for moment in (landed.start_ts, landed.end_ts))
+        served = pc.is_in(bars["symbol"].cast(pa.string()), pa.array(landed.symbols, pa.string()))
+        inside = pc.and_(served, pc.and_(pc.greater_equal(bars["ts"], start), pc.less(bars["ts"], end)))
+        timeframe = Timeframe(landed.timeframe)
+        partitions = [
+            Partition.of(instruments[symbol], timeframe, window, landed.start_ts, landed.end_ts)
+            for symbol in landed.symbols
+            if symbol in instruments
+            for window in timeframe.windows(landed.start_ts, landed.end_ts)
+        ]
+        return ProviderAnswer(partitions, bars.filter(inside), {}, landed.fetched_at, landed.landing_id)
+
+    def read(self, landed: LandedAnswer) -> pa.Table:
         """Return the bars of an answer, as they came (schema ``BARS``).
 
         Raises:
@@ -156,60 +183,82 @@ class Landing:
         return conform(pq.read_table(pa.BufferReader(content)))
 
     def sweep(self, before: datetime) -> int:
-        """Delete what landed before ``before`` (UTC) and was judged; return how many files.
+        """Delete the answers that came before ``before`` (UTC) and were processed; return how many files.
 
         Raises:
             LakeError: one of them cannot be deleted.
         """
         with self._database.connection() as connection:
             old = connection.execute(
-                "SELECT landing_id, path FROM ops.landing WHERE processed_at IS NOT NULL AND fetched_at < %s", (before,)
+                "SELECT landing_id, path FROM ops.landing WHERE processed_at IS NOT NULL AND fetched_at < %(before)s",
+                {"before": before},
             ).fetchall()
             for landing_id, path in old:
                 self._files.delete(path)
-                connection.execute("DELETE FROM ops.landing WHERE landing_id = %s", (landing_id,))
+                connection.execute("DELETE FROM ops.landing WHERE landing_id = %(id)s", {"id": landing_id})
         self._files.sweep(before)
         return len(old)
 
-    def _adopt(self, connection: psycopg.Connection, provider: str, timeframe: Timeframe) -> None:
+    def _enter_stray_files(self, connection: psycopg.Connection, provider: str, timeframe: Timeframe) -> None:
         """Enter files that a run wrote and died before it entered them."""
-        known = {
-            row[0]
-            for row in connection.execute(
-                "SELECT path FROM ops.landing WHERE provider = %s AND timeframe = %s", (provider, timeframe.value)
-            )
-        }
-        for found in self._files.list(f"{provider}/{timeframe.value}"):
-            if found.path in known:
+        rows = connection.execute(
+            "SELECT path FROM ops.landing WHERE provider = %(provider)s AND timeframe = %(timeframe)s",
+            {"provider": provider, "timeframe": timeframe.value},
+        )
+        entered = {path for (path,) in rows}
+        for file in self._files.list(f"{provider}/{timeframe.value}"):
+            if file.path in entered:
                 continue
-            with self._files.open(found.path) as source:
+            with self._files.open(file.path) as source:
                 content = source.read()
             table = pq.read_table(pa.BufferReader(content))
             note = json.loads((table.schema.metadata or {}).get(_NOTE, b"null"))
             if note is None:
-                raise LakeError(f"{self._files.describe(found.path)} is not an answer of a provider; move it away")
-            _enter(connection, found.path, content, note, table.num_rows)
+                raise LakeError(f"{self._files.describe(file.path)} is not an answer of a provider; move it away")
+            _enter(connection, file.path, content, note, table.num_rows)
 
 
-def settle(connection: psycopg.Connection, landed: Sequence[Landed]) -> None:
-    """Note that these answers were judged, and published or quarantined."""
+def mark_processed(connection: psycopg.Connection, landing_ids: Sequence[int]) -> None:
+    """Note that the bars of these answers were published or quarantined."""
     connection.execute(
-        "UPDATE ops.landing SET processed_at = clock_timestamp() WHERE landing_id = ANY(%s)",
-        ([one.landing_id for one in landed],),
+        "UPDATE ops.landing SET processed_at = clock_timestamp() WHERE landing_id = ANY(%(ids)s)",
+        {"ids": list(landing_ids)},
     )
 
 
-def _enter(connection: psycopg.Connection, path: str, content: bytes, note: Mapping[str, object], rows: int) -> Landed:
+def newest_parts(
+    landed: Iterable[LandedAnswer], within: Mapping[str, tuple[datetime, datetime]] | None = None
+) -> Iterator[LandedAnswer]:
+    """Yield the parts of answers that no later answer covers.
+
+    Args:
+        landed: of one provider and timeframe, newest first, as ``Landing.find`` returns them.
+        within: half-open range, UTC, by symbol: the parts within these; by default all.
+
+    Yields:
+        Answers with a narrower range or fewer symbols, in the order of ``landed``.
+    """
+    covered: dict[str, list[tuple[datetime, datetime]]] = {}
+    for answer in landed:
+        symbols_by_range: dict[tuple[datetime, datetime], list[str]] = {}
+        for symbol in answer.symbols:
+            if within is not None and symbol not in within:
+                continue
+            first, last = within[symbol] if within is not None else (answer.start_ts, answer.end_ts)
+            requested = max(answer.start_ts, first), min(answer.end_ts, last)
+            for piece in subtract([requested], covered.get(symbol, [])):
+                symbols_by_range.setdefault(piece, []).append(symbol)
+            covered.setdefault(symbol, []).append((answer.start_ts, answer.end_ts))
+        for (start, end), symbols in symbols_by_range.items():
+            yield replace(answer, start_ts=start, end_ts=end, symbols=symbols)
+
+
+def _enter(
+    connection: psycopg.Connection, path: str, content: bytes, note: Mapping[str, object], rows: int
+) -> LandedAnswer:
     values = {**note, "path": path, "checksum": _checksum(content), "row_count": rows}
-    with connection.cursor(row_factory=class_row(Landed)) as cursor:
-        entered = cursor.execute(
-            "INSERT INTO ops.landing"
-            " (provider, timeframe, symbols, start_ts, end_ts, fetched_at, row_count, path, checksum, writer)"
-            " VALUES (%(provider)s, %(timeframe)s, %(symbols)s, %(start_ts)s, %(end_ts)s, %(fetched_at)s,"
-            " %(row_count)s, %(path)s, %(checksum)s, %(writer)s)"
-            " ON CONFLICT (path) DO UPDATE SET path = excluded.path RETURNING *",
-            values,
-        ).fetchone()
+    with connection.cursor(row_factory=class_row(LandedAnswer)) as cursor:
+        entered = cursor.execute(query("ingest/enter_landing"), values).fetchone()
     if entered is None:
         raise LakeError(f"{path} landed, but could not be entered")
     return entered

@@ -1,7 +1,7 @@
-"""From what a person asks to ingest to an order: which instruments, from which provider, over which ranges.
+"""From a person's request to a plan: which instruments to ingest, from which provider, over which ranges.
 
-Symbols that nobody registered are registered here, once everything that can be wrong was found right.
-Not here: carrying the order out (``orchestrator``), and how it was typed (``cli``).
+Symbols that nobody registered are registered here, once everything that can be wrong was found right. Not here: how
+the plan is carried out (``pipeline``), and how the request was typed (``cli``).
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from typing import Any, get_args
 
 import psycopg
 
-from chandlery.app.installation import Installation
-from chandlery.config.universe import AssetClass, InstrumentConfig, default_calendar
+from chandlery.config.universe import AssetClass, InstrumentConfig, Universe, default_calendar
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import INGESTED, Timeframe, parse_moment
 from chandlery.errors import ProviderAuthError, ProviderError, UnknownSymbolError, UsageError
+from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import Provider
-from chandlery.providers.catalog import build_provider
+from chandlery.providers.configured import ConfiguredProviders
+from chandlery.tiers.warehouse import Warehouse
 
 _WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """What a person asks for.
+    """What a person wants to ingest.
 
     Attributes:
         timeframe: ``1m`` or ``1d``.
         symbols: canonical symbols, other tickers of known instruments, or new symbols; none means all that the
-            provider holds, if it can say.
+            provider holds, if it can list them.
         provider: name in ``providers.yaml``; each instrument's own by default.
         options: override the provider's options, as ``{"path": ...}``.
         start: inclusive, UTC; by default where the provider's bars begin.
@@ -41,7 +42,7 @@ class IngestRequest:
         calendar: of new symbols; guessed by default.
         asset_class: of new symbols; guessed by default.
         max_rejected_share: overrides the gate's limit, 0 to 1.
-        refresh: ask also for what is complete and final.
+        refresh: request from a remote provider also what is complete and final.
     """
 
     timeframe: Timeframe
@@ -57,52 +58,38 @@ class IngestRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class IngestPlan:
-    """What to ingest.
+class PreparedIngest:
+    """A plan, and what had to be done for it.
 
     Attributes:
-        timeframe: ``1m`` or ``1d``.
-        ranges: the half-open range, UTC, wanted of each instrument.
-        provider: name in ``providers.yaml``; each instrument's own by default.
-        options: override the provider's options, as ``{"path": ...}``.
-        max_rejected_share: overrides the gate's limit, 0 to 1.
-        refresh: ask also for what is complete and final.
-        replay_since: ask nobody; judge again what landed since then, UTC.
-    """
-
-    timeframe: Timeframe
-    ranges: Mapping[Instrument, tuple[datetime, datetime]]
-    provider: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    max_rejected_share: float | None = None
-    refresh: bool = False
-    replay_since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """An order, and what had to be done for it.
-
-    Attributes:
-        order: ready for the orchestrator.
+        plan: ready for the orchestrator.
         registered: the instruments that are new, as they were registered.
         resolved: canonical symbol by the ticker that was given, where they differ.
     """
 
-    order: IngestPlan
-    registered: Sequence[InstrumentConfig]
-    resolved: Mapping[str, str]
+    plan: IngestPlan
+    registered: Sequence[InstrumentConfig] = ()
+    resolved: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan_ingest(installation: Installation, wish: IngestRequest, *, now: datetime | None = None) -> Plan:
-    """Return the order for ``wish``; registers the symbols that are new.
+def plan_ingest(
+    request: IngestRequest,
+    *,
+    warehouse: Warehouse,
+    universe: Universe,
+    providers: ConfiguredProviders,
+    now: datetime | None = None,
+) -> PreparedIngest:
+    """Return the plan for ``request``; registers the symbols that are new.
 
-    A symbol that its provider does not know, or whose file cannot be read, is ordered nevertheless, so that the run
+    A symbol that its provider does not know, or whose file cannot be read, is planned nevertheless, so that the run
     names it while the others go on.
 
     Args:
-        installation: where.
-        wish: what.
+        request: what to ingest.
+        warehouse: where instruments are registered.
+        universe: what ``universe.yaml`` says.
+        providers: that are configured.
         now: the present, UTC; the clock by default.
 
     Raises:
@@ -111,77 +98,86 @@ def plan_ingest(installation: Installation, wish: IngestRequest, *, now: datetim
         ProviderAuthError: the provider's key is missing or refused; nothing was registered.
     """
     now = now or datetime.now(UTC)
-    _check(wish, now)
-    planner = _Planner(installation, wish, now)
-    symbols = list(dict.fromkeys(wish.symbols or planner.everything()))
-    with installation.warehouse.connection() as connection:
+    _check(request, now)
+    planner = _Planner(request, warehouse, universe, providers, now)
+    symbols = list(dict.fromkeys(request.symbols or planner.everything()))
+    with warehouse.connection() as connection:
         known, new, resolved = planner.identify(connection, symbols)
         ranges = {symbol: planner.range_of(symbol, provider) for symbol, provider in planner.providers(known, new)}
         if new:
             sync_instruments(connection, new)
             fresh = {instrument.symbol: instrument for instrument in list_instruments(connection)}
             known |= {config.symbol: fresh[config.symbol] for config in new}
-    order = IngestPlan(
-        timeframe=wish.timeframe,
+    plan = IngestPlan(
+        timeframe=request.timeframe,
         ranges={known[symbol]: ranges[symbol] for symbol in known},
-        provider=wish.provider,
-        options=dict(wish.options),
-        max_rejected_share=wish.max_rejected_share,
-        refresh=wish.refresh,
+        options=IngestOptions(
+            provider=request.provider, provider_options=dict(request.options), refresh=request.refresh
+        ),
+        max_rejected_share=request.max_rejected_share,
     )
-    return Plan(order, new, resolved)
+    return PreparedIngest(plan, new, resolved)
 
 
-def _check(wish: IngestRequest, now: datetime) -> None:
-    if not wish.timeframe.is_ingested:
+def _check(request: IngestRequest, now: datetime) -> None:
+    if not request.timeframe.is_ingested:
         names = " ".join(INGESTED)
         raise UsageError(
-            f"timeframe={wish.timeframe.value!r} is derived from {wish.timeframe.base.value}, which comes"
+            f"timeframe={request.timeframe.value!r} is derived from {request.timeframe.base.value}, which comes"
             f" first; allowed: {names}"
         )
-    if wish.options and wish.provider is None:
-        raise UsageError(f"{' '.join(sorted(wish.options))}: an option of a provider; name it with --provider")
-    if wish.max_rejected_share is not None and not 0 <= wish.max_rejected_share <= 1:
-        raise UsageError(f"max_rejected_share={wish.max_rejected_share} is not a share; allowed: 0 to 1")
-    if wish.asset_class is not None and wish.asset_class not in get_args(AssetClass):
+    if request.options and request.provider is None:
+        raise UsageError(f"{' '.join(sorted(request.options))}: an option of a provider; name it with --provider")
+    if request.max_rejected_share is not None and not 0 <= request.max_rejected_share <= 1:
+        raise UsageError(f"max_rejected_share={request.max_rejected_share} is not a share; allowed: 0 to 1")
+    if request.asset_class is not None and request.asset_class not in get_args(AssetClass):
         allowed = " ".join(get_args(AssetClass))
-        raise UsageError(f"asset_class={wish.asset_class!r} is not known; allowed: {allowed}")
-    if wish.calendar is not None:
-        get_calendar(wish.calendar)
-    if wish.start is not None and wish.start >= now:
-        raise UsageError(f"start={wish.start} is in the future; it is {now:%Y-%m-%d %H:%M}Z now")
-    if wish.start is not None and wish.end is not None and wish.start >= wish.end:
+        raise UsageError(f"asset_class={request.asset_class!r} is not known; allowed: {allowed}")
+    if request.calendar is not None:
+        get_calendar(request.calendar)
+    if request.start is not None and request.start >= now:
+        raise UsageError(f"start={request.start} is in the future; it is {now:%Y-%m-%d %H:%M}Z now")
+    if request.start is not None and request.end is not None and request.start >= request.end:
         raise UsageError(
-            f"start={wish.start} is not before end={wish.end}; ranges are half-open [start, end), so one day is "
-            f"--start {wish.start.date()} --end {wish.start.date() + timedelta(days=1)}"
+            f"start={request.start} is not before end={request.end}; ranges are half-open [start, end), so one day is "
+            f"--start {request.start.date()} --end {request.start.date() + timedelta(days=1)}"
         )
 
 
 class _Planner:
-    """Looks things up for one wish."""
+    """Looks up what one request leaves open."""
 
-    def __init__(self, installation: Installation, wish: IngestRequest, now: datetime) -> None:
-        self._installation = installation
-        self._wish = wish
+    def __init__(
+        self,
+        request: IngestRequest,
+        warehouse: Warehouse,
+        universe: Universe,
+        providers: ConfiguredProviders,
+        now: datetime,
+    ) -> None:
+        self._request = request
+        self._warehouse = warehouse
+        self._universe = universe
+        self._providers = providers
         self._now = now
-        self._first = parse_moment(installation.universe.history.first_day(wish.timeframe), name="history")
+        self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
         """Return all symbols that the provider holds."""
-        if self._wish.provider is None:
+        if self._request.provider is None:
             raise UsageError("no symbol was given; name some, or give --symbols-file, --preset or --provider")
-        provider = self._provider(self._wish.provider, {})
+        provider = self._provider(self._request.provider, {})
         symbols = getattr(provider, "symbols", None)
         if symbols is None:
             raise UsageError(f"provider {provider.name!r} cannot list what it has; name the symbols")
-        found: list[str] = symbols(self._wish.timeframe)
-        if not found:
-            raise UsageError(f"provider {provider.name!r} has no {self._wish.timeframe.value} bars at all")
-        with self._installation.warehouse.connection() as connection:
+        held: list[str] = symbols(self._request.timeframe)
+        if not held:
+            raise UsageError(f"provider {provider.name!r} has no {self._request.timeframe.value} bars at all")
+        with self._warehouse.connection() as connection:
             registered = {instrument.symbol for instrument in list_instruments(connection)}
         # A file's name has ``-`` for ``/``: where only BTC/USD is registered, BTC-USD.csv is that.
-        slashed = {name: name.replace("-", "/") for name in found}
-        return [slashed[name] if name not in registered and slashed[name] in registered else name for name in found]
+        slashed = {name: name.replace("-", "/") for name in held}
+        return [slashed[name] if name not in registered and slashed[name] in registered else name for name in held]
 
     def identify(
         self, connection: psycopg.Connection, symbols: Sequence[str]
@@ -190,7 +186,7 @@ class _Planner:
         known: dict[str, Instrument] = {}
         new: dict[str, InstrumentConfig] = {}
         resolved: dict[str, str] = {}
-        start, end = self._wish.start or self._first, self._wish.end or self._now
+        start, end = self._request.start or self._first, self._request.end or self._now
         for symbol in symbols:
             try:
                 instrument = resolve(connection, symbol, start, end)
@@ -206,79 +202,75 @@ class _Planner:
         return known, list(new.values()), resolved
 
     def providers(self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]) -> list[tuple[str, Provider]]:
-        """Return each symbol with the provider to ask."""
-        wanted = {symbol: self._wish.provider or instrument.provider for symbol, instrument in known.items()}
-        wanted |= {config.symbol: self._wish.provider or str(config.provider) for config in new}
+        """Return each symbol with its provider."""
+        names = {symbol: self._request.provider or instrument.provider for symbol, instrument in known.items()}
+        names |= {config.symbol: self._request.provider or str(config.provider) for config in new}
         calendars = {symbol: instrument.calendar for symbol, instrument in known.items()}
         calendars |= {config.symbol: config.calendar for config in new}
-        made = {name: self._provider(name, calendars) for name in dict.fromkeys(wanted.values())}
+        made = {name: self._provider(name, calendars) for name in dict.fromkeys(names.values())}
         for name, provider in made.items():
-            if self._wish.timeframe not in provider.timeframes:
+            if self._request.timeframe not in provider.timeframes:
                 has = " ".join(sorted(provider.timeframes))
-                raise UsageError(f"provider {name!r} has no {self._wish.timeframe.value} bars; it has: {has}")
-        return [(symbol, made[name]) for symbol, name in wanted.items()]
+                raise UsageError(f"provider {name!r} has no {self._request.timeframe.value} bars; it has: {has}")
+        return [(symbol, made[name]) for symbol, name in names.items()]
 
     def range_of(self, symbol: str, provider: Provider) -> tuple[datetime, datetime]:
-        """Return the range to order of one symbol: as wished or, by default, as far as its provider reaches."""
-        wish = self._wish
+        """Return the range to plan for one symbol: as requested or, by default, as far as its provider reaches."""
+        request = self._request
         try:
-            span = provider.span(symbol, wish.timeframe)
+            span = provider.span(symbol, request.timeframe)
         except ProviderAuthError:
             raise
         except ProviderError:  # the run will say so, of this symbol only; a short range says it soon enough
-            span = (wish.timeframe.window_of(self._now).start, self._now)
+            span = (request.timeframe.window_of(self._now).start, self._now)
         usual_start, usual_end = span or self._usual(provider)
-        start, end = wish.start or usual_start, wish.end or usual_end
-        if start >= end and wish.end is None:
+        start, end = request.start or usual_start, request.end or usual_end
+        if start >= end and request.end is None:
             end = self._now
         elif start >= end:
-            start = wish.timeframe.window_of(end - timedelta(microseconds=1)).start
+            start = request.timeframe.window_of(end - timedelta(microseconds=1)).start
         if start < self._first:
             raise UsageError(
-                f"{symbol}: the range begins on {start:%Y-%m-%d}, before history.{wish.timeframe.value} ="
+                f"{symbol}: the range begins on {start:%Y-%m-%d}, before history.{request.timeframe.value} ="
                 f" {self._first:%Y-%m-%d} in universe.yaml; begin later with --start, or set it to an earlier day"
             )
         return start, min(end, self._now)
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
-        """Return the range of a provider that cannot tell its own: its reach, or two weeks where bars are endless."""
+        """Return the range of a provider that does not know its own.
+
+        It goes back as far as the provider's history, or two weeks where bars are invented without end.
+        """
         if provider.limits.endless:
             midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
             return monday - 2 * _WEEK, monday
-        reach = provider.limits.history_depth.get(self._wish.timeframe)
-        return max(self._first, self._now - reach) if reach else self._first, self._now
+        depth = provider.limits.history_depth.get(self._request.timeframe)
+        return max(self._first, self._now - depth) if depth else self._first, self._now
 
     def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:
-        installation = self._installation
-        return build_provider(
-            name,
-            installation.providers,
-            options=self._wish.options,
-            calendars=calendars,
-            rate_limiters=installation.rate_limiters,
-        )
+        return self._providers.build(name, options=self._request.options, calendars=calendars)
 
     def _describe(self, symbol: str) -> InstrumentConfig:
         """Return what to register for a symbol that is new."""
-        wish = self._wish
-        config = self._installation.universe.instrument(symbol)
+        request = self._request
+        config = self._universe.instrument(symbol)
         if config.provider is not None:  # listed since the last `chandlery init`
             return config
-        if wish.provider is None:
+        if request.provider is None:
             raise UsageError(
                 f"symbol {symbol!r} is not known; name its provider with --provider, or add it to universe.yaml"
             )
-        asset_class = wish.asset_class or config.asset_class
-        calendar = wish.calendar or default_calendar(symbol, asset_class)
+        asset_class = request.asset_class or config.asset_class
+        calendar = request.calendar or default_calendar(symbol, asset_class)
         get_calendar(calendar)
         guessed = {"asset_class": asset_class, "calendar": calendar}
-        return config.model_copy(update={**guessed, "provider": wish.provider, "timeframes": (wish.timeframe,)})
+        return config.model_copy(update={**guessed, "provider": request.provider, "timeframes": (request.timeframe,)})
 
     def _refuse_other_description(self, instrument: Instrument) -> None:
         """Raise where a known instrument was given another calendar or asset class: the options are for new ones."""
         for name in ("calendar", "asset_class"):
-            given, registered = getattr(self._wish, name), getattr(instrument, name)
+            given, registered = getattr(self._request, name), getattr(instrument, name)
             if given is not None and given != registered:
                 raise UsageError(
                     f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r};"
@@ -287,7 +279,7 @@ class _Planner:
 
 
 def _was_an_alias(connection: psycopg.Connection, ticker: str) -> bool:
-    found = connection.execute(
-        "SELECT EXISTS (SELECT FROM market.symbol_alias WHERE ticker = %s)", (ticker,)
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM market.symbol_alias WHERE ticker = %(ticker)s)", {"ticker": ticker}
     ).fetchone()
-    return bool(found and found[0])
+    return bool(row and row[0])

@@ -11,22 +11,24 @@ import psycopg
 from psycopg import conninfo, sql
 from psycopg.rows import class_row
 
-from chandlery.app.installation import Installation
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import ServerReport
 from chandlery.database.editions.detect import describe_server as describe_capabilities
 from chandlery.database.migrate import current_revision
+from chandlery.database.named_queries import query
 from chandlery.ingest.quarantine import count_waiting
 from chandlery.rollups.stale import count_stale
+from chandlery.settings import Settings
+from chandlery.tiers.warehouse import Warehouse
 
 #: Tables up to this many bytes are counted; a count takes about a second per gigabyte.
 _COUNTED_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Number of bars of a timeframe; ``exact`` unless it is the planner's estimate."""
+class BarCount:
+    """Number of bars of a timeframe in the store; ``exact`` unless it is the server's estimate."""
 
     count: int
     exact: bool
@@ -79,7 +81,7 @@ class Status:
         quarantined: entries that wait in quarantine.
         stale: days that wait for being rolled up, by base timeframe.
         aggregates_behind: days for which the continuous aggregates were not refreshed yet.
-        landed: answers of providers that wait to be judged, because a run is at it or died.
+        landed: answers of providers that were not processed, because a run is at it or died.
     """
 
     home: Path
@@ -88,7 +90,7 @@ class Status:
     revision: str | None
     bytes: int
     instruments: int
-    rows: Mapping[Timeframe, Rows]
+    rows: Mapping[Timeframe, BarCount]
     lake: LakeStatus
     publications: Sequence[Publication]
     quarantined: int
@@ -97,19 +99,24 @@ class Status:
     landed: int
 
 
-def read_status(installation: Installation, *, publications: int = 5) -> Status:
-    """Return how ``installation`` is doing, with the last ``publications``."""
-    warehouse = installation.warehouse
+def read_status(warehouse: Warehouse, settings: Settings, *, publications: int = 5) -> Status:
+    """Return how an installation is doing, with its last ``publications``.
+
+    Args:
+        warehouse: of the installation.
+        settings: of the installation.
+        publications: how many to show.
+    """
     with warehouse.connection() as connection:
         return Status(
-            home=installation.settings.home,
-            server=describe_server(installation),
+            home=settings.home,
+            server=describe_server(warehouse, settings),
             report=describe_capabilities(connection),
             revision=current_revision(connection),
             bytes=_number(connection, sql.SQL("SELECT pg_database_size(current_database())")),
             instruments=_number(connection, sql.SQL("SELECT count(*) FROM market.instrument")),
             rows=_count_rows(connection, warehouse.edition),
-            lake=_count_lake(connection, installation.settings.lake),
+            lake=_count_lake(connection, settings.lake),
             publications=_last_publications(connection, publications),
             quarantined=count_waiting(connection),
             stale=count_stale(connection),
@@ -118,11 +125,11 @@ def read_status(installation: Installation, *, publications: int = 5) -> Status:
         )
 
 
-def describe_server(installation: Installation) -> str:
+def describe_server(warehouse: Warehouse, settings: Settings) -> str:
     """Return where the database is: ``embedded (folder)`` or a URL without its password."""
-    if installation.settings.database_url is None:
-        return f"embedded ({installation.settings.home / 'postgres'})"
-    parts = conninfo.conninfo_to_dict(installation.warehouse.database.dsn)
+    if settings.database_url is None:
+        return f"embedded ({settings.home / 'postgres'})"
+    parts = conninfo.conninfo_to_dict(warehouse.database.dsn)
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     host = str(parts.get("host", "localhost"))
@@ -132,23 +139,19 @@ def describe_server(installation: Installation) -> str:
     return f"postgresql://{user}{host}{port}{place}"
 
 
-def _count_rows(connection: psycopg.Connection, edition: Edition) -> dict[Timeframe, Rows]:
-    rows: dict[Timeframe, Rows] = {}
+def _count_rows(connection: psycopg.Connection, edition: Edition) -> dict[Timeframe, BarCount]:
+    rows: dict[Timeframe, BarCount] = {}
     for timeframe, size in edition.sizes(connection).items():
         if size.bytes <= _COUNTED_BYTES:
             count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("market", timeframe.table))
-            rows[timeframe] = Rows(_number(connection, count), exact=True)
+            rows[timeframe] = BarCount(_number(connection, count), exact=True)
         else:
-            rows[timeframe] = Rows(size.estimate, exact=False)
+            rows[timeframe] = BarCount(size.estimate, exact=False)
     return {timeframe: rows[timeframe] for timeframe in Timeframe if timeframe in rows and rows[timeframe].count}
 
 
 def _count_lake(connection: psycopg.Connection, root: str) -> LakeStatus:
-    row = connection.execute(
-        "SELECT count(*) + count(revisions), coalesce(sum(bytes + coalesce((revisions->>'size')::int8, 0)), 0)::int8,"
-        " coalesce(sum(row_count), 0)::int8, (SELECT count(*) FROM ops.bar_window WHERE cold)"
-        " FROM ops.manifest WHERE retired_at IS NULL"
-    ).fetchone()
+    row = connection.execute(query("ops/lake_status")).fetchone()
     return LakeStatus(root, *(row or (0, 0, 0, 0)))
 
 
@@ -156,8 +159,8 @@ def _last_publications(connection: psycopg.Connection, number: int) -> list[Publ
     with connection.cursor(row_factory=class_row(Publication)) as cursor:
         return cursor.execute(
             "SELECT timeframe, known_at, inserted, revised, origin FROM ops.publication"
-            " ORDER BY publication_id DESC LIMIT %s",
-            (number,),
+            " ORDER BY publication_id DESC LIMIT %(number)s",
+            {"number": number},
         ).fetchall()
 
 

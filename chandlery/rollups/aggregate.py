@@ -4,7 +4,7 @@ A derived bar is computed from its base bars alone and always equals their recom
 lowest low, last close; sums of volume, trades and price x volume, correctly rounded, so that neither order nor batching
 shows.
 
-Not here: when it happens (``pipelines``), and which days are stale (``stale``).
+Not here: when it happens (``pipelines``), and which periods are stale (``store.pending``).
 """
 
 from __future__ import annotations
@@ -94,12 +94,12 @@ def _labels(
     periods, ends = days.astype(np.int64), period_end(timeframe, days).astype(np.int64)
     label = np.empty_like(ts)
     for code in np.unique(codes):
-        rows = codes == code
+        mine = codes == code
         # By the calendar rather than by the data, so that a late first bar does not move the label.
         sessions = get_calendar(calendars[symbols[code]]).sessions
-        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[rows])]
+        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[mine])]
         # A period without a session that is known (before or after the calendar's own range) has its first day's label.
-        label[rows] = np.where(first < ends[rows], first, periods[rows]) * DAY_US
+        label[mine] = np.where(first < ends[mine], first, periods[mine]) * DAY_US
     return label
 
 

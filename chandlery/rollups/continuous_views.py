@@ -1,7 +1,7 @@
 """The views of the continuous aggregates: their names, what each is made from, and which there are.
 
-Each aggregate has two views: one to read, whose comment says what it was made from, and the one that the server keeps.
-Not here: what they are for, and bringing them up to date (``continuous``).
+Each is two: one to read, whose comment tells what it was made from, and what the server keeps. Not here: what they are
+for, and bringing them up to date (``aggregates``).
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from chandlery.database.named_queries import query
 CHOICES = derived_from(Timeframe.M1)
 
 
-def define_views(connection: psycopg.Connection, timeframes: Sequence[Timeframe]) -> list[Timeframe]:
-    """Make the views of ``timeframes``, drop all others, and return those that are new, and so empty; narrowest first.
+def define_views(connection: psycopg.Connection, wanted: Sequence[Timeframe]) -> list[Timeframe]:
+    """Make the views of ``wanted``, drop all others, and return those that are new, and so empty; narrowest first.
 
-    A view whose base is now another timeframe, or is made anew itself, is made anew.
+    What was made from another base than it would be now, or from one that is new, is made anew.
 
     Args:
         connection: in a transaction, of the role that owns the schema.
-        timeframes: of ``CHOICES``, narrowest first.
+        wanted: of ``CHOICES``, narrowest first.
     """
     there = _comments(connection)
     new: list[Timeframe] = []
-    for timeframe in timeframes:
-        base = _base_of(timeframe, timeframes)
+    for timeframe in wanted:
+        base = _base_of(timeframe, wanted)
         if base in new or there.get(timeframe) != _comment(timeframe, base):
             new.append(timeframe)
     for timeframe in reversed(CHOICES):
-        if timeframe in there and (timeframe in new or timeframe not in timeframes):
+        if timeframe in there and (timeframe in new or timeframe not in wanted):
             connection.execute(_DROP.format(view=_view(timeframe), kept=kept_view(timeframe)))
     for timeframe in new:
-        _create(connection, timeframe, _base_of(timeframe, timeframes))
+        _create(connection, timeframe, _base_of(timeframe, wanted))
     return new
 
 
@@ -61,9 +61,9 @@ def extension_function(connection: psycopg.Connection, name: str) -> sql.Identif
     return sql.Identifier(str(row[0]) if row else "public", name)
 
 
-def _base_of(timeframe: Timeframe, timeframes: Sequence[Timeframe]) -> Timeframe:
+def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
     """Return what an aggregate is made from: the widest of the others that divides it, or minute bars."""
-    narrower = [tf for tf in timeframes if tf.rank < timeframe.rank and timeframe.microseconds % tf.microseconds == 0]
+    narrower = [one for one in wanted if one.rank < timeframe.rank and timeframe.microseconds % one.microseconds == 0]
     return narrower[-1] if narrower else Timeframe.M1
 
 
@@ -86,14 +86,14 @@ def _create(connection: psycopg.Connection, timeframe: Timeframe, base: Timefram
 
 
 def _comments(connection: psycopg.Connection) -> dict[Timeframe, str]:
-    """Return the comment of each aggregate's view, narrowest first; it says what the view was made from."""
+    """Return the comment of each aggregate's view, narrowest first; what it was made from can be told by it."""
     rows = connection.execute(
         "SELECT relname, coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class"
-        " WHERE relnamespace = 'market'::regnamespace AND relkind = 'v' AND relname = ANY(%(names)s)",
-        {"names": [f"aggregate_{timeframe.value}" for timeframe in CHOICES]},
+        " WHERE relnamespace = 'market'::regnamespace AND relkind = 'v' AND relname = ANY(%s)",
+        ([f"aggregate_{timeframe.value}" for timeframe in CHOICES],),
     ).fetchall()
-    comments: dict[str, str] = dict(rows)
-    return {tf: comments[f"aggregate_{tf.value}"] for tf in CHOICES if f"aggregate_{tf.value}" in comments}
+    found: dict[str, str] = dict(rows)
+    return {tf: found[f"aggregate_{tf.value}"] for tf in CHOICES if f"aggregate_{tf.value}" in found}
 
 
 def _comment(timeframe: Timeframe, base: Timeframe) -> str:

@@ -23,10 +23,10 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import Gate
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.validate import PartitionResult
-from chandlery.instruments.registry import list_instruments, sync_instruments
+from chandlery.instruments.registry import load_instruments, sync_instruments
 from chandlery.providers.files.provider import FilesProvider
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
@@ -67,8 +67,7 @@ class Library:
         ]
         with self.warehouse.connection() as connection:
             sync_instruments(connection, configs)
-            instruments = list_instruments(connection)
-        by_symbol = {instrument.symbol: instrument for instrument in instruments}
+            by_symbol = load_instruments(connection)
         provider = FilesProvider(self.folder, ignore_columns=EXTRAS)
         partitions = [
             partition
@@ -77,8 +76,9 @@ class Library:
                 [by_symbol[symbol]], timeframe, *(provider.span(symbol, timeframe) or EVER)
             )
         ]
-        outcomes = {done.partition.key: done for done in ingest(self.warehouse, provider, gate, partitions, now=now)}
-        for _ in catch_up(self.warehouse, timeframe, instruments, *EVER, now=now):
+        pipeline = IngestPipeline(self.warehouse, gate, by_symbol, now=now)
+        outcomes = {done.partition.key: done for done in pipeline.ingest(provider, partitions)}
+        for _ in catch_up(self.warehouse, timeframe, list(by_symbol.values()), *EVER, now=now):
             pass
         return outcomes
 
@@ -111,7 +111,7 @@ class Library:
         found: dict[date, set[str]] = {}
         with self.warehouse.connection() as connection:
             for entry in quarantine.list_entries(connection):
-                _, rows = quarantine.show(connection, entry.quarantine_id)
+                _, rows = quarantine.read_entry(connection, entry.quarantine_id)
                 assert rows.num_rows == entry.row_count
                 days = dates(rows)
                 assert not found.keys() & set(days)

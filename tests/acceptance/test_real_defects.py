@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from chandlery.ingest import quarantine
+from chandlery.ingest.release import release
 from expectations.gate import BarGate
 from tests.acceptance.real_library import (
     D1,
@@ -93,9 +94,7 @@ class TestDefects:
         assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, published))
 
         for entry in waiting:
-            report = quarantine.release(
-                library.warehouse, entry.quarantine_id, "the rest is right", good_rows_only=True
-            )
+            report = release(library.warehouse, entry.quarantine_id, "the rest is right", good_rows_only=True)
             assert report.inserted == by_year[int(entry.window_key)].count(False)
         assert_same_bits(library.read(defect.symbol, "1d"), good_rows(file, broken))
 

@@ -11,7 +11,7 @@ import pytest
 from chandlery.api import DataAPI
 from chandlery.config.universe import AliasConfig, InstrumentConfig, load_universe
 from chandlery.errors import UnknownSymbolError
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import sync_instruments
@@ -41,8 +41,10 @@ class TestRenames:
         provider = SampleProvider()
         span = provider.span("META", D1)
         assert span is not None
-        partitions = partitions_between(instruments_of(warehouse).values(), D1, *span)
-        assert {outcome.status for outcome in ingest(warehouse, provider, gate, partitions, now=NOW)} == {"published"}
+        instruments = instruments_of(warehouse)
+        partitions = partitions_between(instruments.values(), D1, *span)
+        pipeline = IngestPipeline(warehouse, gate, instruments, now=NOW)
+        assert {outcome.status for outcome in pipeline.ingest(provider, partitions)} == {"published"}
         api = DataAPI(warehouse)
         year = ("2012-05-18", "2013-01-01")
         bars = api.get_multi_symbol(["FB"], *year, output="arrow")

@@ -18,7 +18,7 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.schema import VALUES
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.landing import Landing
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import sync_instruments
 from chandlery.lake.store import Lake
@@ -55,7 +55,8 @@ def load(dsn: str, url: str, folder: Path, symbols: list[str], pipe: Connection)
     BarGate().audit(get(warehouse, Timeframe.M1, {}).drop_columns(["known_at"]), planned[:1], now=datetime.now(UTC))
     pipe.send("ready")
     pipe.recv()
-    outcomes = list(ingest(warehouse, provider, BarGate(), planned, landing=Landing(warehouse.database, Lake(folder))))
+    landing = Landing(warehouse.database, Lake(folder))
+    outcomes = list(IngestPipeline(warehouse, BarGate(), instruments, landing=landing).ingest(provider, planned))
     pipe.send(([(o.status, o.inserted, o.revised, o.unchanged) for o in outcomes], provider.caller.made))  # type: ignore[attr-defined]
     warehouse.close()
 

@@ -20,8 +20,8 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import REJECTED, AuditReport, Verdict
-from chandlery.ingest.pipeline import ingest
-from chandlery.instruments.registry import list_instruments
+from chandlery.ingest.pipeline import IngestPipeline
+from chandlery.instruments.registry import load_instruments
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider
 from chandlery.publishing.publish import publish
@@ -74,18 +74,18 @@ def fill(dsn: str, months: Sequence[int] = range(1, 13), *, earlier: bool = Fals
     """Ingest these months of ``YEAR``, a quarter at a time, each followed by its roll-ups."""
     warehouse = open_warehouse(dsn)
     with warehouse.connection() as connection:
-        instruments = list_instruments(connection)
+        instruments = load_instruments(connection)
     windows = [Timeframe.M1.window(f"{YEAR}-{month:02d}") for month in months]
     provider = EarlierProvider() if earlier else SimulatedProvider()
     for first in range(0, len(windows), 3):
         partitions = [
             Partition.of(instrument, Timeframe.M1, window)
-            for instrument in instruments
+            for instrument in instruments.values()
             for window in windows[first : first + 3]
         ]
-        outcomes = list(ingest(warehouse, provider, AcceptingGate(), partitions))
+        outcomes = list(IngestPipeline(warehouse, AcceptingGate(), instruments).ingest(provider, partitions))
         assert {outcome.status for outcome in outcomes} == {"published"}
-        list(catch_up(warehouse, Timeframe.M1, instruments, *EVER))
+        list(catch_up(warehouse, Timeframe.M1, list(instruments.values()), *EVER))
     warehouse.close()
 
 
@@ -128,11 +128,11 @@ def keep_up(dsn: str, go: Connection, done: Connection) -> None:
     """Roll up whatever is stale, again and again, until told to stop."""
     warehouse = open_warehouse(dsn)
     with warehouse.connection() as connection:
-        instruments = list_instruments(connection)
+        instruments = load_instruments(connection)
     steps = 0
     go.recv()
     until = datetime.now(UTC) + timedelta(seconds=60)
     while not go.poll(0) and datetime.now(UTC) < until:
-        steps += len(list(catch_up(warehouse, Timeframe.M1, instruments, *EVER)))
+        steps += len(list(catch_up(warehouse, Timeframe.M1, list(instruments.values()), *EVER)))
     done.send(steps)
     warehouse.close()

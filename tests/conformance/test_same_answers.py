@@ -19,7 +19,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
 from chandlery.ingest import quarantine
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider
@@ -29,7 +29,7 @@ from chandlery.rollups.stale import count_stale
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.editions import Server, get_server
-from tests.support import EVER, Bar, every_row, open_warehouse, put, utc
+from tests.support import EVER, Bar, every_row, instruments_of, open_warehouse, put, utc
 
 Answers = dict[str, list[str]]
 Change = Callable[[pa.Table], pa.Table]
@@ -108,7 +108,9 @@ def partitions(warehouse: Warehouse, timeframe: Timeframe, windows: dict[str, Se
 def tell(warehouse: Warehouse, change: Change, wanted: list[Partition], now: datetime) -> dict[str, list[int]]:
     """Ingest and roll up; return how many of what, by status."""
     done: dict[str, list[int]] = {}
-    for outcome in ingest(warehouse, Told(change), BarGate(), wanted, now=now):
+    for outcome in IngestPipeline(warehouse, BarGate(), instruments_of(warehouse), now=now).ingest(
+        Told(change), wanted
+    ):
         counts = (outcome.inserted, outcome.revised, outcome.unchanged, outcome.quarantined)
         done[outcome.status] = [a + b for a, b in zip(done.get(outcome.status, [0] * 4), counts, strict=True)]
     roll_up(warehouse, now)
@@ -181,7 +183,7 @@ def records(warehouse: Warehouse) -> Answers:
         found = {f"table {name}": rows for name, rows in every_row(connection).items()}
         found["view"] = [row[0] for row in connection.execute(VIEW).fetchall()]
         for entry in quarantine.list_entries(connection):
-            shown, bars = quarantine.show(connection, entry.quarantine_id)
+            shown, bars = quarantine.read_entry(connection, entry.quarantine_id)
             found[f"quarantine {entry.quarantine_id}"] = [str(shown), *lines(bars)]
         everything = list_instruments(connection)
     for instrument in everything:
@@ -216,7 +218,7 @@ def release(warehouse: Warehouse) -> list[tuple[int, int, int]]:
         waiting = [entry for entry in quarantine.list_entries(connection) if "prices_not_null" not in entry.reason]
     found = []
     for entry in waiting:
-        report = quarantine.release(warehouse, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
+        report = release(warehouse, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
         found.append((report.inserted, report.revised, report.unchanged))
     for base in INGESTED:
         list(catch_up(warehouse, base, instruments(warehouse), *EVER))

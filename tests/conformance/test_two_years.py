@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chandlery.app.configuration import Configuration
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
-from chandlery.config.lifecycle import load_lifecycle
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.instruments.registry import sync_instruments
@@ -56,8 +56,7 @@ def test_two_years_of_life_change_no_answer(warehouse: Warehouse, twin: Warehous
             sync_instruments(connection, UNIVERSE)
     warehouse = replace(warehouse, lake=Lake(tmp_path / "lake"))
     (tmp_path / "lifecycle.yaml").write_text(RULES)
-    installation = Installation(Settings(), warehouse)
-    installation.__dict__["lifecycle"] = load_lifecycle(tmp_path / "lifecycle.yaml")
+    installation = Installation(Settings(), Configuration(tmp_path), warehouse)
     windows = list(M1.windows(utc("2022-01-01"), utc("2024-01-01")))
     moments: list[datetime] = []
     released = 0

@@ -12,8 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from chandlery.config.universe import load_universe
-from chandlery.providers.catalog import load_providers
+from chandlery.app.configuration import Configuration
 from pipelines.definitions import build_defs
 
 GOLDEN = Path(__file__).with_name("definitions.json")
@@ -22,7 +21,7 @@ _CONFIG = Path(__file__).parent.parent.parent / "config"
 
 def describe_shipped() -> str:
     """Return what Dagster sees of the configuration that comes with the project."""
-    return describe(build_defs(load_universe(_CONFIG / "universe.yaml"), load_providers(_CONFIG / "providers.yaml")))
+    return describe(build_defs(Configuration(_CONFIG)))
 
 
 def describe(defs: dg.Definitions) -> str:

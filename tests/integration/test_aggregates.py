@@ -19,6 +19,7 @@ import yaml
 from psycopg import conninfo, sql
 from typer.testing import CliRunner
 
+from chandlery.app.configuration import Configuration
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import prune
 from chandlery.cli import app
@@ -372,7 +373,7 @@ def test_nothing_leaves_before_the_aggregates_are_up_to_date(tiered: Warehouse, 
     assert pending(tiered) == 1
     archive_all(tiered)
     settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
-    [report] = prune(Installation(settings, tiered), timeframes=[M1], now=LATER)
+    [report] = prune(Installation(settings, Configuration(settings.config), tiered), timeframes=[M1], now=LATER)
     assert report.released == [("AAA", "2024-01")]
     assert (pending(tiered), stored(tiered)) == (0, 0)
     assert check(tiered, M5) == 288

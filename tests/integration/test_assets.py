@@ -10,14 +10,13 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
-from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
-from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from assets.bars import CHECK
+from assets.events import CHECK
 from chandlery.app.installation import Installation
 from chandlery.bars.read import BarRange
 from chandlery.core.timeframe import Timeframe
@@ -27,8 +26,10 @@ from chandlery.rollups.stale import count_stale
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
 from pipelines.partitions import range_tags
+from pipelines.sensors import SensorLimits, build_sensors
 from tests.pipeline import (
     Heard,
+    Tick,
     Workbench,
     failure_text,
     install,
@@ -79,13 +80,16 @@ def bench(shared: Workbench) -> Iterator[Workbench]:
         yield shared
 
 
-def follow(bench: Workbench, base: str = "1d") -> SensorExecutionData:
-    """Let the sensor look."""
+def follow(bench: Workbench, base: str = "1d", limits: SensorLimits | None = None) -> Tick:
+    """Let the sensor look; with ``limits``, one that keeps to these."""
     context = dg.build_sensor_context(
         instance=bench.instance, repository_def=bench.repository, resources={"store": bench.resources["store"]}
     )
     with context:
-        return bench.repository.get_sensor_def(f"follow_{base}").evaluate_tick(context)
+        if limits is None:
+            return bench.repository.get_sensor_def(f"follow_{base}").evaluate_tick(context)
+        (sensor,) = (sensor for sensor in build_sensors(limits) if sensor.name == f"follow_{base}")
+        return sensor.evaluate_tick(context)
 
 
 def evaluations(instance: dg.DagsterInstance, run_id: str) -> dict[str | None, dg.AssetCheckEvaluation]:
@@ -296,13 +300,11 @@ def test_while_a_run_derives_the_sensor_waits(bench: Workbench) -> None:
     assert len(requests(follow(bench))) == 1
 
 
-def test_the_sensor_does_not_wait_for_ever_for_a_run_whose_machine_went_down(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensor_does_not_wait_for_ever_for_a_run_whose_machine_went_down(bench: Workbench) -> None:
     bench.materialize("bars_1d", "AAPL|2010")
     bench.instance.create_run_for_job(bench.defs.resolve_job_def("derive_from_1d"))
-    monkeypatch.setattr("pipelines.sensors._PATIENCE", timedelta(0))
-    assert len(requests(follow(bench))) == 1
+    assert requests(follow(bench)) == []
+    assert len(requests(follow(bench, limits=SensorLimits(unfinished_run=timedelta(0))))) == 1
 
 
 def test_a_correction_of_an_old_month_leads_to_a_run_that_changes_exactly_that_window(bench: Workbench) -> None:
@@ -370,20 +372,20 @@ def test_coverage_can_be_materialized_empty_and_full(bench: Workbench, asset: st
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")  # of the function that evaluates conditions
 def test_automation_asks_for_coverage_after_bars_and_only_then(bench: Workbench) -> None:
-    def asked(cursor: AssetDaemonCursor | None = None) -> tuple[set[str], AssetDaemonCursor]:
+    def requested(cursor: Any = None) -> tuple[set[str], Any]:  # noqa: ANN401 - opaque to us
         result = dg.evaluate_automation_conditions(defs=bench.defs, instance=bench.instance, cursor=cursor)
         names = {name for name in ("coverage_1d", "coverage_1m") if result.get_num_requested(dg.AssetKey(name))}
         return names, result.cursor
 
     bench.materialize("coverage_1d")
     bench.materialize("coverage_1m")
-    _, cursor = asked()
-    again, cursor = asked(cursor)
+    _, cursor = requested()
+    again, cursor = requested(cursor)
     assert again == set()
     bench.materialize("bars_1d", "AAPL|2011")
-    after, cursor = asked(cursor)
+    after, cursor = requested(cursor)
     assert after == {"coverage_1d"}
-    again, cursor = asked(cursor)
+    again, cursor = requested(cursor)
     assert again == set()
 
 

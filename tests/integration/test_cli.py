@@ -1,4 +1,4 @@
-"""The command line against a real database, provider and gate; only the orchestrator is a small one of our own."""
+"""The command line against a real database, provider, gate and orchestrator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import psycopg
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -22,19 +23,13 @@ from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.cli import app
 from chandlery.cli.session import Session
-from chandlery.core.partition import Partition
 from chandlery.database.dsn import market_dsn
-from chandlery.ingest.pipeline import ingest
-from chandlery.ingest.plan import partitions_between
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.plan import IngestPlan
 from chandlery.ops.status import describe_server
-from chandlery.providers.catalog import build_provider
 from chandlery.report.report import write_report
-from chandlery.rollups.refresh import catch_up
 from chandlery.settings import Settings
-from expectations.gate import BarGate
-from expectations.limits import GateLimits
 from pipelines import demo
+from pipelines.orchestrator import DagsterOrchestrator
 from tests.support import open_warehouse
 
 Run = Callable[..., Result]
@@ -42,45 +37,22 @@ Run = Callable[..., Result]
 CONFIG = Path(__file__).parents[2] / "config"
 
 
-class DirectOrchestrator:
-    """Does at once what the real one does in runs: the library's ``ingest`` with the real gate, then ``catch_up``."""
+class InMemoryOrchestrator(DagsterOrchestrator):
+    """The real one, whose Dagster keeps its records in memory; it serves nothing, but remembers where it should."""
 
     def __init__(self, installation: Installation) -> None:
-        self.installation = installation
+        super().__init__(installation, lambda _: dg.DagsterInstance.ephemeral())
         self.served: list[tuple[str, int]] = []
-
-    def prepare(self) -> None:
-        """Nothing of its own to set up."""
 
     def serve(self, host: str, port: int) -> int:
         self.served.append((host, port))
         return 0
 
-    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
-        by_provider: dict[str, list[Partition]] = {}
-        for instrument, (start, end) in order.ranges.items():
-            partitions = partitions_between([instrument], order.timeframe, start, end)
-            by_provider.setdefault(order.provider or instrument.provider, []).extend(partitions)
-        share = order.max_rejected_share
-        gate = BarGate(GateLimits() if share is None else GateLimits(max_rejected_share=share))
-        listener.planned(sum(map(len, by_provider.values())))
-        good = True
-        for name, partitions in by_provider.items():
-            calendars = {partition.symbol: partition.calendar for partition in partitions}
-            provider = build_provider(name, self.installation.providers, options=order.options, calendars=calendars)
-            for outcome in ingest(self.installation.warehouse, provider, gate, partitions):
-                listener.ingested(outcome)
-                good = good and outcome.status == "published"
-        everything = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-        for derived in catch_up(self.installation.warehouse, order.timeframe, list(order.ranges), *everything):
-            listener.derived(derived)
-        return [RunRecord("1", good, None if good else "a partition was not published", told=True)]
 
-
-class BrokenOrchestrator(DirectOrchestrator):
+class BrokenOrchestrator(InMemoryOrchestrator):
     """Its runs fail before any partition."""
 
-    def ingest(self, order: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
+    def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         listener.planned(1)
         return [RunRecord("7", succeeded=False, error="the disk is full")]
 
@@ -94,7 +66,7 @@ def after_init(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         patch.setenv("CHANDLERY_DATABASE_URL", f"postgresql://{parts['user']}@/{name}?host={parts['host']}")
         patch.setenv("CHANDLERY_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("CHANDLERY_CONFIG", str(CONFIG))
-        assert CliRunner().invoke(app, ["init"], obj=Session(DirectOrchestrator)).exit_code == 0
+        assert CliRunner().invoke(app, ["init"], obj=Session(InMemoryOrchestrator)).exit_code == 0
     return name
 
 
@@ -119,7 +91,7 @@ def _runner(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CHANDLERY_CONFIG", str(CONFIG))
 
-    def invoke(*arguments: str, orchestrator: type[DirectOrchestrator] = DirectOrchestrator) -> Result:
+    def invoke(*arguments: str, orchestrator: type[InMemoryOrchestrator] = InMemoryOrchestrator) -> Result:
         result = CliRunner().invoke(app, list(arguments), obj=Session(orchestrator))
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -488,21 +460,21 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
 def test_a_password_is_never_shown() -> None:
     url = "postgresql://ann:s3cret@db.example:5433/bars"
     settings = Settings(database_url=SecretStr(url))
-    text = describe_server(Installation(settings, open_warehouse(market_dsn(settings))))
+    text = describe_server(open_warehouse(market_dsn(settings)), settings)
     assert text == "postgresql://ann@db.example:5433/bars"
 
 
 def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     ready: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert demo.main(DirectOrchestrator) == 0
+    assert demo.main(InMemoryOrchestrator) == 0
     first = capsys.readouterr().out
     assert re.search(r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0$", first, re.MULTILINE)
     assert "10 rows in" in first
     assert (tmp_path / "home" / "reports" / "demo.html").is_file()
     days = json.loads(ready("coverage", "-t", "1d", "--format", "json").stdout)
     assert sum(row["rows"] for row in days) == 12_154
-    assert demo.main(DirectOrchestrator) == 0
+    assert demo.main(InMemoryOrchestrator) == 0
     second = capsys.readouterr().out
     assert "total  inserted=0 revised=0 unchanged=36107 quarantined=0" in second
     assert "Nothing changed" in second

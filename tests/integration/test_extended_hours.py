@@ -12,7 +12,7 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.ingest.landing import Landing
-from chandlery.ingest.pipeline import ingest
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
 from chandlery.instruments.registry import list_instruments, sync_instruments
 from chandlery.lake.store import Lake
@@ -55,10 +55,10 @@ class Shop:
     def load(self, start: datetime, end: datetime, now: datetime, *, refresh: bool = False) -> None:
         """Ask at ``now``: of what was not traded yet, nothing comes."""
         self.server.market = Market({key: self.whole.between(*key, utc("2000-01-01"), now) for key in self.whole.bars})
-        partitions = partitions_between(instruments_of(self.warehouse).values(), Timeframe.M1, start, min(end, now))
-        list(
-            ingest(self.warehouse, self.provider, BarGate(), partitions, landing=self.landing, refresh=refresh, now=now)
-        )
+        instruments = instruments_of(self.warehouse)
+        partitions = partitions_between(instruments.values(), Timeframe.M1, start, min(end, now))
+        pipeline = IngestPipeline(self.warehouse, BarGate(), instruments, landing=self.landing, now=now)
+        list(pipeline.ingest(self.provider, partitions, refresh=refresh))
 
     def count(self) -> int:
         with self.warehouse.connection() as connection:

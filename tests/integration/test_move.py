@@ -102,7 +102,7 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     with warehouse.connection() as connection:
         for base in (Timeframe.M1, Timeframe.D1):
             list(catch_up(warehouse, base, list_instruments(connection), *EVER))
-        quarantine.put(connection, rejected(instruments_of(warehouse)["BTC/USD"]), "simulated")
+        quarantine.store_rejected(connection, rejected(instruments_of(warehouse)["BTC/USD"]), "simulated")
         ask(connection)
         list(archive(warehouse, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
     put(warehouse, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up

@@ -14,6 +14,7 @@ from chandlery.database.migrate import migrate
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.ingest.release import release
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, Traded, every_row, get, put, register, rows, table, utc
 
@@ -45,12 +46,12 @@ def verdict(bars: Sequence[Bar], reasons: Sequence[Sequence[str]], *, passed: bo
     return Verdict(partition, passed, 100, checks, rejected(bars, reasons))
 
 
-def set_aside(warehouse: Warehouse, what: Verdict) -> quarantine.Entry:
+def set_aside(warehouse: Warehouse, what: Verdict) -> quarantine.QuarantineEntry:
     with warehouse.connection() as connection:
-        return quarantine.put(connection, what, "simulated")
+        return quarantine.store_rejected(connection, what, "simulated")
 
 
-def waiting(warehouse: Warehouse, **options: bool) -> list[quarantine.Entry]:
+def waiting(warehouse: Warehouse, **options: bool) -> list[quarantine.QuarantineEntry]:
     with warehouse.connection() as connection:
         return quarantine.list_entries(connection, **options)
 
@@ -60,7 +61,7 @@ def answer_anew(
 ) -> None:
     """Note an answer for these dates, of which entry ``of`` holds what was rejected."""
     with warehouse.connection() as connection:
-        quarantine.note_replaced(connection, TIMEFRAME, provider, {ids["AAA"]: ranges}, [of])
+        quarantine.mark_replaced(connection, TIMEFRAME, provider, {ids["AAA"]: ranges}, [of])
 
 
 def everything(warehouse: Warehouse) -> dict[str, list[str]]:
@@ -77,7 +78,7 @@ def test_an_entry_keeps_the_rows_and_the_reason(warehouse: Warehouse, ids: dict[
     assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 rows", 4)
     assert (entry.released_at, entry.release_reason, entry.good_rows_only) == (None, None, False)
     with warehouse.connection() as connection:
-        shown, bars = quarantine.show(connection, entry.quarantine_id)
+        shown, bars = quarantine.read_entry(connection, entry.quarantine_id)
     assert shown == entry
     assert bars.schema == REJECTED
     assert bars.to_pylist() == WHOLE.rejected.to_pylist()
@@ -101,7 +102,7 @@ def test_other_values_are_another_entry(warehouse: Warehouse, ids: dict[str, int
 
 def test_a_release_publishes_once_and_records_who_said_why(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, WHOLE)
-    report = quarantine.release(warehouse, entry.quarantine_id, "  the exchange confirmed it ")
+    report = release(warehouse, entry.quarantine_id, "  the exchange confirmed it ")
     assert report.inserted == 4
     assert rows(get(warehouse, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
     assert waiting(warehouse) == []
@@ -113,17 +114,17 @@ def test_a_release_publishes_once_and_records_who_said_why(warehouse: Warehouse,
     assert origins == [(f"release of quarantine {entry.quarantine_id}",)]
     before = everything(warehouse)
     with pytest.raises(UsageError, match=f"entry {entry.quarantine_id} was released on .* already"):
-        quarantine.release(warehouse, entry.quarantine_id, "again")
+        release(warehouse, entry.quarantine_id, "again")
     assert everything(warehouse) == before
 
 
 def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, ids: dict[str, int]) -> None:
     batch = verdict([*GOOD, HIGH_BELOW_LOW, NO_CLOSE], [[], [], [], ["high_is_highest"], ["close_is_there"]])
     entry = set_aside(warehouse, batch)
-    quarantine.release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+    release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
     assert rows(get(warehouse, TIMEFRAME, ids)) == GOOD
     with warehouse.connection() as connection:
-        released, kept = quarantine.show(connection, entry.quarantine_id)
+        released, kept = quarantine.read_entry(connection, entry.quarantine_id)
     assert released.good_rows_only
     assert kept.num_rows == 5
     assert rows(quarantine.released_rows(released, batch)) == GOOD
@@ -144,14 +145,14 @@ def test_rows_that_cannot_be_stored_are_not_released_and_nothing_changes(
     entry = set_aside(warehouse, verdict(bars, [[], [], [], ["broken"]]))
     before = everything(warehouse)
     with pytest.raises(GateError, match=text):
-        quarantine.release(warehouse, entry.quarantine_id, "I insist")
+        release(warehouse, entry.quarantine_id, "I insist")
     assert everything(warehouse) == before
 
 
 def test_a_batch_without_a_good_row_has_none_to_release(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, verdict([HIGH_BELOW_LOW], [["high_is_highest"]]))
     with pytest.raises(GateError, match="has no row that broke no rule"):
-        quarantine.release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
+        release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
 
 
 @pytest.mark.parametrize(("number", "reason", "text"), [(1, " ", "reason is blank"), (99, "fine", "has no entry 99")])
@@ -160,14 +161,14 @@ def test_a_release_needs_an_entry_and_a_reason(
 ) -> None:
     set_aside(warehouse, WHOLE)
     with pytest.raises(UsageError, match=text):
-        quarantine.release(warehouse, number, reason)
+        release(warehouse, number, reason)
     assert len(waiting(warehouse)) == 1
 
 
 def test_rows_released_before_are_recognised_when_they_come_again(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, WHOLE)
     assert quarantine.released_rows(entry, WHOLE).num_rows == 0
-    quarantine.release(warehouse, entry.quarantine_id, "fine")
+    release(warehouse, entry.quarantine_id, "fine")
     again = set_aside(warehouse, WHOLE)
     assert again.quarantine_id == entry.quarantine_id
     assert rows(quarantine.released_rows(again, WHOLE)) == [*GOOD, HIGH_BELOW_LOW]
@@ -194,7 +195,7 @@ def test_an_entry_waits_until_its_provider_sends_something_else_for_all_of_it(
     assert (kept.quarantine_id, kept.replaced) == (entry.quarantine_id, True)
     with warehouse.connection() as connection:
         assert quarantine.count_waiting(connection) == 0
-        _, bars = quarantine.show(connection, entry.quarantine_id)
+        _, bars = quarantine.read_entry(connection, entry.quarantine_id)
     assert bars.to_pylist() == TWO_DAYS.rejected.to_pylist()
 
 

@@ -12,7 +12,6 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.session_states import session_states
 from chandlery.errors import LakeError, ProviderTransientError
 from chandlery.ingest.gate import AuditReport
-from chandlery.ingest.pipeline import replay
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
@@ -127,8 +126,8 @@ def test_a_live_run_is_left_alone(remote: Remote) -> None:
             remote.load(START, START + timedelta(days=1), now=LATER, symbols=PAIRS[:1], gate=DyingGate())
         with remote.warehouse.connection() as connection:
             connection.execute("UPDATE ops.landing SET writer = %s", (writer,))
-        assert not remote.landing.waiting("coinbase", Timeframe.M1)
-    assert len(remote.landing.waiting("coinbase", Timeframe.M1)) == 1
+        assert not remote.landing.unprocessed("coinbase", Timeframe.M1)
+    assert len(remote.landing.unprocessed("coinbase", Timeframe.M1)) == 1
 
 
 def test_an_outage_is_not_an_empty_market(remote: Remote, market: Market) -> None:
@@ -177,7 +176,7 @@ def test_a_changed_rule_is_applied_to_what_landed(remote: Remote, market: Market
     assert states(remote) == ["quarantined"] * 3 + ["no_trades"] * 2
     asked = len(remote.server.requests)
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    outcomes = list(replay(remote.warehouse, remote.landing, BarGate(), landed, limits=CoinbaseProvider.limits))
+    outcomes = list(remote.pipeline().replay(landed, CoinbaseProvider.limits))
     assert {outcome.status for outcome in outcomes} == {"published"}
     assert remote.bars("BTC/USD").num_rows == len(low) - 1
     assert states(remote) == ["quarantined"] + ["no_trades"] * 4  # of the one row that is odd by any rule
@@ -197,7 +196,7 @@ def test_replaying_answers_that_overlap_restates_nothing(remote: Remote, market:
     revisions = remote.scalar("SELECT count(*) FROM market.bars_revision")
     assert revisions == len(market.between("BTC/USD", Timeframe.M1, START, half)["ts"])
     landed = remote.landing.find("coinbase", Timeframe.M1)
-    list(replay(remote.warehouse, remote.landing, BarGate(), landed, limits=CoinbaseProvider.limits))
+    list(remote.pipeline().replay(landed, CoinbaseProvider.limits))
     assert remote.scalar("SELECT count(*) FROM market.bars_revision") == revisions
     assert remote.is_whole(market, START, END, PAIRS[:1])
 

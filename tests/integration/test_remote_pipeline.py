@@ -1,4 +1,4 @@
-"""Remote providers in Dagster: a run's events, the sensor that heals, and answers judged again."""
+"""Remote providers in Dagster: a run's events, the sensor that requests missing bars again, and replays."""
 
 from __future__ import annotations
 

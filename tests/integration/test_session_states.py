@@ -30,6 +30,7 @@ from chandlery.database.connections import Database
 from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.ingest.release import release
 from chandlery.instruments.halts import Halt, list_halts
 from chandlery.instruments.registry import Instrument, list_instruments, load_instruments
 from chandlery.instruments.sessions import sync_sessions
@@ -87,14 +88,14 @@ class Store:
             (self.instrument().instrument_id, timeframe.value, day, NOW, NOW),
         )
 
-    def reject(self, *moments: datetime, timeframe: Timeframe = M1) -> quarantine.Entry:
+    def reject(self, *moments: datetime, timeframe: Timeframe = M1) -> quarantine.QuarantineEntry:
         """Let the gate reject bars, as rows."""
         window = timeframe.window_of(moments[0])
         partition = Partition.of(self.instrument(), timeframe, window)
         bars = table([Bar("AAA", ts) for ts in moments])
         rows = bars.append_column("reasons", pa.array([["odd"]] * len(moments), pa.list_(pa.string()))).cast(REJECTED)
         checks = [Check("odd", "critical", passed=False, failed_rows=len(moments))]
-        return quarantine.put(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
+        return quarantine.store_rejected(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
 
     def halt(self, start: str, end: str) -> None:
         record_halts(self.connection, [Halt("AAA", utc(start), utc(end), "T1")])
@@ -150,7 +151,7 @@ def test_a_session_that_lacks_what_the_gate_rejected_is_quarantined(store: Store
     assert store.state() is State.QUARANTINED
     assert (store.day()["missing_start"], store.day()["missing_slots"]) == (OPEN + timedelta(minutes=7), 1)
     assert store.state(late.date()) is State.PROVIDER_GAP
-    quarantine.release(store.warehouse, entry.quarantine_id, "seen on the tape")
+    release(store.warehouse, entry.quarantine_id, "seen on the tape")
     assert store.state() is State.COMPLETE
     store.reject(OPEN + timedelta(minutes=8), late)
     assert store.state() is State.COMPLETE

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.app.installation import Installation
+from chandlery.app.configuration import Configuration
 from chandlery.config.lifecycle import DEFAULTS, Duration, Lifecycle, Policy, load_lifecycle
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ChandleryError, ConfigurationError
-from chandlery.settings import Settings
-from tests.support import open_warehouse, utc
+from tests.support import utc
 
 CONFIG = Path(__file__).parents[3] / "config"
 ONE_DAY = timedelta(days=1)
@@ -96,10 +95,9 @@ class TestReading:
         assert all(isinstance(timeframe, Timeframe) for timeframe in lifecycle.continuous_aggregates)
 
     def test_an_installation_reads_it_from_its_configuration(self, tmp_path: Path) -> None:
-        settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
-        defaults = Installation(settings, open_warehouse("")).lifecycle
+        defaults = Configuration(tmp_path).lifecycle
         load(tmp_path, "lake: {grace: 5d}")
-        assert (defaults.grace, Installation(settings, open_warehouse("")).lifecycle.grace) == (
+        assert (defaults.grace, Configuration(tmp_path).lifecycle.grace) == (
             ONE_DAY,
             timedelta(days=5),
         )

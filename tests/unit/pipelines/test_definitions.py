@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
 from chandlery.config.universe import HistoryConfig, InstrumentConfig, Universe
@@ -40,12 +41,17 @@ def test_the_definitions_are_as_recorded() -> None:
     assert describe_shipped() == GOLDEN.read_text(encoding="utf-8")
 
 
+def defs_of(universe: Universe, providers: ProvidersConfig, **overrides: object) -> dg.Definitions:
+    configuration = Configuration(Path("nowhere"), universe=universe, providers=providers)
+    return build_defs(configuration, resource_overrides=overrides)
+
+
 def test_the_definitions_can_be_loaded() -> None:
-    dg.Definitions.validate_loadable(build_defs(universe(("AAPL", "XNYS", "sample")), providers(sample="sample")))
+    dg.Definitions.validate_loadable(defs_of(universe(("AAPL", "XNYS", "sample")), providers(sample="sample")))
 
 
 def test_an_empty_universe_can_be_loaded() -> None:
-    dg.Definitions.validate_loadable(build_defs(universe(), providers()))
+    dg.Definitions.validate_loadable(defs_of(universe(), providers()))
 
 
 def test_what_dagster_calls_reads_the_installations_configuration(
@@ -68,17 +74,16 @@ def test_what_dagster_calls_reads_the_installations_configuration(
 
 def test_a_resource_can_be_replaced_by_its_name() -> None:
     listener = SilentListener()
-    overrides = {"listener": listener}
-    defs = build_defs(universe(), providers(), resource_overrides=overrides)
+    defs = defs_of(universe(), providers(), listener=listener)
     assert defs.get_repository_def().get_top_level_resources().keys() == {"store", "providers", "gate", "listener"}
     assert defs.resources is not None
     assert defs.resources["listener"] is listener
-    assert build_defs(universe(), providers()).resources["listener"] is not listener  # type: ignore[index]
+    assert defs_of(universe(), providers()).resources["listener"] is not listener  # type: ignore[index]
 
 
 def test_schedules_are_on_only_where_a_provider_has_newer_bars() -> None:
     known = universe(("AAPL", "XNYS", "vendor"), ("BTC/USD", "24/7", "simulated"), ("VOD", "XLON", "files"))
-    statuses = default_statuses(build_defs(known, providers(vendor="coinbase", simulated="simulated", files="files")))
+    statuses = default_statuses(defs_of(known, providers(vendor="coinbase", simulated="simulated", files="files")))
     assert statuses == {
         "xnys_1m_after_close": "RUNNING",
         "xnys_1d_after_close": "RUNNING",
@@ -91,9 +96,7 @@ def test_schedules_are_on_only_where_a_provider_has_newer_bars() -> None:
 
 
 def test_a_provider_that_nobody_uses_turns_nothing_on() -> None:
-    statuses = default_statuses(
-        build_defs(universe(("AAPL", "XNYS", "sample")), providers(sample="sample", v="coinbase"))
-    )
+    statuses = default_statuses(defs_of(universe(("AAPL", "XNYS", "sample")), providers(sample="sample", v="coinbase")))
     assert [name for name, status in statuses.items() if status == "RUNNING"] == ["maintain_daily"]
 
 

@@ -13,8 +13,7 @@ from assets.reference import SYMBOLS
 from chandlery.config.universe import HistoryConfig
 from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
-from chandlery.ingest.plan import plan_partitions, split_keys
-from chandlery.ingest.request import IngestPlan
+from chandlery.ingest.plan import IngestPlan, parse_keys, plan_partitions
 from chandlery.instruments.registry import Instrument
 from pipelines.orchestrator import plan_runs
 from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, neighbours, range_tags
@@ -91,7 +90,7 @@ def test_what_derives_from_a_timeframe_has_its_partitions() -> None:
 
 
 def test_a_key_is_split_into_symbol_and_window() -> None:
-    assert [(s, w.key) for s, w in split_keys(["BRK.B|2024-01", "SIM/USD|2024-02"], Timeframe.M1)] == [
+    assert [(s, w.key) for s, w in parse_keys(["BRK.B|2024-01", "SIM/USD|2024-02"], Timeframe.M1)] == [
         ("BRK.B", "2024-01"),
         ("SIM/USD", "2024-02"),
     ]
@@ -134,9 +133,11 @@ def test_a_symbol_that_is_not_registered_is_an_error_that_says_what_to_do() -> N
 
 
 def plan(symbols: Sequence[str], ranges: dict[str, tuple[str, str]]) -> list[tuple[str, str, list[str]]]:
-    order = IngestPlan(Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()})
+    ingest_plan = IngestPlan(
+        Timeframe.M1, {instrument(s): (utc(start), utc(end)) for s, (start, end) in ranges.items()}
+    )
     runs = []
-    for tags, taken in plan_runs(order, symbols):
+    for tags, taken in plan_runs(ingest_plan, symbols):
         for symbol, span in ((i.symbol, span) for i, span in taken.items()):
             assert span == tuple(map(utc, ranges[symbol]))
         runs.append((tags[RANGE_START], tags[RANGE_END], [i.symbol for i in taken]))

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 
 from assets.reference import SYMBOLS
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from pipelines.partitions import RANGE_END, RANGE_START
 from pipelines.schedules import cron_after_close, last_windows
-from tests.pipeline import Workbench, install, moment, new_database, open_workbench, requests
+from tests.pipeline import Tick, Workbench, install, moment, new_database, open_workbench, requests
 from tests.support import utc
 
 NEW_YORK, SYDNEY = "America/New_York", "Australia/Sydney"
@@ -39,7 +38,7 @@ def bench(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
         yield bench
 
 
-def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> ScheduleExecutionData:
+def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Tick:
     """Let a schedule tick at a wall-clock time."""
     context = dg.build_schedule_context(
         instance=bench.instance,
@@ -51,7 +50,7 @@ def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Sche
         return bench.repository.get_schedule_def(schedule).evaluate_tick(context)
 
 
-def ranges(found: ScheduleExecutionData) -> list[tuple[str, str]]:
+def ranges(found: Tick) -> list[tuple[str, str]]:
     return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests(found)]
 
 

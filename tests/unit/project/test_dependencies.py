@@ -8,7 +8,6 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -121,24 +120,6 @@ def test_a_lock_has_everything_with_hashes_and_names_no_host(name: str) -> None:
     needed = runtime() | extras() | (development() if "dev" in name else {"setuptools"})
     assert sorted(needed - {normal(name) for name in names}) == []
     assert re.search(r"://|--index-url|--find-links|--extra-index-url", lock) is None
-
-
-def test_only_these_private_modules_of_others_are_used_and_their_package_is_pinned() -> None:
-    private = {
-        name
-        for folder in OURS
-        for file in (ROOT / folder).rglob("*.py")
-        for name in _imports(ast.parse(file.read_text()))
-        if any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
-    }
-    assert private == {
-        "dagster._core.definitions.unresolved_asset_job_definition",
-        "dagster._core.workspace.context",
-        "dagster._core.workspace.load_target",
-    }
-    # Started by name, as its own commands do.
-    assert find_spec("dagster._daemon.__main__") is not None
-    assert any(requirement.startswith("dagster==") for requirement in PROJECT["project"]["dependencies"])
 
 
 def test_the_readme_shows_every_extra_and_the_wheel_s_name() -> None:

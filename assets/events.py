@@ -1,0 +1,129 @@
+"""What a run of ingestion shows in Dagster: events, lines in its log, and a failure at the end where something failed.
+
+Not here: what an event's metadata holds (``assets.metadata``).
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.metadata import check_metadata, ingest_metadata
+from chandlery.app.orchestrator import Listener
+from chandlery.bars.read import BarRange
+from chandlery.core.partition import Partition
+from chandlery.ingest.fetch import Progress, describe_calls
+from chandlery.ingest.validate import PartitionResult
+from chandlery.reading.bars import read_bars
+from chandlery.tiers.warehouse import Warehouse
+
+IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
+
+CHECK = "gate"
+#: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
+_PICTURES = 12
+#: The statuses of a partition that is materialized.
+_GOOD = frozenset({"published", "complete"})
+#: Each line of a run's log is a row in Dagster's storage.
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class IngestEvents:
+    """Turns the results of one run into events.
+
+    Args:
+        context: of the step.
+        key: of the asset.
+        listener: that hears of everything first.
+        warehouse: where the bars of pictures are read.
+        partitions: all that the run ingests.
+    """
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        key: dg.AssetKey,
+        listener: Listener,
+        warehouse: Warehouse,
+        partitions: Sequence[Partition],
+    ) -> None:
+        self._context = context
+        self._key = key
+        self._listener = listener
+        self._warehouse = warehouse
+        self._drawn = _newest(partitions)
+        self._failures: list[PartitionResult] = []
+        self._last_line: dict[str, float] = {}
+        listener.planned(len(partitions))
+
+    def progress(self, progress: Progress) -> None:
+        """Hand progress to the listener, and now and then to the run's log."""
+        self._listener.fetched(progress)
+        last_line = self._last_line.get(progress.provider, 0.0)
+        if progress.answered == progress.planned or time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line[progress.provider] = time.monotonic()
+            self._context.log.info(f"{progress.provider}: {describe_calls(progress)}, {progress.rows:,} bars so far")
+
+    def of(self, result: PartitionResult) -> Iterator[IngestEvent]:
+        """Yield the events of one partition: what the gate's check says of it and, if it passed, a materialization."""
+        self._listener.ingested(result)
+        partition = result.partition
+        if result.status == "empty":  # nothing to audit, nothing to materialize; coverage and repair know
+            self._context.log.info(f"{partition.key}: the provider has nothing")
+            return
+        good = result.status in _GOOD
+        yield dg.AssetCheckEvaluation(
+            asset_key=self._key,
+            check_name=CHECK,
+            passed=good,
+            metadata=check_metadata(result),
+            partition=partition.key,
+            blocking=True,
+        )
+        if good:
+            stored = self._read(partition) if partition in self._drawn else None
+            metadata = ingest_metadata(result, stored)
+            yield dg.AssetMaterialization(self._key, partition=partition.key, metadata=metadata)
+        else:
+            self._failures.append(result)
+            self._context.log.error(f"{partition.key} {_trouble(result)}")
+
+    def raise_failures(self) -> None:
+        """Fail the step where a partition failed or was rejected, naming each symbol; nothing is tried again."""
+        if self._failures:
+            raise dg.Failure(_summary(self._failures), allow_retries=False)
+
+    def _read(self, partition: Partition) -> pa.Table:
+        window = BarRange(partition.instrument_id, partition.window.start, partition.window.end)
+        return read_bars(self._warehouse, partition.timeframe, [window])
+
+
+def _newest(partitions: Sequence[Partition]) -> frozenset[Partition]:
+    """Return the newest partition with any time in it, of the first few symbols."""
+    newest: dict[str, Partition] = {}
+    for partition in partitions:
+        if partition.start < partition.end and partition.end > newest.get(partition.symbol, partition).start:
+            newest[partition.symbol] = partition
+    return frozenset(list(newest.values())[:_PICTURES])
+
+
+def _trouble(result: PartitionResult) -> str:
+    if result.verdict is None:
+        return f"was not delivered: {result.error}"
+    return f"was rejected ({result.verdict.reason}); it waits as entry {result.quarantine_id} in quarantine"
+
+
+def _summary(failures: Sequence[PartitionResult]) -> str:
+    """Name every symbol of ``failures`` once, with its first reason."""
+    by_symbol: dict[str, list[PartitionResult]] = defaultdict(list)
+    for result in failures:
+        by_symbol[result.partition.symbol].append(result)
+    lines = [
+        f"{symbol}: {results[0].partition.window.key}{f' and {len(results) - 1} more' if len(results) > 1 else ''} "
+        f"{_trouble(results[0])}"
+        for symbol, results in by_symbol.items()
+    ]
+    return f"{len(by_symbol)} of the symbols did not come through; the others are published.\n" + "\n".join(lines)

@@ -1,0 +1,90 @@
+"""A person's decision that a quarantined batch is right after all: its rows are published, and the reason is kept.
+
+Not here: how rows get into quarantine (``validate``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from chandlery.core.partition import Partition
+from chandlery.core.schema import BARS, PRICES
+from chandlery.core.timeframe import Timeframe
+from chandlery.errors import GateError, UsageError
+from chandlery.ingest.quarantine import QuarantineEntry, good_rows, lock_entry, mark_released, read_entry
+from chandlery.ingest.validate import PartitionResult
+from chandlery.instruments.registry import list_instruments
+from chandlery.publishing.publish import publish
+from chandlery.tiers.warehouse import Warehouse
+
+
+def release(warehouse: Warehouse, quarantine_id: int, reason: str, *, good_rows_only: bool = False) -> PartitionResult:
+    """Publish a quarantined batch and record why, in one transaction; return what became of its partition.
+
+    Args:
+        warehouse: where it waits and is published.
+        quarantine_id: number of the entry.
+        reason: why a person accepts it; not blank.
+        good_rows_only: publish only the rows that broke no rule of their own, for a batch that was rejected as a whole;
+            the others stay in the entry.
+
+    Raises:
+        UsageError: there is no such entry, it is released already, or the reason is blank.
+        GateError: a row cannot be stored at all (no price, or a key that occurs twice); the text says which.
+    """
+    if not reason.strip():
+        raise UsageError("reason is blank; a release is recorded with its reason")
+    with warehouse.connection() as connection, connection.transaction():
+        lock_entry(connection, quarantine_id)
+        entry, rows = read_entry(connection, quarantine_id)
+        if entry.released_at is not None:
+            raise UsageError(f"entry {quarantine_id} was released on {entry.released_at:%Y-%m-%d %H:%M}Z already")
+        released = good_rows(rows) if good_rows_only else rows
+        if good_rows_only and not released.num_rows:
+            raise GateError(f"entry {quarantine_id} has no row that broke no rule")
+        _refuse_unstorable(quarantine_id, released)
+        report = publish(
+            connection,
+            warehouse,
+            Timeframe(entry.timeframe),
+            released.drop_columns("reasons").cast(BARS),
+            origin=f"release of quarantine {quarantine_id}",
+        )
+        mark_released(connection, quarantine_id, reason.strip(), good_rows_only=good_rows_only)
+        partition = _partition(connection, entry)
+    return PartitionResult(
+        partition,
+        "published",
+        inserted=report.inserted,
+        revised=report.revised,
+        unchanged=report.unchanged,
+        quarantined=rows.num_rows - released.num_rows,
+        quarantine_id=quarantine_id,
+        sources=tuple(released["source"].unique().to_pylist()),
+    )
+
+
+def _partition(connection: psycopg.Connection, entry: QuarantineEntry) -> Partition:
+    timeframe = Timeframe(entry.timeframe)
+    instruments = {instrument.instrument_id: instrument for instrument in list_instruments(connection)}
+    return Partition.of(instruments[entry.instrument_id], timeframe, timeframe.window(entry.window_key))
+
+
+def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
+    for name in PRICES:
+        values = rows[name]
+        bad = values.null_count + int((~np.isfinite(values.drop_null().to_numpy())).sum())
+        if bad:
+            raise GateError(
+                f"entry {quarantine_id} cannot be released as it is: {bad} rows have no finite {name}; correct the"
+                " source and ingest again, or release with --good-rows-only"
+            )
+    ts = rows["ts"].to_numpy()
+    values, counts = np.unique(ts, return_counts=True)
+    if (counts > 1).any():
+        raise GateError(
+            f"entry {quarantine_id} cannot be released as it is: {values[counts > 1][0]}Z occurs {counts.max()} times;"
+            " correct the source and ingest again, or release with --good-rows-only"
+        )

@@ -1,0 +1,10 @@
+-- Stores rows that the gate rejected. The same rows again are the same entry: it waits again, unless a person released it.
+--
+-- Each variable is the value of the column of its name; sessions are the dates of the rows, as a datemultirange.
+INSERT INTO ops.quarantine AS q
+    (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count, digest, bars, sessions)
+VALUES
+    (:'instrument_id', :'timeframe', :'window_key', :'kind', :'provider', :'reason', :'checks', :'row_count', :'digest', :'bars',
+     :'sessions'::datemultirange)
+ON CONFLICT (instrument_id, timeframe, digest) DO UPDATE SET replaced = '{}'
+WHERE q.released_at IS NULL AND NOT isempty(q.replaced)
