@@ -15,7 +15,7 @@ from chandlery.ingest.validate import PartitionResult
 from chandlery.pictures.charts import candles_png
 from expectations.records import checks_as_records, rejected_as_records
 
-_COMPLETE = "asked for before, complete and final: nobody was asked (refresh: true asks all the same)"
+_COMPLETE = "requested before, complete and final: the provider was not called (refresh: true calls it all the same)"
 _GATE_TABLE = dg.TableSchema(
     columns=[
         dg.TableColumn("rule", "string"),

@@ -146,6 +146,7 @@ def _same_as_before(table: pa.Table, rows: Int64s) -> Bools:
             here, before = (column.combine_chunks().dictionary_decode() for column in (here, before))
             same &= here.to_numpy(zero_copy_only=False) == before.to_numpy(zero_copy_only=False)
         else:
-            one, other = floats(here), floats(before)
-            same &= ((one == other) | (np.isnan(one) & np.isnan(other))) & (nulls(here) == nulls(before))
+            value, value_before = floats(here), floats(before)
+            equal = (value == value_before) | (np.isnan(value) & np.isnan(value_before))
+            same &= equal & (nulls(here) == nulls(before))
     return same

@@ -26,7 +26,7 @@ class Layout:
         table: schema ``BARS``, sorted by (symbol, ts); rows of one key keep the order in which they came.
         ts: its ``ts``, µs since the epoch.
         symbol: for each row the position of its symbol in alphabetical order.
-        partitions: as they were asked.
+        partitions: as they were given.
         first: for each partition its first row.
         stop: for each partition the row after its last.
     """
@@ -44,11 +44,11 @@ class Layout:
 
 
 def lay_out(bars: pa.Table, partitions: Sequence[Partition]) -> Layout:
-    """Sort ``bars`` and assign each row to a partition of its symbol: the one asked for its time, or else the nearest.
+    """Sort ``bars`` and assign each row to a partition of its symbol: the one of its time, or else the nearest.
 
     Raises:
-        UsageError: a row has no symbol, ts or source; a symbol was not asked; the partitions are of several timeframes
-            or overlap.
+        UsageError: a row has no symbol, ts or source; a symbol was not requested; the partitions are of several
+            timeframes or overlap.
     """
     by_symbol = _group(partitions)
     table = conform(bars)
@@ -58,8 +58,8 @@ def lay_out(bars: pa.Table, partitions: Sequence[Partition]) -> Layout:
     names, symbol = _symbols(table)
     if unknown := [name for name in names if name not in by_symbol]:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        asked = ", ".join(sorted(by_symbol)[:5]) or "none"
-        raise UsageError(f"bars: symbols {', '.join(unknown[:5])}{more} were not asked; asked were {asked}")
+        requested = ", ".join(sorted(by_symbol)[:5]) or "none"
+        raise UsageError(f"bars: symbols {', '.join(unknown[:5])}{more} were not requested; requested were {requested}")
     ts = table.column("ts").cast(pa.int64()).to_numpy()
     ascending = (symbol[1:] > symbol[:-1]) | ((symbol[1:] == symbol[:-1]) & (ts[1:] >= ts[:-1]))
     if not ascending.all():
@@ -78,9 +78,9 @@ def _group(partitions: Sequence[Partition]) -> dict[str, list[int]]:
     for position in sorted(range(len(partitions)), key=lambda at: partitions[at].start):
         by_symbol.setdefault(partitions[position].symbol, []).append(position)
     for positions in by_symbol.values():
-        for one, other in pairwise(partitions[position] for position in positions):
-            if one.end > other.start:
-                raise UsageError(f"partitions {one.key} and {other.key} overlap; ask for each time once")
+        for earlier, later in pairwise(partitions[position] for position in positions):
+            if earlier.end > later.start:
+                raise UsageError(f"partitions {earlier.key} and {later.key} overlap; request each time once")
     return by_symbol
 
 
@@ -106,9 +106,9 @@ def _runs(
     edges = np.searchsorted(symbol, np.arange(len(names) + 1))
     for name, begin, end in zip(names, edges[:-1], edges[1:], strict=True):
         positions = by_symbol[name]
-        asked = [partitions[position] for position in positions]
+        pairs = pairwise(partitions[position] for position in positions)
         # Half way between the end of one partition and the start of the next, which is where they meet if they touch.
-        middle = [(microseconds(one.end) + microseconds(other.start) + 1) // 2 for one, other in pairwise(asked)]
+        middle = [(microseconds(earlier.end) + microseconds(later.start) + 1) // 2 for earlier, later in pairs]
         cuts = [begin, *(begin + np.searchsorted(ts[begin:end], middle)), end]
         first[positions], stop[positions] = cuts[:-1], cuts[1:]
     return first, stop

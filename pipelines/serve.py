@@ -26,8 +26,8 @@ from chandlery.core.own_packages import ROOT
 from chandlery.errors import UsageError
 
 _LOCATION = "chandlery"
-_PATIENCE = 60.0
-_GRACE = 15.0
+_SECONDS_TO_START = 60.0
+_SECONDS_TO_STOP = 15.0
 
 
 def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequence[str] = ()) -> int:
@@ -110,7 +110,7 @@ def _stopping() -> Iterator[list[subprocess.Popen[bytes]]]:
             process.send_signal(signal.SIGINT)
         for process in reversed(processes):
             try:
-                process.wait(_GRACE)
+                process.wait(_SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -136,7 +136,7 @@ def _await_server(
     process: subprocess.Popen[bytes],
     stop: threading.Event,
 ) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < deadline and process.poll() is None and not stop.is_set():
         with socket.socket(family) as probe:
             probe.settimeout(1)

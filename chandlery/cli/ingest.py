@@ -25,7 +25,7 @@ from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.ingest.validate import PartitionResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
-_NAMED = 10
+_LINES_PER_SYMBOL = 10
 
 _EPILOG = """Examples:
 
@@ -161,10 +161,10 @@ def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
 def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
     """Say what went wrong and what to do about it; return the exit code."""
     for symbol, texts in _by_symbol(tally).items():
-        for text in texts[:_NAMED]:
+        for text in texts[:_LINES_PER_SYMBOL]:
             say_error(text)
-        if len(texts) > _NAMED:
-            say_error(f"{symbol}: and {len(texts) - _NAMED} more")
+        if len(texts) > _LINES_PER_SYMBOL:
+            say_error(f"{symbol}: and {len(texts) - _LINES_PER_SYMBOL} more")
     broken = [record for record in records if not record.succeeded and not record.reported]
     for record in broken:
         say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")

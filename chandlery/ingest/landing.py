@@ -84,7 +84,7 @@ class Landing:
 
     @contextmanager
     def writer(self) -> Iterator[int]:
-        """Lend a number for one run: what lands under it is left alone by others until the run ends or dies."""
+        """Lend a number for one run: what lands under it is not processed by other runs until this one ends or dies."""
         number = secrets.randbits(31)
         with self._database.dedicated() as connection:
             lock = {"lock_class": _LOCK_CLASS, "number": number}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pyarrow as pa
@@ -15,8 +16,9 @@ from chandlery.errors import GateError, UsageError
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.ingest.release import release
+from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import Bar, Traded, every_row, get, put, register, rows, table, utc
+from tests.support import Bar, Traded, every_row, get, put, register, rows, table, utc, wait_until_blocked
 
 pytestmark = pytest.mark.every_edition
 
@@ -116,6 +118,33 @@ def test_a_release_publishes_once_and_records_who_said_why(warehouse: Warehouse,
     with pytest.raises(UsageError, match=f"entry {entry.quarantine_id} was released on .* already"):
         release(warehouse, entry.quarantine_id, "again")
     assert everything(warehouse) == before
+
+
+def test_of_two_people_who_release_at_once_one_does_and_the_other_hears_of_it(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    entry = set_aside(warehouse, WHOLE)
+
+    def try_to_release(reason: str) -> str:
+        try:
+            return f"{reason}: {release(warehouse, entry.quarantine_id, reason).inserted}"
+        except UsageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        with warehouse.connection() as connection, connection.transaction():
+            # Nobody else publishes bars of this instrument until the transaction ends.
+            publish(connection, warehouse, TIMEFRAME, table([Bar("AAA", START - timedelta(minutes=1))]))
+            releases = [pool.submit(try_to_release, reason) for reason in ("Ann", "Ben")]
+            wait_until_blocked(warehouse.database.dsn, 2)
+        first, second = sorted(release.result() for release in releases)
+    assert first in {"Ann: 4", "Ben: 4"}
+    assert second.startswith(f"entry {entry.quarantine_id} was released on")
+    (released,) = waiting(warehouse, everything=True)
+    assert released.release_reason == first[:3]
+    with warehouse.connection() as connection:
+        origins = connection.execute("SELECT origin FROM ops.publication ORDER BY 1").fetchall()
+    assert origins == [("ingest",), (f"release of quarantine {entry.quarantine_id}",)]
 
 
 def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, ids: dict[str, int]) -> None:

@@ -207,3 +207,18 @@ def test_answers_are_kept_for_their_time(remote: Remote) -> None:
     assert remote.landing.sweep(LATER + timedelta(seconds=1)) == 4
     assert not list((remote.folder / "landing").rglob("*.parquet"))
     assert remote.scalar("SELECT count(*) FROM ops.landing") == 0
+
+
+def test_an_answer_that_was_not_processed_is_kept_however_old_it_is(remote: Remote, market: Market) -> None:
+    end = START + timedelta(days=1)
+    with pytest.raises(KeyboardInterrupt):
+        remote.load(START, end, now=LATER, symbols=PAIRS[:1], gate=DyingGate())
+    kept = list((remote.folder / "landing").rglob("*.parquet"))
+    assert len(kept) == 1
+    assert remote.landing.sweep(LATER + timedelta(days=365)) == 0
+    assert list((remote.folder / "landing").rglob("*.parquet")) == kept
+    requests = len(remote.server.requests)
+    remote.load(START, end, now=LATER, symbols=PAIRS[:1])
+    assert len(remote.server.requests) == requests
+    assert remote.is_whole(market, START, end, PAIRS[:1])
+    assert remote.landing.sweep(LATER + timedelta(days=365)) == 1

@@ -81,7 +81,7 @@ def test_a_run_tells_how_many_calls_it_made_and_again_makes_none(bench: Workbenc
     event = bench.instance.get_latest_materialization_event(dg.AssetKey("bars_1m"))
     assert event is not None
     assert event.asset_materialization is not None
-    assert "nobody was asked" in str(event.asset_materialization.metadata["note"].value)
+    assert "the provider was not called" in str(event.asset_materialization.metadata["note"].value)
 
 
 def test_the_sensor_asks_for_what_is_missing_until_it_is_there(

@@ -308,7 +308,7 @@ def test_a_row_outside_all_ranges_goes_to_the_nearest_partition_of_its_symbol(ga
 
 
 def test_a_symbol_that_was_not_asked_is_refused_by_name(gate: BarGate) -> None:
-    with pytest.raises(UsageError, match=r"symbols MSFT were not asked; asked were AAPL"):
+    with pytest.raises(UsageError, match=r"symbols MSFT were not requested; requested were AAPL"):
         gate.audit(table([*minutes(5), *minutes(5, symbol="MSFT")]), [partition()], now=NOW)
 
 
