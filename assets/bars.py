@@ -5,8 +5,8 @@ here: how ingestion works (``chandlery.ingest``), what a run shows of it (``asse
 (``pipelines``).
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -63,16 +63,8 @@ def build_bars(
 ) -> dg.AssetsDefinition:
     """Return the asset of an ingested timeframe, downstream of ``deps``."""
     spec = _describe(timeframe, partitions, deps)
-    check = dg.AssetCheckSpec(CHECK, asset=spec.key, blocking=True, description="Great Expectations, before publishing")
 
-    # A multi-asset of one, because only that lets a step leave out the asset and its check where nothing passed.
-    @dg.multi_asset(
-        name=timeframe.table,
-        specs=[spec],
-        check_specs=[check],
-        can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
+    @_gated_asset(spec)
     def bars(  # noqa: PLR0917 - Dagster passes them by name
         context: dg.AssetExecutionContext,
         config: IngestConfig,
@@ -84,9 +76,7 @@ def build_bars(
         _refuse_check_alone(context, spec.key)
         with store.warehouse.connection() as connection:
             instruments = load_instruments(connection)
-        planned = plan_partitions(
-            context.partition_keys, timeframe, instruments, config.parsed_ranges(), datetime.now(UTC)
-        )
+        planned = plan_partitions(context.partition_keys, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
         pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=store.installation.landing)
         events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
@@ -110,6 +100,21 @@ def _describe(
         kinds={"postgres"},
         freshness_policy=_FRESHNESS,
         description=f"{timeframe.value} bars as providers deliver them, audited before they are published.",
+    )
+
+
+def _gated_asset(spec: dg.AssetSpec) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset that yields its events itself, with the gate as its check.
+
+    It makes a multi-asset of one, because only that lets a step leave out the asset and its check where nothing passed.
+    """
+    check = dg.AssetCheckSpec(CHECK, asset=spec.key, blocking=True, description="Great Expectations, before publishing")
+    return dg.multi_asset(
+        name=spec.key.to_python_identifier(),
+        specs=[spec],
+        check_specs=[check],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
     )
 
 

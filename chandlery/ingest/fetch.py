@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
@@ -74,9 +75,9 @@ def fetch_answers(
     on_progress: Callable[[Progress], None] | None = None,
     now: datetime | None = None,
 ) -> Iterator[list[ProviderAnswer]]:
-    """Send all ``requests``, as many at a time as the provider's limits allow.
+    """Send all ``requests``, as many at a time as the provider's limits allow; yield the answers as they come.
 
-    Each answer is landed before it is handed on. While the caller works on some, others are fetched.
+    Each answer is landed before it is yielded. While the caller works on some, others are fetched.
 
     Args:
         provider: that is called.
@@ -86,23 +87,11 @@ def fetch_answers(
         on_progress: called after each answer.
         now: the present, UTC; the clock by default.
 
-    Yields:
-        The answers that came meanwhile, in no order.
-
     Raises:
         ProviderAuthError: the key is refused.
         LakeError: the landing zone cannot be written to.
     """
-
-    def work(partitions: Sequence[Partition]) -> ProviderAnswer:
-        answer = fetch_answer(provider, partitions, now)
-        request = _request(partitions)
-        if len(answer.failures) == len(request.symbols) or request.start >= request.end:
-            return answer
-        reply = BarReply(answer.bars, answer.failures)
-        landed = landing.keep(writer, provider.name, request, reply, answer.requested_at)
-        return replace(answer, landing_id=landed.landing_id)
-
+    work = partial(_fetch_and_land, provider, landing, writer, now)
     to_send = iter(requests)
     running: set[Future[ProviderAnswer]] = set()
     answered = rows = 0
@@ -126,6 +115,19 @@ def fetch_answers(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _fetch_and_land(
+    provider: Provider, landing: Landing, writer: int, now: datetime | None, partitions: Sequence[Partition]
+) -> ProviderAnswer:
+    """Send one request, and land the answer if there is anything in it to keep."""
+    answer = fetch_answer(provider, partitions, now)
+    request = _request(partitions)
+    if len(answer.failures) == len(request.symbols) or request.start >= request.end:
+        return answer
+    reply = BarReply(answer.bars, answer.failures)
+    landed = landing.keep(writer, provider.name, request, reply, answer.requested_at)
+    return replace(answer, landing_id=landed.landing_id)
 
 
 def calls_made(provider: Provider) -> int | None:

@@ -72,7 +72,7 @@ def plan_partitions(
     timeframe: Timeframe,
     instruments: Mapping[str, Listing],
     ranges: Mapping[str, tuple[datetime, datetime]],
-    now: datetime,
+    now: datetime | None = None,
 ) -> list[Partition]:
     """Return the partitions of ``keys``: each window as far as it is past, and within its symbol's range.
 
@@ -81,11 +81,12 @@ def plan_partitions(
         timeframe: of the bars.
         instruments: by symbol.
         ranges: half-open, UTC, by symbol; the whole window of a symbol that is not named.
-        now: the present, UTC.
+        now: the present, UTC; the clock by default.
 
     Raises:
         UnknownSymbolError: a key's symbol is not a registered instrument.
     """
+    now = now or datetime.now(UTC)
     planned = []
     for symbol, window in parse_keys(keys, timeframe):
         if symbol not in instruments:

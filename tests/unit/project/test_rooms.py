@@ -67,7 +67,6 @@ def test_no_module_and_no_function_is_too_long() -> None:
     assert {name: length for name, length in lengths.items() if name.split(":")[0] not in TOO_LONG_YET} == {}
 
 
-@pytest.mark.xfail(reason="the asset is being taken apart", strict=False)
 def test_the_asset_of_bars_is_short() -> None:
     lengths = dict(functions(PROJECT / "assets" / "bars.py"))
     assert lengths["build_bars"] <= BUILD_BARS
