@@ -44,7 +44,7 @@ class InMemoryOrchestrator(DagsterOrchestrator):
         super().__init__(installation, lambda _: dg.DagsterInstance.ephemeral())
         self.served: list[tuple[str, int]] = []
 
-    def serve(self, host: str, port: int) -> int:
+    def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         self.served.append((host, port))
         return 0
 

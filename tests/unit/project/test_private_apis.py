@@ -31,6 +31,8 @@ KNOWN = {
     "chandlery/providers/polygon.py": {"_get"},
     # The daemon has no public module to run with `python -m`; its script may lie elsewhere than our interpreter.
     "pipelines/serve.py": {"dagster._daemon"},
+    # The workspace that Dagster's own command makes for its web server, to serve it behind a guard of ours.
+    "pipelines/web.py": {"dagster._core.workspace.context", "dagster._core.workspace.load_target"},
     # A code server in this process, to measure what the web UI and the daemon wait for.
     "benchmarks/orchestration.py": {"dagster._core.workspace.context", "dagster._core.workspace.load_target"},
     # How the driver understands a statement with parameters.

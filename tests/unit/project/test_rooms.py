@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PROJECT = Path(__file__).parents[3]
 PACKAGES = ("chandlery", "expectations", "resources", "assets", "pipelines")
 ROOMS = {folder.name for folder in (PROJECT / "chandlery").iterdir() if (folder / "__init__.py").exists()}
