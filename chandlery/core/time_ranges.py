@@ -55,11 +55,6 @@ def subtract(ranges: Iterable[Range[Moment]], removed: Iterable[Range[Moment]]) 
     return remaining
 
 
-def contains(ranges: Iterable[Range[Moment]], moment: Moment) -> bool:
-    """Return whether ``moment`` lies in any of ``ranges``."""
-    return any(start <= moment < end for start, end in ranges)
-
-
 def overlapping(ranges: Iterable[Range[Moment]], requested: Range[Moment]) -> Sequence[Range[Moment]]:
     """Return those of ``ranges`` that have a moment in common with ``requested``, whole and in their order."""
     first, last = requested

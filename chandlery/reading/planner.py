@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from chandlery.bars.read import BarRange
 from chandlery.bars.window_states import WindowState, find_windows, read_epoch
+from chandlery.core.time_ranges import Range, intersect, merge, subtract
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.errors import LakeError, StoreError
@@ -130,24 +131,26 @@ def _divide(
     for window in windows:
         by_instrument[window.instrument_id].append(window)
     hot: list[BarRange] = []
-    cold: dict[int, tuple[dict[WindowState, None], list[BarRange]]] = defaultdict(lambda: ({}, []))
+    held: dict[int, dict[WindowState, None]] = defaultdict(dict)
+    inside: dict[int, dict[int, list[Range[datetime]]]] = defaultdict(lambda: defaultdict(list))
     for requested in ranges:
-        position = requested.start
+        whole = requested.start, requested.end
+        taken: list[Range[datetime]] = []
         for window in by_instrument[requested.instrument_id]:
-            start = max(midnight(window.start), requested.start)
-            end = min(window_end(timeframe, window.start), requested.end)
-            if start >= end or window.manifest_id is None:
+            if window.manifest_id is None:
                 continue
-            if position < start:
-                hot.append(replace(requested, start=position, end=start))
-            position = end
-            held, pieces = cold[window.manifest_id]
-            held[window] = None
-            if pieces and (pieces[-1].instrument_id, pieces[-1].end) == (requested.instrument_id, start):
-                start = pieces.pop().start
-            pieces.append(replace(requested, start=start, end=end))
-        if position < requested.end:
-            hot.append(replace(requested, start=position))
+            for part in intersect([(midnight(window.start), window_end(timeframe, window.start))], whole):
+                held[window.manifest_id][window] = None
+                inside[window.manifest_id][requested.instrument_id].append(part)
+                taken.append(part)
+        hot += [replace(requested, start=start, end=end) for start, end in subtract([whole], merge(taken))]
+    cold = {
+        manifest_id: (
+            windows_of_entry,
+            [BarRange(owner, *part) for owner, parts in inside[manifest_id].items() for part in merge(parts)],
+        )
+        for manifest_id, windows_of_entry in held.items()
+    }
     return hot, cold
 
 

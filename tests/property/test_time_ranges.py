@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.time_ranges import Range, contains, intersect, merge, overlapping, subtract
+from chandlery.core.time_ranges import Range, intersect, merge, overlapping, subtract
 
 _FIRST = date(2024, 1, 1)
 _DAYS = [_FIRST + timedelta(days=number) for number in range(12)]
@@ -60,11 +60,6 @@ def test_intersecting_leaves_the_days_of_both(ranges: list[Range[date]], limit: 
 @given(some_ranges, a_range)
 def test_what_is_left_and_what_is_common_make_up_the_whole(ranges: list[Range[date]], limit: Range[date]) -> None:
     assert merge([*intersect(ranges, limit), *subtract(ranges, [limit])]) == merge(ranges)
-
-
-@given(some_ranges, days)
-def test_a_day_is_contained_if_any_range_holds_it(ranges: list[Range[date]], day: date) -> None:
-    assert contains(ranges, day) == (day in within(ranges))
 
 
 @given(some_ranges, a_range)
