@@ -192,7 +192,7 @@ def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) ->
         "thin with a gap",
     ],
 )  # fmt: skip
-def test_a_hole_too_long_for_the_trading_around_it_is_a_gap(
+def test_a_missing_run_too_long_for_the_trading_around_it_is_a_gap(
     store: Store, less: list[range | int], state: str, run: tuple[int, int]
 ) -> None:
     store.put(M1, minutes(OPEN, 390, less=less))
@@ -218,7 +218,7 @@ def test_a_session_of_which_nothing_came_is_a_gap_until_the_provider_confirms_it
     assert store.state() is State.NO_TRADES
 
 
-def test_a_confirmed_hole_is_no_trades_and_a_filled_one_complete(store: Store) -> None:
+def test_a_confirmed_run_is_no_trades_and_a_filled_one_complete(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390, less=[range(100, 200)]))
     store.ask(M1, "2024-01-09", "2024-01-10")
     assert store.state() is State.PROVIDER_GAP
@@ -319,7 +319,7 @@ def test_a_derived_timeframe_has_no_states(store: Store) -> None:
 # --- halts
 
 
-def test_a_hole_that_a_halt_covers_is_halted(store: Store) -> None:
+def test_a_missing_run_that_a_halt_covers_is_halted(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390, less=[range(100, 200)]))
     store.ask(M1, "2024-01-09", "2024-01-10")
     assert store.state() is State.PROVIDER_GAP
@@ -331,7 +331,7 @@ def test_a_hole_that_a_halt_covers_is_halted(store: Store) -> None:
     assert (row["state"], row["missing_slots"]) == ("provider_gap", 100)
 
 
-def test_a_halt_does_not_hide_another_hole(store: Store) -> None:
+def test_a_halt_does_not_hide_another_missing_run(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390, less=[range(100, 200), range(300, 350)]))
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.halt("2024-01-09T16:10", "2024-01-09T17:50")
@@ -340,7 +340,7 @@ def test_a_halt_does_not_hide_another_hole(store: Store) -> None:
     assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=300), 50)
 
 
-def test_a_halt_of_half_the_hole_leaves_the_other_half(store: Store) -> None:
+def test_a_halt_of_half_the_run_leaves_the_other_half(store: Store) -> None:
     store.put(M1, minutes(OPEN, 390, less=[range(100, 200)]))
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.halt("2024-01-09T16:10", "2024-01-09T17:00")
@@ -480,7 +480,7 @@ def test_a_day_without_an_answer_is_refused(store: Store) -> None:
 # --- missing runs
 
 
-def test_a_hole_is_measured_again_when_bars_come_in_parts(store: Store) -> None:
+def test_a_missing_run_is_measured_again_when_bars_come_in_parts(store: Store) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     store.put(M1, minutes(OPEN, 390, less=[range(100, 300)]))
     assert store.day()["missing_slots"] == 200

@@ -2,7 +2,11 @@
 -- the publication itself. Days are numbers since 1970-01-01, times microseconds since then.
 --
 -- covered: (instrument, session, bars inside, bars outside, first bar, last bar, longest missing run) of newly inserted bars, by session.
+<<<<<<< HEAD
 --     Where there were bars before, that run is not known until it is measured (measure_missing_runs)
+=======
+--     Where there were bars before, the missing run is not known until it is measured (measure_missing_runs)
+>>>>>>> babe5a2 (Call the longest run without a bar a missing run, in the counting of sessions too)
 -- stale: (instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first, because
 --     it holds the instrument's lock
 -- touched: (instrument, first day of the window)
