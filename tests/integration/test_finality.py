@@ -116,6 +116,16 @@ def test_a_bar_is_final_once_its_session_was_asked_for_after_it_settled(tiered: 
     assert states(tiered, "AAA", "1m") == before | {"06-03T19:58": "final", "06-03T19:59": "final"}
 
 
+def test_a_session_that_was_requested_only_until_noon_is_not_final_whenever_that_was(
+    tiered: Warehouse, ids: dict[str, int]
+) -> None:
+    put(tiered, M1, [Bar("AAA", utc(f"2024-06-0{day}T14:30")) for day in (3, 4)], now=utc("2024-06-05"))
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04T16:00"), "2024-06-20")
+    assert states(tiered, "AAA", "1m") == {"06-03T14:30": "final", "06-04T14:30": "provisional"}
+    ask(tiered, "AAA", M1, ("2024-06-04", "2024-06-04T20:00"), "2024-06-20")  # until its very close
+    assert states(tiered, "AAA", "1m") == {"06-03T14:30": "final", "06-04T14:30": "final"}
+
+
 def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Warehouse, ids: dict[str, int]) -> None:
     starts = ("2024-06-03T08:00", "2024-06-03T21:00", "2024-06-04T04:44", "2024-06-04T04:46", "2024-06-04T13:29")
     put(tiered, M1, [Bar("AAA", utc(start)) for start in starts], now=utc("2024-06-05"))
