@@ -1,4 +1,4 @@
-"""How the commands speak: consoles, tables, numbers and files of bars. Not here: what is said."""
+"""Prints what the commands say: lines, tables, numbers, and rows in files. Not here: the texts themselves."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ def err() -> Console:
 
 
 def say(text: str = "") -> None:
-    """Print a line of a result, exactly as it is."""
+    """Print a line of a result to standard output, exactly as it is."""
     out().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Print a line that is not part of the result."""
+    """Print a line that is not part of the result to standard error."""
     err().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
 
 
 def say_error(text: str) -> None:
-    """Print an error."""
+    """Print an error to standard error."""
     console = err()
     console.print("error: ", style="bold red", end="")
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table with numbers to the right, and the columns of ``left`` to the left."""
+    """Return an empty table. Columns are aligned to the right, as numbers are, but for those named in ``left``."""
     grid = Table(
         box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False
     )
@@ -95,10 +95,10 @@ def size(number_of_bytes: int) -> str:
 
 
 def choose_format(given: Format | None, output: Path | None) -> Format:
-    """Return the format to write: the one given, or the one that the file's name tells, or a table.
+    """Return the format to write: the given format, or that of the output file's suffix, or a table.
 
     Raises:
-        UsageError: the name tells none, or Parquet has no file to go to.
+        UsageError: the suffix is of no known format, or the format is Parquet and there is no file.
     """
     by_suffix = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET, ".txt": Format.TABLE}
     if given is None and output is not None:
@@ -117,9 +117,9 @@ def write_rows(rows: pa.Table, chosen: Format, output: Path | None, *, day: bool
     """Write ``rows`` to ``output``, or to standard output.
 
     Args:
-        rows: times are aware and in UTC; written as ISO 8601 text except in Parquet.
-        chosen: how.
-        output: where; replaced if it exists.
+        rows: the rows. Times are aware and in UTC; they are written as ISO 8601 text except in Parquet.
+        chosen: the format.
+        output: the file to write, which is replaced if it exists; None writes to standard output.
         day: whether a table shows ``ts`` as a date.
     """
     if chosen is Format.TABLE:
@@ -161,7 +161,7 @@ def _write_binary(rows: pa.Table, chosen: Format, file: BinaryIO | IO[bytes]) ->
 
 
 def _needs_quotes(rows: pa.Table) -> bool:
-    """Whether any text has a character that means something in CSV."""
+    """Return whether any text has a character that means something in CSV."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
@@ -177,7 +177,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _readable(rows: pa.Table) -> pa.Table:
-    """Return ``rows`` with times as text, to the second where that loses nothing."""
+    """Return ``rows`` with times as ISO 8601 text: ``ts`` to the second, other times to the microsecond."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 

@@ -57,7 +57,7 @@ class Display(Protocol):
     """Where the progress of a command is shown."""
 
     def show(self, step: Step) -> None:
-        """Show one step more."""
+        """Show what changed."""
         ...
 
 
@@ -155,7 +155,7 @@ class Stopwatch:
 
 
 class IngestProgress(TallyListener):
-    """Counts what it is told of a run, and shows it."""
+    """Counts what a run does, and shows it."""
 
     def __init__(self, display: Display) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from chandlery.rollups.refresh import Derived
 
 @dataclass
 class Count:
-    """What became of the rows of one symbol."""
+    """Counts of rows, by what became of them."""
 
     inserted: int = 0
     revised: int = 0
@@ -75,28 +75,28 @@ class Tally:
 
     @property
     def failed(self) -> Sequence[PartitionResult]:
-        """Partitions that the provider did not deliver."""
+        """The partitions that the provider did not deliver."""
         return [outcome for outcome in self.outcomes if outcome.status == "failed"]
 
     @property
     def empty(self) -> Sequence[PartitionResult]:
-        """Partitions of which a remote provider has nothing."""
+        """The partitions of which a remote provider has nothing."""
         return [outcome for outcome in self.outcomes if outcome.status == "empty"]
 
     @property
     def rejected(self) -> Sequence[PartitionResult]:
-        """Partitions of which something went into quarantine, or that were refused without a row to put there."""
+        """The partitions of which something went into quarantine, or that were refused without a row to put there."""
         return [outcome for outcome in self.outcomes if outcome.status == "rejected" or outcome.quarantined]
 
     @property
     def rows(self) -> int:
-        """Rows that providers delivered."""
+        """The number of rows that providers delivered."""
         total = self.total()
         return total.inserted + total.revised + total.unchanged + total.quarantined
 
 
 class TallyListener:
-    """Counts what it is told of a run, and shows nothing."""
+    """Counts what a run does, and shows nothing."""
 
     def __init__(self) -> None:
         self.tally = Tally()

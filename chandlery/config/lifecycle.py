@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from chandlery.config.yaml_document import Document, Root, Section, misplaced
+from chandlery.config.yaml_document import Document, Root, Section, problem_at
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight
 
@@ -176,16 +176,16 @@ class IngestedRules(Section):
             return self
         if self.archive_after is None:
             text = f"'{self.retain}' would drop bars that are never archived; write never, or give archive_after"
-            raise misplaced(("retain",), text)
+            raise problem_at(("retain",), text)
         if _least(self.retain, self.archive_after) < SETTLING:
             text = (
                 f"'{self.retain}' is too short: it takes archive_after: {self.archive_after} and another day until "
                 f"bars are safe in the lake; write more, or never"
             )
-            raise misplaced(("retain",), text)
+            raise problem_at(("retain",), text)
         if self.compress_after is not None and _least(self.retain, self.compress_after) <= timedelta():
             text = f"'{self.compress_after}' is not shorter than retain: {self.retain}; write less, or never"
-            raise misplaced(("compress_after",), text)
+            raise problem_at(("compress_after",), text)
         return self
 
 
@@ -255,7 +255,7 @@ class Lifecycle(Root):
     def _names_each_aggregate_once(self) -> Self:
         for index, timeframe in enumerate(self.continuous_aggregates):
             if timeframe in self.continuous_aggregates[:index]:
-                raise misplaced(("continuous_aggregates", index), f"'{timeframe}' is given twice")
+                raise problem_at(("continuous_aggregates", index), f"'{timeframe}' is given twice")
         return self
 
     @property

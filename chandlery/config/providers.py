@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from chandlery.config.yaml_document import Document, Root, Section, misplaced, one_of
+from chandlery.config.yaml_document import Document, Root, Section, list_choices, problem_at
 from chandlery.errors import ConfigurationError
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
@@ -53,20 +53,20 @@ class ProviderConfig(Section):
     def _holds_no_key(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         for name in value if isinstance(value, Mapping) else ():
             if re.search(r"(^|_)(key|secret|token|password)", str(name), re.IGNORECASE):
-                raise misplaced((name,), "keys do not belong into this file; name an environment variable in key_env")
+                raise problem_at((name,), "keys do not belong into this file; name an environment variable in key_env")
         return value
 
     @field_validator("key_env", mode="before")
     @classmethod
     def _names_variables(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if not isinstance(value, Mapping):
-            raise misplaced((), "is not a mapping of a key's name to the environment variable that holds it")
+            raise problem_at((), "is not a mapping of a key's name to the environment variable that holds it")
         for name, variable in value.items():
             # Without the underscore, many a vendor's key would pass for a name. What was given is not repeated here,
             # because it may be a key.
             if not isinstance(variable, str) or not re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", variable):
                 text = "is not the name of an environment variable; write one like ALPACA_API_KEY, never the key itself"
-                raise misplaced((name,), text)
+                raise problem_at((name,), text)
         return value
 
 
@@ -81,13 +81,15 @@ class ProvidersConfig(Root):
         # A name is part of a row's source, of a folder of the landing zone and of an asset's key.
         for name in value if isinstance(value, Mapping) else ():
             if not _NAME.fullmatch(str(name)):
-                raise misplaced((name,), "is not a name; allowed: lower-case letters, digits, and - and _ within")
+                raise problem_at((name,), "is not a name; allowed: lower-case letters, digits, and - and _ within")
         return value
 
     def provider(self, name: str) -> ProviderConfig:
         """Return what is configured for ``name``; raise ``ConfigurationError`` listing the providers there are."""
         if name not in self.providers:
-            raise ConfigurationError(f"provider {name!r} is not configured; there are: {one_of(self.providers, name)}")
+            raise ConfigurationError(
+                f"provider {name!r} is not configured; there are: {list_choices(self.providers, name)}"
+            )
         return self.providers[name]
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from chandlery.config.providers import read_providers
-from chandlery.config.yaml_document import Document, Root, Section, misplaced, one_of, read_text, shown
+from chandlery.config.yaml_document import Document, Root, Section, list_choices, problem_at, read_text, short_path
 from chandlery.core.calendars import FIRST_SESSION, calendar_names
 from chandlery.core.symbols import AssetClass, default_asset_class, default_calendar, validate_symbol
 from chandlery.core.time_ranges import Range, overlapping, subtract
@@ -64,13 +64,13 @@ class HistoryConfig(Section):
         for timeframe in (Timeframe.M1, Timeframe.D1):
             first = self.first_day(timeframe)
             if first < FIRST_SESSION:
-                raise misplaced(
+                raise problem_at(
                     (timeframe.value,), f"{first} is before {FIRST_SESSION}, the first day that calendars know"
                 )
             start = timeframe.window_of(first).start.date()
             if first != start:
                 unit = timeframe.window_kind
-                raise misplaced((timeframe.value,), f"{first} is not the first day of a {unit}; write {start}")
+                raise problem_at((timeframe.value,), f"{first} is not the first day of a {unit}; write {start}")
         return self
 
     def first_day(self, timeframe: Timeframe) -> date:
@@ -106,7 +106,7 @@ class AliasConfig(Section):
     def _is_forward(self) -> Self:
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             text = f"{self.valid_until} is not after from: {self.valid_from}; it is the first day without this ticker"
-            raise misplaced(("until",), text)
+            raise problem_at(("until",), text)
         return self
 
 
@@ -148,7 +148,7 @@ class InstrumentConfig(Section):
     def _is_forward(self) -> Self:
         if self.listed and self.delisted and self.listed >= self.delisted:
             text = f"{self.delisted} is not after listed: {self.listed}; it is the first day without trading"
-            raise misplaced(("delisted",), text)
+            raise problem_at(("delisted",), text)
         return self
 
 
@@ -168,7 +168,7 @@ def _read_preset(path: Path) -> Iterator[str]:
             try:
                 yield validate_symbol(symbol)
             except UsageError as error:
-                raise ConfigurationError(f"{shown(path)}:{number}: {error}") from None
+                raise ConfigurationError(f"{short_path(path)}:{number}: {error}") from None
 
 
 Preset: TypeAlias = Annotated[tuple[Symbol, ...], BeforeValidator(_preset)]
@@ -194,21 +194,21 @@ class Universe(Root):
         seen: set[str] = set()
         for index, instrument in enumerate(self.instruments):
             if instrument.symbol in seen:
-                raise misplaced(("instruments", index, "symbol"), f"{instrument.symbol!r} is given twice")
+                raise problem_at(("instruments", index, "symbol"), f"{instrument.symbol!r} is given twice")
             if instrument.provider is None:
-                raise misplaced(("instruments", index, "provider"), "is missing; name one of providers.yaml")
+                raise problem_at(("instruments", index, "provider"), "is missing; name one of providers.yaml")
             seen.add(instrument.symbol)
         _refuse_ambiguous_tickers(self.instruments)
         for name, symbols in self.presets.items():
             for index, symbol in enumerate(symbols):
                 if symbol in symbols[:index]:
-                    raise misplaced(("presets", name, index), f"{symbol!r} is given twice")
+                    raise problem_at(("presets", name, index), f"{symbol!r} is given twice")
         return self
 
     def preset(self, name: str) -> tuple[str, ...]:
         """Return the symbols of a preset, in its order; raise ``UsageError`` naming the presets there are."""
         if name not in self.presets:
-            raise UsageError(f"preset {name!r} is not known; there are: {one_of(self.presets, name) or 'none'}")
+            raise UsageError(f"preset {name!r} is not known; there are: {list_choices(self.presets, name) or 'none'}")
         return self.presets[name]
 
     def instrument(self, symbol: str) -> InstrumentConfig:
@@ -231,8 +231,8 @@ def load_universe(path: Path) -> Universe:
         known = read_providers(beside).providers
         for index, instrument in enumerate(universe.instruments):
             if instrument.provider not in known:
-                names = one_of(known, instrument.provider)
-                text = f"{instrument.provider!r} is not in {shown(beside)}; there are: {names}"
+                names = list_choices(known, instrument.provider)
+                text = f"{instrument.provider!r} is not in {short_path(beside)}; there are: {names}"
                 raise universe.error(("instruments", index, "provider"), text)
     return universe
 
@@ -245,7 +245,7 @@ def check_calendars(universe: Universe) -> None:
     known = calendar_names()
     for index, instrument in enumerate(universe.instruments):
         if instrument.calendar not in known:
-            text = f"{instrument.calendar!r} is not a calendar; allowed: {one_of(known, instrument.calendar)}"
+            text = f"{instrument.calendar!r} is not a calendar; allowed: {list_choices(known, instrument.calendar)}"
             raise universe.error(("instruments", index, "calendar"), text)
 
 
@@ -265,7 +265,7 @@ def _refuse_ambiguous_tickers(instruments: tuple[InstrumentConfig, ...]) -> None
             for owner, claimed in taken:
                 for low, high in overlapping([claimed], requested):
                     text = f"{alias.ticker!r} means {owner} already, from {low} until {high}"
-                    raise misplaced(("instruments", index, "aliases", position), text)
+                    raise problem_at(("instruments", index, "aliases", position), text)
             taken.append((instrument.symbol, requested))
 
 

@@ -2,7 +2,7 @@
 
 Only what a configuration needs of YAML: text, whole and decimal numbers, ``true`` and ``false``, ``null``, lists and
 mappings. Everything else is text, so the tickers ``ON`` and ``TRUE`` stay tickers and ``0700`` keeps its zero.
-Not here: what any file means (``config``).
+Not here: what any file means (``universe``, ``providers``, ``lifecycle``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Location: TypeAlias = tuple[int | str, ...]
 
 
 class Section(BaseModel):
-    """A mapping of a configuration file: immutable, and every key is known."""
+    """A mapping of a configuration file. It is immutable, and a key that it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
@@ -37,7 +37,7 @@ class Section(BaseModel):
             allowed = [field.alias or name for name, field in cls.model_fields.items()]
             for key in data:
                 if key not in allowed and key not in cls.model_fields:
-                    raise misplaced((key,), f"is not a setting here; allowed: {one_of(allowed, key)}")
+                    raise problem_at((key,), f"is not a setting here; allowed: {list_choices(allowed, key)}")
         return data
 
 
@@ -45,7 +45,7 @@ _S = TypeVar("_S", bound=Section)
 
 
 class Root(Section):
-    """The whole of a configuration file; remembers where it was read, so that later findings can point there too."""
+    """The whole of a configuration file. It remembers the file, so that later errors can point there too."""
 
     _source: Document | None = PrivateAttr(None)
 
@@ -83,7 +83,7 @@ class Document:
         try:
             root = loader.get_single_node()
             if root is None:
-                raise ConfigurationError(f"{shown(path)}: the file is empty")
+                raise ConfigurationError(f"{short_path(path)}: the file is empty")
             document = cls(path, None, root)
             document._refuse_repeated_keys(root, (), set())
             return cls(path, loader.construct_document(root), root)
@@ -91,9 +91,9 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
             problem = error.problem or error.context
-            raise ConfigurationError(f"{shown(path)}:{line}: not valid YAML: {problem}") from None
+            raise ConfigurationError(f"{short_path(path)}:{line}: not valid YAML: {problem}") from None
         except (yaml.YAMLError, ValueError) as error:
-            raise ConfigurationError(f"{shown(path)}: not valid YAML: {error}") from None
+            raise ConfigurationError(f"{short_path(path)}: not valid YAML: {error}") from None
         finally:
             loader.dispose()
 
@@ -106,24 +106,24 @@ class Document:
         try:
             return model.model_validate(self.data if data is None else data, context=self)
         except ValidationError as error:
-            found = sorted((self._place(at + loc), text) for loc, text in findings(error))
-            raise ConfigurationError("\n".join(self._text(*place, text) for place, text in found)) from None
+            problems = sorted((self._place(at + loc), text) for loc, text in list_problems(error))
+            raise ConfigurationError("\n".join(self._text(*place, text) for place, text in problems)) from None
 
     def error(self, at: Location, text: str) -> ConfigurationError:
         """Return an error about the value at ``at``: ``config/universe.yaml:14: instruments[2].calendar: text``."""
         return ConfigurationError(self._text(*self._place(at), text))
 
     def _text(self, line: int, place: str, text: str) -> str:
-        return f"{shown(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
+        return f"{short_path(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
 
     def _place(self, at: Location) -> tuple[int, str]:
         """Return line and key path of the value at ``at``, or of the nearest thing around it."""
         node, line, known = self._root, self._root.start_mark.line, 0
         for part in at:
-            found = _child(node, part)
-            if found is None:
+            child = _child(node, part)
+            if child is None:
                 break
-            key, node = found
+            key, node = child
             line = node.start_mark.line if isinstance(node, yaml.ScalarNode) else key.start_mark.line
             known += 1
         # A key that is missing has no line of its own, but its name belongs into the path.
@@ -149,19 +149,19 @@ class Document:
                 self._refuse_repeated_keys(item, (*at, index), seen)
 
 
-def findings(error: ValidationError) -> Iterable[tuple[Location, str]]:
-    """Yield where and what, in our words, for each thing that pydantic found wrong."""
+def list_problems(error: ValidationError) -> Iterable[tuple[Location, str]]:
+    """Yield the location and a description, in our words, of each thing that pydantic refused."""
     for detail in error.errors(include_url=False):
         yield detail["loc"] + tuple(detail.get("ctx", {}).get("at", ())), _explain(detail)
 
 
-def misplaced(at: Location, text: str) -> PydanticCustomError:
-    """Return an error for a validator to raise about the value at ``at``, seen from where the validator stands."""
+def problem_at(at: Location, text: str) -> PydanticCustomError:
+    """Return an error for a validator to raise about the value at ``at``, a location within what it validates."""
     return PydanticCustomError("configuration", "{text}", {"text": text, "at": at})
 
 
-def one_of(allowed: Iterable[str], given: object) -> str:
-    """Return the names there are, and the one that was probably meant."""
+def list_choices(allowed: Iterable[str], given: object) -> str:
+    """Return the allowed names as a text, and the name that was probably meant: ``1d, 1m; did you mean '1d'?``."""
     names = list(allowed)
     near = get_close_matches(str(given), names, n=1)
     return ", ".join(names) + (f"; did you mean {near[0]!r}?" if near else "")
@@ -177,18 +177,20 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"{short_path(path)}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{shown(path)}: is not UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ConfigurationError(
+            f"{short_path(path)}: is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from None
 
 
-def shown(path: Path) -> str:
-    """Return ``path`` as a person would type it: relative to the working directory where it lies below."""
+def short_path(path: Path) -> str:
+    """Return ``path`` as a person would type it: relative to the working directory if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain scalars mean what YAML 1.2 says, without dates: those are text until a model wants one."""
+    """Reads plain scalars as YAML 1.2 does, except that a date stays text until a model asks for one."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -222,7 +224,7 @@ def _explain(detail: ErrorDetails) -> str:
             text = f"{given} is not text; put it in quotes"
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", context["expected"])
-            text = f"{given} is not known; allowed: {one_of(allowed, detail['input'])}"
+            text = f"{given} is not known; allowed: {list_choices(allowed, detail['input'])}"
         case "model_type" | "dict_type" | "model_attributes_type":
             text = f"{given} is not a mapping of settings"
         case _:

@@ -1,4 +1,4 @@
-"""Pictures of candles, as PNG, quickly: they go into every run's record.
+"""Draws pictures of candles, as PNG. It has to be quick, because every run's record gets one.
 
 Not here: interactive charts (``report``), and pictures of coverage (``heatmap``).
 """
@@ -30,11 +30,13 @@ _SLOTS = 30
 
 
 def combine(bars: pa.Table, most: int) -> pa.Table:
-    """Return ``bars`` of one symbol as at most ``most`` bars of as many neighbours each: first, max, min, last, sum.
+    """Combine neighbouring bars of one symbol, so that at most ``most`` are returned.
+
+    A combined bar has the first open, the highest high, the lowest low, the last close and the sum of the volumes.
 
     Args:
         bars: columns ``ts open high low close volume``, oldest first.
-        most: 1 or more; so many bars or fewer are returned as they are.
+        most: 1 or more; if there are no more bars than this, they are returned as they are.
     """
     bars = bars.select(["ts", "open", "high", "low", "close", "volume"])
     rows = bars.num_rows
@@ -63,10 +65,10 @@ def candles_png(
     Args:
         bars: bars of one symbol, oldest first, with prices; columns as in ``schema.BARS``. Bars stand side by side, so
             that nights and weekends leave no gap.
-        title: above the chart.
-        width_px: of the picture.
-        height_px: of the picture.
-        max_candles: more bars are combined exactly (see ``combine``) until there are so few.
+        title: the text above the chart.
+        width_px: the picture's width, in pixels.
+        height_px: the picture's height, in pixels.
+        max_candles: if there are more bars than this, they are combined exactly (see ``combine``).
 
     Raises:
         UsageError: there is no bar, or ``max_candles`` is less than 1.
@@ -89,13 +91,13 @@ def candles_png(
 
 
 class _Canvas:
-    """A figure on which things are drawn in pixels, without Matplotlib's axes: these would take most of the time.
+    """A figure on which things are drawn in pixels. Matplotlib's axes are not used: they would take most of the time.
 
     Args:
-        figure: to draw on.
-        left: where the first candle's place begins.
-        right: where the last one's ends.
-        candles: how many there are. A few stand in the middle at a usual width, instead of growing into blocks.
+        figure: the figure to draw on.
+        left: the x at which the first candle's place begins, in pixels.
+        right: the x at which the last candle's place ends, in pixels.
+        candles: how many candles there are. A few stand in the middle at a usual width, instead of growing into blocks.
     """
 
     def __init__(self, figure: Figure, left: float, right: float, candles: int) -> None:
@@ -132,7 +134,7 @@ class _Canvas:
         )
 
     def write(self, x: float, y: float, text: str, **how: Any) -> None:  # noqa: ANN401 - Matplotlib's own
-        """Write ``text``, small and faint unless told otherwise."""
+        """Write ``text``, small and faint unless ``how`` says otherwise."""
         how = {"color": FAINT, "size": FONT, **how}
         self.figure.text(x, y, text, transform=self._pixels, **how)
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
-from chandlery.config.yaml_document import Document, Section, findings, key_path, one_of
+from chandlery.config.yaml_document import Document, Section, key_path, list_choices, list_problems
 from chandlery.errors import ConfigurationError, ProviderAuthError
 from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.caller import Caller, RetryPolicy
@@ -45,7 +45,7 @@ def find_kind(name: str, *, provider: str | None = None) -> ProviderKind:
     shown = f"kind {name!r}" + (f" of provider {provider!r}" if provider else "")
     entries = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
     if not entries:
-        raise ConfigurationError(f"{shown} is not installed; there are: {one_of(provider_kinds(), name)}")
+        raise ConfigurationError(f"{shown} is not installed; there are: {list_choices(provider_kinds(), name)}")
     if len(entries) > 1:
         places = " and ".join(sorted(entries))
         raise ConfigurationError(f"{shown} is added more than once, by {places}; uninstall all but one")
@@ -70,7 +70,7 @@ def load_providers(path: Path) -> ProvidersConfig:
     kinds = provider_kinds()
     for name, provider in config.providers.items():
         if provider.kind not in kinds:
-            text = f"{provider.kind!r} is not known; allowed: {one_of(kinds, provider.kind)}"
+            text = f"{provider.kind!r} is not known; allowed: {list_choices(kinds, provider.kind)}"
             raise config.error(("providers", name, "kind"), text)
         kind = find_kind(provider.kind, provider=name)
         document.validate(kind.options, provider.options, at=("providers", name, "options"))
@@ -144,7 +144,7 @@ def _check_options(name: str, kind: ProviderKind, options: Mapping[str, object])
     try:
         return kind.options.model_validate(options)
     except ValidationError as error:
-        text = "; ".join(f"{key_path(at)}: {what}" for at, what in findings(error))
+        text = "; ".join(f"{key_path(at)}: {what}" for at, what in list_problems(error))
         raise ConfigurationError(f"options of provider {name!r}: {text}") from None
 
 
