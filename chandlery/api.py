@@ -194,7 +194,8 @@ class DataAPI:
             columns=columns,
             output=output,
         )
-        named = with_symbols(_in_order(bars, list(names)), names)
+        # The dictionary of names is in the order of registration, whatever the order of the rows.
+        named = with_symbols(_in_order(bars, list(names)), dict(sorted(names.items())))
         return _convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
 
     @repeat_read_once
