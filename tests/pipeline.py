@@ -52,8 +52,8 @@ class Heard:
     def fetched(self, progress: Progress) -> None:
         self.calls = progress.calls
 
-    def ingested(self, outcome: PartitionResult) -> None:
-        self.outcomes.append(outcome)
+    def ingested(self, result: PartitionResult) -> None:
+        self.outcomes.append(result)
 
     def derived(self, derived: Derived) -> None:
         self.steps.append(derived)

@@ -176,10 +176,10 @@ class IngestProgress(TallyListener):
         self._fetched = progress
         self._display.show(Step(self._line(), doing=f"ingesting ({fetching.describe_calls(progress)})"))
 
-    def ingested(self, outcome: PartitionResult) -> None:
+    def ingested(self, result: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
-        super().ingested(outcome)
-        self._watch.add(outcome.inserted + outcome.revised + outcome.unchanged + outcome.quarantined)
+        super().ingested(result)
+        self._watch.add(result.inserted + result.revised + result.unchanged + result.quarantined)
         self._display.show(Step(self._line(), done=1, speed=self._watch.speed))
 
     def derived(self, derived: Derived) -> None:

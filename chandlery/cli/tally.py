@@ -109,9 +109,9 @@ class TallyListener:
         """See ``orchestrator.Listener``."""
         self.tally.calls = progress.calls
 
-    def ingested(self, outcome: PartitionResult) -> None:
+    def ingested(self, result: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
-        self.tally.outcomes.append(outcome)
+        self.tally.outcomes.append(result)
 
     def derived(self, derived: Derived) -> None:
         """See ``orchestrator.Listener``."""

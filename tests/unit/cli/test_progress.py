@@ -18,6 +18,7 @@ from chandlery.ingest import fetch
 from chandlery.ingest.validate import PartitionResult
 from chandlery.publishing.publish import PublishReport
 from chandlery.rollups.refresh import Derived
+from tests.support import Traded
 
 
 class Recorder:
@@ -41,7 +42,7 @@ def lines(output: io.StringIO, *, interval: float) -> LineDisplay:
 
 def result(key: str, *, inserted: int) -> PartitionResult:
     window = Timeframe.M1.window_of(date.fromisoformat(f"{key}-01"))
-    partition = Partition(1, "AAA", "24/7", Timeframe.M1, window, window.start, window.end, None, None)
+    partition = Partition.of(Traded("AAA", "24/7"), Timeframe.M1, window)
     return PartitionResult(partition, "published", inserted=inserted)
 
 
@@ -90,7 +91,7 @@ def test_a_run_is_counted_and_shown() -> None:
     listener.planned(2)
     listener.planned(1)
     listener.ingested(result("2024-01", inserted=5))
-    listener.fetched(fetch.Progress(answered=1, planned=2, rows=5, calls=3))
+    listener.fetched(fetch.Progress("files", answered=1, planned=2, rows=5, calls=3))
     listener.ingested(result("2024-02", inserted=2))
     listener.derived(Derived(Timeframe.H1, 1, report, {}))
 
