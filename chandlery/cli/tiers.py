@@ -128,8 +128,8 @@ def _verify(installation: Installation) -> int:
 
 def _show(report: RetentionReport) -> None:
     width = report.timeframe.value
-    for one in report.refused:
-        say(f"stays: {one.symbol} {width} {one.window}: {one.reason}")
+    for refusal in report.refused:
+        say(f"stays: {refusal.symbol} {width} {refusal.window}: {refusal.reason}")
     for chunk in report.waiting:
         note(f"{chunk.name} is in use; the next run drops it")
     if report.released:

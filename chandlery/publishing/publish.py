@@ -86,12 +86,12 @@ def publish(
     with _transaction(connection, live=len(batch) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, timeframe, batch.symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
-        looked = connection.execute(query("publishing/before_publishing"), _question(timeframe, batch, now))
+        facts = connection.execute(query("publishing/before_publishing"), _parameters(timeframe, batch, now))
         if len(batch):
             warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         instruments = _registered(batch.symbols, locked)
         ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
-        known_at, sources, cold = looked.fetchone() or (None, None, None)
+        known_at, sources, cold = facts.fetchone() or (None, None, None)
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
         rows = batch.rows(ids, source_ids(connection, batch.sources, sources or {}))
@@ -127,7 +127,7 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
         raise
 
 
-def _question(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dict[str, object]:
+def _parameters(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dict[str, object]:
     """Return the parameters of ``before_publishing``."""
     bounded = timeframe.is_ingested and len(batch)
     return {
@@ -152,8 +152,9 @@ def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, i
 
 
 def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> list[tuple[str, int, str]]:
-    found: list[tuple[str, int, str]] = [row[:3] for row in locked.fetchall()]
-    unknown = sorted(set(symbols) - {symbol for symbol, _, _ in found})
+    """Return (symbol, instrument id, calendar) of the locked rows; raise if one of ``symbols`` is not among them."""
+    instruments: list[tuple[str, int, str]] = [row[:3] for row in locked.fetchall()]
+    unknown = sorted(set(symbols) - {symbol for symbol, _, _ in instruments})
     if unknown:
         raise UnknownSymbolError(f"{', '.join(unknown)}: not registered; add to config/universe.yaml or register first")
-    return found
+    return instruments

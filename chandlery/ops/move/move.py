@@ -160,8 +160,8 @@ class _Move:
                 if part in recorded or str(part.table) in destination.SEEDED:
                     delete_part(self.writing, part)
             copied = {part: self._copy(part) for part in parts}
-        for part, found in copied.items():
-            self._count_copied(part, found)
+        for part, checksum_of_part in copied.items():
+            self._count_copied(part, checksum_of_part)
 
     def _copy(self, part: TablePart) -> Checksum:
         self.listener.copying(part)
