@@ -19,7 +19,7 @@ from chandlery.core.timeframe import INGESTED, Timeframe, parse_moment
 from chandlery.errors import ProviderAuthError, ProviderError, UnknownSymbolError, UsageError
 from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.instruments.aliases import resolve
-from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
+from chandlery.instruments.registry import Instrument, load_instruments, sync_instruments
 from chandlery.providers.base import Provider
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.tiers.warehouse import Warehouse
@@ -106,7 +106,7 @@ def plan_ingest(
         ranges = {symbol: planner.range_of(symbol, provider) for symbol, provider in planner.providers(known, new)}
         if new:
             sync_instruments(connection, new)
-            fresh = {instrument.symbol: instrument for instrument in list_instruments(connection)}
+            fresh = load_instruments(connection)
             known |= {config.symbol: fresh[config.symbol] for config in new}
     plan = IngestPlan(
         timeframe=request.timeframe,
@@ -174,7 +174,7 @@ class _Planner:
         if not held:
             raise UsageError(f"provider {provider.name!r} has no {self._request.timeframe.value} bars at all")
         with self._warehouse.connection() as connection:
-            registered = {instrument.symbol for instrument in list_instruments(connection)}
+            registered = load_instruments(connection).keys()
         # A file's name has ``-`` for ``/``: where only BTC/USD is registered, BTC-USD.csv is that.
         slashed = {name: name.replace("-", "/") for name in held}
         return [slashed[name] if name not in registered and slashed[name] in registered else name for name in held]

@@ -22,7 +22,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
-from chandlery.instruments.registry import list_instruments
+from chandlery.instruments.registry import list_instruments, load_instruments
 from chandlery.lake.store import Lake
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
@@ -57,7 +57,7 @@ def ask(
     *,
     settlement_delay: timedelta = timedelta(),
 ) -> None:
-    """Record that ``span`` was asked for at ``requested_at``. It is known from now on."""
+    """Record that ``span`` was requested at ``requested_at``. It is known from now on."""
     with warehouse.connection() as connection:
         record_requested(connection, timeframe, [_ask(connection, symbol, span, requested_at, settlement_delay)])
 
@@ -69,7 +69,7 @@ def _ask(
     requested_at: str,
     settlement_delay: timedelta = timedelta(),
 ) -> RequestedRange:
-    number = {one.symbol: one.instrument_id for one in list_instruments(connection)}[symbol]
+    number = load_instruments(connection)[symbol].instrument_id
     return RequestedRange(number, CALENDARS[symbol], utc(span[0]), utc(span[1]), utc(requested_at), settlement_delay)
 
 
@@ -83,11 +83,11 @@ def states(
     warehouse: Warehouse, symbol: str, timeframe: str, *, as_of: datetime | None = None, final_only: bool = False
 ) -> dict[str, str]:
     """Return the state of each bar, by its start: ``06-03T14:30`` intraday, ``06-03`` otherwise."""
-    found = DataAPI(warehouse).get_ohlc(
+    bars = DataAPI(warehouse).get_ohlc(
         symbol, *EVER, timeframe, as_of=as_of, final_only=final_only, columns=["state"], output="arrow"
     )
     form = "%m-%dT%H:%M" if Timeframe(timeframe).is_intraday else "%m-%d"
-    return {row["ts"].strftime(form): row["state"] for row in found.to_pylist()}
+    return {row["ts"].strftime(form): row["state"] for row in bars.to_pylist()}
 
 
 def test_a_minute_is_forming_until_it_was_learned_at_its_end(tiered: Warehouse, ids: dict[str, int]) -> None:
@@ -249,8 +249,8 @@ def test_what_nobody_asked_a_provider_for_is_provisional(tiered: Warehouse, ids:
     put(tiered, D1, [Bar("AAA", utc("2024-06-03")), Bar("AAA", utc("1970-01-05")), Bar("AAA", utc("2024-06-01"))])
     for base in (M1, D1):
         roll_up(tiered, base, "2099-01-01")
-    found = {state for timeframe in Timeframe for state in states(tiered, "AAA", timeframe.value).values()}
-    assert found == {"provisional"}
+    distinct = {state for timeframe in Timeframe for state in states(tiered, "AAA", timeframe.value).values()}
+    assert distinct == {"provisional"}
 
 
 def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Warehouse, ids: dict[str, int]) -> None:
@@ -281,7 +281,7 @@ def test_as_of_a_time_a_bar_is_as_final_as_was_known_then(tiered: Warehouse, ids
         now = look()
         assert now[: len(seen)] == seen  # the same question has the same answer ever after
         seen = now
-    by_moment = [[list(found.values()) for found in seen[n : n + 8]] for n in range(0, len(seen), 8)]
+    by_moment = [[list(answer.values()) for answer in seen[n : n + 8]] for n in range(0, len(seen), 8)]
     none, provisional, final = [[], []], [["provisional"], []], [["final"], ["final"]]
     assert by_moment == [
         none * 4,
@@ -302,7 +302,7 @@ def _catch_up(warehouse: Warehouse) -> None:
 
 
 def test_a_bar_that_has_not_ended_is_never_final(tiered: Warehouse, ids: dict[str, int]) -> None:
-    """For example one after trading, whose session was asked for at its close."""
+    """For example one after trading, whose session was requested at its close."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [today + timedelta(days=n) for n in (-2, 2)]
     put(tiered, M1, [Bar("BTC/USD", day) for day in days])
@@ -314,18 +314,30 @@ def test_a_bar_that_has_not_ended_is_never_final(tiered: Warehouse, ids: dict[st
 
 def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, D1, [Bar("AAA", utc("2024-06-03"))])
-    found = []
-    with psycopg.connect(tiered.database.dsn, autocommit=True) as recorder:
+    answers = []
+    dsn = tiered.database.dsn
+    with psycopg.connect(dsn, autocommit=True) as recorder, psycopg.connect(dsn, autocommit=True) as watcher:
         with recorder.transaction():
             record_requested(recorder, D1, [_ask(recorder, "AAA", ("2024-06-03", "2024-06-04"), "2024-06-05")])
             moment = datetime.now(UTC)
-            reader = threading.Thread(target=lambda: found.append(states(tiered, "AAA", "1d", as_of=moment)))
+            reader = threading.Thread(target=lambda: answers.append(states(tiered, "AAA", "1d", as_of=moment)))
             reader.start()
-            reader.join(0.5)
+            looked: set[datetime] = set()
+            while len(looked) < 3 and reader.is_alive():  # it looks again and again who is recording
+                looked |= _looks_for_recorders(watcher)
             assert reader.is_alive(), "the reader did not wait for what is being recorded"
             assert states(tiered, "AAA", "1d") == {"06-03": "provisional"}  # a read of the present waits for nobody
-        reader.join(10)
-    assert found == [{"06-03": "final"}]
+        reader.join()
+    assert answers == [{"06-03": "final"}]
+
+
+def _looks_for_recorders(connection: psycopg.Connection) -> set[datetime]:
+    """Return when each other connection began to look who is recording, of those whose latest statement that is."""
+    rows = connection.execute(
+        "SELECT query_start FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND query LIKE '%virtualtransaction%'"
+    )
+    return {row[0] for row in rows}
 
 
 def test_bars_in_the_lake_are_as_final_as_they_were_in_the_store(tiered: Warehouse, ids: dict[str, int]) -> None:
@@ -380,28 +392,28 @@ def test_final_only_drops_exactly_the_others(tiered: Warehouse, ids: dict[str, i
     assert [row["symbol"] for row in expected] == ["BTC/USD"] * 10 + ["AAA"] * 5
     assert {row["state"] for row in whole.to_pylist()} == {"forming", "provisional", "final"}
 
-    asked = {"timeframe": "1m", "columns": ["close", "known_at", "state"], "final_only": True}
-    assert api.get_multi_symbol(symbols, *EVER, output="arrow", **asked).to_pylist() == expected
-    frame = api.get_multi_symbol(symbols, *EVER, **asked)
+    options = {"timeframe": "1m", "columns": ["close", "known_at", "state"], "final_only": True}
+    assert api.get_multi_symbol(symbols, *EVER, output="arrow", **options).to_pylist() == expected
+    frame = api.get_multi_symbol(symbols, *EVER, **options)
     assert frame.reset_index()[["symbol", "ts"]].values.tolist() == [[r["symbol"], r["ts"]] for r in expected]
     assert frame["state"].unique().tolist() == ["final"]
-    other = api.get_multi_symbol(symbols, *EVER, output="polars", **asked)
-    assert isinstance(other, pl.DataFrame)
-    assert other.to_dicts() == expected
+    polars_frame = api.get_multi_symbol(symbols, *EVER, output="polars", **options)
+    assert isinstance(polars_frame, pl.DataFrame)
+    assert polars_frame.to_dicts() == expected
     for symbol in symbols:
-        mine = [{**row} for row in expected if row["symbol"] == symbol]
+        rows = [{**row} for row in expected if row["symbol"] == symbol]
         bare = api.get_ohlc(symbol, *EVER, "1m", final_only=True, output="arrow")
         assert bare.column_names == ["ts", "open", "high", "low", "close", "volume", "vwap", "trades", "source"]
-        assert bare["ts"].to_pylist() == [row["ts"] for row in mine]
+        assert bare["ts"].to_pylist() == [row["ts"] for row in rows]
     assert api.get_multi_symbol(symbols, *EVER, "1m", output="arrow").num_rows == 60
 
 
 def test_no_bars_have_a_state_column_too(tiered: Warehouse, ids: dict[str, int]) -> None:
     for only in (False, True):
-        found = DataAPI(tiered).get_ohlc("AAA", *EVER, final_only=only, columns=["close", "state"], output="arrow")
-        assert found.column_names == ["ts", "close", "state"]
-        assert found.num_rows == 0
-        assert pa.types.is_dictionary(found.schema.field("state").type)
+        bars = DataAPI(tiered).get_ohlc("AAA", *EVER, final_only=only, columns=["close", "state"], output="arrow")
+        assert bars.column_names == ["ts", "close", "state"]
+        assert bars.num_rows == 0
+        assert pa.types.is_dictionary(bars.schema.field("state").type)
 
 
 def test_an_unknown_column_is_told_of_the_state(tiered: Warehouse, ids: dict[str, int]) -> None:
