@@ -61,7 +61,7 @@ def query(
     """Show the bars of one symbol that start in [START, END).
 
     A bar is forming if it was read from the provider before it ended, provisional while the provider may still change
-    it, and final once its session was asked for after it had settled.
+    it, and final once its session was requested after it had settled.
     """
     chosen = choose_format(form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
@@ -123,14 +123,14 @@ def _without_empty(rows: pa.Table) -> pa.Table:
 
 
 def _explain_nothing(
-    symbol: str, width: Timeframe, span: tuple[datetime, datetime], as_of: str | None, *, final_only: bool
+    symbol: str, width: Timeframe, requested: tuple[datetime, datetime], as_of: str | None, *, final_only: bool
 ) -> None:
     known = f" known at {as_of}" if as_of else ""
     bars = f"{'final ' if final_only else ''}bars of {symbol} {width.value}"
-    note(f"No {bars}{_between(span)}{known}; `chandlery coverage {symbol}` shows what there is.")
+    note(f"No {bars}{_between(requested)}{known}; `chandlery coverage {symbol}` shows what there is.")
 
 
-def _between(span: tuple[datetime, datetime]) -> str:
-    if span == EVER:
+def _between(requested: tuple[datetime, datetime]) -> str:
+    if requested == EVER:
         return ""
-    return f" in [{moment(span[0])}, {moment(span[1])})"
+    return f" in [{moment(requested[0])}, {moment(requested[1])})"

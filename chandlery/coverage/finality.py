@@ -128,9 +128,10 @@ def read_finality(
         instruments: whose bars.
         start: of the bars, UTC, inclusive.
         end: of the bars, UTC, exclusive.
-        as_of: tell what was final then, UTC, by the calendars and listings of today; now by default. Waits for whoever
-            is recording what became final, so that it is the same ever after. Derived bars whose base changed since
-            they were computed are told apart only now: as of a time they may be called final already.
+        as_of: return what was final then, UTC, by the calendars and listings of today; now by default. Waits for the
+            transactions that are recording what became final, so that the answer is the same ever after. That the base
+            of a derived bar changed since it was computed is known of the present alone: as of a time, such a bar may
+            be called final already.
     """
     if as_of is not None:
         _wait_for_recorders(connection)
@@ -196,7 +197,7 @@ def _stale_days(
 def _wait_for_recorders(connection: psycopg.Connection) -> None:
     """Wait for the transactions that are recording what became final: their time of it may be past, and unseen yet.
 
-    Who starts later notes a later time. Looking at the locks, rather than taking one, hinders nobody.
+    A transaction that starts later notes a later time. Looking at the locks, rather than taking one, hinders nobody.
     """
     waiting = _recorders(connection)
     while waiting:

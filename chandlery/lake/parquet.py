@@ -98,14 +98,14 @@ def read(
     Raises:
         LakeError: the file is damaged, cut short or not one of ours. The text says what is wrong with it.
     """
-    span = tuple(None if moment is None else microseconds(moment) for moment in (start, end))
+    limits = tuple(None if moment is None else microseconds(moment) for moment in (start, end))
     with _explained():
         content = _Content(source)
         metadata, end_of_rows = _read_footer(content, footer_digest)
         schema = _schema_of(metadata.schema.names)
         if schema is None:
             raise LakeError(f"it has other columns than a file of bars: {', '.join(metadata.schema.names)}")
-        groups = [n for n in range(metadata.num_row_groups) if _may_hold(metadata.row_group(n), symbols, *span)]
+        groups = [n for n in range(metadata.num_row_groups) if _may_hold(metadata.row_group(n), symbols, *limits)]
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in columns])
         if not groups:
@@ -114,7 +114,7 @@ def read(
         file = pq.ParquetFile(pa.BufferReader(content.bytes), metadata=metadata, read_dictionary=_NAMES)
         stored = file.read_row_groups(groups, columns=schema.names, use_threads=False)
         decoded = [pa.chunked_array([decode(chunk) for chunk in column.chunks]) for column in stored.columns]
-        return _pick(pa.table(decoded, schema=schema).unify_dictionaries(), symbols, *span)
+        return _pick(pa.table(decoded, schema=schema).unify_dictionaries(), symbols, *limits)
 
 
 def _schema_of(names: list[str]) -> pa.Schema | None:

@@ -45,9 +45,9 @@ def api(warehouse: Warehouse, ids: dict[str, int]) -> DataAPI:
 
 
 def test_a_range_includes_its_start_and_excludes_its_end(api: DataAPI) -> None:
-    found = api.get_ohlc("AAA", "2024-06-03", "2024-06-05", columns=["close"])
-    assert list(found.index) == [pd.Timestamp(day) for day in DAYS[:2]]
-    assert found["close"].tolist() == [9.5, 10.5]
+    bars = api.get_ohlc("AAA", "2024-06-03", "2024-06-05", columns=["close"])
+    assert list(bars.index) == [pd.Timestamp(day) for day in DAYS[:2]]
+    assert bars["close"].tolist() == [9.5, 10.5]
 
 
 @pytest.mark.parametrize("start", ["2024-06-04", date(2024, 6, 4), utc("2024-06-04"), "2024-06-03T20:00:00-04:00"])
@@ -56,20 +56,20 @@ def test_a_moment_may_be_text_a_date_or_an_aware_datetime(api: DataAPI, start: s
 
 
 def test_every_output_has_the_same_rows(api: DataAPI) -> None:
-    asked = ("AAA", "2024-01-01", "2025-01-01")
-    frame, table, other = (api.get_ohlc(*asked, output=output) for output in ("pandas", "arrow", "polars"))
+    requested = ("AAA", "2024-01-01", "2025-01-01")
+    frame, table, polars_frame = (api.get_ohlc(*requested, output=output) for output in ("pandas", "arrow", "polars"))
     assert isinstance(frame, pd.DataFrame)
     assert isinstance(table, pa.Table)
-    assert isinstance(other, pl.DataFrame)
-    assert table.to_pylist() == other.to_dicts()
+    assert isinstance(polars_frame, pl.DataFrame)
+    assert table.to_pylist() == polars_frame.to_dicts()
     assert frame.reset_index()["close"].tolist() == table["close"].to_pylist()
     assert str(frame.index.dtype) == "datetime64[us, UTC]"
 
 
-def test_several_symbols_come_in_the_order_asked_for(api: DataAPI) -> None:
+def test_several_symbols_come_in_the_order_requested(api: DataAPI) -> None:
     for order in (["AAA", "BBB"], ["BBB", "AAA"]):
-        found = api.get_multi_symbol(order, "2024-06-03", "2024-06-05", columns=["close"])
-        assert list(found.index) == [(symbol, pd.Timestamp(day)) for symbol in order for day in DAYS[:2]]
+        bars = api.get_multi_symbol(order, "2024-06-03", "2024-06-05", columns=["close"])
+        assert list(bars.index) == [(symbol, pd.Timestamp(day)) for symbol in order for day in DAYS[:2]]
 
 
 def test_a_symbol_without_bars_gives_none(api: DataAPI) -> None:
@@ -95,7 +95,7 @@ def test_a_wrong_argument_is_named_with_what_is_allowed(api: DataAPI, arguments:
         api.get_ohlc(**{"symbol": "AAA", "start": "2024-06-03", "end": "2024-07-01"} | arguments)
 
 
-def test_an_unknown_symbol_is_told_what_is_similar(api: DataAPI) -> None:
+def test_an_unknown_symbol_is_an_error_that_names_similar_ones(api: DataAPI) -> None:
     with pytest.raises(UnknownSymbolError, match="'AAB' is not known; did you mean"):
         api.get_ohlc("AAB", "2024-06-03", "2024-06-05")
 
@@ -166,8 +166,8 @@ def test_as_of_a_time_gives_what_was_believed_then(warehouse: Warehouse, ids: di
 def test_known_at_is_when_the_values_were_learned(warehouse: Warehouse, ids: dict[str, int]) -> None:
     put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0]), Bar("BBB", DAYS[0])], now=utc("2024-07-01"))
     put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0], close=9.5), Bar("BBB", DAYS[0])], now=utc("2024-07-02"))
-    found = get(warehouse, Timeframe.D1, ids)
-    assert found["known_at"].to_pylist() == [utc("2024-07-02"), utc("2024-07-01")]
+    bars = get(warehouse, Timeframe.D1, ids)
+    assert bars["known_at"].to_pylist() == [utc("2024-07-02"), utc("2024-07-01")]
 
 
 def test_a_read_as_of_now_waits_for_a_publication_that_began_before(warehouse: Warehouse, ids: dict[str, int]) -> None:
@@ -198,22 +198,22 @@ def test_the_view_shows_every_timeframe_with_names(warehouse: Warehouse, ids: di
     for timeframe in Timeframe:
         put(warehouse, timeframe, [Bar("AAA", DAYS[0])])
     with warehouse.connection() as connection:
-        found = connection.execute(
+        shown = connection.execute(
             "SELECT ts, symbol, timeframe, open, high, low, close, volume, vwap, trades, source FROM market.ohlcv"
         ).fetchall()
     bar = Bar("AAA", DAYS[0])
-    assert {row[2] for row in found} == {timeframe.value for timeframe in Timeframe}
-    assert {(row[1], row[0], *row[3:]) for row in found} == {tuple(bar)}
+    assert {row[2] for row in shown} == {timeframe.value for timeframe in Timeframe}
+    assert {(row[1], row[0], *row[3:]) for row in shown} == {tuple(bar)}
 
 
 def test_threads_may_share_a_database(warehouse: Warehouse, api: DataAPI, ids: dict[str, int]) -> None:
-    found: list[pa.Table] = []
-    threads = [threading.Thread(target=lambda: found.append(get(warehouse, Timeframe.D1, ids))) for _ in range(6)]
+    tables: list[pa.Table] = []
+    threads = [threading.Thread(target=lambda: tables.append(get(warehouse, Timeframe.D1, ids))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(found) == 6
-    assert all(table.equals(found[0]) for table in found)
-    assert found[0].num_rows == 6
-    assert EVER[0] < found[0]["ts"][0].as_py() < EVER[1]
+    assert len(tables) == 6
+    assert all(table.equals(tables[0]) for table in tables)
+    assert tables[0].num_rows == 6
+    assert EVER[0] < tables[0]["ts"][0].as_py() < EVER[1]
