@@ -26,7 +26,7 @@ class Session:
     """
 
     orchestrator: Callable[[Installation], Orchestrator] = field(default=load_orchestrator)
-    _databases: list[Warehouse] = field(default_factory=list, init=False)
+    _warehouses: list[Warehouse] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, ctx: typer.Context) -> Session:
@@ -54,9 +54,9 @@ class Session:
 
     def close(self) -> None:
         """Close the connections."""
-        while self._databases:
-            self._databases.pop().close()
+        while self._warehouses:
+            self._warehouses.pop().close()
 
     def _keep(self, warehouse: Warehouse) -> Warehouse:
-        self._databases.append(warehouse)
+        self._warehouses.append(warehouse)
         return warehouse

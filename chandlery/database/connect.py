@@ -5,6 +5,7 @@ Not here: connections that are kept and shared (``connection_pool``, ``arrow_poo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -13,12 +14,12 @@ from psycopg import conninfo
 from chandlery.errors import ConfigurationError, StoreError
 
 _OLDEST_SERVER = 150000
-_OPTIONS = "-c timezone=UTC -c datestyle=ISO"
-#: Bars are wanted in the order of their key, which the index has; of a table that it does not know yet, the planner
-#: would rather take a bitmap's order and sort. Whatever is read in columns may be read again, so nothing is written.
-_ARROW_OPTIONS = f"{_OPTIONS} -c enable_bitmapscan=off -c default_transaction_read_only=on"
-_REPAIR = "SET timezone = 'UTC'; SET datestyle = 'ISO'"
-_SETTINGS = "SELECT current_setting('timezone') AS zone, current_setting('datestyle') AS style"
+#: What every session is to be like.
+_SETTINGS = {"timezone": "UTC", "datestyle": "ISO"}
+#: Bars are to come in the order of their key, which the index has; of a table that it does not know yet, the planner
+#: would rather take a bitmap's order and sort. What is read in columns may be read again, so nothing may be written.
+_ARROW_SETTINGS = _SETTINGS | {"enable_bitmapscan": "off", "default_transaction_read_only": "on"}
+_QUESTION = "SELECT current_setting('timezone') AS zone, current_setting('datestyle') AS style"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -42,13 +43,13 @@ def open_connection(dsn: str) -> Connection:
         ConfigurationError: the server is too old.
         StoreError: the session is not in UTC, and cannot be.
     """
-    connection = Connection.connect(_with_options(dsn, _OPTIONS), autocommit=True)
+    connection = Connection.connect(_with_settings(dsn, _SETTINGS), autocommit=True)
     try:
         _check_version(connection.info.server_version)
-        if not _is_as_expected(connection.execute(_SETTINGS).fetchone()):
+        if not _is_as_expected(connection.execute(_QUESTION).fetchone()):
             # A pooler between us and the server may leave out what was asked for at the start.
-            connection.execute(_REPAIR)
-            _check(connection.execute(_SETTINGS).fetchone())
+            connection.execute(_change(_SETTINGS))
+            _check(connection.execute(_QUESTION).fetchone())
     except BaseException:
         connection.close()
         raise
@@ -64,14 +65,15 @@ def open_arrow_connection(dsn: str) -> Any:  # noqa: ANN401 - ADBC is not typed
     """
     import adbc_driver_postgresql.dbapi  # noqa: PLC0415 - slow to import, and writers do not need it
 
-    connection = adbc_driver_postgresql.dbapi.connect(_with_options(dsn, _ARROW_OPTIONS))
+    connection = adbc_driver_postgresql.dbapi.connect(_with_settings(dsn, _ARROW_SETTINGS))
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_SETTINGS)
+            cursor.execute(_QUESTION)
             settings = cursor.fetchone()
             if not _is_as_expected(settings):
-                cursor.execute(_REPAIR)
-                cursor.execute(_SETTINGS)
+                cursor.execute(_change(_ARROW_SETTINGS))
+                cursor.fetchone()
+                cursor.execute(_QUESTION)
                 _check(cursor.fetchone())
         connection.commit()
     except BaseException:
@@ -80,10 +82,18 @@ def open_arrow_connection(dsn: str) -> Any:  # noqa: ANN401 - ADBC is not typed
     return connection
 
 
-def _with_options(dsn: str, options: str) -> str:
+def _with_settings(dsn: str, settings: Mapping[str, str]) -> str:
+    """Return ``dsn`` so that the session begins with ``settings``, which stand after the user's own options."""
     given = conninfo.conninfo_to_dict(dsn)
-    combined = " ".join(str(part) for part in (given.get("options"), options) if part)
-    return conninfo.make_conninfo(dsn, options=combined, application_name=given.get("application_name") or "chandlery")
+    options = [str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in settings.items())]
+    return conninfo.make_conninfo(
+        dsn, options=" ".join(options).strip(), application_name=given.get("application_name") or "chandlery"
+    )
+
+
+def _change(settings: Mapping[str, str]) -> str:
+    """Return one statement that changes the session's settings; a driver may refuse several."""
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
 
 
 def _check_version(version: int) -> None:

@@ -21,7 +21,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from chandlery.database.connect import Connection, open_connection
-from chandlery.database.errors import explain
+from chandlery.database.errors import explain, without_secret
 from chandlery.database.forks import forget_in_children, keep_for_ever
 from chandlery.errors import ChandleryError, StoreError, StoreUnavailableError
 
@@ -76,7 +76,8 @@ class _Connector(Connection):
             connection = open_connection(conninfo)
         except Exception as error:
             failure.error = error
-            raise
+            # The pool logs what it catches.
+            raise psycopg.OperationalError(without_secret(str(error), conninfo)) from None
         failure.error = None
         return connection
 

@@ -93,15 +93,17 @@ class Database:
         owner = os.getpid()
         try:
             connection = open_connection(self.dsn)
-            try:
-                yield connection
-            finally:
-                if os.getpid() == owner:
-                    connection.close()
-                else:  # a child was forked in the block
-                    keep_for_ever(connection)
+        except psycopg.Error as error:
+            raise explain(error, self.dsn) from None  # its own text may have the password
+        try:
+            yield connection
         except psycopg.Error as error:
             raise explain(error, self.dsn) from error
+        finally:
+            if os.getpid() == owner:
+                connection.close()
+            else:  # a child was forked in the block
+                keep_for_ever(connection)
 
     @property
     def edition(self) -> Edition:

