@@ -74,7 +74,7 @@ class _Connector(Connection):
         """Return a new connection; note in ``failure`` how that went."""
         try:
             connection = open_connection(conninfo)
-        except Exception as error:
+        except (psycopg.Error, ChandleryError) as error:
             failure.error = error
             # The pool logs what it catches.
             raise psycopg.OperationalError(without_secret(str(error), conninfo)) from None

@@ -213,10 +213,8 @@ def forgetful_pooler(dsn: str, folder: Path) -> Iterator[str]:
             (length,) = struct.unpack(">i", self.request.recv(4, socket.MSG_WAITALL))
             version, *words = self.request.recv(length - 4, socket.MSG_WAITALL).partition(b"\0\3\0\0")[1:]
             names = words[0].rstrip(b"\0").split(b"\0")
-            kept = [
-                part for pair in zip(names[::2], names[1::2], strict=True) if pair[0] != b"options" for part in pair
-            ]
-            message = version + b"".join(part + b"\0" for part in kept) + b"\0"
+            pairs = [pair for pair in zip(names[::2], names[1::2], strict=True) if pair[0] != b"options"]
+            message = version + b"".join(name + b"\0" + value + b"\0" for name, value in pairs) + b"\0"
             with socket.socket(socket.AF_UNIX) as server:
                 server.connect(behind)
                 server.sendall(struct.pack(">i", len(message) + 4) + message)

@@ -123,7 +123,11 @@ def _make_chunk(connection: psycopg.Connection, timeframe: Timeframe, moment: da
     """Make the chunk for ``moment``: only a row makes one under both licences, and nobody ever sees this row."""
     table = sql.Identifier("market", timeframe.table)
     with connection.transaction():
-        connection.execute(query("database/make_chunk", bars=table), {"moment": moment})
+        insert = (
+            "INSERT INTO {} (instrument_id, ts, open, high, low, close, source, known_at)"
+            " VALUES (0, %(moment)s, 0, 0, 0, 0, 0, %(moment)s) ON CONFLICT DO NOTHING"
+        )
+        connection.execute(sql.SQL(insert).format(table), {"moment": moment})
         connection.execute(
             sql.SQL("DELETE FROM {} WHERE instrument_id = 0 AND ts = %(moment)s").format(table), {"moment": moment}
         )
