@@ -342,6 +342,8 @@ class TestKinds:
     def test_a_kind_says_whether_it_is_called_and_whether_newer_bars_may_come(self) -> None:
         kinds = {name: find_kind(name) for name in provider_kinds()}
         assert {name for name, kind in kinds.items() if kind.static} == {"files", "sample", "simulated"}
+        # Without a range, the last weeks of these are loaded, whatever the provider is called.
+        assert {name for name, kind in kinds.items() if kind.limits.endless} == {"simulated"}
         remote = {"alpaca", "coinbase", "ib", "polygon", "yahoo"}
         assert {name for name, kind in kinds.items() if kind.limits.remote} == remote
         assert all(kinds[name].calls_per_minute for name in remote)
