@@ -71,8 +71,9 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+$(RUNTIME): requirements.lock pyproject.toml setup.py | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements.lock
+	rm -rf build *.egg-info
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 

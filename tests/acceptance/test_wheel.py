@@ -223,17 +223,18 @@ def test_the_web_ui_loads_our_pipeline_beside_the_user_s_own_modules(beside_own_
         try:
             line = ui.stdout.readline()
             assert line.startswith("Chandlery is at"), line + ui.stdout.read()
-            names = asset_names(port)
+            names = asset_names(port, line.strip().partition("token=")[2])
         finally:
             ui.send_signal(signal.SIGINT)
     assert {"bars_1m", "bars_1d"} <= names
     assert ui.returncode == 0
 
 
-def asset_names(port: int) -> set[str]:
+def asset_names(port: int, token: str) -> set[str]:
     """Return the names of the assets that the UI knows."""
     body = json.dumps({"query": "{ assetNodes { assetKey { path } } }"}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, headers)
     with urllib.request.urlopen(request) as answer:
         nodes = json.load(answer)["data"]["assetNodes"]
     return {node["assetKey"]["path"][-1] for node in nodes}
