@@ -21,7 +21,7 @@ from chandlery.errors import UsageError
 from chandlery.tiers.archive import archive as write_files
 from chandlery.tiers.restore import restore as restore_windows
 from chandlery.tiers.retention import RetentionReport
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 
 Width = Annotated[str | None, typer.Option("--timeframe", "-t", help="1m or 1d; both by default.")]
 
@@ -120,7 +120,7 @@ def _verify(installation: Installation) -> int:
         if checked.fault:
             bad += 1
             say(f"damaged: {checked.fault}")
-    for path in find_strangers(installation.warehouse):
+    for path in find_unknown_files(installation.warehouse):
         note(f"not in the manifest, and read by nobody: {path}")
     say(f"verified: files={files} bars={number(bars)} damaged={bad}")
     return 1 if bad else 0

@@ -13,7 +13,7 @@ from chandlery.tiers.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """What became of checking one file.
+    """The outcome of checking one file.
 
     Attributes:
         path: below the lake's root.
@@ -47,7 +47,7 @@ def verify(warehouse: Warehouse) -> Iterator[FileCheck]:
                 note_verified(connection, [entry.manifest_id])
 
 
-def find_strangers(warehouse: Warehouse) -> list[str]:
+def find_unknown_files(warehouse: Warehouse) -> list[str]:
     """Return paths of files in the lake that the manifest does not know; nobody reads them."""
     with warehouse.connection() as connection:
         known = list_paths(connection)

@@ -23,7 +23,7 @@ from chandlery.lake.store import Lake
 from chandlery.reading.revisions import read_revisions
 from chandlery.settings import Settings
 from chandlery.tiers.restore import restore
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.conformance.test_same_answers import UNIVERSE, Answers, answers, differences, instruments, lines, roll_up
 from tests.editions import get_server
@@ -88,7 +88,7 @@ def test_two_years_of_life_change_no_answer(warehouse: Warehouse, twin: Warehous
     assert _look_after(installation, utc("2024-01-10")) == 0
     assert differences(_everything(warehouse, moments), _everything(twin, moments)) == []
     assert [checked.fault for checked in verify(warehouse) if checked.fault] == []
-    assert find_strangers(warehouse) == []
+    assert find_unknown_files(warehouse) == []
 
 
 def _look_after(installation: Installation, now: datetime) -> int:

@@ -22,7 +22,7 @@ from chandlery.reading.bars import read_bars
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import RetentionLimits, apply_retention
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc
 
@@ -117,7 +117,7 @@ def test_every_answer_stays_the_same_through_a_whole_life(tiered: Warehouse, ids
     assert same(answers(tiered, ids, moments), truth)
     assert restore(tiered, M1, ["2024-02"]) == {}
     assert [checked.fault for checked in verify(tiered)] == [None] * 6
-    assert sorted(find_strangers(tiered)) == []
+    assert sorted(find_unknown_files(tiered)) == []
 
 
 def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids: dict[str, int]) -> None:

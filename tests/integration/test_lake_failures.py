@@ -34,7 +34,7 @@ from chandlery.lake.store import Lake, StagedFile
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, get, open_warehouse, put, register, rows, utc
 
@@ -125,7 +125,7 @@ def check_complete(warehouse: Warehouse, ids: dict[str, int], truth: list[list[B
     prune(warehouse)
     assert answers(warehouse, ids) == truth
     assert [checked.fault for checked in verify(warehouse)] == [None] * 5
-    assert find_strangers(warehouse) == []
+    assert find_unknown_files(warehouse) == []
     with warehouse.connection() as connection:
         assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (0,)
 

@@ -30,7 +30,7 @@ from chandlery.settings import Settings
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.s3 import (
     ENVIRONMENT,
@@ -205,7 +205,7 @@ def test_a_whole_life_gives_the_same_answers_and_shows_whole_files_only(
     assert answers(tiered, ids, moments) == after
 
     assert [checked.fault for checked in verify(tiered) if checked.fault] == []
-    assert find_strangers(tiered) == []
+    assert find_unknown_files(tiered) == []
     assert sweep(tiered, timedelta(0), now=datetime.now(UTC) + timedelta(days=1)) > 0
     assert sum("symbol=BTC%2FUSD" in path for path in place.files()) == 2  # the bars and their earlier values
     assert [checked.fault for checked in verify(tiered) if checked.fault] == []
@@ -219,7 +219,7 @@ def test_strangers_and_lost_files_are_named(tiered: Warehouse, ids: dict[str, in
     settle(tiered, M1)
     path = next(path for path in place.files() if path.startswith("bars_1m/symbol=BTC"))
     place.client.put_object(Bucket=place.bucket, Key="lake/bars_1m/of somebody.parquet", Body=b"else")
-    assert find_strangers(tiered) == ["bars_1m/of somebody.parquet"]
+    assert find_unknown_files(tiered) == ["bars_1m/of somebody.parquet"]
     content = place.content(path)
     prune(tiered, M1)
     place.client.put_object(Bucket=place.bucket, Key=f"lake/{path}", Body=content[:-1])
@@ -314,7 +314,7 @@ def test_whatever_fails_once_is_done_again(
     assert answers(tiered, ids, [utc("2024-03-02")]) == truth
     assert [checked.fault for checked in verify(tiered)] == [None, None]
     write(lake, os.urandom(LARGE))
-    assert find_strangers(tiered) == [PATH]
+    assert find_unknown_files(tiered) == [PATH]
     lake.delete(PATH)
     assert len(place.files()) == 2
     assert len(seen) > 10
@@ -372,7 +372,7 @@ def test_archiving_that_fails_changes_nothing_and_is_done_later(
     assert settle(tiered, M1) == 2
     assert prune(tiered, M1) == 4
     assert answers(tiered, ids, moments) == truth
-    assert find_strangers(tiered) == []
+    assert find_unknown_files(tiered) == []
 
 
 def test_a_copy_that_the_server_only_claims_is_not_believed(lake: Lake, place: Place) -> None:

@@ -21,7 +21,7 @@ from chandlery.reading.revisions import read_revisions
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
-from chandlery.tiers.verify import find_strangers, verify
+from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.property.test_publish import CALENDARS, IN_ONE_DATABASE, Batch, Model, batches, counts, start_afresh
 from tests.support import Bar, get, put, register, rows, utc
@@ -98,7 +98,7 @@ class Tiered:
         bars = self.model.bars()
         assert found_counts == {symbol: n for symbol in CALENDARS if (n := sum(bar.symbol == symbol for bar in bars))}
         assert [checked.fault for checked in verify(self.warehouse) if checked.fault] == []
-        assert find_strangers(self.warehouse) == []
+        assert find_unknown_files(self.warehouse) == []
 
 
 @pytest.fixture
