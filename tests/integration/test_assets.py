@@ -199,6 +199,23 @@ def test_a_window_of_the_future_is_refused_before_anything_runs(bench: Workbench
     assert bench.scalar("SELECT count(*) FROM ops.publication") == 0
 
 
+def test_a_run_reads_no_configuration_file_again(bench: Workbench) -> None:
+    assert bench.materialize("bars_1d", "AAPL|2011").success
+    config = bench.installation.settings.config
+    away = config.rename(config.with_name("away"))
+    try:
+        for asset, partition in (("bars_1d", "AAPL|2010"), ("instruments", None), ("coverage_1d", None)):
+            assert bench.materialize(asset, partition).success
+    finally:
+        away.rename(config)
+
+
+def test_what_dagster_shows_of_the_resources_is_no_secret_and_no_place(bench: Workbench) -> None:
+    shown = {name: resource.config_schema.as_field() for name, resource in bench.resources.items()}
+    fields = {name: set(getattr(field.config_type, "fields", {})) for name, field in shown.items()}
+    assert fields == {"store": set(), "providers": set(), "gate": {"max_rejected_share"}, "listener": set()}
+
+
 # --- many partitions
 
 

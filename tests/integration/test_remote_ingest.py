@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.session_states import session_states
 from chandlery.errors import LakeError, ProviderTransientError
 from chandlery.ingest.gate import AuditReport
+from chandlery.ingest.pipeline import IngestLimits, IngestPipeline
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
@@ -42,6 +45,16 @@ class DyingGate:
         raise KeyboardInterrupt
 
 
+class CountingGate(BarGate):
+    """Counts the batches that it audits."""
+
+    batches = 0
+
+    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+        self.batches += 1
+        return super().audit(bars, partitions, now=now)
+
+
 def states(remote: Remote, symbol: str = "BTC/USD") -> list[str]:
     with remote.warehouse.connection() as connection:
         instrument = remote.instruments()[symbol]
@@ -56,6 +69,17 @@ def test_everything_arrives_and_is_final(remote: Remote, market: Market) -> None
     assert set(states(remote)) == {"no_trades"}  # a minute in two hundred has no trade
     assert remote.scalar("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL") == 0
     assert remote.scalar("SELECT count(*) FROM ops.landing") == 4  # two symbols, two months
+
+
+def test_a_batch_is_no_larger_than_it_may_be(remote: Remote, market: Market) -> None:
+    gate, instruments = CountingGate(), remote.instruments()
+    pipeline = IngestPipeline(
+        remote.warehouse, gate, instruments, landing=remote.landing, limits=IngestLimits(rows_per_batch=1), now=LATER
+    )
+    results = list(pipeline.ingest(remote.provider(), remote.partitions(START, END)))
+    assert {result.status for result in results} == {"published"}
+    assert gate.batches == remote.scalar("SELECT count(*) FROM ops.landing") == 4
+    assert remote.is_whole(market, START, END)
 
 
 def test_what_is_final_is_not_asked_for_again(remote: Remote, market: Market) -> None:
