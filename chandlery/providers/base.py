@@ -148,6 +148,8 @@ class ProviderKind:
         name: the value of ``kind`` in ``providers.yaml``, and the entry point's name.
         factory: makes a provider; the provider's class will do.
         options: the model of its options.
+        run_options: which of them a run may choose as well, not only ``providers.yaml``. Never one that decides where a
+            request, and with it a key, is sent.
         keys: the names of the keys that it needs.
         calls_per_minute: how many calls the vendor allows by its cheapest plan; None for no limit.
         limits: known before a provider is made, and the same for all of this kind.
@@ -158,6 +160,7 @@ class ProviderKind:
     name: str
     factory: Callable[[ProviderSetup[Any]], Provider]
     options: type[Section] = NoOptions
+    run_options: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
     calls_per_minute: float | None = None
     limits: ProviderLimits = ProviderLimits()

@@ -97,19 +97,21 @@ def build_provider(
     Args:
         name: a key of ``providers.yaml``.
         config: what that file says.
-        options: override the file's, one by one. A relative ``path`` given here counts from the working directory; one
-            in the file counts from the project, the folder that holds the file's folder.
+        options: chosen by a run, of those that the kind leaves to runs; they override the file's, one by one. A
+            relative ``path`` given here counts from the working directory; one in the file counts from the project, the
+            folder that holds the file's folder.
         calendars: name of the calendar by symbol, for a provider that must know when a market is open.
         rate_limiters: makes the rate limiter of a key; by default one that holds in this process only.
         retry: when a call that failed is made again; by default as the kind says.
 
     Raises:
         ConfigurationError: no provider is called so, its kind is not installed or lacks a package, or an option is
-            unknown or wrong.
+            unknown, wrong, or not left to a run.
         ProviderAuthError: a variable that should hold a key is not set.
     """
     provider = config.provider(name)
     kind = find_kind(provider.kind, provider=name)
+    _refuse_others(name, kind, options or {})
     keys = {key: _read_key(name, variable) for key, variable in provider.key_env.items()}
     setup: ProviderSetup[Any] = ProviderSetup(
         kind=kind.name,
@@ -137,6 +139,16 @@ def remote_limits(config: ProvidersConfig) -> dict[str, ProviderLimits]:
 def _entry_points(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001 - another path has other packages
     """Return the entry points of all kinds; kept, because a look at every installed package takes 20 ms."""
     return entry_points(group=GROUP)
+
+
+def _refuse_others(name: str, kind: ProviderKind, options: Mapping[str, object]) -> None:
+    """Raise where a run chooses an option that ``providers.yaml`` alone decides, such as an address for the keys."""
+    others = sorted(options.keys() & kind.options.model_fields.keys() - kind.run_options)
+    if others:
+        raise ConfigurationError(
+            f"options of provider {name!r}: {', '.join(others)} can be set in providers.yaml only; a run may choose:"
+            f" {' '.join(sorted(kind.run_options)) or 'none'}"
+        )
 
 
 def _merge_options(

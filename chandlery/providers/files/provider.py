@@ -250,4 +250,11 @@ def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:
     )
 
 
-KIND = ProviderKind(name=_KIND, factory=_make, options=FilesOptions, limits=FilesProvider.limits, static=True)
+KIND = ProviderKind(
+    name=_KIND,
+    factory=_make,
+    options=FilesOptions,
+    run_options=frozenset(FilesOptions.model_fields),
+    limits=FilesProvider.limits,
+    static=True,
+)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from chandlery.config.yaml_document import Section
 from chandlery.core.timeframe import INGESTED, Timeframe
@@ -34,6 +35,18 @@ class RemoteOptions(Section):
     """
 
     url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_credentials(cls, value: str | None) -> str | None:
+        try:
+            parts = urlsplit(value or "")
+            credentials = parts.username is not None or parts.password is not None or "@" in parts.netloc
+        except ValueError:
+            raise ValueError("is not an address; write https://host:port/path") from None
+        if credentials:  # not repeated here
+            raise ValueError("holds a user or password; name the keys' environment variables in key_env instead")
+        return value
 
 
 class RemoteProvider(ABC, Generic[DownloadT]):

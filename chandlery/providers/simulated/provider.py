@@ -92,4 +92,11 @@ def _make(setup: ProviderSetup[SimulatedOptions]) -> SimulatedProvider:
     return SimulatedProvider(setup.options.seed, setup.calendars, name=setup.name)
 
 
-KIND = ProviderKind(name=_KIND, factory=_make, options=SimulatedOptions, limits=SimulatedProvider.limits, static=True)
+KIND = ProviderKind(
+    name=_KIND,
+    factory=_make,
+    options=SimulatedOptions,
+    run_options=frozenset(SimulatedOptions.model_fields),
+    limits=SimulatedProvider.limits,
+    static=True,
+)

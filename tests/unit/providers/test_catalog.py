@@ -194,6 +194,29 @@ class TestProviders:
         with pytest.raises(ConfigurationError, match=message):
             build_provider("filez", load_providers(CONFIG / "providers.yaml"))
 
+    @pytest.mark.parametrize("option", ["url", "host", "port", "feed", "client_id", "allow_adjusted"])
+    def test_no_run_decides_where_a_key_is_sent(self, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = load_providers(CONFIG / "providers.yaml")
+        for name, provider in config.providers.items():
+            for variable in provider.key_env.values():
+                monkeypatch.setenv(variable, KEY)
+            kind = find_kind(provider.kind)
+            if option in kind.options.model_fields:
+                with pytest.raises(ConfigurationError, match=f"{option} can be set in providers.yaml only"):
+                    build_provider(name, config, options={option: "http://127.0.0.1:1"})
+
+    def test_a_kind_with_keys_or_a_network_leaves_nothing_to_a_run(self) -> None:
+        for provider in load_providers(CONFIG / "providers.yaml").providers.values():
+            kind = find_kind(provider.kind)
+            assert not kind.run_options or (not kind.keys and not kind.limits.remote)
+
+    @pytest.mark.parametrize("url", ["https://user:pass@host", "https://user@host/x", "http://@host", "http://[::1"])
+    def test_an_address_that_holds_credentials_is_refused_and_not_repeated(self, tmp_path: Path, url: str) -> None:
+        text = f"providers: {{yahoo: {{kind: yahoo, options: {{url: '{url}'}}}}}}"
+        with pytest.raises(ConfigurationError, match=r"providers\.yaml") as caught:
+            load_providers(write(tmp_path, "providers.yaml", text))
+        assert "pass" not in str(caught.value).replace("password", "")
+
 
 ACME = """
 from typing import Annotated, Any
@@ -223,6 +246,7 @@ KIND = ProviderKind(
     name="acme",
     factory=Made,
     options=Options,
+    run_options=frozenset({"depth"}),
     keys=("id", "secret"),
     limits=Made.limits,
     retry=RetryPolicy(first_pause=5.0),
@@ -254,6 +278,15 @@ class TestProvidersOfOtherPackages:
         assert KEY not in repr(setup)
         assert SECRET not in repr(setup)
         assert made.source == "acme:a:slow"  # type: ignore[attr-defined]
+
+    def test_a_run_may_choose_only_what_the_kind_leaves_to_it(
+        self, installed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ACME_KEY_ID", KEY)
+        monkeypatch.setenv("ACME_SECRET", SECRET)
+        message = r"options of provider 'a': feed can be set in providers.yaml only; a run may choose: depth"
+        with pytest.raises(ConfigurationError, match=message):
+            build_provider("a", load_providers(installed), options={"depth": 2, "feed": "fast"})
 
     def test_its_limits_are_known_before_it_is_made(self, installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("ACME_KEY_ID", raising=False)
