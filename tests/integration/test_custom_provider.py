@@ -74,7 +74,7 @@ class Installed:
         with self.warehouse.connection() as connection:
             (owner,) = [i.instrument_id for i in list_instruments(connection) if i.symbol == symbol]
         bars = read_bars(self.warehouse, timeframe, [BarRange(owner, *EVER)])
-        assert set(bars["source"].to_pylist()) <= {"my-service"}
+        assert set(bars["source"].to_pylist()) <= {"acme:my-service"}
         return dict(zip(_micros(bars["ts"].to_numpy()), bars["close"].to_pylist(), strict=True))
 
     def served(self, symbol: str, timeframe: Timeframe) -> dict[int, float]:
