@@ -9,7 +9,7 @@ ChandleryError
 │   ├── ProviderAuthError       key missing, wrong or not entitled
 │   ├── ProviderNotFoundError   the provider does not know the symbol
 │   ├── ProviderTransientError  try again later; carries ``retry_after``
-│   │   └── ProviderRateLimitError  asked too often
+│   │   └── ProviderRateLimitError  called too often
 │   └── ProviderBadDataError    the answer cannot be read as bars
 ├── GateError               the gate refused what was offered
 ├── StoreError              the database is not set up, or refused a statement
@@ -35,7 +35,7 @@ class UnknownSymbolError(UsageError):
 
 
 class AmbiguousSymbolError(UsageError):
-    """A ticker names more than one instrument within the range asked for."""
+    """A ticker names more than one instrument within the requested range."""
 
 
 class ConfigurationError(ChandleryError):
@@ -58,7 +58,7 @@ class ProviderError(ChandleryError):
 
 
 class ProviderAuthError(ProviderError):
-    """The key is missing, wrong, or not entitled to what was asked."""
+    """The key is missing, wrong, or not entitled to what was requested."""
 
 
 class ProviderNotFoundError(ProviderError):
@@ -83,7 +83,7 @@ class ProviderTransientError(ProviderError):
 
 
 class ProviderRateLimitError(ProviderTransientError):
-    """Asked too often."""
+    """The provider was called too often."""
 
 
 class ProviderBadDataError(ProviderError):
