@@ -114,5 +114,5 @@ def test_roll_ups_that_are_the_first_to_mix_sources_do_not_wait_in_a_circle(ware
         wait_until_blocked(warehouse.database.dsn)
         publish(one, warehouse, wide, table([Bar("AAA", noon, source=MIXED)]))
         one.commit()
-        assert mixed.result(60).inserted == 1
+        assert mixed.result().inserted == 1
     assert len(rows(get(warehouse, narrow, ids))) == 2

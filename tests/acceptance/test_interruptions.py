@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,11 @@ import pytest
 from chandlery.settings import Settings
 from pipelines.instance import open_instance
 from pipelines.orchestrator import close_dead_runs
+from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 ORDER = ("ingest", "SIM/USD", "--timeframe", "1m", "--start", "2023-01-01", "--end", "2024-07-01")
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 @pytest.fixture
@@ -47,14 +47,15 @@ def chandlery(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[
 
 
 def wait_until_some_bars_are_there(database_url: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    published = "SELECT count(*) FROM ops.publication WHERE timeframe = '1m'"
     with psycopg.connect(database_url, autocommit=True) as connection:
-        while time.monotonic() < deadline and process.poll() is None:
-            row = connection.execute("SELECT count(*) FROM ops.publication WHERE timeframe = '1m'").fetchone()
-            if row and row[0]:
-                return
-            time.sleep(0.02)
-    pytest.fail(f"nothing was published: {process.communicate()[0]}")
+        wait_until(
+            lambda: connection.execute(published).fetchone() != (0,) or process.poll() is not None,
+            "bars are published",
+            PATIENCE,
+        )
+    if process.poll() is not None:
+        pytest.fail(f"it ended before it was interrupted: {process.communicate()[0]}")
 
 
 def statuses() -> list[dg.DagsterRunStatus]:

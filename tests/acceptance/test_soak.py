@@ -84,7 +84,7 @@ def test_two_processes_with_one_rate_limit_bring_every_bar_once_and_never_exceed
             pipe.send("go")
         found = [pipe.recv() for pipe in pipes]
         for process in processes:
-            process.join(10)
+            process.join()
     told = server.tell()
     outcomes = [outcome for mine, _ in found for outcome in mine]
     assert {status for status, *_ in outcomes} == {"published"}

@@ -102,7 +102,7 @@ def test_several_processes_may_migrate_at_once(empty: psycopg.Connection) -> Non
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not errors
     assert current_revision(empty) == REVISION
 
@@ -356,7 +356,7 @@ def test_several_processes_may_set_up_at_once(bare: psycopg.Connection, edition:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert found == [edition] * 3
 
 

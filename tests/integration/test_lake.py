@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import RetentionLimits, apply_retention
 from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc
+from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc, wait_until
 
 pytestmark = pytest.mark.every_edition
 
@@ -223,7 +222,7 @@ def test_a_publication_under_way_is_not_dropped(
             publish(connection, other, M1, table(minutes("BTC/USD", "2024-01-31T14:30", 50)))
             limits = RetentionLimits(lock_timeout=lock_timeout)
             retaining = pool.submit(apply_retention, tiered, M1, utc("2025-01-01"), now=NOW, limits=limits)
-            _wait_until(lambda: retaining.done() or _somebody_waits(tiered))
+            wait_until(lambda: retaining.done() or _somebody_waits(tiered), "it waits, or has given up")
             if lock_timeout < timedelta(minutes=1):
                 assert retaining.result().waiting  # for the next run
         assert retaining.result().dropped == []  # the new window is not archived
@@ -250,13 +249,6 @@ def _somebody_waits(warehouse: Warehouse) -> bool:
             " WHERE NOT granted AND datname = current_database()"
         ).fetchone()
     return bool(row and row[0])
-
-
-def _wait_until(happened: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def _stored(warehouse: Warehouse, table: str) -> int:

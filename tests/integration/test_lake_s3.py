@@ -420,7 +420,7 @@ def test_a_writer_killed_during_an_upload_leaves_no_object(place: Place) -> None
     lake = Lake(place.url)
     process = _start(f"with lake.staged({PATH!r}) as file:\n    file.write(bytes({LARGE}))\n    file.commit()", place)
     place.wire.fault = lambda request: _kill(process) if "partNumber=2" in request.query else None
-    assert process.wait(60) == -9
+    assert process.wait() == -9
     assert place.all() == []
     assert len(uploads(place.client, place.bucket)) == 1
     place.wire.fault = nothing
@@ -447,7 +447,7 @@ def test_a_kill_at_any_request_loses_nothing(tiered: Warehouse, ids: dict[str, i
         place.wire.fault = lambda _, process=process, count=count, last=last: (  # type: ignore[misc]
             _kill(process) if next(count) == last else None
         )
-        code_of_exit = process.wait(60)
+        code_of_exit = process.wait()
         place.wire.fault = nothing
         assert code_of_exit in (0, -9)
         assert all(_is_whole(place.content(path)) for path in place.files())

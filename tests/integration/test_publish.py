@@ -216,7 +216,7 @@ def test_two_connections_that_want_the_same_partitions_both_get_them(warehouse: 
     def prepare() -> None:
         try:
             with warehouse.connection() as connection, connection.transaction():
-                barrier.wait(10)
+                barrier.wait()
                 PostgresEdition().prepare(connection, Timeframe.M1, first, last)
         except BaseException as error:  # noqa: BLE001 - reported by the assertion below
             errors.append(error)
@@ -225,7 +225,7 @@ def test_two_connections_that_want_the_same_partitions_both_get_them(warehouse: 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert not errors
     assert len(partitions(warehouse, Timeframe.M1)) == 12
 

@@ -212,7 +212,7 @@ def test_threads_may_share_a_database(warehouse: Warehouse, api: DataAPI, ids: d
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert len(tables) == 6
     assert all(table.equals(tables[0]) for table in tables)
     assert tables[0].num_rows == 6
