@@ -47,7 +47,7 @@ DEEDS: dict[str, tuple[object, str]] = {
     "consequences recorded": (publishing, "record"),
     "published": (judging, "publish"),
     "asking recorded": (judging, "record_requested"),
-    "settled": (judging, "settle"),
+    "settled": (judging, "mark_processed"),
 }
 
 
