@@ -24,7 +24,7 @@ from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError
-from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
+from chandlery.ingest.request import IngestRequest, PreparedIngest
 from chandlery.instruments.registry import list_instruments
 from chandlery.report.report import ShownQuery, write_report
 
@@ -115,18 +115,7 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
 
 
 def _prepare(installation: Installation, requests: dict[str, IngestRequest]) -> list[tuple[str, PreparedIngest]]:
-    return [
-        (
-            what,
-            plan_ingest(
-                request,
-                warehouse=installation.warehouse,
-                universe=installation.universe,
-                providers=installation.providers,
-            ),
-        )
-        for what, request in requests.items()
-    ]
+    return [(what, installation.plan_ingest(request)) for what, request in requests.items()]
 
 
 def _ask(installation: Installation) -> ShownQuery:

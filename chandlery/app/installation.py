@@ -22,6 +22,7 @@ from chandlery.database.editions.install import install
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.errors import StoreError
 from chandlery.ingest.landing import Landing
+from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.instruments.registry import SyncReport, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_unfinished
@@ -128,6 +129,10 @@ class Installation:
     def refused_aggregates(self) -> Sequence[Timeframe]:
         """Continuous aggregates that ``lifecycle.yaml`` asks for and this edition does not have."""
         return () if self.warehouse.edition.keeps_aggregates else self.lifecycle.continuous_aggregates
+
+    def plan_ingest(self, request: IngestRequest) -> PreparedIngest:
+        """Return the plan for ``request`` in this installation; see ``ingest.request.plan_ingest``."""
+        return plan_ingest(request, warehouse=self.warehouse, universe=self.universe, providers=self.providers)
 
     def check_schema(self) -> None:
         """Raise ``StoreError`` unless the database has this version's schema."""

@@ -21,7 +21,7 @@ from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
 from chandlery.ingest.plan import IngestPlan
-from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
+from chandlery.ingest.request import IngestRequest, PreparedIngest
 from chandlery.ingest.validate import PartitionResult
 
 DONE, FAILED, REJECTED = 0, 1, 3
@@ -42,6 +42,10 @@ something was rejected by the gate.
 """
 
 
+_Provider = Annotated[str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")]
+_Folder = Annotated[Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog=_EPILOG)(ingest)
@@ -56,12 +60,8 @@ def ingest(
     symbols_file: Annotated[Path | None, typer.Option(help="A file with a symbol a line; # begins a comment.")] = None,
     preset: Annotated[str | None, typer.Option(help="A list of symbols in universe.yaml.")] = None,
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
-    provider: Annotated[
-        str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")
-    ] = None,
-    path: Annotated[
-        Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")
-    ] = None,
+    provider: _Provider = None,
+    path: _Folder = None,
     tz: Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")] = None,
     epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
@@ -98,10 +98,7 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    prepared = plan_ingest(
-        request, warehouse=installation.warehouse, universe=installation.universe, providers=installation.providers
-    )
-    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
+    raise typer.Exit(carry_out(session.orchestrator(installation), installation.plan_ingest(request)))
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
