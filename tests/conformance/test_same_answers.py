@@ -20,6 +20,7 @@ from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
 from chandlery.ingest import quarantine
 from chandlery.ingest.pipeline import IngestPipeline
+from chandlery.ingest.release import release as release_entry
 from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
 from chandlery.providers.base import BarReply, BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider
@@ -218,7 +219,7 @@ def release(warehouse: Warehouse) -> list[tuple[int, int, int]]:
         waiting = [entry for entry in quarantine.list_entries(connection) if "prices_not_null" not in entry.reason]
     found = []
     for entry in waiting:
-        report = release(warehouse, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
+        report = release_entry(warehouse, entry.quarantine_id, "seen", good_rows_only=entry.kind == "batch")
         found.append((report.inserted, report.revised, report.unchanged))
     for base in INGESTED:
         list(catch_up(warehouse, base, instruments(warehouse), *EVER))
