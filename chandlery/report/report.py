@@ -24,8 +24,9 @@ from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument
 from chandlery.report.charts import chart_data
-from chandlery.report.months import map_months
+from chandlery.report.months import MonthMap, map_months
 from chandlery.report.page import render_page
+from chandlery.tiers.warehouse import Warehouse
 
 _SIMULATED, _SAMPLE = "simulated", "sample"
 _FORMATS = {"open": ",.2f", "high": ",.2f", "low": ",.2f", "close": ",.2f", "volume": ",.0f", "vwap": ",.4f"}
@@ -89,17 +90,10 @@ def write_report(
     with installation.warehouse.connection() as connection:
         instruments = [resolve(connection, symbol, *EVER) for symbol in symbols]
         summaries = summarize(connection, instruments)
-        months = {
-            timeframe: monthly_coverage(connection, instruments, timeframe)
-            for timeframe in (Timeframe.D1, Timeframe.M1)
-        }
         waiting = count_waiting(connection)
-    by_symbol = {instrument.symbol: instrument for instrument in instruments}
-    series = [_Series(by_symbol[summary.symbol], summary) for summary in summaries if summary.timeframe.is_ingested]
-    charts = [
-        chart_data(installation.warehouse, place, item.instrument, item.summary, summaries)
-        for place, item in enumerate(series)
-    ]
+    series = _series(instruments, summaries)
+    store = installation.warehouse
+    charts = [chart_data(store, n, item.instrument, item.summary, summaries) for n, item in enumerate(series)]
     page = render_page(
         plotly=plotly.get_plotlyjs(),
         chart_data=charts,
@@ -110,13 +104,25 @@ def write_report(
         stored=_stored(series, summaries),
         queries=[_query(query) for query in queries],
         charts=[_chart(item, chart) for item, chart in zip(series, charts, strict=True)],
-        coverage=[(timeframe.value, map_months(table)) for timeframe, table in months.items() if table.num_rows],
+        coverage=_coverage(installation.warehouse, instruments),
         gate=_gate(outcomes),
         waiting=waiting,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _series(instruments: Sequence[Instrument], summaries: Sequence[Summary]) -> list[_Series]:
+    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    return [_Series(by_symbol[summary.symbol], summary) for summary in summaries if summary.timeframe.is_ingested]
+
+
+def _coverage(warehouse: Warehouse, instruments: Sequence[Instrument]) -> list[tuple[str, MonthMap]]:
+    """Return the map of months of every ingested timeframe that has bars."""
+    with warehouse.connection() as connection:
+        tables = {tf.value: monthly_coverage(connection, instruments, tf) for tf in (Timeframe.D1, Timeframe.M1)}
+    return [(name, map_months(table)) for name, table in tables.items() if table.num_rows]
 
 
 def _facts(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[tuple[str, str]]:
