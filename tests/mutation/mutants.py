@@ -50,6 +50,8 @@ _WORD = re.compile(
     )
 )
 _IS_SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|JOIN|FOR UPDATE)\b")
+#: In which an operator of two operands stands.
+_SUMS = {"arith_expr", "term", "expr", "and_expr", "shift_expr", "xor_expr"}
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,10 @@ def find_mutants(tree: Path, file: str) -> Iterator[Mutant]:
     ignored = list(_annotations(ast.parse(text)))
     for name in [*OPERATORS, "omit call"]:
         operator = _operator(name)
-        positions = (start for node in ast_nodes(module) for start, _ in operator.mutation_positions(node))
-        for number, start in enumerate(positions):
-            if not any(first <= start < last for first, last in ignored):
+        positions = ((node, start) for node in ast_nodes(module) for start, _ in operator.mutation_positions(node))
+        for number, (node, start) in enumerate(positions):
+            is_star = "BinaryOperator" in name and node.parent.type not in _SUMS  # of ``*args``, or alone
+            if not is_star and not any(first <= start < last for first, last in ignored):
                 yield Mutant(file, start[0], name, number)
 
 
