@@ -74,7 +74,7 @@ def test_a_move_that_is_killed_at_any_instant_goes_on_and_completes(
         return time.monotonic() - began if process.exitcode == 0 else None
 
     chance = random.Random(20230103)
-    kills, took = KILLS, 120.0
+    kills, halves, took = KILLS, KILLS, 120.0
     start(fresh_target())  # once without a clock, because the first process has to import everything
     took = start(fresh_target()) or took
     kills = halves = 0
