@@ -50,6 +50,8 @@ _WORD = re.compile(
     )
 )
 _IS_SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|JOIN|FOR UPDATE)\b")
+#: Arguments with which ``zip`` and dataclasses make sure that there is no mistake of ours.
+GUARDS = {"strict", "frozen", "slots", "kw_only"}
 #: In which an operator of two operands stands.
 _SUMS = {"arith_expr", "term", "expr", "and_expr", "shift_expr", "xor_expr"}
 
@@ -112,7 +114,7 @@ def find_mutants(tree: Path, file: str) -> Iterator[Mutant]:
     if not is_python:
         return
     module = get_ast(text)
-    ignored = list(_annotations(ast.parse(text)))
+    ignored = list(_ignored(ast.parse(text)))
     for name in [*OPERATORS, "omit call"]:
         operator = _operator(name)
         positions = ((node, start) for node in ast_nodes(module) for start, _ in operator.mutation_positions(node))
@@ -129,16 +131,17 @@ def _operator(name: str) -> Operator:
     return operator
 
 
-def _annotations(module: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Yield where annotations stand: breaking those changes nothing."""
+def _ignored(module: ast.Module) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield what changes no answer when it is broken: annotations, and arguments by which code only guards itself."""
     for node in ast.walk(module):
-        annotations = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        ignored = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
-            annotations.append(node.value)
-        for annotation in annotations:
-            if isinstance(annotation, ast.expr):
-                end = (annotation.end_lineno or 0, annotation.end_col_offset or 0)
-                yield (annotation.lineno, annotation.col_offset), end
+            ignored.append(node.value)
+        if isinstance(node, ast.keyword) and node.arg in GUARDS:
+            ignored.append(node.value)
+        for each in ignored:
+            if isinstance(each, ast.expr):
+                yield (each.lineno, each.col_offset), (each.end_lineno or 0, each.end_col_offset or 0)
 
 
 def _sql_places(text: str, *, is_python: bool) -> Iterator[tuple[int, int, str]]:

@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.mutation.mutants import Mutant
 
@@ -81,8 +84,9 @@ class Copy:
                 output, _ = process.communicate(timeout=seconds)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
-                self._stop_servers()
                 raise
+            finally:
+                self._stop_servers()
         return subprocess.CompletedProcess(command, process.returncode, output)
 
     def try_out(self, mutant: Mutant, tests: Sequence[str], covering: int, expected: float) -> Outcome:
@@ -116,12 +120,12 @@ class Copy:
         return Outcome(verdict, round(time.monotonic() - began, 1), covering, len(tests), detail[:300])
 
     def _stop_servers(self) -> None:
-        """Stop the servers of PostgreSQL that a killed run left behind; they are no children of it any more."""
+        """Stop the servers of PostgreSQL that a run left behind; they are no children of it any more."""
         for file in (self.folder / "tmp").glob("*/data/postmaster.pid"):
-            pid = int(file.read_text().split()[0])
-            try:
-                os.kill(pid, signal.SIGQUIT)
-            except ProcessLookupError:
-                continue
+            with suppress(psutil.NoSuchProcess):
+                server = psutil.Process(int(file.read_text().split()[0]))
+                if str(file.parent) in server.cmdline():
+                    server.send_signal(signal.SIGQUIT)
+                    server.wait()
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         (self.folder / "tmp").mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ LIMIT: int | None = 3
 
 
 def work(*rows: int, all: bool = True) -> int:
-    rows = rows or [2 * 3, *rows]
+    rows = rows or [2 * 3, *zip(rows, strict=True)]
     connection.execute("SELECT 1 FROM t WHERE a < b")
     if len(rows) > LIMIT:
         return 1
@@ -49,10 +49,10 @@ def test_a_module_is_broken_as_a_person_might(tree: Path) -> None:
     assert broken(tree, "module.py") == {
         *("LIMIT: int | None = 4", "LIMIT: int | None = 2"),
         "def work(*rows: int, all: bool = False) -> int:",
-        "rows = rows and [2 * 3, *rows]",
-        *("rows = rows or [2 / 3, *rows]", "rows = rows or [2 // 3, *rows]"),
-        *("rows = rows or [ 3 * 3, *rows]", "rows = rows or [ 1 * 3, *rows]"),
-        *("rows = rows or [2 * 4, *rows]", "rows = rows or [2 * 2, *rows]"),
+        "rows = rows and [2 * 3, *zip(rows, strict=True)]",
+        *("rows = rows or [2 / 3, *zip(rows, strict=True)]", "rows = rows or [2 // 3, *zip(rows, strict=True)]"),
+        *("rows = rows or [ 3 * 3, *zip(rows, strict=True)]", "rows = rows or [ 1 * 3, *zip(rows, strict=True)]"),
+        *("rows = rows or [2 * 4, *zip(rows, strict=True)]", "rows = rows or [2 * 2, *zip(rows, strict=True)]"),
         "...",
         'connection.execute("SELECT 2 FROM t WHERE a < b")',
         'connection.execute("SELECT 1 FROM t WHERE a <= b")',
