@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
@@ -40,6 +41,8 @@ Output: TypeAlias = Literal["pandas", "arrow", "polars"]
 COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
 #: The column that has each bar's ``BarState``.
 STATE = "state"
+#: More than anybody has of one symbol, and few enough for the server to count with.
+_MOST_BARS = 2**31 - 1
 _OUTPUTS = ("pandas", "arrow", "polars")
 
 
@@ -213,7 +216,7 @@ class DataAPI:
         output: str,
     ) -> tuple[pa.Table, dict[int, str]]:
         """Return the bars, sorted by instrument and time, and the symbol that each instrument was requested by."""
-        _check(limit, columns, output)
+        limit = _check(limit, columns, output)
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
@@ -236,15 +239,19 @@ class DataAPI:
         return bars, names
 
 
-def _check(limit: int | None, columns: Sequence[str], output: str) -> None:
+def _check(limit: int | None, columns: Sequence[str], output: str) -> int | None:
+    """Raise ``UsageError`` for an argument that is not allowed; return the limit, no larger than any table."""
     if output not in _OUTPUTS:
         raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
     allowed = [*STORED.names[2:], STATE]
     unknown = [name for name in columns if name not in allowed]
     if unknown:
         raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(allowed)}")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit={limit!r} is not allowed; give 1 or more, or None for all bars")
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 1:
+        raise UsageError(f"limit={limit!r} is not allowed; give a whole number, 1 or more, or None for all bars")
+    return min(int(limit), _MOST_BARS)
 
 
 def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:

@@ -168,7 +168,7 @@ def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
     if broken:
         return FAILED
     if tally.failed:
-        note("What failed can be asked for again with the same command; what is there already stays as it is.")
+        note("What failed can be requested again with the same command; what is there already stays as it is.")
         return FAILED
     return REJECTED if tally.rejected else DONE
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
@@ -127,6 +127,8 @@ def derived_from(base: Timeframe) -> tuple[Timeframe, ...]:
 def _window(key: str, year: int, month: int, months: int) -> Window:
     start = datetime(year, month, 1, tzinfo=UTC)
     after = month - 1 + months
+    if year + after // 12 > MAXYEAR:
+        return Window(key, start, datetime.max.replace(tzinfo=UTC))
     return Window(key, start, datetime(year + after // 12, after % 12 + 1, 1, tzinfo=UTC))
 
 

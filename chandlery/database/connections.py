@@ -78,7 +78,10 @@ class Database:
             with self._shared.lend() as connection:
                 yield connection
         except psycopg.Error as error:
-            raise explain(error, self.dsn) from error
+            failure = explain(error, self.dsn)
+            if isinstance(failure, StoreUnavailableError):
+                self._shared.close()  # the others will have been dropped as well
+            raise failure from error
 
     @contextmanager
     def dedicated(self) -> Iterator[psycopg.Connection]:

@@ -101,8 +101,8 @@ def ensure_database(dsn: str) -> None:
             if listed.fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
                 return
-    except psycopg.errors.DuplicateDatabase:
-        return  # somebody else was faster
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        return  # somebody else was faster; which of the two the server says is a matter of moments
     except psycopg.Error as error:
         if failure.sqlstate is None:
             raise failure from None

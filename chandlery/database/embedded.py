@@ -46,6 +46,8 @@ def start(data: Path) -> str:
     _forget_dead_holders(data)
     try:
         server = get_server(data, cleanup_mode="stop")
+        if not server.get_postmaster_info().is_running():  # this process started it, and somebody killed it since
+            server.ensure_postgres_running()
     except (OSError, subprocess.SubprocessError) as error:
         raise StoreError(f"the embedded server does not start ({error}); {data / 'log'} says why") from error
     socket = str(server.get_postmaster_info().socket_dir)

@@ -1,7 +1,7 @@
 """The named queries of ``sql/queries``, as SQL ready to run. Not here: any query's text.
 
 They are written with the variables of psql, so that a person can run each as it stands:
-``psql -v bars=market.bars_1d -v instrument_id=7 ... -f sql/queries/reading/nth_last_bar.sql``. ``:'name'`` is a value;
+``psql -v bars=market.bars_1d -v range_ids={7} ... -f sql/queries/reading/tail_starts.sql``. ``:'name'`` is a value;
 ``:name`` is a piece of SQL, such as the name of a table.
 """
 

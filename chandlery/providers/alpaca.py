@@ -190,7 +190,7 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         )
         bars, following = dict(answer["bars"]), answer["next_page_token"]
         if unrequested := bars.keys() - set(request.symbols):
-            text = f"the answer has bars of {', '.join(sorted(unrequested))}, which nobody asked for"
+            text = f"the answer has bars of {', '.join(sorted(unrequested))}, which nobody requested"
             raise ProviderBadDataError(text, provider=self.name)
         if following is not None and following == token:
             raise ProviderBadDataError("the page after this one is this one again", provider=self.name)

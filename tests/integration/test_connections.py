@@ -89,6 +89,18 @@ def read(api: DataAPI) -> list[dict[str, Any]]:
     return answer.to_pylist()
 
 
+def test_a_read_does_not_notice_that_all_sessions_were_ended_a_moment_ago(
+    api: DataAPI, watcher: psycopg.Connection
+) -> None:
+    expected = read(api)
+    with ThreadPoolExecutor(8) as pool:  # so that there are several connections of both kinds
+        list(pool.map(lambda _: read(api), range(32)))
+    for _ in range(20):
+        for pid in backends(watcher):
+            watcher.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        assert read(api) == expected  # at once: the ends of the sessions may not have arrived
+
+
 # How many ------------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -78,7 +79,8 @@ def test_a_database_that_is_absent_is_created_by_init(german: str) -> None:
     assert error.sqlstate == "3D000"
     assert "existiert nicht" in str(error)
     assert str(error).endswith("; run `chandlery init` to create it")
-    ensure_database(absent)
+    with ThreadPoolExecutor(8) as pool:  # several that begin at once all succeed
+        list(pool.map(ensure_database, [absent] * 8))
     ensure_database(absent)
     with Database(absent) as database, database.connection() as connection:
         assert connection.info.dbname == database_name(absent) == "fehlt"

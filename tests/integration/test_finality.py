@@ -126,6 +126,15 @@ def test_a_session_that_was_requested_only_until_noon_is_not_final_whenever_that
     assert states(tiered, "AAA", "1m") == {"06-03T14:30": "final", "06-04T14:30": "final"}
 
 
+def test_a_session_that_has_not_begun_when_it_is_requested_does_not_count_as_requested(
+    tiered: Warehouse, ids: dict[str, int]
+) -> None:
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-08"), "2024-06-04T15:00")
+    with tiered.connection() as connection:
+        sessions = connection.execute("SELECT sessions::text FROM ops.requested").fetchall()
+    assert sessions == [("{[2024-06-03,2024-06-05)}",)]
+
+
 def test_a_minute_outside_of_trading_belongs_to_the_nearest_session(tiered: Warehouse, ids: dict[str, int]) -> None:
     starts = ("2024-06-03T08:00", "2024-06-03T21:00", "2024-06-04T04:44", "2024-06-04T04:46", "2024-06-04T13:29")
     put(tiered, M1, [Bar("AAA", utc(start)) for start in starts], now=utc("2024-06-05"))

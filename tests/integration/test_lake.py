@@ -12,12 +12,14 @@ import pytest
 from psycopg import conninfo
 
 from chandlery.bars.read import BarRange
+from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.errors import LakeError
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.reading.bars import read_bars
+from chandlery.reading.tail import read_tail
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import RetentionLimits, apply_retention
@@ -174,6 +176,39 @@ def test_a_correction_of_one_value_without_any_new_bar_is_not_lost_where_the_win
     assert apply_retention(tiered, timeframe, utc("2025-01-01"), now=NOW).released
     assert rows(get(tiered, timeframe, ids)) == [first, corrected, last]
     assert rows(get(tiered, timeframe, ids, as_of=utc("2025-01-31"))) == [first, bar, last]
+
+
+@pytest.mark.parametrize("place", [0, 30, 59])
+def test_one_correction_among_many_identical_bars_is_not_lost_where_the_window_left(
+    tiered: Warehouse, ids: dict[str, int], place: int
+) -> None:
+    bars = minutes("AAA", "2024-01-02T14:30", 60)
+    put(tiered, M1, bars, now=utc("2024-03-01"))
+    settle(tiered, M1, utc("2025-01-01"))
+    assert apply_retention(tiered, M1, utc("2025-01-01"), now=NOW).released
+
+    corrected = [bar._replace(close=11.25) if number == place else bar for number, bar in enumerate(bars)]
+    report = put(tiered, M1, corrected, now=utc("2025-02-01"))
+
+    assert (report.inserted, report.revised, report.unchanged) == (0, 1, 59)
+    assert rows(get(tiered, M1, ids)) == corrected
+    assert rows(get(tiered, M1, ids, as_of=utc("2025-01-31"))) == bars
+
+
+@pytest.mark.parametrize(("timeframe", "gap"), [(M1, timedelta(minutes=1)), (D1, timedelta(days=1))])
+def test_a_read_may_begin_and_end_anywhere_in_a_window_that_left(
+    tiered: Warehouse, ids: dict[str, int], timeframe: Timeframe, gap: timedelta
+) -> None:
+    first = utc("2024-01-02")
+    bars = [Bar("AAA", first + number * gap, close=10.0 + number / 100) for number in range(40)]
+    put(tiered, timeframe, bars, now=utc("2024-12-01"))
+    settle(tiered, timeframe, utc("2026-01-01"))
+    assert apply_retention(tiered, timeframe, utc("2026-01-01"), now=utc("2027-01-01")).released
+    for begin, end in ((0, 40), (17, 40), (17, 18), (39, 40), (0, 1), (12, 25)):
+        ranges = [BarRange(ids["AAA"], bars[begin].ts, bars[end - 1].ts + gap)]
+        names = {number: name for name, number in ids.items()}
+        assert rows(with_symbols(read_bars(tiered, timeframe, ranges), names)) == bars[begin:end]
+        assert rows(with_symbols(read_tail(tiered, timeframe, ranges, 3), names)) == bars[begin:end][-3:]
 
 
 @pytest.mark.parametrize("damage", ["deleted", "cut", "flipped", "swapped"])

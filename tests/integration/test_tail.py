@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -152,7 +154,7 @@ def test_derived_bars_have_last_ones_too(tiered: Warehouse) -> None:
     assert [ts.day for ts in bars["ts"].to_pylist()] == [8, 16]
 
 
-@pytest.mark.parametrize("limit", [0, -1])
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "3", True, 2.0])
 def test_a_limit_below_one_is_refused(tiered: Warehouse, limit: int) -> None:
-    with pytest.raises(UsageError, match=f"limit={limit} is not allowed"):
+    with pytest.raises(UsageError, match=re.escape(f"limit={limit!r} is not allowed")):
         DataAPI(tiered).get_ohlc("AAA", *EVER, limit=limit)

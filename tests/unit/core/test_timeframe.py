@@ -113,3 +113,10 @@ def test_a_range_that_is_empty_or_reversed_is_explained() -> None:
         parse_range("2024-01-02", "2024-01-02")
     with pytest.raises(UsageError, match="start=2024-01-03 is not before end=2024-01-02"):
         parse_range("2024-01-03", "2024-01-02")
+
+
+def test_the_last_window_of_all_ends_with_time_itself() -> None:
+    for timeframe in (Timeframe.M1, Timeframe.D1):
+        window = timeframe.window_of(datetime(9999, 12, 31, 23, 59, tzinfo=UTC))
+        assert window.end == datetime.max.replace(tzinfo=UTC)
+        assert window.start.year == 9999
