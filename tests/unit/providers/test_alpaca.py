@@ -313,7 +313,7 @@ def test_an_answer_that_is_no_page_is_not_an_empty_market(answer: object) -> Non
 def test_bars_that_nobody_asked_for_are_refused() -> None:
     error = play(page({"MSFT": [bar()]})).failures["AAPL"]
     assert isinstance(error, ProviderBadDataError)
-    assert "bars of MSFT, which nobody asked for" in str(error)
+    assert "bars of MSFT, which nobody requested" in str(error)
 
 
 def test_a_page_that_leads_to_itself_does_not_go_on_for_ever() -> None:
