@@ -230,7 +230,10 @@ def test_a_damaged_file_is_an_error_that_names_it(
     assert [r.symbol for r in report.refused] == ["AAA"]
     assert "symbol=AAA" in report.refused[0].reason
     assert len(rows(get(tiered, M1, ids))) == 100  # it stayed in the store
+    before = _verified_at(tiered)
     assert [checked.path for checked in verify(tiered) if checked.fault] == [str(file.relative_to(tmp_path / "lake"))]
+    after = _verified_at(tiered)
+    assert [path for path in before if after[path] == before[path]] == [str(file.relative_to(tmp_path / "lake"))]
 
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
@@ -243,6 +246,11 @@ def test_a_damaged_file_is_an_error_that_names_it(
         get(tiered, M1, ids)
     with pytest.raises(LakeError, match="symbol=AAA"):
         put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 50, close=12.0))
+
+
+def _verified_at(warehouse: Warehouse) -> dict[str, datetime | None]:
+    with warehouse.connection() as connection:
+        return dict(connection.execute("SELECT path, verified_at FROM ops.manifest").fetchall())
 
 
 @pytest.mark.parametrize("lock_timeout", [timedelta(milliseconds=100), timedelta(minutes=1)])

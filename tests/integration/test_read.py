@@ -163,6 +163,16 @@ def test_as_of_a_time_gives_what_was_believed_then(warehouse: Warehouse, ids: di
         assert rows(get(warehouse, Timeframe.D1, ids, as_of=moment)) == bars
 
 
+@pytest.mark.parametrize(
+    "moment", [utc("2024-07-01"), utc("2024-07-02")], ids=["values since revised", "present values"]
+)
+def test_a_range_as_of_a_time_excludes_its_end_too(warehouse: Warehouse, ids: dict[str, int], moment: datetime) -> None:
+    for now, close in [(utc("2024-07-01"), 9.5), (utc("2024-07-02"), 10.0)]:
+        put(warehouse, Timeframe.D1, [Bar("AAA", day, close=close) for day in DAYS], now=now)
+    bars = DataAPI(warehouse).get_ohlc("AAA", DAYS[0], DAYS[2], as_of=moment)
+    assert list(bars.index) == [pd.Timestamp(day) for day in DAYS[:2]]
+
+
 def test_known_at_is_when_the_values_were_learned(warehouse: Warehouse, ids: dict[str, int]) -> None:
     put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0]), Bar("BBB", DAYS[0])], now=utc("2024-07-01"))
     put(warehouse, Timeframe.D1, [Bar("AAA", DAYS[0], close=9.5), Bar("BBB", DAYS[0])], now=utc("2024-07-02"))
