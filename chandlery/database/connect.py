@@ -108,6 +108,6 @@ def _is_as_expected(settings: tuple[Any, ...] | None) -> bool:
 def _check(settings: tuple[Any, ...] | None) -> None:
     if not _is_as_expected(settings):
         raise StoreError(
-            f"the server does not let this session use UTC and ISO dates (it uses {settings}); "
+            f"the server does not let a connection use UTC and ISO dates (it uses {settings}); "
             "Chandlery would misread its times. Connect without the pooler that stands between, or ask whoever runs it"
         )

@@ -272,7 +272,7 @@ def test_a_pooler_that_forgets_what_was_asked_for_at_the_start_does_not_shift_ti
 def test_a_session_that_cannot_be_in_utc_is_refused() -> None:
     connect._check(("UTC", "ISO, MDY"))
     for settings in (("Europe/Berlin", "ISO, MDY"), ("UTC", "German, DMY"), None):
-        with pytest.raises(StoreError, match="does not let this session use UTC and ISO dates"):
+        with pytest.raises(StoreError, match="does not let a connection use UTC and ISO dates"):
             connect._check(settings)
 
 
