@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.soak import SoakServer, checksum, connect
+from benchmarks.soak import connect
+from benchmarks.soak_server import SoakServer, checksum
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.schema import VALUES
 from chandlery.core.timeframe import Timeframe
