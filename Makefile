@@ -38,7 +38,7 @@ FAST := tests/unit tests/contract $(addprefix tests/integration/,test_named_quer
 	test_quarantine.py test_remote_ingest.py test_assets.py::test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine)
 
 test-fast: $(DEV) ## run the tests that take a minute and a half together
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -k "not apache and not community" $(FAST) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" -k "not apache and not community" $(FAST) $(PYTEST_ARGS)
 
 mutate: $(DEV) ## break 200 lines, one at a time, and see which of them no test notices (an hour; docs/testing.md)
 	$(BIN)/python -m tests.mutation $(MUTATE_ARGS)
