@@ -46,9 +46,9 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
     def rollups(
         context: dg.AssetExecutionContext, store: StoreResource, listener: dg.ResourceParam[Listener]
     ) -> Iterator[dg.AssetMaterialization]:
-        wanted = parse_keys(context.partition_keys, base)
-        symbols = {symbol for symbol, _ in wanted}
-        start, end = min(window.start for _, window in wanted), max(window.end for _, window in wanted)
+        requested = parse_keys(context.partition_keys, base)
+        symbols = {symbol for symbol, _ in requested}
+        start, end = min(window.start for _, window in requested), max(window.end for _, window in requested)
         changes = _derive(store.warehouse, base, listener, start, end, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):

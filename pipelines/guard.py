@@ -172,8 +172,8 @@ class Guard:
 
 def _navigates(headers: Headers, method: str, path: str) -> bool:
     """Whether a person followed a link to a page: that reads, and shows what it read to nobody but the person."""
-    wanted = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
-    return method in _READING and wanted == ("navigate", "document") and not path.rstrip("/").endswith(_GRAPHQL)
+    page_load = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return method in _READING and page_load == ("navigate", "document") and not path.rstrip("/").endswith(_GRAPHQL)
 
 
 def _refuse_change(method: str, headers: Headers, path: str, query: str) -> Response | None:

@@ -59,11 +59,11 @@ class Duration:
     @classmethod
     def parse(cls, text: object) -> Duration:
         """Return ``text`` (``7d``, ``3mo``, ``2y``) as a duration; raise ``ValueError`` saying what is allowed."""
-        found = re.fullmatch(r"([0-9]{1,6})(d|w|mo|y)", text) if isinstance(text, str) else None
-        if found is None:
+        match = re.fullmatch(r"([0-9]{1,6})(d|w|mo|y)", text) if isinstance(text, str) else None
+        if match is None:
             months = isinstance(text, str) and re.fullmatch(r"[0-9]+m", text)
             raise ValueError(f"{text!r} is not a duration; {f'write {text}o for months' if months else _FORM}")
-        count, unit = int(found[1]), found[2]
+        count, unit = int(match[1]), match[2]
         if count * {"d": 1, "w": 7, "mo": 31, "y": 366}[unit] > _LONGEST.days:
             raise ValueError(f"{text!r} is longer than a century; write less")
         return cls(count, unit)  # type: ignore[arg-type]  # the pattern allows no other unit

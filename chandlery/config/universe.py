@@ -213,8 +213,8 @@ class Universe(Root):
 
     def instrument(self, symbol: str) -> InstrumentConfig:
         """Return what is configured for ``symbol`` or, for one that is not listed, a guess."""
-        found = (instrument for instrument in self.instruments if instrument.symbol == symbol)
-        return next(found, None) or guess_instrument(symbol)
+        listed = (instrument for instrument in self.instruments if instrument.symbol == symbol)
+        return next(listed, None) or guess_instrument(symbol)
 
 
 def load_universe(path: Path) -> Universe:

@@ -72,7 +72,7 @@ def summarize(
     instruments = list(instruments)
     order = {instrument.instrument_id: place for place, instrument in enumerate(instruments)}
     names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
-    found: list[tuple[int, int, Summary]] = []
+    summaries: list[tuple[int, int, Summary]] = []
     for timeframe in timeframes:
         for row in _measure(connection, timeframe, list(names)):
             instrument_id = row.pop("instrument_id")
@@ -80,8 +80,8 @@ def summarize(
             if timeframe is Timeframe.D1:
                 row["outside"] = row["rows"] - row["present"]
             summary = Summary(symbol=names[instrument_id], timeframe=timeframe, **row)
-            found.append((order[instrument_id], timeframe.rank, summary))
-    return [summary for _, _, summary in sorted(found, key=lambda item: item[:2])]
+            summaries.append((order[instrument_id], timeframe.rank, summary))
+    return [summary for _, _, summary in sorted(summaries, key=lambda item: item[:2])]
 
 
 def missing_sessions(

@@ -94,12 +94,12 @@ def _labels(
     periods, ends = days.astype(np.int64), period_end(timeframe, days).astype(np.int64)
     label = np.empty_like(ts)
     for code in np.unique(codes):
-        mine = codes == code
+        selected = codes == code
         # By the calendar rather than by the data, so that a late first bar does not move the label.
         sessions = get_calendar(calendars[symbols[code]]).sessions
-        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[mine])]
+        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[selected])]
         # A period without a session that is known (before or after the calendar's own range) has its first day's label.
-        label[mine] = np.where(first < ends[mine], first, periods[mine]) * DAY_US
+        label[selected] = np.where(first < ends[selected], first, periods[selected]) * DAY_US
     return label
 
 

@@ -19,26 +19,26 @@ from chandlery.database.named_queries import query
 CHOICES = derived_from(Timeframe.M1)
 
 
-def define_views(connection: psycopg.Connection, wanted: Sequence[Timeframe]) -> list[Timeframe]:
-    """Make the views of ``wanted``, drop all others, and return those that are new, and so empty; narrowest first.
+def define_views(connection: psycopg.Connection, timeframes: Sequence[Timeframe]) -> list[Timeframe]:
+    """Make the views of ``timeframes``, drop all others, and return those that are new, and so empty; narrowest first.
 
     What was made from another base than it would be now, or from one that is new, is made anew.
 
     Args:
         connection: in a transaction, of the role that owns the schema.
-        wanted: of ``CHOICES``, narrowest first.
+        timeframes: of ``CHOICES``, narrowest first.
     """
     there = _comments(connection)
     new: list[Timeframe] = []
-    for timeframe in wanted:
-        base = _base_of(timeframe, wanted)
+    for timeframe in timeframes:
+        base = _base_of(timeframe, timeframes)
         if base in new or there.get(timeframe) != _comment(timeframe, base):
             new.append(timeframe)
     for timeframe in reversed(CHOICES):
-        if timeframe in there and (timeframe in new or timeframe not in wanted):
+        if timeframe in there and (timeframe in new or timeframe not in timeframes):
             connection.execute(_DROP.format(view=_view(timeframe), kept=kept_view(timeframe)))
     for timeframe in new:
-        _create(connection, timeframe, _base_of(timeframe, wanted))
+        _create(connection, timeframe, _base_of(timeframe, timeframes))
     return new
 
 
@@ -61,9 +61,11 @@ def extension_function(connection: psycopg.Connection, name: str) -> sql.Identif
     return sql.Identifier(str(row[0]) if row else "public", name)
 
 
-def _base_of(timeframe: Timeframe, wanted: Sequence[Timeframe]) -> Timeframe:
+def _base_of(timeframe: Timeframe, timeframes: Sequence[Timeframe]) -> Timeframe:
     """Return what an aggregate is made from: the widest of the others that divides it, or minute bars."""
-    narrower = [one for one in wanted if one.rank < timeframe.rank and timeframe.microseconds % one.microseconds == 0]
+    narrower = [
+        base for base in timeframes if base.rank < timeframe.rank and timeframe.microseconds % base.microseconds == 0
+    ]
     return narrower[-1] if narrower else Timeframe.M1
 
 
