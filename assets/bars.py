@@ -78,7 +78,9 @@ def build_bars(
             instruments = load_instruments(connection)
         planned = plan_partitions(context.partition_keys, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
-        pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=store.installation.landing)
+        pipeline = IngestPipeline(
+            store.warehouse, audit, instruments, landing=store.installation.landing, run_id=context.run_id
+        )
         events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
         configured = providers.get(store.rate_limiters)
         for result in pipeline.run(planned, configured, config.ingest_options(), on_progress=events.progress):

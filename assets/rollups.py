@@ -49,7 +49,7 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         requested = parse_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in requested}
         start, end = min(window.start for _, window in requested), max(window.end for _, window in requested)
-        changes = _derive(store.warehouse, base, listener, start, end, symbols=symbols)
+        changes = _derive(store.warehouse, base, listener, start, end, run_id=context.run_id, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
                 yield _materialization(timeframe, key, changes[timeframe, key])
@@ -65,8 +65,10 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
     """
 
     @dg.op(name=f"derive_what_is_stale_of_{base.value}", out={}, tags={"kind": "postgres"})
-    def follow(store: StoreResource, listener: dg.ResourceParam[Listener]) -> Iterator[dg.AssetMaterialization]:
-        changes = _derive(store.warehouse, base, listener, *EVER)
+    def follow(
+        context: dg.OpExecutionContext, store: StoreResource, listener: dg.ResourceParam[Listener]
+    ) -> Iterator[dg.AssetMaterialization]:
+        changes = _derive(store.warehouse, base, listener, *EVER, run_id=context.run_id)
         for (timeframe, key), counts in changes.items():
             yield _materialization(timeframe, key, counts)
 
@@ -80,13 +82,14 @@ def _derive(
     start: datetime,
     end: datetime,
     *,
+    run_id: str,
     symbols: Collection[str] | None = None,
 ) -> Changes:
     """Derive what is stale in ``[start, end)``, of these symbols or of all; return what changed."""
     with warehouse.connection() as connection:
         instruments = [each for each in list_instruments(connection) if symbols is None or each.symbol in symbols]
     changes: Changes = defaultdict(Counter)
-    for derived in catch_up(warehouse, base, instruments, start, end):
+    for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id):
         listener.derived(derived)
         for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
             changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"].update(

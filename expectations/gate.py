@@ -8,6 +8,7 @@ Not here: what becomes of a verdict (publishing, quarantine).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -22,7 +23,7 @@ from expectations.evidence import Bools, row_evidence
 from expectations.layout import Layout, lay_out
 from expectations.limits import GateLimits
 from expectations.measures import Measures, measure
-from expectations.rules import ROW_RULES, batch_rules
+from expectations.rules import ROW_RULES, batch_rules, rules_version
 from expectations.suites import Suites
 
 _NAMED = 3
@@ -41,6 +42,7 @@ class BarGate:
     def __init__(self, limits: GateLimits = GateLimits()) -> None:  # noqa: B008 - frozen
         self._limits = limits
         self._suites = Suites(limits)
+        self._version = rules_version(limits)
 
     def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
         """Audit ``bars`` against ``partitions``.
@@ -63,7 +65,7 @@ class BarGate:
         now = parse_moment(now, name="now")
         layout = lay_out(bars, partitions)
         if not partitions:
-            return AuditReport((), empty_bars())
+            return AuditReport((), empty_bars(), self._version)
         broken = self._check_rows(layout, now)
         bad = np.zeros(len(layout.ts), dtype=np.bool_)
         for rows in broken.values():
@@ -76,7 +78,7 @@ class BarGate:
         refused = np.zeros(len(partitions), dtype=np.bool_)
         for name in critical:
             refused[failed[name]] = True
-        return _report(layout, broken, bad, refused, checks)
+        return replace(_report(layout, broken, bad, refused, checks), rules=self._version)
 
     def _check_rows(self, layout: Layout, now: datetime) -> dict[str, Int64s]:
         """Return the rows that break each rule, for the rules that any row breaks."""

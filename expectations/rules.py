@@ -7,6 +7,7 @@ Not here: how anything is measured, and what follows from a broken rule (``gate`
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from chandlery.ingest.gate import Severity
 from expectations.limits import GateLimits
 
 _LARGEST = sys.float_info.max
+#: To be counted up by whoever changes how a column is measured (``evidence``, ``measures``), though no bound on it.
+_MEASURED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,11 @@ def batch_rules(limits: GateLimits, *, intraday: bool) -> tuple[Rule, ...]:
             severity="warning",
         ),
     )
+
+
+def rules_version(limits: GateLimits) -> str:
+    """Return the version of all rules together: another wherever a rule, a limit or a way of measuring is another."""
+    rules = (*ROW_RULES, *batch_rules(limits, intraday=True), *batch_rules(limits, intraday=False))
+    bounds = [(each.name, each.column, each.minimum, each.maximum, each.above_minimum, each.severity) for each in rules]
+    stated = f"{_MEASURED} {limits} {bounds}"
+    return f"{_MEASURED}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}"

@@ -14,14 +14,18 @@ import numpy.typing as npt
 import psycopg
 
 from chandlery.bars.merge import Changes
+from chandlery.bars.origin import Origin
 from chandlery.bars.rows import Batch, pair_keys, split_keys
 from chandlery.bars.session_counts import count_sessions
+from chandlery.core.calendars import get_calendar
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import window_starts
 from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 
+#: What the log takes from ``Origin`` as it is.
+_NOTED = ("run_id", "rules", "provider", "requested_at", "request_start", "request_end")
 #: The variables of ``record_changes`` that hold the columns of ``count_sessions``.
 _COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
 
@@ -34,8 +38,8 @@ def record(
     *,
     calendars: Mapping[int, str],
     known_at: datetime,
-    origin: str,
-) -> None:
+    origin: Origin,
+) -> psycopg.Cursor:
     """Record the ``changes`` that ``batch`` made: see the module. Part of the publishing transaction.
 
     Args:
@@ -47,6 +51,9 @@ def record(
         calendars: calendar's name by instrument id, for every instrument in ``changes``.
         known_at: of the publication, UTC.
         origin: what publishes, for the log.
+
+    Returns:
+        The cursor whose only row holds the publication's number. (To read it waits for the server.)
     """
     base = changes if timeframe.is_ingested else Changes.none()
     revised = int(changes.revised.sum())
@@ -59,13 +66,20 @@ def record(
         "first_ts": batch.first,
         "last_ts": batch.last,
         "instruments": len(batch.symbols),
-        "origin": origin,
+        "origin": origin.kind,
+        "instrument_ids": Column(np.unique(changes.instrument_id)),
+        "calendars": sorted({get_calendar(name).label for name in set(calendars.values())}),
+        "landing_ids": list(origin.landing_ids),
+        "quarantine_ids": list(origin.quarantine_ids),
     }
+    values |= {name: getattr(origin, name) for name in _NOTED}
     values |= _pairs("stale", "day", base.instrument_id, base.ts.astype("datetime64[D]"))
     values |= _pairs("touched", "start", base.instrument_id, window_starts(timeframe, base.ts))
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
     covered = count_sessions(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
-    connection.execute(query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True)))
+    return connection.execute(
+        query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True))
+    )
 
 
 def measure_missing_runs(connection: psycopg.Connection, sessions: Sequence[tuple[int, date]]) -> None:

@@ -86,6 +86,7 @@ def show(
         ("reason", entry.reason),
         ("arrived", moment(entry.arrived_at)),
         ("state", f"{_state(entry)}: {entry.release_reason}" if entry.released_at else _state(entry)),
+        *([("by", entry.released_by)] if entry.released_by else []),
     ]
     for line in columns_of(facts):
         say(line)
@@ -102,13 +103,16 @@ def release(
     *,
     quarantine_id: Number,
     reason: Annotated[str, typer.Option(help="Why it is right after all; recorded for good.")],
+    by: Annotated[
+        str | None, typer.Option(help="Your name, for the record; that of the operating system's user by default.")
+    ] = None,
     good_rows_only: Annotated[
         bool, typer.Option("--good-rows-only", help="Only the rows that broke no rule of their own.")
     ] = False,
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
     warehouse = Session.of(ctx).installation.warehouse
-    result = release_entry(warehouse, quarantine_id, reason, good_rows_only=good_rows_only)
+    result = release_entry(warehouse, quarantine_id, reason, released_by=by, good_rows_only=good_rows_only)
     say(f"released {quarantine_id}: inserted={result.inserted} revised={result.revised} unchanged={result.unchanged}")
     say(_derive(warehouse, result.partition))
 

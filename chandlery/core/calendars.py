@@ -81,6 +81,11 @@ class Calendar:
         return np.asarray((self.sessions[at] == days) & (rest == 0))
 
     @property
+    def label(self) -> str:
+        """The name, and the version of the rules."""
+        return f"{self.name} {self.version}"
+
+    @property
     def always_open(self) -> bool:
         """Whether trading never stops."""
         return bool((self.opens[1:] == self.closes[:-1]).all())

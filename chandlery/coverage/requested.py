@@ -67,7 +67,7 @@ def record_requested(
         sessions, settled = _requested_and_final(calendar, timeframe, item)
         requested[item.instrument_id] += _date_ranges(calendar, sessions)
         final[item.instrument_id] += _date_ranges(calendar, settled)
-        calendars[item.instrument_id] = f"{calendar.name} {calendar.version}"
+        calendars[item.instrument_id] = calendar.label
     ids = sorted(instrument_id for instrument_id in requested if requested[instrument_id])
     if not ids:
         return

@@ -22,6 +22,7 @@ class ProviderAnswer:
         failures: why a symbol was not served, by symbol; the others were.
         requested_at: when, UTC.
         landing_id: number of the answer in the landing zone; None where it was not kept.
+        path: of its file, below the landing zone's root; None where it was not kept.
     """
 
     partitions: Sequence[Partition]
@@ -29,3 +30,4 @@ class ProviderAnswer:
     failures: dict[str, ProviderError]
     requested_at: datetime
     landing_id: int | None = None
+    path: str | None = None

@@ -127,7 +127,7 @@ def _fetch_and_land(
         return answer
     reply = BarReply(answer.bars, answer.failures)
     landed = landing.keep(writer, provider.name, request, reply, answer.requested_at)
-    return replace(answer, landing_id=landed.landing_id)
+    return replace(answer, landing_id=landed.landing_id, path=landed.path)
 
 
 def calls_made(provider: Provider) -> int | None:

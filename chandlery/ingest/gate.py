@@ -76,10 +76,13 @@ class AuditReport:
     Attributes:
         verdicts: one for each partition, in the order given.
         accepted: table of schema ``BARS``: the good rows of the partitions that passed, sorted by (symbol, ts).
+        rules: version of the rules: another wherever a rule or one of its numbers is another. None where the gate does
+            not tell.
     """
 
     verdicts: Sequence[Verdict]
     accepted: pa.Table = field(repr=False)
+    rules: str | None = None
 
 
 class Gate(Protocol):

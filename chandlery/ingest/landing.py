@@ -54,6 +54,7 @@ class LandedAnswer:
         checksum: BLAKE2b of the file, 16 bytes.
         writer: number of the run that fetched it.
         processed_at: when its bars were published or quarantined, UTC; None until then.
+        deleted_at: when the file was deleted because of its age, UTC; None while it is there.
     """
 
     landing_id: int
@@ -68,6 +69,7 @@ class LandedAnswer:
     checksum: bytes
     writer: int
     processed_at: datetime | None
+    deleted_at: datetime | None
 
 
 class Landing:
@@ -140,7 +142,7 @@ class Landing:
                 return cursor.execute(query("ingest/unprocessed_landings"), values).fetchall()
 
     def find(self, provider: str | None, timeframe: Timeframe, since: datetime | None = None) -> list[LandedAnswer]:
-        """Return the answers that came at ``since`` (UTC) or later, newest first; by default all of them."""
+        """Return the answers that came at ``since`` (UTC) or later and are still kept, newest first; by default all."""
         values = {"provider": provider, "timeframe": timeframe.value, "since": since}
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(LandedAnswer)) as rows:
             return rows.execute(query("ingest/list_landings"), values).fetchall()
@@ -166,7 +168,7 @@ class Landing:
             if symbol in instruments
             for window in timeframe.windows(landed.start_ts, landed.end_ts)
         ]
-        return ProviderAnswer(partitions, bars.filter(inside), {}, landed.fetched_at, landed.landing_id)
+        return ProviderAnswer(partitions, bars.filter(inside), {}, landed.fetched_at, landed.landing_id, landed.path)
 
     def read(self, landed: LandedAnswer) -> pa.Table:
         """Return the bars of an answer, as they came (schema ``BARS``).
@@ -183,26 +185,33 @@ class Landing:
         return conform(pq.read_table(pa.BufferReader(content)))
 
     def sweep(self, before: datetime) -> int:
-        """Delete the answers that came before ``before`` (UTC) and were processed; return how many files.
+        """Delete the files of answers that came before ``before`` (UTC) and were processed; return how many.
+
+        What was requested and when stays on record, so that a bar can be traced back to it.
 
         Raises:
             LakeError: one of them cannot be deleted.
         """
         with self._database.connection() as connection:
             old = connection.execute(
-                "SELECT landing_id, path FROM ops.landing WHERE processed_at IS NOT NULL AND fetched_at < %(before)s",
+                "SELECT landing_id, path FROM ops.landing"
+                " WHERE processed_at IS NOT NULL AND deleted_at IS NULL AND fetched_at < %(before)s",
                 {"before": before},
             ).fetchall()
             for landing_id, path in old:
                 self._files.delete(path)
-                connection.execute("DELETE FROM ops.landing WHERE landing_id = %(id)s", {"id": landing_id})
+                connection.execute(
+                    "UPDATE ops.landing SET deleted_at = clock_timestamp() WHERE landing_id = %(id)s",
+                    {"id": landing_id},
+                )
         self._files.sweep(before)
         return len(old)
 
     def _enter_stray_files(self, connection: psycopg.Connection, provider: str, timeframe: Timeframe) -> None:
         """Enter files that a run wrote and died before it entered them."""
         rows = connection.execute(
-            "SELECT path FROM ops.landing WHERE provider = %(provider)s AND timeframe = %(timeframe)s",
+            "SELECT path FROM ops.landing"
+            " WHERE provider = %(provider)s AND timeframe = %(timeframe)s AND deleted_at IS NULL",
             {"provider": provider, "timeframe": timeframe.value},
         )
         entered = {path for (path,) in rows}

@@ -47,6 +47,7 @@ class IngestPipeline:
         instruments: all that are registered, by symbol.
         landing: where answers of remote providers are kept; without one they are not.
         limits: of the pipeline itself.
+        run_id: the orchestrator's number of the run that ingests; None outside of a run.
         now: the present, UTC, for the gate and ``known_at``; the clock by default.
     """
 
@@ -58,6 +59,7 @@ class IngestPipeline:
         *,
         landing: Landing | None = None,
         limits: IngestLimits = IngestLimits(),
+        run_id: str | None = None,
         now: datetime | None = None,
     ) -> None:
         self._warehouse = warehouse
@@ -65,6 +67,7 @@ class IngestPipeline:
         self._instruments = instruments
         self._landing = landing
         self._limits = limits
+        self._run_id = run_id
         self._now = now
 
     def run(
@@ -189,7 +192,9 @@ class IngestPipeline:
         return self.replay(landed, limits, within)
 
     def _processor(self, provider: str, limits: ProviderLimits, timeframe: Timeframe) -> BatchProcessor:
-        return BatchProcessor(self._warehouse, self._gate, provider, limits, timeframe, now=self._now)
+        return BatchProcessor(
+            self._warehouse, self._gate, provider, limits, timeframe, run_id=self._run_id, now=self._now
+        )
 
     def _batches(self, answers: Iterator[list[ProviderAnswer]]) -> Iterator[list[ProviderAnswer]]:
         """Yield the answers that came together, in batches of about ``rows_per_batch``."""

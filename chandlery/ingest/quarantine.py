@@ -47,8 +47,12 @@ class QuarantineEntry:
         arrived_at: when it was first rejected, UTC.
         released_at: when a person released it, UTC; None while it waits.
         release_reason: the reason which that person gave.
+        released_by: name of that person; None where it was not recorded.
         good_rows_only: whether only the rows that broke no rule of their own were released.
         replaced: whether its provider has sent something else since for every session of it. It waits no longer then.
+        landing_id: number of the answer in the landing zone that the rows came with first; None where it was not kept.
+        run_id: the orchestrator's number of the run in which they were rejected first; None outside of a run.
+        rules: version of the rules by which they were; None where that was not recorded.
     """
 
     quarantine_id: int
@@ -63,8 +67,12 @@ class QuarantineEntry:
     arrived_at: datetime
     released_at: datetime | None
     release_reason: str | None
+    released_by: str | None
     good_rows_only: bool
     replaced: bool
+    landing_id: int | None
+    run_id: str | None
+    rules: str | None
 
 
 _WAITING = sql.SQL("released_at IS NULL AND NOT replaced")
@@ -74,11 +82,27 @@ _OF_DIGEST = sql.SQL(
 )
 
 
-def store_rejected(connection: psycopg.Connection, verdict: Verdict, provider: str) -> QuarantineEntry:
+def store_rejected(
+    connection: psycopg.Connection,
+    verdict: Verdict,
+    provider: str,
+    *,
+    landing_id: int | None = None,
+    run_id: str | None = None,
+    rules: str | None = None,
+) -> QuarantineEntry:
     """Store the rows that ``verdict`` rejected and return their entry.
 
     The same rows again are the same entry, and wait again. The entry may have been released before: then a person has
     accepted exactly these rows.
+
+    Args:
+        connection: to the market database.
+        verdict: the gate's, of one partition.
+        provider: name of the provider that delivered the rows.
+        landing_id: number of its answer in the landing zone, if it was kept.
+        run_id: the orchestrator's number of the run, if there is one.
+        rules: version of the gate's rules.
     """
     partition = verdict.partition
     values = {
@@ -93,6 +117,9 @@ def store_rejected(connection: psycopg.Connection, verdict: Verdict, provider: s
         "digest": digest_in_any_order(verdict.rejected.drop_columns("reasons")),
         "bars": _pack(verdict.rejected),
         "sessions": _sessions(verdict),
+        "landing_id": landing_id,
+        "run_id": run_id,
+        "rules": rules,
     }
     with connection.transaction():
         connection.execute(query("ingest/store_rejected"), values)
@@ -175,12 +202,19 @@ def lock_entry(connection: psycopg.Connection, quarantine_id: int) -> None:
     )
 
 
-def mark_released(connection: psycopg.Connection, quarantine_id: int, reason: str, *, good_rows_only: bool) -> None:
+def mark_released(
+    connection: psycopg.Connection, quarantine_id: int, reason: str, *, released_by: str, good_rows_only: bool
+) -> None:
     """Record that a person released an entry, and why; in the transaction that publishes its rows."""
     connection.execute(
         "UPDATE ops.quarantine SET released_at = clock_timestamp(), release_reason = %(reason)s,"
-        " good_rows_only = %(good_rows_only)s WHERE quarantine_id = %(quarantine_id)s",
-        {"quarantine_id": quarantine_id, "reason": reason, "good_rows_only": good_rows_only},
+        " released_by = %(released_by)s, good_rows_only = %(good_rows_only)s WHERE quarantine_id = %(quarantine_id)s",
+        {
+            "quarantine_id": quarantine_id,
+            "reason": reason,
+            "released_by": released_by,
+            "good_rows_only": good_rows_only,
+        },
     )
 
 

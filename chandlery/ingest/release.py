@@ -5,10 +5,14 @@ Not here: how rows get into quarantine (``validate``).
 
 from __future__ import annotations
 
+import getpass
+import os
+
 import numpy as np
 import psycopg
 import pyarrow as pa
 
+from chandlery.bars.origin import Origin
 from chandlery.core.partition import Partition
 from chandlery.core.schema import BARS, PRICES
 from chandlery.core.timeframe import Timeframe
@@ -20,15 +24,25 @@ from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
 
 
-def release(warehouse: Warehouse, quarantine_id: int, reason: str, *, good_rows_only: bool = False) -> PartitionResult:
+def release(
+    warehouse: Warehouse,
+    quarantine_id: int,
+    reason: str,
+    *,
+    released_by: str | None = None,
+    good_rows_only: bool = False,
+    run_id: str | None = None,
+) -> PartitionResult:
     """Publish a quarantined batch and record why, in one transaction; return what became of its partition.
 
     Args:
         warehouse: where it waits and is published.
         quarantine_id: number of the entry.
         reason: why a person accepts it; not blank.
+        released_by: name of that person, for the record; that of the operating system's user by default.
         good_rows_only: publish only the rows that broke no rule of their own, for a batch that was rejected as a whole;
             the others stay in the entry.
+        run_id: the orchestrator's number of the run that releases it; None outside of a run.
 
     Raises:
         UsageError: there is no such entry, it is released already, or the reason is blank.
@@ -39,20 +53,11 @@ def release(warehouse: Warehouse, quarantine_id: int, reason: str, *, good_rows_
     with warehouse.connection() as connection, connection.transaction():
         lock_entry(connection, quarantine_id)
         entry, rows = read_entry(connection, quarantine_id)
-        if entry.released_at is not None:
-            raise UsageError(f"entry {quarantine_id} was released on {entry.released_at:%Y-%m-%d %H:%M}Z already")
-        released = good_rows(rows) if good_rows_only else rows
-        if good_rows_only and not released.num_rows:
-            raise GateError(f"entry {quarantine_id} has no row that broke no rule")
-        _refuse_unstorable(quarantine_id, released)
-        report = publish(
-            connection,
-            warehouse,
-            Timeframe(entry.timeframe),
-            released.drop_columns("reasons").cast(BARS),
-            origin=f"release of quarantine {quarantine_id}",
-        )
-        mark_released(connection, quarantine_id, reason.strip(), good_rows_only=good_rows_only)
+        released = _rows_to_release(entry, rows, good_rows_only=good_rows_only)
+        bars = released.drop_columns("reasons").cast(BARS)
+        report = publish(connection, warehouse, Timeframe(entry.timeframe), bars, origin=_origin(entry, run_id))
+        person = (released_by or "").strip() or system_user()
+        mark_released(connection, quarantine_id, reason.strip(), released_by=person, good_rows_only=good_rows_only)
         partition = _partition(connection, entry)
     return PartitionResult(
         partition,
@@ -63,7 +68,39 @@ def release(warehouse: Warehouse, quarantine_id: int, reason: str, *, good_rows_
         quarantined=rows.num_rows - released.num_rows,
         quarantine_id=quarantine_id,
         sources=tuple(released["source"].unique().to_pylist()),
+        rules=entry.rules,
+        publication_id=report.publication_id,
     )
+
+
+def system_user() -> str:
+    """Return the name of the operating system's user; a number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no variable tells it, and no password file knows the number
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def _origin(entry: QuarantineEntry, run_id: str | None) -> Origin:
+    return Origin(
+        kind=f"release of quarantine {entry.quarantine_id}",
+        run_id=run_id,
+        rules=entry.rules,
+        provider=entry.provider,
+        landing_ids=() if entry.landing_id is None else (entry.landing_id,),
+        quarantine_ids=(entry.quarantine_id,),
+    )
+
+
+def _rows_to_release(entry: QuarantineEntry, rows: pa.Table, *, good_rows_only: bool) -> pa.Table:
+    """Return those of the entry's rows that are to be published; raise where they cannot be."""
+    if entry.released_at is not None:
+        raise UsageError(f"entry {entry.quarantine_id} was released on {entry.released_at:%Y-%m-%d %H:%M}Z already")
+    released = good_rows(rows) if good_rows_only else rows
+    if good_rows_only and not released.num_rows:
+        raise GateError(f"entry {entry.quarantine_id} has no row that broke no rule")
+    _refuse_unstorable(entry.quarantine_id, released)
+    return released
 
 
 def _partition(connection: psycopg.Connection, entry: QuarantineEntry) -> Partition:

@@ -6,7 +6,7 @@ Not here: where answers come from (``fetch``, ``landing``), and the rules of the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import psycopg
 import pyarrow as pa
 
+from chandlery.bars.origin import Origin
 from chandlery.bars.rows import count_windows
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
@@ -50,6 +51,9 @@ class PartitionResult:
         error: the provider's; None unless ``failed``.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
+        rules: version of the rules by which the gate audited it.
+        landed: the provider's answer in the landing zone, a path below its root; None where it was not kept.
+        publication_id: number in the log of the publication that changed it; None where it stayed as it was.
     """
 
     partition: Partition
@@ -62,6 +66,9 @@ class PartitionResult:
     error: ProviderError | None = None
     quarantine_id: int | None = None
     sources: Sequence[str] = ()
+    rules: str | None = None
+    landed: str | None = None
+    publication_id: int | None = None
 
 
 class BatchProcessor:
@@ -73,6 +80,7 @@ class BatchProcessor:
         provider: name of the provider that answered.
         limits: of that provider.
         timeframe: of the bars.
+        run_id: the orchestrator's number of the run that ingests; None outside of a run.
         now: the present, UTC; the clock by default.
     """
 
@@ -84,12 +92,14 @@ class BatchProcessor:
         limits: ProviderLimits,
         timeframe: Timeframe,
         *,
+        run_id: str | None = None,
         now: datetime | None = None,
     ) -> None:
         self._warehouse = warehouse
         self._gate = gate
         self._provider = provider
         self._timeframe = timeframe
+        self._run_id = run_id
         self._now = now
         self._remote = limits.remote
         self._settlement_delay = limits.settlement_delay.get(timeframe, timedelta())
@@ -119,16 +129,32 @@ class BatchProcessor:
         report = self._gate.audit(bars, offered, now=now) if offered else None
         with self._warehouse.connection() as connection:
             # Quarantined before the transaction: where publishing fails, it is known all the same what was rejected.
-            audited, released = self._quarantine(connection, report)
+            audited, released = self._quarantine(connection, report, {part.key: answer for part, answer in served})
             with connection.transaction():
                 if report:
-                    accepted = pa.concat_tables([report.accepted, *released]).unify_dictionaries()
-                    results += self._publish(connection, accepted, audited, tuple(bars["source"].unique().to_pylist()))
+                    accepted = pa.concat_tables([report.accepted, *released.values()]).unify_dictionaries()
+                    origin = self._origin(answers, report, released)
+                    sources = tuple(bars["source"].unique().to_pylist())
+                    results += self._publish(connection, accepted, audited, sources, origin)
                     self._mark_replaced(connection, audited)
                 self._record_requested(connection, served, now)
                 landing_ids = [answer.landing_id for answer in answers if answer.landing_id is not None]
                 mark_processed(connection, landing_ids)
         return results
+
+    def _origin(self, answers: Sequence[ProviderAnswer], report: AuditReport, released: Collection[int]) -> Origin:
+        """Return where bars of these answers come from, with the entries of the quarantine that were released."""
+        partitions = [partition for answer in answers for partition in answer.partitions]
+        return Origin(
+            run_id=self._run_id,
+            rules=report.rules,
+            provider=self._provider,
+            requested_at=min(answer.requested_at for answer in answers),
+            request_start=min(partition.start for partition in partitions),
+            request_end=max(partition.end for partition in partitions),
+            landing_ids=[answer.landing_id for answer in answers if answer.landing_id is not None],
+            quarantine_ids=list(released),
+        )
 
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
         """Return the partitions in which there were sessions, and of which a remote provider has nothing.
@@ -145,16 +171,36 @@ class BatchProcessor:
         }
 
     def _quarantine(
-        self, connection: psycopg.Connection, report: AuditReport | None
-    ) -> tuple[list[PartitionResult], list[pa.Table]]:
-        """Quarantine what was rejected; return the results so far, and the rejected rows that were released before."""
-        results, released = [], []
+        self, connection: psycopg.Connection, report: AuditReport | None, answers: Mapping[str, ProviderAnswer]
+    ) -> tuple[list[PartitionResult], dict[int, pa.Table]]:
+        """Quarantine what was rejected, where ``answers`` are by partition's key.
+
+        Returns:
+            The results so far, and by number of their entry the rejected rows that a person had released before.
+        """
+        results: list[PartitionResult] = []
+        released: dict[int, pa.Table] = {}
         for verdict in report.verdicts if report else []:
-            result = PartitionResult(verdict.partition, "published" if verdict.passed else "rejected", verdict=verdict)
+            answer = answers[verdict.partition.key]
+            result = PartitionResult(
+                verdict.partition,
+                "published" if verdict.passed else "rejected",
+                verdict=verdict,
+                rules=report.rules if report else None,
+                landed=answer.path,
+            )
             if verdict.rejected.num_rows:
-                entry = quarantine.store_rejected(connection, verdict, self._provider)
+                entry = quarantine.store_rejected(
+                    connection,
+                    verdict,
+                    self._provider,
+                    landing_id=answer.landing_id,
+                    run_id=self._run_id,
+                    rules=result.rules,
+                )
                 accepted = quarantine.released_rows(entry, verdict)
-                released.append(accepted)
+                if accepted.num_rows:
+                    released[entry.quarantine_id] = accepted
                 result = replace(
                     result,
                     status="published" if entry.released_at is not None else result.status,
@@ -170,9 +216,10 @@ class BatchProcessor:
         accepted: pa.Table,
         results: Sequence[PartitionResult],
         sources: tuple[str, ...],
+        origin: Origin,
     ) -> list[PartitionResult]:
         """Publish what was accepted, in the caller's transaction; return the results with how many bars changed."""
-        published = publish(connection, self._warehouse, self._timeframe, accepted, now=self._now)
+        published = publish(connection, self._warehouse, self._timeframe, accepted, origin=origin, now=self._now)
         counts = _count(accepted, self._timeframe)
         changes = published.changes.by_window(self._timeframe)
         finished = []
@@ -180,9 +227,15 @@ class BatchProcessor:
             partition = result.partition
             if result.status == "published":
                 inserted, revised = changes.get((partition.instrument_id, partition.window.key), (0, 0))
-                unchanged = counts.get((partition.symbol, partition.window.key), 0) - inserted - revised
                 finished.append(
-                    replace(result, inserted=inserted, revised=revised, unchanged=unchanged, sources=sources)
+                    replace(
+                        result,
+                        inserted=inserted,
+                        revised=revised,
+                        unchanged=counts.get((partition.symbol, partition.window.key), 0) - inserted - revised,
+                        sources=sources,
+                        publication_id=published.publication_id if inserted or revised else None,
+                    )
                 )
             else:
                 finished.append(replace(result, sources=sources))

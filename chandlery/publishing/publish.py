@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from chandlery.bars.bookkeeping import record
 from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
+from chandlery.bars.origin import INGEST, Origin
 from chandlery.bars.rows import Batch
 from chandlery.bars.sources import source_ids
 from chandlery.core.schema import conform
@@ -42,6 +43,7 @@ class PublishReport:
         known_at: the time from which a read with ``as_of`` sees this publication, UTC.
         changes: which bars were inserted or revised.
         ids: instrument id by symbol, of every symbol in the batch.
+        publication_id: its number in the log; None where nothing changed.
     """
 
     inserted: int
@@ -50,6 +52,7 @@ class PublishReport:
     known_at: datetime
     changes: Changes = field(repr=False)
     ids: dict[str, int] = field(repr=False)
+    publication_id: int | None = None
 
 
 def publish(
@@ -58,7 +61,7 @@ def publish(
     timeframe: Timeframe,
     bars: pa.Table,
     *,
-    origin: str = "ingest",
+    origin: Origin = INGEST,
     now: datetime | None = None,
     limits: MergeLimits = DEFAULT_LIMITS,
 ) -> PublishReport:
@@ -72,7 +75,7 @@ def publish(
         warehouse: to which ``connection`` belongs.
         timeframe: of all the bars.
         bars: table of schema ``BARS`` in any order, of registered instruments; ``(symbol, ts)`` is unique.
-        origin: what publishes, for ``ops.publication``.
+        origin: what publishes, for the log (``ops.publication``).
         now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
             before, even where the clock went back.
         limits: decides whether the bars travel as arrays or by COPY.
@@ -83,14 +86,14 @@ def publish(
         LakeError: a window that left the store cannot be read. Nothing was written.
     """
     batch = Batch(conform(bars))
+    log: psycopg.Cursor | None = None
     with _transaction(connection, live=len(batch) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, timeframe, batch.symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
         facts = connection.execute(query("publishing/before_publishing"), _parameters(timeframe, batch, now))
         if len(batch):
             warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
-        instruments = _registered(batch.symbols, locked)
-        ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
+        ids, calendars = _registered(batch.symbols, locked)
         known_at, sources, cold = facts.fetchone() or (None, None, None)
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
@@ -99,9 +102,8 @@ def publish(
             rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe)
         changes = write(connection, timeframe, rows, known_at, limits=limits) if len(rows) else Changes.none()
         if len(changes):
-            calendars = {instrument_id: calendar for _, instrument_id, calendar in instruments}
-            record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
-    return _report(changes, len(batch), known_at, ids)
+            log = record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
+    return _report(changes, len(batch), known_at, ids, log)
 
 
 @contextmanager
@@ -139,7 +141,11 @@ def _parameters(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dic
     }
 
 
-def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, int]) -> PublishReport:
+def _report(
+    changes: Changes, offered: int, known_at: datetime, ids: dict[str, int], log: psycopg.Cursor | None
+) -> PublishReport:
+    """Return the report when the transaction is over, so that a live batch does not wait for its row in the log."""
+    row = log.fetchone() if log is not None else None
     revised = int(changes.revised.sum())
     return PublishReport(
         inserted=len(changes) - revised,
@@ -148,13 +154,15 @@ def _report(changes: Changes, offered: int, known_at: datetime, ids: dict[str, i
         known_at=known_at,
         changes=changes,
         ids=ids,
+        publication_id=row[0] if row else None,
     )
 
 
-def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> list[tuple[str, int, str]]:
-    """Return (symbol, instrument id, calendar) of the locked rows; raise if one of ``symbols`` is not among them."""
+def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> tuple[dict[str, int], dict[int, str]]:
+    """Return the locked rows: ids by symbol, calendars by id; raise if one of ``symbols`` is not among them."""
     instruments: list[tuple[str, int, str]] = [row[:3] for row in locked.fetchall()]
-    unknown = sorted(set(symbols) - {symbol for symbol, _, _ in instruments})
+    ids = {symbol: instrument_id for symbol, instrument_id, _ in instruments}
+    unknown = sorted(set(symbols) - set(ids))
     if unknown:
         raise UnknownSymbolError(f"{', '.join(unknown)}: not registered; add to config/universe.yaml or register first")
-    return instruments
+    return ids, {instrument_id: calendar for _, instrument_id, calendar in instruments}

@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 
 from chandlery.bars.bookkeeping import take_stale_days
+from chandlery.bars.origin import Origin
 from chandlery.bars.read import BarRange
 from chandlery.bars.rows import pair_keys
 from chandlery.core.periods import Days, Ids, period_end, period_of
@@ -76,6 +77,7 @@ def catch_up(
     *,
     now: datetime | None = None,
     limits: RollupLimits = RollupLimits(),
+    run_id: str | None = None,
     refresh: Callable[[Database], object] = refresh_aggregates,
 ) -> Iterator[Derived]:
     """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.
@@ -92,19 +94,21 @@ def catch_up(
         end: exclusive.
         now: the time to record as ``known_at``, UTC; the server's clock by default.
         limits: how much one step derives.
+        run_id: the orchestrator's number of the run that derives; None outside of a run.
         refresh: brings the continuous aggregates up to date.
 
     Yields:
         Each step's outcome, once for each timeframe that derives from ``base``.
     """
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
+    origin = Origin("roll-up", run_id)
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
     with warehouse.connection() as connection:
         stale = list_stale_days(connection, base, list(by_id), start, end)
         for ids, first, last in _steps(stale, start, end, limits.days_per_step(base)):
             group = [by_id[instrument_id] for instrument_id in ids]
-            derived = _derive(warehouse, connection, base, group, start=first, end=last, now=now)
+            derived = _derive(warehouse, connection, base, group, start=first, end=last, origin=origin, now=now)
             if derived and base is Timeframe.M1:
                 refresh(warehouse.database)
             yield from derived
@@ -138,6 +142,7 @@ def _derive(
     *,
     start: datetime,
     end: datetime,
+    origin: Origin,
     now: datetime | None,
 ) -> list[Derived]:
     """Roll up and publish the stale days of these instruments in ``[start, end)``, in one transaction."""
@@ -156,7 +161,7 @@ def _derive(
         bars = with_symbols(stored, names)
         for timeframe in derived_from(base):
             rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
-            report = publish(connection, warehouse, timeframe, rolled, origin="roll-up", now=now)
+            report = publish(connection, warehouse, timeframe, rolled, origin=origin, now=now)
             derived.append(Derived(timeframe, len(days), report, names))
     return derived
 

@@ -508,7 +508,8 @@ CREATE TABLE ops.landing (
     path text NOT NULL,
     checksum bytea NOT NULL,
     writer integer NOT NULL,
-    processed_at timestamp with time zone
+    processed_at timestamp with time zone,
+    deleted_at timestamp with time zone
 );
 
 COMMENT ON TABLE ops.landing IS 'what providers answered, before the gate audited it; a file in the landing zone each';
@@ -520,6 +521,8 @@ COMMENT ON COLUMN ops.landing.end_ts IS 'and ends here, exclusive';
 COMMENT ON COLUMN ops.landing.writer IS 'number of the run that fetched it, which holds an advisory lock of that number while it works';
 
 COMMENT ON COLUMN ops.landing.processed_at IS 'when it was audited, and published or quarantined; null: it still has to be';
+
+COMMENT ON COLUMN ops.landing.deleted_at IS 'when the file was deleted because of its age; the row stays as the record of the request';
 
 ALTER TABLE ops.landing ALTER COLUMN landing_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.landing_landing_id_seq
@@ -583,12 +586,42 @@ CREATE TABLE ops.publication (
     first_ts timestamp with time zone NOT NULL,
     last_ts timestamp with time zone NOT NULL,
     instruments integer NOT NULL,
-    origin text NOT NULL
+    origin text NOT NULL,
+    instrument_ids integer[],
+    calendars text[],
+    run_id text,
+    rules text,
+    provider text,
+    requested_at timestamp with time zone,
+    request_start timestamp with time zone,
+    request_end timestamp with time zone,
+    landing_ids bigint[],
+    quarantine_ids bigint[]
 );
 
 COMMENT ON TABLE ops.publication IS 'every publishing transaction that changed something';
 
 COMMENT ON COLUMN ops.publication.origin IS 'what published: ingest, roll-up, or the release of a quarantined batch';
+
+COMMENT ON COLUMN ops.publication.instrument_ids IS 'of which a bar was inserted or revised, ascending: they and known_at lead from a bar to its publication';
+
+COMMENT ON COLUMN ops.publication.calendars IS 'names of their calendars, each with the version of its rules';
+
+COMMENT ON COLUMN ops.publication.run_id IS 'the orchestrator''s number of the run that published; null outside of a run';
+
+COMMENT ON COLUMN ops.publication.rules IS 'version of the rules by which the gate audited the bars; null where it did not';
+
+COMMENT ON COLUMN ops.publication.provider IS 'name of the provider that delivered the bars; null of roll-ups';
+
+COMMENT ON COLUMN ops.publication.requested_at IS 'when the first of the requests was sent';
+
+COMMENT ON COLUMN ops.publication.request_start IS 'what was requested begins here, inclusive';
+
+COMMENT ON COLUMN ops.publication.request_end IS 'and ends here, exclusive';
+
+COMMENT ON COLUMN ops.publication.landing_ids IS 'the answers in the landing zone that the bars come from; empty where they did not land';
+
+COMMENT ON COLUMN ops.publication.quarantine_ids IS 'the entries of the quarantine whose rows are among the bars, because a person released them';
 
 ALTER TABLE ops.publication ALTER COLUMN publication_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.publication_publication_id_seq
@@ -617,7 +650,12 @@ CREATE TABLE ops.quarantine (
     good_rows_only boolean DEFAULT false NOT NULL,
     sessions datemultirange NOT NULL,
     replaced datemultirange DEFAULT '{}'::datemultirange NOT NULL,
+    landing_id bigint,
+    run_id text,
+    rules text,
+    released_by text,
     CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
+    CONSTRAINT quarantine_check1 CHECK (((released_by IS NULL) OR (released_at IS NOT NULL))),
     CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
 );
 
@@ -632,6 +670,14 @@ COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows 
 COMMENT ON COLUMN ops.quarantine.sessions IS 'of the rejected rows, less those of extended hours';
 
 COMMENT ON COLUMN ops.quarantine.replaced IS 'sessions of which the same provider sent something else since; of the others its rows are the last word';
+
+COMMENT ON COLUMN ops.quarantine.landing_id IS 'the answer in the landing zone that the rows came with first';
+
+COMMENT ON COLUMN ops.quarantine.run_id IS 'the orchestrator''s number of the run in which they were rejected first';
+
+COMMENT ON COLUMN ops.quarantine.rules IS 'version of the rules by which they were';
+
+COMMENT ON COLUMN ops.quarantine.released_by IS 'name of the person who released them';
 
 ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.quarantine_quarantine_id_seq

@@ -104,12 +104,12 @@ def test_other_values_are_another_entry(warehouse: Warehouse, ids: dict[str, int
 
 def test_a_release_publishes_once_and_records_who_said_why(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, WHOLE)
-    report = release(warehouse, entry.quarantine_id, "  the exchange confirmed it ")
+    report = release(warehouse, entry.quarantine_id, "  the exchange confirmed it ", released_by="Ann")
     assert report.inserted == 4
     assert rows(get(warehouse, TIMEFRAME, ids)) == [*GOOD, HIGH_BELOW_LOW]
     assert waiting(warehouse) == []
     (released,) = waiting(warehouse, everything=True)
-    assert released.release_reason == "the exchange confirmed it"
+    assert (released.release_reason, released.released_by) == ("the exchange confirmed it", "Ann")
     assert released.released_at is not None
     with warehouse.connection() as connection:
         origins = connection.execute("SELECT origin FROM ops.publication").fetchall()

@@ -230,7 +230,9 @@ def test_answers_are_kept_for_their_time(remote: Remote) -> None:
     assert remote.landing.sweep(LATER) == 0
     assert remote.landing.sweep(LATER + timedelta(seconds=1)) == 4
     assert not list((remote.folder / "landing").rglob("*.parquet"))
-    assert remote.scalar("SELECT count(*) FROM ops.landing") == 0
+    assert not remote.landing.find("coinbase", Timeframe.M1)
+    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE deleted_at IS NOT NULL") == 4  # as a record
+    assert remote.landing.sweep(LATER + timedelta(seconds=1)) == 0
 
 
 def test_an_answer_that_was_not_processed_is_kept_however_old_it_is(remote: Remote, market: Market) -> None:

@@ -29,7 +29,7 @@ def test_deriving_waits_for_whoever_publishes_base_bars_of_the_same_instrument(w
             # A thread that does not wait comes to its end instead.
             while not (has_waited := is_awaited(warehouse)) and deriving.is_alive():
                 pass
-            publish(connection, warehouse, M1, table([Bar("AAA", utc("2024-02-05T12:01"), close=11.0)]), origin="test")
+            publish(connection, warehouse, M1, table([Bar("AAA", utc("2024-02-05T12:01"), close=11.0)]))
         deriving.join()
     assert has_waited
     (bar,) = get(warehouse, M5, ids).to_pylist()

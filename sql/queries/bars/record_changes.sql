@@ -6,6 +6,9 @@
 -- stale: (instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first, because
 --     it holds the instrument's lock
 -- touched: (instrument, first day of the window)
+-- instrument_ids: int4[]; the other variables of the publication are the values of its columns
+--
+-- Returns the publication's number.
 
 WITH covered AS (
     INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, missing_start, missing_slots)
@@ -32,6 +35,10 @@ touched AS (
     FROM unnest(:'touched'::int4[], :'start'::int4[]) AS n (id, start)
     ON CONFLICT (timeframe, instrument_id, start) DO UPDATE SET changed_at = excluded.changed_at
 )
-INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin)
-VALUES (:'timeframe', :'known_at', :'inserted', :'revised', :'unchanged', :'first_ts', :'last_ts', :'instruments',
-        :'origin')
+INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin,
+                             instrument_ids, calendars, run_id, rules, provider, requested_at, request_start, request_end,
+                             landing_ids, quarantine_ids)
+VALUES (:'timeframe', :'known_at', :'inserted', :'revised', :'unchanged', :'first_ts', :'last_ts', :'instruments', :'origin',
+        :'instrument_ids', :'calendars', :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
+        :'landing_ids', :'quarantine_ids')
+RETURNING publication_id
