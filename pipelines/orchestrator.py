@@ -5,16 +5,13 @@ Not here: what a run does (``assets``), and runs that the daemon launches (``sch
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import dagster as dg
-import psutil
 
 from assets.reference import SYMBOLS, register_symbols
 from chandlery.app.installation import Installation
@@ -29,9 +26,9 @@ from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
+from pipelines.ui_lock import ui_lock
+from pipelines.unfinished_runs import close_abandoned_runs, close_dead_runs, process_tag
 
-#: Tag of a run in this process: host and process id.
-_PROCESS = "chandlery/process"
 _INTERRUPTIONS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 _INSTANT = timedelta(microseconds=1)
@@ -78,10 +75,13 @@ class DagsterOrchestrator:
 
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         """See ``chandlery.app.orchestrator.Orchestrator``."""
-        self.prepare()
         settings = self._installation.settings
-        token = ui_token(settings.home)
-        return serve.serve(prepare_home(settings), host, port, token=token, allowed_hosts=allowed_hosts)
+        token, home = ui_token(settings.home), prepare_home(settings)
+        with ui_lock(home, f"http://{host}:{port}") as lock:
+            self.prepare()
+            with self._open_instance(settings) as instance:
+                close_abandoned_runs(instance)
+            return serve.serve(home, host, port, token=token, lock=lock, allowed_hosts=allowed_hosts)
 
     def _register(self, instance: dg.DagsterInstance) -> None:
         close_dead_runs(instance)
@@ -125,7 +125,7 @@ def _config(plan: IngestPlan, ranges: Mapping[Instrument, tuple[datetime, dateti
 def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> RunRecord:
-    tags = {**tags, _PROCESS: f"{socket.gethostname()}/{os.getpid()}"}
+    tags = {**tags, **process_tag()}
     result = job.execute_in_process(instance=instance, tags=tags, run_config=config, raise_on_error=False)
     if result.success:
         return RunRecord(result.run_id, succeeded=True, error=None)
@@ -143,14 +143,3 @@ def _run(
             text = re.sub(r"^chandlery\.errors\.\w+: ", "", cause.message.strip()) if cause else event.message
             return RunRecord(result.run_id, succeeded=False, error=text)
     return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
-
-
-def close_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark the runs of the command line whose process was killed as failed, because nobody else watches over them."""
-    host = socket.gethostname()
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        where, _, pid = run.tags.get(_PROCESS, "").partition("/")
-        if where == host and not psutil.pid_exists(int(pid)):
-            instance.report_run_failed(
-                run, "its process was killed; what it had published stays, and running again completes it"
-            )

@@ -1,10 +1,13 @@
 """Serves the web UI: one code server, the web server and the daemon, started and stopped together.
 
-Not here: Dagster's storage (``instance``).
+They end with this process however it ends: by Ctrl-C, by SIGTERM, by a hang-up of its terminal, or by SIGKILL.
+
+Not here: Dagster's storage (``instance``), that only one runs (``ui_lock``), and what ends what is left (``watchdog``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,22 +18,24 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
+import psutil
 import yaml
 
 from chandlery.app.ui_token import TOKEN_VARIABLE
 from chandlery.core.own_packages import ROOT
 from chandlery.errors import UsageError
+from pipelines.watchdog import Watchdog, watchdog
 
 _LOCATION = "chandlery"
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_STOP = 15.0
 
 
-def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequence[str] = ()) -> int:
+def serve(home: Path, host: str, port: int, *, token: str, lock: int, allowed_hosts: Sequence[str] = ()) -> int:
     """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if one of the processes died by itself.
 
     Args:
@@ -38,6 +43,7 @@ def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequen
         host: address to listen on.
         port: of the web server.
         token: that opens the UI; see ``chandlery.app.ui_token``.
+        lock: file descriptor of the lock of ``home``, which lasts until all processes have ended.
         allowed_hosts: other names by which the server is called.
 
     Raises:
@@ -48,18 +54,14 @@ def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequen
     stop = threading.Event()
     # The code server runs whatever it is sent, so it listens where only the owner can connect; in a short path, because
     # that of a socket may have a hundred letters.
-    with (
-        tempfile.TemporaryDirectory(prefix="chandlery-ui-") as private,
-        log.open("wb") as output,
-        _until_interrupted(stop),
-        _stopping() as processes,
-    ):
+    private = tempfile.mkdtemp(prefix="chandlery-ui-")
+    with _until_interrupted(stop), watchdog(log, Path(private), lock) as dog, _stopping() as processes:
         code_socket = Path(private) / "code"
         server = {"socket": str(code_socket), "location_name": _LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
         def start(*command: str) -> subprocess.Popen[bytes]:
-            processes.append(_start(command, output, {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}))
+            processes.append(_start(command, dog, {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}))
             return processes[-1]
 
         # One code server for both, so that a reload in the UI reaches the daemon too.
@@ -70,11 +72,12 @@ def serve(home: Path, host: str, port: int, *, token: str, allowed_hosts: Sequen
         web = start("pipelines.web", "--host", host, "--port", str(port), "--workspace", str(workspace), *names)
         start("dagster._daemon", "run", "-w", str(workspace), *quiet)
         _await_server(socket.AF_INET, (host, port), web, stop)
-        if not stop.is_set() and all(process.poll() is None for process in processes):
+        parts = (dog.process, *processes)
+        if not stop.is_set() and all(process.poll() is None for process in parts):
             print(f"Chandlery is at http://{host}:{port}/?token={token}", flush=True)
             print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
         while not stop.wait(0.5):
-            if any(process.poll() is not None for process in processes):
+            if any(process.poll() is not None for process in parts):
                 print(f"a part of the user interface ended by itself; {log} says why", file=sys.stderr)
                 return 1
     return 0
@@ -87,16 +90,30 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; try another --port") from None
+            who = _listener(port)
+            raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}{who}; try another --port") from None
 
 
-def _start(command: Sequence[str], output: IO[bytes], secrets: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A process group of its own: Ctrl-C reaches us alone, and we stop them in order.
+def _listener(port: int) -> str:
+    """Return which process listens on ``port``, as far as it can be seen: not that of another user."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                process = psutil.Process(connection.pid)
+                since = datetime.fromtimestamp(process.create_time(), UTC)
+                return f" by process {process.pid} ({process.name()}, since {since:%Y-%m-%d %H:%M:%S} UTC)"
+    return ""
+
+
+def _start(command: Sequence[str], dog: Watchdog, secrets: Mapping[str, str]) -> subprocess.Popen[bytes]:
     line = [sys.executable, "-m", *command]
     # Modules are looked for where they are installed: the working directory may hold others that are called the same.
     shared = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
     env = {**shared, "PYTHONSAFEPATH": "1", **secrets}
-    return subprocess.Popen(line, stdout=output, stderr=output, env=env, start_new_session=True)  # noqa: S603
+    # In the watchdog's process group: Ctrl-C reaches us alone, and we stop them in order.
+    return subprocess.Popen(  # noqa: S603
+        line, stdin=subprocess.DEVNULL, stdout=dog.output, stderr=dog.output, env=env, process_group=dog.process.pid
+    )
 
 
 @contextmanager
@@ -121,7 +138,9 @@ def _until_interrupted(stop: threading.Event) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
+        signals.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in signals}
     try:
         yield

@@ -15,7 +15,7 @@ import pytest
 
 from chandlery.settings import Settings
 from pipelines.instance import open_instance
-from pipelines.orchestrator import close_dead_runs
+from pipelines.unfinished_runs import close_dead_runs
 from tests.support import wait_until
 
 pytestmark = pytest.mark.slow

@@ -10,9 +10,7 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.processes import CLI, alive, free_port
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
 pytestmark = [pytest.mark.slow, pytest.mark.ui]
 
-CLI = [sys.executable, "-c", "from chandlery.cli import main; main()"]
 #: Of the web UI.
 TOKEN = "the-token-of-these-tests"
 CONFIG = Path(__file__).parent.parent.parent / "config"
@@ -112,31 +111,12 @@ def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
     assert code == 0
 
 
-def alive(home: Path) -> list[psutil.Process]:
-    """Return the processes that belong to the installation in ``home``, the database's server among them."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            mine = process.environ().get("CHANDLERY_HOME") == str(home) or str(home) in " ".join(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-        if mine and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
-
-
 def gone(process: psutil.Process, seconds: float) -> bool:
     try:
         process.wait(seconds)
     except psutil.TimeoutExpired:
         return False
     return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
