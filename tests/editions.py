@@ -24,6 +24,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from chandlery.database import embedded
+from chandlery.database.dsn import embedded_dsn
 from chandlery.database.editions.install import install
 from chandlery.database.migrate import migrate
 from tests import apache_server
@@ -42,20 +43,27 @@ class Server:
 
     Attributes:
         edition: as which its databases are set up.
-        admin: connection string to make databases by.
+        admin: connection string of a superuser, to make databases by.
         template: name of the database to copy.
         prefix: of the names of its databases.
+        role: to whom the databases belong, and as whom tests connect: no superuser, where it is not the admin.
     """
 
     edition: str
     admin: str
     template: str
     prefix: str = "test"
+    role: str | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     def dsn(self, name: str) -> str:
         """Return the connection string of a database."""
-        return conninfo.make_conninfo(self.admin, dbname=name)
+        return conninfo.make_conninfo(self.admin, dbname=name, **({"user": self.role} if self.role else {}))
+
+    @property
+    def owned(self) -> sql.Composable:
+        """The end of a statement that makes a database, by which it belongs to the role."""
+        return sql.SQL(" OWNER {}").format(sql.Identifier(self.role)) if self.role else sql.SQL("")
 
     @contextmanager
     def new_database(self, original: str | None = None) -> Iterator[str]:
@@ -63,8 +71,8 @@ class Server:
         name = f"{self.prefix}_{next(self._numbers)}"
         with psycopg.connect(self.admin, autocommit=True) as admin:
             admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                    sql.Identifier(name), sql.Identifier(original or self.template)
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy{}").format(
+                    sql.Identifier(name), sql.Identifier(original or self.template), self.owned
                 )
             )
             try:
@@ -109,15 +117,12 @@ def _started(edition: str) -> Server | Exception:
 
 
 def _start_embedded() -> Server:
-    # Not in pytest's own folder: as root, another run of pytest would bar the server's user from that.
     folder = tempfile.mkdtemp(prefix="chandlery-tests-")
-    atexit.register(
-        shutil.rmtree, folder, ignore_errors=True
-    )  # runs after the server was stopped, which is registered later
-    socket = embedded.start(Path(folder) / "data")
-    server = Server(
-        "postgres", conninfo.make_conninfo(host=socket, user="postgres", dbname="postgres"), EMBEDDED_TEMPLATE
-    )
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = Path(folder) / "data"
+    admin = conninfo.make_conninfo(embedded_dsn(data, "postgres"), user=embedded.SUPERUSER)
+    atexit.register(embedded.leave, data, wait=True)
+    server = Server("postgres", admin, EMBEDDED_TEMPLATE, role=embedded.ROLE)
     with psycopg.connect(server.admin, autocommit=True) as connection:
         # Half of the time would go into waiting for the disk, and a test run need not survive a power cut.
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -141,7 +146,7 @@ def _join_community() -> Server:
 
 def _with_template(server: Server) -> Server:
     with psycopg.connect(server.admin, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(server.template)))
+        admin.execute(sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(server.template), server.owned))
         with psycopg.connect(server.dsn(server.template), autocommit=True) as connection:
             migrate(connection)
             if server.edition == "postgres":

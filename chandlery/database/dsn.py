@@ -5,6 +5,7 @@ Not here: connections (``connections``).
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -23,12 +24,10 @@ def market_dsn(settings: Settings) -> str:
 
     Raises:
         ConfigurationError: ``CHANDLERY_DATABASE_URL`` is malformed.
+        StoreError: the embedded server does not start.
     """
     if settings.database_url is None:
-        from chandlery.database import embedded  # noqa: PLC0415 - only where it is used
-
-        socket = embedded.start(settings.home / "postgres")
-        return conninfo.make_conninfo(host=socket, user="postgres", dbname=EMBEDDED_DATABASE)
+        return embedded_dsn(settings.home / "postgres", EMBEDDED_DATABASE)
     url = settings.database_url.get_secret_value()
     # SQLAlchemy's spelling of the same thing is common in .env files.
     scheme, _, rest = url.partition("://")
@@ -40,6 +39,23 @@ def market_dsn(settings: Settings) -> str:
         return conninfo.make_conninfo(f"postgresql://{rest}")
     except psycopg.ProgrammingError:
         raise ConfigurationError("CHANDLERY_DATABASE_URL cannot be parsed as a PostgreSQL URL") from None
+
+
+def embedded_dsn(data: Path, database: str) -> str:
+    """Return the libpq connection string of a database of the embedded server in ``data``, which is started.
+
+    Raises:
+        ConfigurationError: this system cannot run it.
+        StoreError: it does not start.
+    """
+    try:
+        from chandlery.database import embedded  # noqa: PLC0415 - only where it is used
+    except ModuleNotFoundError as error:  # of the standard library of a Unix
+        raise ConfigurationError(
+            f"the embedded server runs on Linux and macOS ({error}); name a PostgreSQL in CHANDLERY_DATABASE_URL"
+        ) from None
+    socket = embedded.start(data)
+    return conninfo.make_conninfo(host=socket, port=embedded.PORT, user=embedded.ROLE, dbname=database)
 
 
 def dagster_dsn(settings: Settings) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from chandlery.database import embedded
-from chandlery.database.dsn import ensure_database
+from chandlery.database.dsn import embedded_dsn, ensure_database
 from chandlery.database.migrate import migrate
 from tests.golden.schema import GOLDEN, dump
 
@@ -16,7 +15,7 @@ from tests.golden.schema import GOLDEN, dump
 def main() -> None:
     """Migrate a database of its own and write down what came out."""
     folder = tempfile.mkdtemp(prefix="chandlery-golden-")
-    dsn = f"host={embedded.start(Path(folder) / 'data')} user=postgres dbname=golden"
+    dsn = embedded_dsn(Path(folder) / "data", "golden")
     ensure_database(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
         migrate(connection)

