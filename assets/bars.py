@@ -16,7 +16,7 @@ from assets.events import CHECK, IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.pipeline import IngestPipeline
-from chandlery.ingest.plan import IngestOptions, plan_partitions
+from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
 from chandlery.instruments.registry import load_instruments
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
@@ -30,6 +30,7 @@ class IngestConfig(dg.Config):
     """What a run may choose; none of it has to be given.
 
     Attributes:
+        symbols: of the partitions, only those of these symbols; all by default. For a rectangle in which others stand.
         provider: name in ``providers.yaml``; each instrument's own by default.
         options: override the provider's options.
         ranges: by symbol, ``[start, end]`` in ISO 8601: narrows a partition to part of its window; end exclusive.
@@ -38,6 +39,7 @@ class IngestConfig(dg.Config):
         replay_since: call no provider; process again the answers that landed since then, in ISO 8601.
     """
 
+    symbols: list[str] | None = None
     provider: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     ranges: dict[str, list[str]] = Field(default_factory=dict)
@@ -76,12 +78,14 @@ def build_bars(
         _refuse_check_alone(context, spec.key)
         with store.warehouse.connection() as connection:
             instruments = load_instruments(connection)
-        planned = plan_partitions(context.partition_keys, timeframe, instruments, config.parsed_ranges())
+        keys = select_keys(context.partition_keys, instruments, config.symbols)
+        planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
         pipeline = IngestPipeline(
             store.warehouse, audit, instruments, landing=store.installation.landing, run_id=context.run_id
         )
         events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
+        events.leave_out(keys)
         configured = providers.get(store.rate_limiters)
         for result in pipeline.run(planned, configured, config.ingest_options(), on_progress=events.progress):
             yield from events.of(result)

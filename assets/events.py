@@ -16,7 +16,8 @@ from chandlery.app.orchestrator import Listener
 from chandlery.bars.read import BarRange
 from chandlery.core.partition import Partition
 from chandlery.ingest.fetch import Progress, describe_calls
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.plan import KeySelection
+from chandlery.ingest.validate import PartitionResult, list_names
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 
@@ -56,8 +57,19 @@ class IngestEvents:
         self._warehouse = warehouse
         self._drawn = _newest(partitions)
         self._failures: list[PartitionResult] = []
+        self._logged: set[str] = set()
+        self._unregistered = ""
         self._last_line: dict[str, float] = {}
         listener.planned(len(partitions))
+
+    def leave_out(self, keys: KeySelection) -> None:
+        """Say which symbols of the run's partitions are left alone, and remember those that it cannot ingest."""
+        if keys.strangers:
+            names = list_names(keys.strangers)
+            self._context.log.info(f"left alone, because the run is not for them: {names}")
+        if keys.unregistered:
+            self._unregistered = list_names(keys.unregistered)
+            self._context.log.error(f"not registered: {self._unregistered}; run `chandlery init`")
 
     def progress(self, progress: Progress) -> None:
         """Hand progress to the listener, and now and then to the run's log."""
@@ -89,12 +101,22 @@ class IngestEvents:
             yield dg.AssetMaterialization(self._key, partition=partition.key, metadata=metadata)
         else:
             self._failures.append(result)
-            self._context.log.error(f"{partition.key} {_trouble(result)}")
+            self._log_trouble(result)
 
     def raise_failures(self) -> None:
         """Fail the step where a partition failed or was rejected, naming each symbol; nothing is tried again."""
-        if self._failures:
-            raise dg.Failure(_summary(self._failures), allow_retries=False)
+        parts = [_summary(self._failures)] if self._failures else []
+        if self._unregistered:
+            parts.append(f"not registered: {self._unregistered}; run `chandlery init`")
+        if parts:
+            raise dg.Failure("\n".join(parts), allow_retries=False)
+
+    def _log_trouble(self, result: PartitionResult) -> None:
+        """Log what is wrong, once where it is the same of many partitions, as with a provider that cannot be used."""
+        trouble = _trouble(result)
+        if trouble not in self._logged:
+            self._logged.add(trouble)
+            self._context.log.error(f"{result.partition.key} {trouble}")
 
     def _read(self, partition: Partition) -> pa.Table:
         window = BarRange(partition.instrument_id, partition.window.start, partition.window.end)
@@ -117,13 +139,17 @@ def _trouble(result: PartitionResult) -> str:
 
 
 def _summary(failures: Sequence[PartitionResult]) -> str:
-    """Name every symbol of ``failures`` once, with its first reason."""
+    """Name every symbol of ``failures`` once, with its first reason; those with one reason share a line."""
     by_symbol: dict[str, list[PartitionResult]] = defaultdict(list)
     for result in failures:
         by_symbol[result.partition.symbol].append(result)
-    lines = [
-        f"{symbol}: {results[0].partition.window.key}{f' and {len(results) - 1} more' if len(results) > 1 else ''} "
-        f"{_trouble(results[0])}"
-        for symbol, results in by_symbol.items()
-    ]
+    by_trouble: dict[str, list[str]] = defaultdict(list)
+    for symbol, results in by_symbol.items():
+        by_trouble[_trouble(results[0])].append(symbol)
+    lines = []
+    for trouble, symbols in by_trouble.items():
+        first = by_symbol[symbols[0]][0]
+        others = sum(len(by_symbol[symbol]) for symbol in symbols) - 1
+        more = f" and {others} more" if others else ""
+        lines.append(f"{list_names(symbols)}: {first.partition.window.key}{more} {trouble}")
     return f"{len(by_symbol)} of the symbols did not come through; the others are published.\n" + "\n".join(lines)

@@ -5,8 +5,8 @@ Not here: which symbols there are (a dynamic dimension, see ``assets.reference.r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from itertools import groupby, pairwise
 
 import dagster as dg
 
@@ -47,3 +47,42 @@ def neighbours(symbols: Sequence[str], order: Sequence[str]) -> list[list[str]]:
     ordered = sorted(set(symbols), key=place.__getitem__)
     groups = groupby(enumerate(ordered), key=lambda pair: place[pair[1]] - pair[0])
     return [[symbol for _, symbol in group] for _, group in groups]
+
+
+def rectangles(symbols: Sequence[str], order: Sequence[str], most: int) -> list[list[str]]:
+    """Divide ``symbols`` into at most ``most`` groups, one for each rectangle, with as few strangers in them as can be.
+
+    A stranger costs an event, and a run some seconds. So where ``neighbours`` gives more groups than that, those are
+    joined between which the fewest strangers stand.
+
+    Args:
+        symbols: to divide.
+        order: of all symbols in Dagster.
+        most: how many groups at most, 1 or more.
+    """
+    groups = neighbours(symbols, order)
+    place = {symbol: index for index, symbol in enumerate(order)}
+    gaps = [place[later[0]] - place[earlier[-1]] for earlier, later in pairwise(groups)]
+    cuts = set(sorted(range(len(gaps)), key=gaps.__getitem__, reverse=True)[: most - 1])
+    joined: list[list[str]] = []
+    for index, group in enumerate(groups):
+        if index == 0 or index - 1 in cuts:
+            joined.append([])
+        joined[-1] += group
+    return joined
+
+
+def run_config(
+    timeframe: Timeframe, group: Sequence[str], order: Sequence[str], **chosen: object
+) -> dict[str, Mapping[str, object]]:
+    """Return the configuration of a run that ingests ``group`` of ``rectangles``, and leaves strangers alone.
+
+    Args:
+        timeframe: of the bars.
+        group: the symbols that the run is for, in Dagster's order.
+        order: of all symbols in Dagster.
+        chosen: what else the run chooses, as in ``assets.bars.IngestConfig``.
+    """
+    if order.index(group[-1]) - order.index(group[0]) >= len(group):
+        chosen["symbols"] = list(group)
+    return {"ops": {timeframe.table: {"config": chosen}}} if chosen else {}

@@ -13,13 +13,14 @@ from assets.reference import SYMBOLS
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.core.windows import DAY_US
-from chandlery.instruments.registry import list_instruments
 from pipelines.jobs import ingest_job_name, maintain
-from pipelines.partitions import neighbours, range_tags
+from pipelines.partitions import range_tags, rectangles, run_config
 from resources.store import StoreResource
 
 #: Providers' daily bars are still moving at the close itself.
 _AFTER_CLOSE = timedelta(minutes=30)
+#: A tick launches so many runs at most, each for one rectangle of partitions.
+_RUNS = 4
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
@@ -60,19 +61,17 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
         if windows is None:
             yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
             return
-        with store.warehouse.connection() as connection:
-            symbols = [
-                instrument.symbol
-                for instrument in list_instruments(connection)
-                if instrument.calendar == calendar.name and timeframe.value in instrument.timeframes
-            ]
         order = context.instance.get_dynamic_partitions(SYMBOLS)
-        symbols = [symbol for symbol in symbols if symbol in set(order)]
+        scheduled = store.installation.scheduled_instruments(timeframe)
+        symbols = [i.symbol for i in scheduled if i.calendar == calendar.name and i.symbol in set(order)]
         if not symbols:
-            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars")
-        for group in neighbours(symbols, order):
-            tags = range_tags(group[0], group[-1], *windows)
-            yield dg.RunRequest(run_key=f"{tick.isoformat()}/{group[0]}", tags=tags)
+            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars that a provider has news of")
+        for group in rectangles(symbols, order, _RUNS):
+            yield dg.RunRequest(
+                run_key=f"{tick.isoformat()}/{group[0]}",
+                tags=range_tags(group[0], group[-1], *windows),
+                run_config=run_config(timeframe, group, order),
+            )
 
     return schedule
 

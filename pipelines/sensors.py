@@ -17,7 +17,7 @@ from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.stale import stale_version
 from pipelines.jobs import derive_job_name, ingest_job_name
-from pipelines.partitions import neighbours, range_tags
+from pipelines.partitions import range_tags, rectangles, run_config
 from resources.store import StoreResource
 
 _UNFINISHED = [
@@ -27,6 +27,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
 ]
 
+#: A window that is requested again takes so many runs at most, each for one rectangle of partitions.
+_RUNS = 4
 #: Tag of the runs that request missing bars again.
 _REPAIR = "chandlery/repair"
 
@@ -90,12 +92,12 @@ def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
         if not backfills:
             yield dg.SkipReason("nothing is missing that may be had")
         for backfill in backfills:
-            for group in neighbours(list(backfill.ranges), order):
+            for group in rectangles(list(backfill.ranges), order, _RUNS):
                 ranges = {symbol: [at.isoformat() for at in backfill.ranges[symbol]] for symbol in group}
                 yield dg.RunRequest(
                     job_name=job,
                     tags=range_tags(group[0], group[-1], backfill.window, backfill.window) | {_REPAIR: base.value},
-                    run_config={"ops": {base.table: {"config": {"ranges": ranges, "refresh": True}}}},
+                    run_config=run_config(base, group, order, ranges=ranges, refresh=True),
                 )
 
     return repair

@@ -23,7 +23,7 @@ from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.errors import StoreError
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
-from chandlery.instruments.registry import SyncReport, sync_instruments
+from chandlery.instruments.registry import Instrument, SyncReport, list_instruments, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_unfinished
 from chandlery.providers.configured import ConfiguredProviders
@@ -119,6 +119,16 @@ class Installation:
     def static(self) -> frozenset[str]:
         """Names of the providers that have everything from the start, and never newer bars."""
         return self.providers.static
+
+    def scheduled_instruments(self, timeframe: Timeframe) -> list[Instrument]:
+        """Return the instruments whose bars of ``timeframe`` are kept up to date, in the order of registration.
+
+        Those of providers that never have newer bars are left out; those of a provider that cannot be used are not, so
+        that a run says so.
+        """
+        with self.warehouse.connection() as connection:
+            known = list_instruments(connection)
+        return [i for i in known if timeframe.value in i.timeframes and i.provider not in self.static]
 
     @cached_property
     def landing(self) -> Landing:

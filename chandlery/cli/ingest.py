@@ -6,6 +6,7 @@ Not here: how a request is planned (``chandlery.ingest.request``).
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.request import IngestRequest, PreparedIngest
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.validate import PartitionResult, list_names
 
 DONE, FAILED, REJECTED = 0, 1, 3
 _LINES_PER_SYMBOL = 10
@@ -157,7 +158,9 @@ def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
 
 def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
     """Say what went wrong and what to do about it; return the exit code."""
-    for symbol, texts in _by_symbol(tally).items():
+    for text in _failures(tally):
+        say_error(text)
+    for symbol, texts in _rejections(tally).items():
         for text in texts[:_LINES_PER_SYMBOL]:
             say_error(text)
         if len(texts) > _LINES_PER_SYMBOL:
@@ -173,13 +176,24 @@ def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
     return REJECTED if tally.rejected else DONE
 
 
-def _by_symbol(tally: Tally) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
+def _failures(tally: Tally) -> Sequence[str]:
+    """Return a line for each reason for which something failed, with the symbols that share it."""
+    sharing: dict[str, dict[str, None]] = defaultdict(dict)
     for result in tally.failed:
-        lines = texts.setdefault(result.partition.symbol, [])
-        line = f"{result.partition.symbol}: failed: {result.error}"
-        if line not in lines:  # the same reason in every window is one reason
-            lines.append(line)
+        sharing[str(result.error)][result.partition.symbol] = None
+    lines: list[str] = []
+    shown: Counter[str] = Counter()
+    for reason, symbols in sharing.items():
+        names = list_names(list(symbols))
+        if shown[names] < _LINES_PER_SYMBOL:
+            lines.append(f"{names}: failed: {reason}")
+        shown[names] += 1
+    hidden = ((names, count - _LINES_PER_SYMBOL) for names, count in shown.items())
+    return [*lines, *(f"{names}: and {more} more" for names, more in hidden if more > 0)]
+
+
+def _rejections(tally: Tally) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
     for result in tally.rejected:
         texts.setdefault(result.partition.symbol, []).append(_rejection(result))
     return texts

@@ -173,8 +173,8 @@ class IngestProgress(TallyListener):
     def fetched(self, progress: fetching.Progress) -> None:
         """See ``orchestrator.Listener``."""
         super().fetched(progress)
-        self._fetched = progress
-        self._display.show(Step(self._line(), doing=f"ingesting ({fetching.describe_calls(progress)})"))
+        self._fetched = fetching.add_up(self.tally.fetched.values())
+        self._display.show(Step(self._line(), doing=f"ingesting ({fetching.describe_calls(self._fetched)})"))
 
     def ingested(self, result: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""

@@ -43,13 +43,18 @@ class Tally:
         planned: how many partitions are to be ingested.
         outcomes: the result of each partition that was processed.
         rolled_up: how many derived bars were inserted or revised, by timeframe.
-        calls: how many calls were made to the provider; None where it does not count them.
+        fetched: how far the fetching from each remote provider is, by its name.
     """
 
     planned: int = 0
     outcomes: list[PartitionResult] = field(default_factory=list)
     rolled_up: dict[Timeframe, int] = field(default_factory=lambda: defaultdict(int))
-    calls: int | None = None
+    fetched: dict[str, fetching.Progress] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> int | None:
+        """How many calls were made to the providers; None where none of them counts them."""
+        return fetching.add_up(self.fetched.values()).calls
 
     def add(self, tally: Tally) -> None:
         """Add what another run did."""
@@ -107,7 +112,7 @@ class TallyListener:
 
     def fetched(self, progress: fetching.Progress) -> None:
         """See ``orchestrator.Listener``."""
-        self.tally.calls = progress.calls
+        self.tally.fetched[progress.provider] = progress
 
     def ingested(self, result: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""

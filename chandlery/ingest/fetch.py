@@ -6,7 +6,8 @@ Not here: which requests there are (``plan``), how an answer is processed (``val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from functools import partial
 
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
-from chandlery.errors import ProviderAuthError, ProviderError
+from chandlery.errors import ChandleryError, ProviderAuthError, ProviderError
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.landing import Landing
 from chandlery.providers.base import BarReply, BarRequest, Provider
@@ -25,7 +26,7 @@ class Progress:
     """How far the fetching from one provider is.
 
     Attributes:
-        provider: name of the provider.
+        provider: name of the provider; of several, their names.
         answered: number of requests that were answered.
         planned: number of requests that there are.
         rows: number of bars that came.
@@ -46,13 +47,28 @@ class Progress:
         return round(self.calls / self.answered * (self.planned - self.answered))
 
 
+def add_up(progresses: Iterable[Progress]) -> Progress:
+    """Return how far several providers are together."""
+    each = list(progresses)
+    counted = [progress.calls for progress in each if progress.calls is not None]
+    return Progress(
+        ", ".join(progress.provider for progress in each),
+        sum(progress.answered for progress in each),
+        sum(progress.planned for progress in each),
+        sum(progress.rows for progress in each),
+        sum(counted) if counted else None,
+    )
+
+
 def fetch_answer(provider: Provider, partitions: Sequence[Partition], now: datetime | None = None) -> ProviderAnswer:
     """Send one request for ``partitions`` and return the answer.
 
-    A failure of the provider as a whole is a failure of each symbol. ``now`` is the present, UTC; the clock by default.
+    A failure of the provider as a whole is a failure of each symbol, be it one that its author did not foresee. ``now``
+    is the present, UTC; the clock by default.
 
     Raises:
         ProviderAuthError: the key is refused; nothing later would succeed either.
+        ConfigurationError: its configuration is wrong; likewise.
     """
     request = _request(partitions)
     requested_at = now or datetime.now(UTC)
@@ -63,6 +79,11 @@ def fetch_answer(provider: Provider, partitions: Sequence[Partition], now: datet
         raise
     except ProviderError as error:
         return ProviderAnswer(partitions, empty_bars(), dict.fromkeys(request.symbols, error), requested_at)
+    except ChandleryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a provider may be of any package, and fails alone
+        unforeseen = _unforeseen(provider, error)
+        return ProviderAnswer(partitions, empty_bars(), dict.fromkeys(request.symbols, unforeseen), requested_at)
     return ProviderAnswer(partitions, reply.bars, dict(reply.failures), requested_at)
 
 
@@ -149,6 +170,18 @@ def describe_calls(progress: Progress) -> str:
     if progress.calls is not None:
         text += f", {progress.calls} calls made"
     return text + (f", about {progress.calls_left} left" if progress.calls_left is not None else "")
+
+
+def _unforeseen(provider: Provider, error: Exception) -> ProviderError:
+    """Return what a provider raised and should not have raised as an error of it, with the place and without keys."""
+    text = f"{type(error).__name__}: {error}"
+    caller = getattr(provider, "caller", None)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return ProviderError(
+        f"provider {provider.name!r} failed in {frame.name} ({frame.filename}:{frame.lineno}):"
+        f" {text if caller is None else caller.redact(text)}",
+        provider=provider.name,
+    )
 
 
 def _request(partitions: Sequence[Partition]) -> BarRequest:

@@ -1,24 +1,30 @@
 """The way of bars from providers into the store: fetch, land, audit, quarantine or publish, batch by batch.
 
 Whoever ingests goes through ``IngestPipeline``: the assets, and with them the command line and the schedules, and
-tests. What a batch published stays published whatever happens to the next. Not here: what runs when (``pipelines``),
-and what one batch goes through (``validate``).
+tests. What a batch published stays published whatever happens to the next. Providers are called side by side, and one
+that cannot be used fails alone. Not here: what runs when (``pipelines``), and what one batch goes through
+(``validate``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from threading import Lock
 
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
+from chandlery.errors import ChandleryError, StoreError
 from chandlery.ingest.answer import ProviderAnswer
-from chandlery.ingest.fetch import Progress, fetch_answer, fetch_answers
+from chandlery.ingest.fetch import Progress, fetch_answer, fetch_answers, stop
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.landing import LandedAnswer, Landing, newest_parts
 from chandlery.ingest.plan import IngestOptions, open_partitions, plan_requests
+from chandlery.ingest.side_by_side import Emit, SideBySide
 from chandlery.ingest.validate import BatchProcessor, PartitionResult
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import Provider, ProviderLimits
@@ -36,6 +42,27 @@ class IngestLimits:
     """
 
     rows_per_batch: int = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the threads of one run share: its providers, what it chooses, and which providers were made."""
+
+    providers: ConfiguredProviders
+    options: IngestOptions
+    made: list[Provider] = field(default_factory=list)
+
+    def make(self, name: str, partitions: Sequence[Partition]) -> Provider:
+        """Make the provider of ``partitions``."""
+        calendars = {partition.symbol: partition.calendar for partition in partitions}
+        provider = self.providers.build(name, options=self.options.provider_options, calendars=calendars)
+        self.made.append(provider)
+        return provider
+
+    def stop(self) -> None:
+        """Let no provider make a further call."""
+        for provider in self.made:
+            stop(provider)
 
 
 class IngestPipeline:
@@ -69,6 +96,7 @@ class IngestPipeline:
         self._limits = limits
         self._run_id = run_id
         self._now = now
+        self._processing = Lock()
 
     def run(
         self,
@@ -80,30 +108,54 @@ class IngestPipeline:
     ) -> Iterator[PartitionResult]:
         """Ingest ``partitions``, each from its instrument's provider, or the one in ``options``.
 
+        The providers are called side by side. One that is not configured, lacks a package or its key, is refused, or
+        whose landed answers are damaged fails alone: its partitions that had no result yet are ``failed``.
+
         Args:
             partitions: of one timeframe, in any order, not overlapping.
             providers: that are configured.
             options: what this run chooses.
-            on_progress: called after each answer of a remote provider.
+            on_progress: called after each answer of a remote provider, always by the caller's thread.
 
         Yields:
-            What became of each partition, provider by provider in the order of their names.
+            What became of each partition, as it is known.
 
         Raises:
-            ConfigurationError: a provider or its options are wrong.
-            ProviderAuthError: a provider's key is missing or refused; nothing later would succeed either.
-            LakeError: the landing zone cannot be written to or read.
+            StoreError: the database went away or refused a statement, so that nothing later would succeed either.
         """
         by_provider: dict[str, list[Partition]] = defaultdict(list)
         for partition in partitions:
             by_provider[options.provider or self._instruments[partition.symbol].provider].append(partition)
-        for name, group in sorted(by_provider.items()):
-            if options.replay_since is not None:
-                yield from self._replay_since(options.replay_since, name, group, providers.limits(name))
-                continue
-            calendars = {partition.symbol: partition.calendar for partition in group}
-            provider = providers.build(name, options=options.provider_options, calendars=calendars)
-            yield from self.ingest(provider, group, refresh=options.refresh, on_progress=on_progress)
+        run = _Run(providers, options)
+        works = [partial(self._ingest_group, run, name, group) for name, group in sorted(by_provider.items())]
+        side_by_side = SideBySide[PartitionResult | Progress](works, run.stop)
+        for item in side_by_side.run():
+            if not isinstance(item, Progress):
+                yield item
+            elif on_progress:
+                on_progress(item)
+
+    def _ingest_group(
+        self, run: _Run, name: str, partitions: Sequence[Partition], emit: Emit[PartitionResult | Progress]
+    ) -> None:
+        """Ingest the partitions of one provider; whatever is wrong with it is a result."""
+        remaining = {partition.key: partition for partition in partitions}
+        since = run.options.replay_since
+        try:
+            if since is not None:
+                results = self._replay_since(since, name, partitions, run.providers.limits(name))
+            else:
+                provider = run.make(name, partitions)
+                results = self.ingest(provider, partitions, refresh=run.options.refresh, on_progress=emit)
+            with closing(results):
+                for result in results:
+                    remaining.pop(result.partition.key, None)
+                    emit(result)
+        except StoreError:
+            raise
+        except ChandleryError as error:
+            for partition in remaining.values():
+                emit(PartitionResult(partition, "failed", error=error))
 
     def ingest(
         self,
@@ -112,7 +164,7 @@ class IngestPipeline:
         *,
         refresh: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> Iterator[PartitionResult]:
+    ) -> Generator[PartitionResult]:
         """Ingest ``partitions`` from ``provider`` and yield what became of each, batch by batch.
 
         A symbol that the provider does not know, or a request that it does not answer, fails alone. Running again
@@ -135,13 +187,13 @@ class IngestPipeline:
         processor = self._processor(provider.name, provider.limits, timeframe)
         if self._landing is None or not provider.limits.remote:
             for request in plan_requests(partitions, provider.limits):
-                yield from processor.process([fetch_answer(provider, request, self._now)])
+                yield from self._process(processor, [fetch_answer(provider, request, self._now)])
             return
         with self._landing.writer() as writer:
             requested = {partition.key for partition in partitions}
             reported = set()
             for landed in self._landing.unprocessed(provider.name, timeframe):
-                for result in processor.process([self._landing.unpack(landed, self._instruments)]):
+                for result in self._process(processor, [self._landing.unpack(landed, self._instruments)]):
                     if result.partition.key in requested:
                         reported.add(result.partition.key)
                         yield result
@@ -152,14 +204,14 @@ class IngestPipeline:
             requests = list(plan_requests(partitions, provider.limits))
             answers = fetch_answers(provider, requests, self._landing, writer, on_progress=on_progress, now=self._now)
             for batch in self._batches(answers):
-                yield from processor.process(batch)
+                yield from self._process(processor, batch)
 
     def replay(
         self,
         landed: Sequence[LandedAnswer],
         limits: ProviderLimits,
         within: Mapping[str, tuple[datetime, datetime]] | None = None,
-    ) -> Iterator[PartitionResult]:
+    ) -> Generator[PartitionResult]:
         """Process landed answers again, for example because a rule changed. The provider is not called.
 
         Of a range that landed more than once, the latest answer counts; others would look like restatements.
@@ -179,17 +231,22 @@ class IngestPipeline:
             return
         processor = self._processor(landed[0].provider, limits, Timeframe(landed[0].timeframe))
         for part in newest_parts(landed, within):
-            yield from processor.process([self._landing.unpack(part, self._instruments)])
+            yield from self._process(processor, [self._landing.unpack(part, self._instruments)])
 
     def _replay_since(
         self, since: datetime, provider: str, partitions: Sequence[Partition], limits: ProviderLimits
-    ) -> Iterator[PartitionResult]:
+    ) -> Generator[PartitionResult]:
         within: dict[str, tuple[datetime, datetime]] = {}
         for partition in partitions:
             start, end = within.get(partition.symbol, (partition.start, partition.end))
             within[partition.symbol] = min(start, partition.start), max(end, partition.end)
         landed = self._landing.find(provider, partitions[0].timeframe, since) if self._landing else []
         return self.replay(landed, limits, within)
+
+    def _process(self, processor: BatchProcessor, answers: Sequence[ProviderAnswer]) -> list[PartitionResult]:
+        """Process answers, those of one provider at a time: side by side they would wait for each other anyway."""
+        with self._processing:
+            return processor.process(answers)
 
     def _processor(self, provider: str, limits: ProviderLimits, timeframe: Timeframe) -> BatchProcessor:
         return BatchProcessor(

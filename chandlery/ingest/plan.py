@@ -6,7 +6,7 @@ Not here: the symbols and ranges that a person names (``request``), and the keys
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -65,6 +65,46 @@ def parse_keys(keys: Iterable[str], timeframe: Timeframe) -> list[tuple[str, Win
     # A symbol never holds a pipe sign; Dagster sorts the dimensions by name, so "symbol" comes before "window".
     pairs = (key.rsplit("|", 1) for key in keys)
     return [(symbol, timeframe.window(window)) for symbol, window in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class KeySelection:
+    """The partitions that an orchestrator gave to a run, by what the run does with them.
+
+    Attributes:
+        taken: keys of those that it ingests.
+        strangers: symbols that it is not for, and that only stand between those which it is for.
+        unregistered: symbols that are no registered instruments.
+    """
+
+    taken: Sequence[str]
+    strangers: Sequence[str]
+    unregistered: Sequence[str]
+
+
+def select_keys(
+    keys: Sequence[str], instruments: Mapping[str, Listing], symbols: Collection[str] | None = None
+) -> KeySelection:
+    """Return which of an orchestrator's partitions a run ingests.
+
+    Args:
+        keys: of the partitions, as ``parse_keys`` reads them.
+        instruments: by symbol.
+        symbols: those that the run is for; all by default.
+    """
+    chosen = None if symbols is None else frozenset(symbols)
+    taken: list[str] = []
+    strangers: dict[str, None] = {}
+    unregistered: dict[str, None] = {}
+    for key in keys:
+        symbol, _, _ = key.rpartition("|")
+        if chosen is not None and symbol not in chosen:
+            strangers[symbol] = None
+        elif symbol not in instruments:
+            unregistered[symbol] = None
+        else:
+            taken.append(key)
+    return KeySelection(taken, list(strangers), list(unregistered))
 
 
 def plan_partitions(

@@ -21,7 +21,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested, session_ranges, session_slice
 from chandlery.coverage.retry_schedule import count_answers
-from chandlery.errors import ProviderError
+from chandlery.errors import ChandleryError
 from chandlery.ingest import quarantine
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.gate import AuditReport, Gate, Verdict
@@ -41,14 +41,15 @@ class PartitionResult:
         partition: which partition.
         status: ``published``: audited, and its good rows are in the store (there may be none, where none were
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
-            deliver it; ``complete``: all of it was requested before and is final, so the provider was not called;
+            deliver it, or could not be used at all; ``complete``: all of it was requested before and is final, so that
+            the provider was not called;
             ``empty``: the remote provider answered that it has nothing, where there were sessions.
         inserted: bars that were not there.
         revised: bars whose values changed.
         unchanged: bars that were there already.
         quarantined: rows that wait in quarantine.
         verdict: the gate's; None where ``failed`` or ``complete``.
-        error: the provider's; None unless ``failed``.
+        error: why; None unless ``failed``.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
         rules: version of the rules by which the gate audited it.
@@ -63,7 +64,7 @@ class PartitionResult:
     unchanged: int = 0
     quarantined: int = 0
     verdict: Verdict | None = field(default=None, repr=False)
-    error: ProviderError | None = None
+    error: ChandleryError | None = None
     quarantine_id: int | None = None
     sources: Sequence[str] = ()
     rules: str | None = None
@@ -283,3 +284,9 @@ def _count(bars: pa.Table, timeframe: Timeframe) -> dict[tuple[str, str], int]:
     names = symbol.dictionary.to_pylist()
     counts = count_windows(symbol.indices.to_numpy(), bars["ts"].to_numpy(), timeframe)
     return {(names[code], window): count for (code, window), count in counts.items()}
+
+
+def list_names(names: Sequence[str], shown: int = 5) -> str:
+    """Return names for people: all of a few, the first of many and how many more there are."""
+    more = len(names) - shown
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:shown])} and {more} more"

@@ -20,7 +20,7 @@ from pydantic import SecretStr, ValidationError
 
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
 from chandlery.config.yaml_document import Document, Section, key_path, list_choices, list_problems
-from chandlery.errors import ConfigurationError, ProviderAuthError
+from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError
 from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.caller import Caller, RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
@@ -54,7 +54,7 @@ def find_kind(name: str, *, provider: str | None = None) -> ProviderKind:
     ((place, entry),) = entries.items()
     try:
         kind = entry.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module of another package does when it is imported
         raise ConfigurationError(f"{shown} cannot be loaded from {place}: {error}") from error
     if not isinstance(kind, ProviderKind) or kind.name != name:
         raise ConfigurationError(f"{place} is not the ProviderKind called {name!r}, as its package says")
@@ -63,6 +63,8 @@ def find_kind(name: str, *, provider: str | None = None) -> ProviderKind:
 
 def load_providers(path: Path) -> ProvidersConfig:
     """Read ``providers.yaml``, and check kind, options and names of keys of each provider.
+
+    Of a provider whose kind is installed but cannot be loaded, nothing more is checked: it fails alone when it is made.
 
     Raises:
         ConfigurationError: with file, line, key, what was given and what is allowed, for each thing that is wrong.
@@ -74,7 +76,9 @@ def load_providers(path: Path) -> ProvidersConfig:
         if provider.kind not in kinds:
             text = f"{provider.kind!r} is not known; allowed: {list_choices(kinds, provider.kind)}"
             raise config.error(("providers", name, "kind"), text)
-        kind = find_kind(provider.kind, provider=name)
+        kind = _loadable_kind(provider)
+        if kind is None:
+            continue
         document.validate(kind.options, provider.options, at=("providers", name, "options"))
         if set(kind.keys) != set(provider.key_env):
             given, takes = (" ".join(sorted(names)) for names in (provider.key_env, kind.keys))
@@ -105,8 +109,8 @@ def build_provider(
         retry: when a call that failed is made again; by default as the kind says.
 
     Raises:
-        ConfigurationError: no provider is called so, its kind is not installed or lacks a package, or an option is
-            unknown, wrong, or not left to a run.
+        ConfigurationError: no provider is called so, its kind is not installed, cannot be loaded or lacks a package, or
+            an option is unknown, wrong, or not left to a run.
         ProviderAuthError: a variable that should hold a key is not set.
     """
     provider = config.provider(name)
@@ -121,18 +125,33 @@ def build_provider(
         calendars=calendars or {},
         caller=_make_caller(name, provider, kind, keys, rate_limiters=rate_limiters, retry=retry or kind.retry),
     )
-    return kind.factory(setup)
+    try:
+        return kind.factory(setup)
+    except ChandleryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever another package does
+        text = setup.caller.redact(f"{type(error).__name__}: {error}")
+        raise ConfigurationError(f"provider {name!r} cannot be made: {text}") from None
 
 
 def is_static(provider: ProviderConfig) -> bool:
     """Return whether all that the provider has is there from the start, so that it never has newer bars."""
-    return find_kind(provider.kind).static
+    kind = _loadable_kind(provider)
+    return kind is not None and kind.static
 
 
 def remote_limits(config: ProvidersConfig) -> dict[str, ProviderLimits]:
     """Return the limits of the providers that are called over a network, by name, without making them."""
-    limits = {name: find_kind(provider.kind, provider=name).limits for name, provider in config.providers.items()}
-    return {name: limit for name, limit in limits.items() if limit.remote}
+    kinds = {name: _loadable_kind(provider) for name, provider in config.providers.items()}
+    return {name: kind.limits for name, kind in kinds.items() if kind is not None and kind.limits.remote}
+
+
+def _loadable_kind(provider: ProviderConfig) -> ProviderKind | None:
+    """Return a provider's kind; None where it cannot be loaded, which is said when the provider is made."""
+    try:
+        return find_kind(provider.kind)
+    except ConfigurationError:
+        return None
 
 
 @lru_cache(maxsize=8)

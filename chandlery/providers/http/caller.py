@@ -142,6 +142,16 @@ class Caller:
                 self._pause(pause, about)
         raise AssertionError("the last attempt either returns or raises")
 
+    def redact(self, text: str) -> str:
+        """Return ``text`` with three stars in the place of each key, however it is spelled."""
+        forms = {form for secret in self._secrets for form in _spellings(secret.get_secret_value()) if form}
+        if not forms:
+            return text
+        # What a server answered is quoted in part, and may end within a key.
+        prefixes = {form[:length] for form in forms for length in range(_SHORTEST_PREFIX, len(form))}
+        pattern = f"(?:{_any_of(prefixes)})(?=…)|{_any_of(forms)}" if prefixes else _any_of(forms)
+        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
+
     def _await_turn(self, about: str) -> None:
         """Wait until the next call may be made.
 
@@ -182,18 +192,9 @@ class Caller:
     def _describe(self, error: ProviderError, about: str, attempts: int) -> ProviderError:
         """Return ``error`` with what was requested and how often, without keys and without where it came from."""
         tried = "" if attempts == 1 else f" (tried {attempts} times)"
-        error.args = (f"{self.provider}: {about}: {self._redact(str(error))}{tried}",)
+        error.args = (f"{self.provider}: {about}: {self.redact(str(error))}{tried}",)
         error.__cause__ = error.__context__ = None
         return error
-
-    def _redact(self, text: str) -> str:
-        forms = {form for secret in self._secrets for form in _spellings(secret.get_secret_value()) if form}
-        if not forms:
-            return text
-        # What a server answered is quoted in part, and may end within a key.
-        prefixes = {form[:length] for form in forms for length in range(_SHORTEST_PREFIX, len(form))}
-        pattern = f"(?:{_any_of(prefixes)})(?=…)|{_any_of(forms)}" if prefixes else _any_of(forms)
-        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
 
 
 def _any_of(texts: set[str]) -> str:

@@ -13,10 +13,18 @@ from assets.reference import SYMBOLS
 from chandlery.config.universe import HistoryConfig
 from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError
-from chandlery.ingest.plan import IngestPlan, parse_keys, plan_partitions
+from chandlery.ingest.plan import IngestPlan, KeySelection, parse_keys, plan_partitions, select_keys
 from chandlery.instruments.registry import Instrument
 from pipelines.orchestrator import plan_runs
-from pipelines.partitions import RANGE_END, RANGE_START, build_partitions, neighbours, range_tags
+from pipelines.partitions import (
+    RANGE_END,
+    RANGE_START,
+    build_partitions,
+    neighbours,
+    range_tags,
+    rectangles,
+    run_config,
+)
 from tests.support import utc
 
 NOW = utc("2024-03-15 12:00")
@@ -60,6 +68,41 @@ def test_a_groups_range_in_dagster_holds_the_group_and_nobody_else() -> None:
             assert sorted(taken) == sorted(
                 f"{symbol}|{window}" for symbol in wanted for window in ("2024-01", "2024-02")
             )
+
+
+@pytest.mark.parametrize(
+    ("symbols", "most", "expected"),
+    [
+        ("", 2, []),
+        ("B", 1, ["B"]),
+        ("BD", 1, ["BD"]),
+        ("ACG", 2, ["AC", "G"]),  # one stranger between A and C, three between C and G
+        ("AEG", 2, ["A", "EG"]),
+        ("ABDF", 4, ["AB", "D", "F"]),
+        ("ACEG", 3, ["A", "C", "EG"]),
+        ("GECA", 1, ["ACEG"]),
+    ],
+)
+def test_symbols_are_joined_over_the_fewest_strangers_until_the_rectangles_are_few(
+    symbols: str, most: int, expected: list[str]
+) -> None:
+    assert rectangles(list(symbols), list("ABCDEFG"), most) == [list(group) for group in expected]
+
+
+def test_a_run_is_told_for_which_symbols_it_is_where_strangers_stand_between_them() -> None:
+    order = list("ABCD")
+    assert run_config(Timeframe.D1, ["B", "C"], order) == {}
+    assert run_config(Timeframe.D1, ["B", "D"], order, refresh=True) == {
+        "ops": {"bars_1d": {"config": {"refresh": True, "symbols": ["B", "D"]}}}
+    }
+
+
+def test_a_run_takes_what_it_is_for_and_can_ingest() -> None:
+    known = {"A": instrument("A"), "B": instrument("B")}
+    keys = ["A|2023", "A|2024", "B|2023", "B|2024", "X|2023", "X|2024"]
+    assert select_keys(keys, known) == KeySelection(keys[:4], [], ["X"])
+    assert select_keys(keys, known, ["A"]) == KeySelection(keys[:2], ["B", "X"], [])
+    assert select_keys(keys, known, ["X"]) == KeySelection([], ["A", "B"], ["X"])
 
 
 def test_a_rectangle_is_named_by_two_corners() -> None:

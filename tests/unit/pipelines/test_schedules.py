@@ -18,13 +18,16 @@ from tests.support import utc
 
 NEW_YORK, SYDNEY = "America/New_York", "Australia/Sydney"
 UNIVERSE = [
-    {"symbol": "AAPL", "calendar": "XNYS", "provider": "sample"},
-    {"symbol": "MSFT", "calendar": "XNYS", "provider": "sample"},
-    {"symbol": "BTC/USD", "calendar": "24/7", "provider": "simulated", "timeframes": ["1m", "1d"]},
-    {"symbol": "SIM", "calendar": "XNYS", "provider": "simulated", "timeframes": ["1m"]},
-    {"symbol": "IBM", "calendar": "XNYS", "provider": "sample", "timeframes": ["1d", "1m"]},
-    {"symbol": "BHP", "calendar": "XASX", "provider": "simulated", "timeframes": ["1m"]},
+    {"symbol": "AAPL", "calendar": "XNYS", "provider": "vendor"},
+    {"symbol": "MSFT", "calendar": "XNYS", "provider": "vendor"},
+    {"symbol": "BTC/USD", "calendar": "24/7", "provider": "vendor", "timeframes": ["1m", "1d"]},
+    {"symbol": "SIM", "calendar": "XNYS", "provider": "vendor", "timeframes": ["1m"]},
+    {"symbol": "IBM", "calendar": "XNYS", "provider": "vendor", "timeframes": ["1d", "1m"]},
+    {"symbol": "BHP", "calendar": "XASX", "provider": "vendor", "timeframes": ["1m"]},
+    {"symbol": "OLD", "calendar": "XNYS", "provider": "files", "timeframes": ["1d", "1m"]},
+    {"symbol": "MADE", "calendar": "XLON", "provider": "simulated"},
 ]
+VENDOR = {"vendor": {"kind": "coinbase", "options": {"url": "http://127.0.0.1:1"}}}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def bench(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     with (
         pytest.MonkeyPatch.context() as patch,
         new_database(server) as url,
-        open_workbench(install(folder, url, patch, UNIVERSE)) as bench,
+        open_workbench(install(folder, url, patch, UNIVERSE, VENDOR)) as bench,
     ):
         yield bench
 
@@ -132,16 +135,23 @@ def test_a_session_that_began_in_another_month_of_utc_asks_for_both(bench: Workb
 
 def test_a_calendar_whose_symbols_keep_no_such_bars_is_skipped(bench: Workbench) -> None:
     found = tick(bench, "xasx_1d_after_close", "2024-02-01 16:30", SYDNEY)
-    assert (ranges(found), found.skip_message) == ([], "no XASX symbol keeps 1d bars")
+    assert (ranges(found), found.skip_message) == ([], "no XASX symbol keeps 1d bars that a provider has news of")
+
+
+def test_symbols_of_providers_without_news_are_not_asked_for(bench: Workbench) -> None:
+    found = tick(bench, "xlon_1d_after_close", "2024-01-10 16:30", "Europe/London")
+    assert (ranges(found), found.skip_message) == ([], "no XLON symbol keeps 1d bars that a provider has news of")
+    assert not any("OLD" in key for key, _ in ranges(tick(bench, "xnys_1d_after_close", "2024-01-10 16:30")))
 
 
 def test_a_symbol_that_dagster_does_not_know_yet_is_left_out(bench: Workbench) -> None:
-    bench.instance.delete_dynamic_partition(SYMBOLS, "IBM")  # the last one, so that adding it again restores the order
+    bench.instance.delete_dynamic_partition(SYMBOLS, "IBM")
     try:
         assert ranges(tick(bench, "xnys_1d_after_close", "2024-01-10 16:30")) == [("AAPL|2024", "MSFT|2024")]
-    finally:
-        bench.instance.delete_dynamic_partition(SYMBOLS, "BHP")
-        bench.instance.add_dynamic_partitions(SYMBOLS, ["IBM", "BHP"])
+    finally:  # the order is restored
+        for symbol in ("BHP", "OLD", "MADE"):
+            bench.instance.delete_dynamic_partition(SYMBOLS, symbol)
+        bench.instance.add_dynamic_partitions(SYMBOLS, ["IBM", "BHP", "OLD", "MADE"])
 
 
 def test_a_tick_that_is_evaluated_twice_asks_once(bench: Workbench) -> None:

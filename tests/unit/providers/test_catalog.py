@@ -365,6 +365,41 @@ class TestProvidersOfOtherPackages:
             find_kind(entry.partition(" ")[0])
 
 
+class TestKindsThatCannotBeLoaded:
+    @pytest.fixture
+    def config(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProvidersConfig:
+        code = "raise RuntimeError('it wants another machine')"
+        install(tmp_path, "chandlery_odd", code, "acme = chandlery_odd:KIND", monkeypatch)
+        text = "providers: {a: {kind: acme, options: {whatever: 1}, key_env: {id: ACME_KEY_ID}}, b: {kind: coinbase}}"
+        return load_providers(write(tmp_path, "providers.yaml", text))
+
+    def test_the_other_providers_can_be_used(self, config: ProvidersConfig) -> None:
+        assert build_provider("b", config).name == "b"
+        assert set(remote_limits(config)) == {"b"}
+        assert not is_static(config.provider("a"))
+
+    def test_they_are_named_when_they_are_made(self, config: ProvidersConfig) -> None:
+        with pytest.raises(ConfigurationError, match=r"kind 'acme' of provider 'a' cannot be loaded.*another machine"):
+            build_provider("a", config)
+
+
+def test_a_factory_that_breaks_is_named_and_tells_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+from chandlery.providers.base import ProviderKind
+
+def make(setup):
+    raise OSError(f"no route with {setup.keys['id'].get_secret_value()}")
+
+KIND = ProviderKind(name="acme", factory=make, keys=("id",))
+"""
+    install(tmp_path, "chandlery_leaky", code, "acme = chandlery_leaky:KIND", monkeypatch)
+    monkeypatch.setenv("ACME_KEY_ID", KEY)
+    text = "providers: {a: {kind: acme, key_env: {id: ACME_KEY_ID}}}"
+    config = load_providers(write(tmp_path, "providers.yaml", text))
+    with pytest.raises(ConfigurationError, match=r"^provider 'a' cannot be made: OSError: no route with \*\*\*$"):
+        build_provider("a", config)
+
+
 class TestKinds:
     def test_ours_are_registered_like_those_of_any_package(self) -> None:
         ours = {entry.name for entry in entry_points(group=GROUP) if entry.value.startswith("chandlery.providers.")}
