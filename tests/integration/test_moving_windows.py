@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,6 +89,15 @@ def settle(warehouse: Warehouse, before: str) -> None:
 
 def leave(warehouse: Warehouse, before: str) -> None:
     assert apply_retention(warehouse, M1, utc(before), now=NOW).refused == []
+
+
+def test_a_window_that_has_not_ended_keeps_no_other_from_being_archived(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "XNYS", "BBB": "XNYS"})
+    bars = [bar._replace(symbol=symbol) for symbol in ("AAA", "BBB") for bar in FEBRUARY + JANUARY]
+    put(warehouse, M1, bars, now=utc("2024-03-01"))
+    with warehouse.connection() as connection:
+        due = find_due(connection, M1, utc("2024-02-15"))
+    assert [(scope.symbol, scope.start) for scope in due] == [("AAA", date(2024, 1, 1)), ("BBB", date(2024, 1, 1))]
 
 
 def test_a_window_that_leaves_before_the_store_is_read_is_read_from_the_lake(
