@@ -10,12 +10,14 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.ingest.validate import PartitionResult
 from chandlery.pictures.charts import candles_png
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "requested before, complete and final: the provider was not called (refresh: true calls it all the same)"
+_ROLLED_UP = "rolled up from minutes, whose gate passed, for days that no provider gave"
 _GATE_TABLE = dg.TableSchema(
     columns=[
         dg.TableColumn("rule", "string"),
@@ -70,9 +72,10 @@ def ingest_metadata(result: PartitionResult, stored: pa.Table | None) -> dict[st
     return shown
 
 
-def derived_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return what a materialization of derived bars shows."""
-    return {"inserted": counts.get("inserted", 0), "revised": counts.get("revised", 0)}
+def derived_metadata(timeframe: Timeframe, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return what a materialization of derived bars shows; of days also that they were not ingested."""
+    shown: dict[str, Any] = {"note": _ROLLED_UP} if timeframe.is_ingested else {}
+    return shown | {"inserted": counts.get("inserted", 0), "revised": counts.get("revised", 0)}
 
 
 def gate_table(verdict: Verdict) -> dg.TableMetadataValue:

@@ -1,5 +1,9 @@
 """The derived bars: ``bars_5m`` .. ``bars_4h`` from ``bars_1m``, ``bars_1w`` and ``bars_1mo`` from ``bars_1d``.
 
+Minutes also fill days that no provider gives. ``bars_1d`` is not an asset of these runs, because providers fill it,
+after the gate: its partitions are recorded as well, and say that they were rolled up; there is no evaluation of the
+gate.
+
 All that derive from one base are computed together, from one read of it. A run computes what is stale and nothing
 else. Not here: the arithmetic (``chandlery.rollup``), and what notices staleness (``pipelines.sensors``).
 """
@@ -52,7 +56,9 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         changes = _derive(store.warehouse, base, listener, start, end, run_id=context.run_id, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
-                yield _materialization(timeframe, key, changes[timeframe, key])
+                yield _materialization(timeframe, key, changes.pop((timeframe, key), Counter()))
+        for (timeframe, key), counts in changes.items():
+            context.log_event(_materialization(timeframe, key, counts))
 
     return rollups
 
@@ -99,4 +105,4 @@ def _derive(
 
 
 def _materialization(timeframe: Timeframe, key: str, counts: Mapping[str, int]) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(timeframe.table, partition=key, metadata=derived_metadata(counts))
+    return dg.AssetMaterialization(timeframe.table, partition=key, metadata=derived_metadata(timeframe, counts))

@@ -20,6 +20,7 @@ from chandlery.bars.read import BarRange
 from chandlery.core.optional import import_optional
 from chandlery.core.schema import STORED, with_symbols
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
+from chandlery.coverage.filled import check_filled
 from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.errors import UsageError
@@ -150,6 +151,7 @@ class DataAPI:
 
         Raises:
             UnknownSymbolError: no instrument goes by that name in the range.
+            UnfilledTimeframeError: there are no such bars, and nobody fills this timeframe for the symbol.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
         bars, _ = self._read(
@@ -234,9 +236,19 @@ class DataAPI:
             bars = bars if accept is None else _accepted(bars, accept(bars))
         else:
             bars = read_tail(self._warehouse, width, ranges, limit, as_of=moment, columns=needed, accept=accept)
+        self._check_filled(width, bars, names)
         if finality is not None and STATE in columns:
             bars = bars.append_column(STATE, finality.states(bars))
         return bars, names
+
+    def _check_filled(self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str]) -> None:
+        """Raise where an instrument has no bars because nobody fills its ``timeframe``."""
+        owners, ids = bars["instrument_id"].to_numpy(), list(names)
+        counts = np.searchsorted(owners, ids, "right") - np.searchsorted(owners, ids, "left")
+        missing = {owner: names[owner] for owner, count in zip(ids, counts.tolist(), strict=True) if not count}
+        if missing:
+            with self._warehouse.connection() as connection:
+                check_filled(connection, timeframe, missing)
 
 
 def _check(limit: int | None, columns: Sequence[str], output: str) -> int | None:

@@ -3,7 +3,8 @@
 ChandleryError
 ├── UsageError              a caller's argument is wrong (also a ValueError)
 │   ├── UnknownSymbolError      no instrument goes by that name at that time
-│   └── AmbiguousSymbolError    a ticker names more than one instrument in the range
+│   ├── AmbiguousSymbolError    a ticker names more than one instrument in the range
+│   └── UnfilledTimeframeError  nobody fills the timeframe for the symbol
 ├── ConfigurationError      a file or variable of the installation is wrong
 ├── ProviderError           a provider did not deliver
 │   ├── ProviderAuthError       key missing, wrong or not entitled
@@ -36,6 +37,10 @@ class UnknownSymbolError(UsageError):
 
 class AmbiguousSymbolError(UsageError):
     """A ticker names more than one instrument within the requested range."""
+
+
+class UnfilledTimeframeError(UsageError):
+    """Nobody fills the timeframe for the symbol: bars of it were never requested, and no schedule requests them."""
 
 
 class ConfigurationError(ChandleryError):

@@ -7,7 +7,7 @@ checks before and the bookkeeping after, all in one transaction (``publishing``,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -66,6 +66,14 @@ class Changes:
     def __len__(self) -> int:
         return len(self.ts)
 
+    def joined(self, other: Changes) -> Changes:
+        """Return these changes and ``other``."""
+        return Changes(
+            np.concatenate([self.instrument_id, other.instrument_id]),
+            np.concatenate([self.ts, other.ts]),
+            np.concatenate([self.revised, other.revised]),
+        )
+
     def by_window(self, timeframe: Timeframe) -> dict[tuple[int, str], tuple[int, int]]:
         """Return how many bars were inserted and revised in each (instrument, window's key) of ``timeframe``."""
         revised = count_windows(self.instrument_id[self.revised], self.ts[self.revised], timeframe)
@@ -79,6 +87,7 @@ def write(
     rows: Rows,
     known_at: datetime,
     *,
+    derived: Sequence[int] = (),
     limits: MergeLimits = DEFAULT_LIMITS,
 ) -> Changes:
     """Merge ``rows`` into the table of ``timeframe`` and return what changed.
@@ -90,23 +99,20 @@ def write(
         timeframe: of the rows.
         rows: not empty.
         known_at: of the publication, UTC.
+        derived: ids of the sources of days that were rolled up from minutes; see ``identity``.
         limits: decides whether the rows travel as arrays or by COPY.
     """
     if len(rows) <= limits.rows_as_arrays:
-        return _merge_few(connection, timeframe, rows, known_at)
+        return _merge_few(connection, timeframe, rows, known_at, derived)
     is_occupied = np.isin(rows.ids, _occupied_instruments(connection, timeframe, rows))
     changes = Changes.none()
     if is_occupied.any():
-        changes = _merge_many(connection, timeframe, rows.where(is_occupied), known_at)
+        changes = _merge_many(connection, timeframe, rows.where(is_occupied), known_at, derived)
     if not is_occupied.all():
         new = rows.where(~is_occupied)
         columns = new.columns | {"known_at": Column(np.full(len(new), _us(known_at)))}
         _copy(connection, sql.Identifier("market", timeframe.table), columns)
-        changes = Changes(
-            np.concatenate([changes.instrument_id, new.ids]),
-            np.concatenate([changes.ts, new.ts]),
-            np.concatenate([changes.revised, np.zeros(len(new), np.bool_)]),
-        )
+        changes = changes.joined(Changes(new.ids, new.ts, np.zeros(len(new), np.bool_)))
     return changes
 
 
@@ -186,9 +192,11 @@ def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, 
     return [row[0] for row in instruments]
 
 
-def _merge_few(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+def _merge_few(
+    connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime, derived: Sequence[int]
+) -> Changes:
     """Merge rows that travel as arrays, in one statement."""
-    values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at}
+    values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at, "derived": _int2s(derived)}
     values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
     return _read_changes(connection, _merge_few_statement(timeframe), values)
@@ -223,7 +231,9 @@ def _merge_few_statement(timeframe: Timeframe) -> bytes:
     return merge.as_bytes()
 
 
-def _merge_many(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime) -> Changes:
+def _merge_many(
+    connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime, derived: Sequence[int]
+) -> Changes:
     """Merge rows that are copied into a staging table."""
     staged = sql.SQL(", ").join(sql.SQL(f"{{}} {kind}").format(sql.Identifier(name)) for name, kind in INCOMING.items())
     connection.execute(sql.SQL("CREATE TEMP TABLE incoming ({}) ON COMMIT DROP").format(staged))
@@ -246,6 +256,7 @@ def _merge_many(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows
         ),
         timeframe=timeframe.value,
         known_at=known_at,
+        derived=list(derived),
     )
     changes = _read_changes(connection, merge)
     connection.execute("SET LOCAL enable_hashjoin = on")
@@ -269,6 +280,10 @@ def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[s
     ):
         for block in encode(columns):
             sink.write(block)
+
+
+def _int2s(ids: Sequence[int]) -> Column:
+    return Column(np.array(ids, np.int16))
 
 
 def _us(moment: datetime) -> np.datetime64:

@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.schema import is_derived
 from chandlery.database.connections import Database
 
 #: A source keeps its id for ever, so what was read once stays true.
@@ -35,6 +36,12 @@ def source_ids(
         )
         ids = _read(connection)
     return [ids[name] for name in names]
+
+
+def derived_sources(known: Mapping[str, int] | None, names: Sequence[str], ids: Sequence[int]) -> dict[str, int]:
+    """Return ids by name of the sources of days that were rolled up from minutes: of those known, and of ``names``."""
+    pairs = [*(known or {}).items(), *zip(names, ids, strict=True)]
+    return {name: source_id for name, source_id in pairs if is_derived(name)}
 
 
 def source_names(database: Database, ids: pa.ChunkedArray) -> dict[int, str]:

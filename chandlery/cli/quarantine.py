@@ -9,7 +9,7 @@ import typer
 from chandlery.cli.output import Format, columns_of, moment, note, number, out, say, table, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.partition import Partition
-from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
 from chandlery.ingest.quarantine import QuarantineEntry
@@ -124,7 +124,7 @@ def _derive(warehouse: Warehouse, partition: Partition) -> str:
     base = partition.timeframe
     steps = list(catch_up(warehouse, base, [instrument], *EVER))
     changed = sum(step.report.inserted + step.report.revised for step in steps)
-    widths = " ".join(timeframe.value for timeframe in derived_from(base))
+    widths = " ".join(timeframe.value for timeframe in Timeframe if timeframe.rank > base.rank)
     return f"derived bars ({widths}) are in step: {number(changed)} changed"
 
 

@@ -35,6 +35,9 @@ class Calendar:
         sessions: session dates, days since 1970-01-01.
         opens: first instant of trading, µs since the epoch, UTC, inclusive.
         closes: end of trading, µs since the epoch, UTC, exclusive.
+        break_starts: first instant of the break within the session, µs since the epoch, UTC, inclusive; the close where
+            there is none.
+        break_ends: end of the break, exclusive; the close where there is none.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Calendar:
     sessions: Int64s
     opens: Int64s
     closes: Int64s
+    break_starts: Int64s
+    break_ends: Int64s
 
     def between(self, start: datetime, end: datetime) -> slice:
         """Return the slice of sessions whose date at 00:00 UTC lies in ``[start, end)``.
@@ -74,6 +79,11 @@ class Calendar:
         nearer_next = (self.opens[after] - ts) < (ts - self.closes[before])
         return np.where(inside | ~nearer_next, before, after).astype(np.int64), inside
 
+    def is_open(self, ts: Int64s, session: Int64s) -> npt.NDArray[np.bool_]:
+        """Whether each instant, µs since the epoch, lies in the session of its place, and not in a break of it."""
+        starts, ends = self.break_starts[session], self.break_ends[session]
+        return (ts >= self.opens[session]) & (ts < self.closes[session]) & ~((ts >= starts) & (ts < ends))
+
     def is_session(self, ts: Int64s) -> npt.NDArray[np.bool_]:
         """Whether each instant is 00:00 UTC of a session's date (the label of a bar of a day)."""
         days, rest = np.divmod(ts, DAY_US)
@@ -100,8 +110,10 @@ def get_calendar(name: str) -> Calendar:
     """
     source = _load(name)
     sessions = source.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
-    opens = source.schedule["open"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    closes = source.schedule["close"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    opens, closes, break_starts, break_ends = (
+        source.schedule[name].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        for name in ("open", "close", "break_start", "break_end")
+    )
     return Calendar(
         name=name,
         timezone=str(source.tz),
@@ -109,6 +121,8 @@ def get_calendar(name: str) -> Calendar:
         sessions=sessions,
         opens=opens.astype(np.int64),
         closes=closes.astype(np.int64),
+        break_starts=np.where(np.isnat(break_starts), closes, break_starts).astype(np.int64),
+        break_ends=np.where(np.isnat(break_ends), closes, break_ends).astype(np.int64),
     )
 
 

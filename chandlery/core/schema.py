@@ -37,8 +37,19 @@ STORED = pa.schema([pa.field("instrument_id", pa.int32()), *list(BARS)[1:], pa.f
 #: An earlier value of a bar, believed from ``known_at`` until ``superseded_at``.
 SUPERSEDED = STORED.append(pa.field("superseded_at", TS, nullable=False))
 
+#: The source of a derived bar whose base bars have several.
+MIXED = "mixed"
+#: Begins the source of a bar of a day that was rolled up from minutes, because no provider gave it; the source of the
+#: minutes follows, as in ``derived:1m:alpaca:iex``.
+DERIVED = "derived:"
+
 PRICES = ("open", "high", "low", "close")
 VALUES = (*PRICES, "volume", "vwap", "trades")
+
+
+def is_derived(source: str) -> bool:
+    """Return whether ``source`` is that of a bar of a day that was rolled up from minutes."""
+    return source.startswith(DERIVED)
 
 
 def empty_bars() -> pa.Table:

@@ -124,6 +124,14 @@ def derived_from(base: Timeframe) -> tuple[Timeframe, ...]:
     return tuple(tf for tf in Timeframe if tf.base is base and tf is not base)
 
 
+def rolled_up_from(base: Timeframe) -> tuple[Timeframe, ...]:
+    """Return the timeframes that rolling ``base`` up fills, narrowest first.
+
+    They are those derived from it, and of minutes the days as well, which are filled where no provider gives them.
+    """
+    return (*derived_from(base), Timeframe.D1) if base is Timeframe.M1 else derived_from(base)
+
+
 def _window(key: str, year: int, month: int, months: int) -> Window:
     start = datetime(year, month, 1, tzinfo=UTC)
     after = month - 1 + months

@@ -6,7 +6,7 @@ A window is a month of minutes or a year of days of one instrument. Not here: wh
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from chandlery.core.timeframe import Timeframe
 
 #: Microseconds of a day.
 DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A range around every bar there is, UTC.
 EVER = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 
@@ -42,6 +43,11 @@ def window_starts(timeframe: Timeframe, ts: npt.NDArray[np.datetime64]) -> npt.N
 def window_end(timeframe: Timeframe, start: date) -> datetime:
     """Return the first instant after the window that starts on ``start``, UTC."""
     return timeframe.window_of(start).end
+
+
+def moment_of(seconds: int) -> datetime:
+    """Return the instant so many seconds after 1970-01-01, UTC."""
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def midnight(day: date) -> datetime:

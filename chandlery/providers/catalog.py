@@ -20,6 +20,7 @@ from pydantic import SecretStr, ValidationError
 
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
 from chandlery.config.yaml_document import Document, Section, key_path, list_choices, list_problems
+from chandlery.core.schema import DERIVED, MIXED
 from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError
 from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.caller import Caller, RetryPolicy
@@ -27,6 +28,8 @@ from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_l
 
 #: The group of entry points by which a package adds kinds of provider.
 GROUP = "chandlery.providers"
+#: Sources of bars that no provider gave begin with these.
+RESERVED = frozenset({DERIVED.rstrip(":"), MIXED})
 
 
 def provider_kinds() -> list[str]:
@@ -56,6 +59,8 @@ def find_kind(name: str, *, provider: str | None = None) -> ProviderKind:
         kind = entry.load()
     except Exception as error:  # whatever a module of another package does when it is imported
         raise ConfigurationError(f"{shown} cannot be loaded from {place}: {error}") from error
+    if name in RESERVED:
+        raise ConfigurationError(f"{shown} cannot be used: sources called so are ours; its package must rename it")
     if not isinstance(kind, ProviderKind) or kind.name != name:
         raise ConfigurationError(f"{place} is not the ProviderKind called {name!r}, as its package says")
     return kind

@@ -22,7 +22,7 @@ from chandlery.bars.bookkeeping import record
 from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
 from chandlery.bars.origin import INGEST, Origin
 from chandlery.bars.rows import Batch
-from chandlery.bars.sources import source_ids
+from chandlery.bars.sources import derived_sources, source_ids
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_symbols
@@ -97,10 +97,14 @@ def publish(
         known_at, sources, cold = facts.fetchone() or (None, None, None)
         if not len(batch):
             return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
-        rows = batch.rows(ids, source_ids(connection, batch.sources, sources or {}))
+        numbers = source_ids(connection, batch.sources, sources or {})
+        derived = {} if timeframe.is_intraday else derived_sources(sources, batch.sources, numbers)
+        rows = batch.rows(ids, numbers)
         if cold:
-            rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe)
-        changes = write(connection, timeframe, rows, known_at, limits=limits) if len(rows) else Changes.none()
+            rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe, derived=derived)
+        changes = Changes.none()
+        if len(rows):
+            changes = write(connection, timeframe, rows, known_at, derived=list(derived.values()), limits=limits)
         if len(changes):
             log = record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
     return _report(changes, len(batch), known_at, ids, log)

@@ -1,30 +1,31 @@
-"""Rolling bars up: 1m into 5m .. 4h, 1d into 1w and 1mo.
+"""Rolling bars up: 1m into 5m .. 4h and 1d, 1d into 1w and 1mo.
 
 A derived bar is computed from its base bars alone and always equals their recomputation: first open, highest high,
 lowest low, last close; sums of volume, trades and price x volume, correctly rounded, so that neither order nor batching
 shows.
 
-Not here: when it happens (``pipelines``), and which periods are stale (``store.pending``).
+A bar of a day is made of the minutes in which its session trades: neither extended hours nor a break count.
+
+Not here: when it happens (``pipelines``), which periods are stale (``stale``), and that a provider's own bar of a day
+is kept (``bars.identity``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import fsum
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.core.calendars import get_calendar
+from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.periods import period_end, period_of
-from chandlery.core.schema import BARS, TS, conform
+from chandlery.core.schema import BARS, DERIVED, MIXED, TS, conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
-#: The source of a derived bar whose base bars have several.
-MIXED = "mixed"
 _EXACT = float(2**53)
 
 _Floats = npt.NDArray[np.float64]
@@ -37,24 +38,31 @@ def roll_up(bars: pa.Table, timeframe: Timeframe, calendars: Mapping[str, str]) 
     Args:
         bars: bars of ``timeframe.base`` of any symbols, schema ``schema.BARS``, with prices; every ``(symbol, ts)``
             occurs once. A period of which some bars are missing yields a bar of those that are there.
-        timeframe: a derived one.
-        calendars: calendar by symbol; used for weeks and months, which are labelled by their first session.
+        timeframe: a derived one, or ``1d``, of bars of ``1m``.
+        calendars: calendar by symbol; used for days, and for weeks and months, which are labelled by their first
+            session.
 
     Returns:
         Table of schema ``schema.BARS``, sorted by symbol (in the order of first appearance) and ``ts``. ``volume`` and
         ``trades`` sum what is known, and are null where nothing is. ``vwap`` is null unless every bar with a volume has
-        one. ``source`` is the base bars' or, if they differ, ``MIXED``.
+        one. ``source`` is the base bars' or, if they differ, ``MIXED``; of days, ``DERIVED``, the base's timeframe and
+        that.
     """
-    if timeframe.is_ingested:
-        raise UsageError(f"{timeframe.value} bars come from providers; derived are 5m 15m 30m 1h 4h 1w 1mo")
+    if timeframe is Timeframe.M1:
+        raise UsageError("1m bars come from providers; derived are 5m 15m 30m 1h 4h 1d 1w 1mo")
     if not bars.num_rows:
         return BARS.empty_table()
     bars = _sorted(conform(bars))
-    symbol, ts = bars["symbol"].combine_chunks(), bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64)
+    if timeframe is Timeframe.D1:
+        bars, label = _of_sessions(bars, calendars)
+        if not bars.num_rows:
+            return bars
+    else:
+        label = _labels(timeframe, bars, calendars)
+    symbol = bars["symbol"].combine_chunks()
     codes = symbol.indices.to_numpy()
-    label = _labels(timeframe, codes, symbol.dictionary.to_pylist(), ts, calendars)
     starts = np.flatnonzero(np.r_[True, (codes[1:] != codes[:-1]) | (label[1:] != label[:-1])])
-    ends = np.r_[starts[1:], len(ts)]
+    ends = np.r_[starts[1:], len(label)]
     volume, traded = _known(bars["volume"])
     trades, counted = _known(bars["trades"])
     sources = bars["source"].combine_chunks()
@@ -68,7 +76,7 @@ def roll_up(bars: pa.Table, timeframe: Timeframe, calendars: Mapping[str, str]) 
         "volume": _masked(_sums(volume, starts, ends), np.logical_or.reduceat(traded, starts)),
         "vwap": _vwap(bars, volume, starts, ends),
         "trades": _masked(np.add.reduceat(trades, starts).astype(np.int32), np.logical_or.reduceat(counted, starts)),
-        "source": _sources(sources, starts),
+        "source": _sources(sources, starts, prefix=f"{DERIVED}1m:" if timeframe is Timeframe.D1 else ""),
     }
     return pa.table([columns[name] for name in BARS.names], schema=BARS)
 
@@ -80,27 +88,51 @@ def _sorted(bars: pa.Table) -> pa.Table:
     return bars if later.all() else conform(bars.take(pa.array(np.lexsort((ts, codes)))))
 
 
-def _labels(
-    timeframe: Timeframe,
-    codes: npt.NDArray[np.int32],
-    symbols: list[str],
-    ts: npt.NDArray[np.int64],
-    calendars: Mapping[str, str],
-) -> npt.NDArray[np.int64]:
+def _times(bars: pa.Table) -> npt.NDArray[np.int64]:
+    return np.asarray(bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64))
+
+
+def _labels(timeframe: Timeframe, bars: pa.Table, calendars: Mapping[str, str]) -> npt.NDArray[np.int64]:
     """Return the ``ts`` of the derived bar that each base bar belongs to."""
+    ts = _times(bars)
     if timeframe.is_intraday:
         return ts - ts % timeframe.microseconds
     days = period_of(timeframe, ts.view("datetime64[us]").astype("datetime64[D]"))
     periods, ends = days.astype(np.int64), period_end(timeframe, days).astype(np.int64)
     label = np.empty_like(ts)
-    for code in np.unique(codes):
-        selected = codes == code
+    for calendar, of_one in _by_calendar(bars, calendars):
         # By the calendar rather than by the data, so that a late first bar does not move the label.
-        sessions = get_calendar(calendars[symbols[code]]).sessions
-        first = np.append(sessions, np.iinfo(np.int64).max)[np.searchsorted(sessions, periods[selected])]
+        first = np.append(calendar.sessions, np.iinfo(np.int64).max)[
+            np.searchsorted(calendar.sessions, periods[of_one])
+        ]
         # A period without a session that is known (before or after the calendar's own range) has its first day's label.
-        label[selected] = np.where(first < ends[selected], first, periods[selected]) * DAY_US
+        label[of_one] = np.where(first < ends[of_one], first, periods[of_one]) * DAY_US
     return label
+
+
+def _of_sessions(bars: pa.Table, calendars: Mapping[str, str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Return the minutes in which a session traded, and the ``ts`` of the bar of that day."""
+    ts = _times(bars)
+    label, trading = np.empty_like(ts), np.empty(len(ts), np.bool_)
+    for calendar, of_one in _by_calendar(bars, calendars):
+        session, _ = calendar.session_of(ts[of_one])
+        label[of_one] = calendar.sessions[session] * DAY_US
+        trading[of_one] = calendar.is_open(ts[of_one], session)
+    return (bars, label) if trading.all() else (conform(bars.filter(pa.array(trading))), label[trading])
+
+
+def _by_calendar(
+    bars: pa.Table, calendars: Mapping[str, str]
+) -> Iterator[tuple[Calendar, npt.NDArray[np.bool_] | slice]]:
+    """Yield each calendar and which of the bars are of its instruments."""
+    symbol = bars["symbol"].combine_chunks()
+    codes = symbol.indices.to_numpy()
+    used = np.unique(codes)
+    symbols = symbol.dictionary.to_pylist()
+    names = np.array([calendars[symbols[code]] for code in used.tolist()])
+    for name in np.unique(names).tolist():
+        same = names == name
+        yield get_calendar(name), slice(None) if same.all() else np.isin(codes, used[same])
 
 
 def _known(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
@@ -138,10 +170,10 @@ def _vwap(bars: pa.Table, volume: npt.NDArray[np.generic], starts: _Places, ends
     return _masked(value, complete & (total > 0))
 
 
-def _sources(sources: pa.DictionaryArray, starts: _Places) -> pa.DictionaryArray:
+def _sources(sources: pa.DictionaryArray, starts: _Places, *, prefix: str) -> pa.DictionaryArray:
     codes = sources.indices.to_numpy()
     low, high = np.minimum.reduceat(codes, starts), np.maximum.reduceat(codes, starts)
-    names = pa.array([*sources.dictionary.to_pylist(), MIXED])
+    names = pa.array([f"{prefix}{name}" for name in (*sources.dictionary.to_pylist(), MIXED)])
     return pa.DictionaryArray.from_arrays(pa.array(np.where(low == high, low, len(names) - 1).astype(np.int32)), names)
 
 

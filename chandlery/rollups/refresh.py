@@ -7,31 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
 import psycopg
-import pyarrow as pa
 
 from chandlery.bars.bookkeeping import take_stale_days
 from chandlery.bars.origin import Origin
-from chandlery.bars.read import BarRange
 from chandlery.bars.rows import pair_keys
-from chandlery.core.periods import Days, Ids, period_end, period_of
 from chandlery.core.schema import BARS, with_symbols
-from chandlery.core.time_ranges import Range, merge
-from chandlery.core.timeframe import Timeframe, derived_from
+from chandlery.core.timeframe import Timeframe, rolled_up_from
 from chandlery.core.windows import midnight
+from chandlery.database.arrays import Column
 from chandlery.database.connections import Database
 from chandlery.database.locks import lock_instruments
+from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.aggregate import roll_up
 from chandlery.rollups.continuous import note_days, refresh_aggregates
+from chandlery.rollups.periods import (
+    NO_SESSIONS,
+    InstrumentDays,
+    Sessions,
+    base_ranges,
+    keep_stale,
+    sessions_in,
+)
 from chandlery.rollups.stale import list_stale_days
 from chandlery.tiers.warehouse import Warehouse
+
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +88,12 @@ def catch_up(
     run_id: str | None = None,
     refresh: Callable[[Database], object] = refresh_aggregates,
 ) -> Iterator[Derived]:
-    """Compute every bar that derives from stale days of ``base`` in ``[start, end)``, UTC.
+    """Compute every bar that is rolled up from stale days of ``base`` in ``[start, end)``, UTC.
 
-    Goes step by step, each a transaction of its own that takes the days it rolls up off the list: a kill between two
-    loses nothing, and where nothing is stale, nothing is read or written. Where the server keeps continuous aggregates,
-    they are refreshed for the same days, after each step.
+    Minutes fill days as well, where no provider gave them, and what derives from these days follows. Goes step by step,
+    each a transaction of its own that takes the days it rolls up off the list: a kill between two loses nothing, and
+    where nothing is stale, nothing is read or written. Where the server keeps continuous aggregates, they are refreshed
+    for the same days, after each step.
 
     Args:
         warehouse: where the bars are.
@@ -98,10 +107,11 @@ def catch_up(
         refresh: brings the continuous aggregates up to date.
 
     Yields:
-        Each step's outcome, once for each timeframe that derives from ``base``.
+        Each step's outcome, once for each timeframe that it rolled up.
     """
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
     origin = Origin("roll-up", run_id)
+    days_changed = False
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
     with warehouse.connection() as connection:
@@ -112,6 +122,11 @@ def catch_up(
             if derived and base is Timeframe.M1:
                 refresh(warehouse.database)
             yield from derived
+            days_changed |= any(each.timeframe is Timeframe.D1 and len(each.report.changes) for each in derived)
+    if days_changed:
+        # A session may begin on the day before, or end on the day after.
+        around = start - _ONE_DAY, end + _ONE_DAY
+        yield from catch_up(warehouse, Timeframe.D1, instruments, *around, now=now, limits=limits, run_id=run_id)
 
 
 def _steps(
@@ -152,40 +167,41 @@ def _derive(
     with connection.transaction():
         # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
         lock_instruments(connection, base, list(names), shared=True)
-        ids, days = take_stale_days(connection, base, list(names), start, end)
-        if not len(days):
+        stale = InstrumentDays(*take_stale_days(connection, base, list(names), start, end))
+        if not len(stale):
             return []
+        days = NO_SESSIONS
         if base is Timeframe.M1:
-            note_days(connection, warehouse.edition, ids, days)
-        stored = read_bars(warehouse, base, _ranges(base, ids, days), columns=BARS.names)
+            note_days(connection, warehouse.edition, stale.ids, stale.days)
+            days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
+        stored = read_bars(warehouse, base, base_ranges(base, stale, days), columns=BARS.names)
         bars = with_symbols(stored, names)
-        for timeframe in derived_from(base):
-            rolled = _stale_only(roll_up(bars, timeframe, calendars), timeframe, ids, days, names)
+        for timeframe in rolled_up_from(base):
+            kept = days.of if timeframe is Timeframe.D1 else stale
+            if not len(kept):
+                continue
+            rolled = keep_stale(roll_up(bars, timeframe, calendars), timeframe, kept, names)
             report = publish(connection, warehouse, timeframe, rolled, origin=origin, now=now)
-            derived.append(Derived(timeframe, len(days), report, names))
+            derived.append(Derived(timeframe, len(stale), report, names))
     return derived
 
 
-def _ranges(base: Timeframe, ids: Ids, days: Days) -> list[BarRange]:
-    """Return the ranges of base bars that the stale days' derived bars are made of, disjoint and as long as can be."""
-    ranges = []
-    for instrument_id in np.unique(ids).tolist():
-        stale = days[ids == instrument_id]
-        periods_of: set[Range[date]] = set()
-        for timeframe in derived_from(base):
-            periods = np.unique(period_of(timeframe, stale))
-            periods_of.update(zip(periods.tolist(), period_end(timeframe, periods).tolist(), strict=True))
-        ranges += [BarRange(instrument_id, midnight(start), midnight(end)) for start, end in merge(periods_of)]
-    return ranges
+def _days_to_derive(connection: psycopg.Connection, stale: InstrumentDays, calendars: Mapping[int, str]) -> Sessions:
+    """Return the sessions in ``stale`` of whose day the store has no provider's own bar.
 
-
-def _stale_only(bars: pa.Table, timeframe: Timeframe, ids: Ids, days: Days, names: Mapping[int, str]) -> pa.Table:
-    """Keep the derived bars whose period holds a stale day: of the others, not all base bars were read."""
-    if timeframe.is_intraday:
-        return bars
-    id_of = {symbol: instrument_id for instrument_id, symbol in names.items()}
-    symbol = bars["symbol"].combine_chunks()
-    owner = np.array([id_of[name] for name in symbol.dictionary.to_pylist()], np.int64)[symbol.indices.to_numpy()]
-    period = period_of(timeframe, bars["ts"].to_numpy().astype("datetime64[D]"))
-    stale = np.unique(pair_keys(ids, period_of(timeframe, days)))
-    return bars.filter(pa.array(np.isin(pair_keys(owner, period), stale)))
+    A provider's bar that is in the lake, or that comes meanwhile, is kept by ``publish``.
+    """
+    sessions = sessions_in(stale, calendars)
+    if not len(sessions.of):
+        return sessions
+    days = sessions.of.days
+    values = {
+        "ids": Column(sessions.of.ids.astype(np.int32)),
+        "days": Column(days.astype(np.int64).astype(np.int32)),
+        "first": midnight(days.min().item()),
+        "last": midnight(days.max().item()),
+    }
+    rows = connection.execute(query("rollups/provided_days"), values).fetchall()
+    provided = np.array(rows, np.int64).reshape(-1, 2)
+    keys = pair_keys(provided[:, 0], provided[:, 1].astype("datetime64[D]"))
+    return sessions.where(~np.isin(sessions.of.keys, keys))

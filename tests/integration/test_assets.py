@@ -344,13 +344,18 @@ def test_a_correction_of_an_old_month_leads_to_a_run_that_changes_exactly_that_w
     (request,) = requests(follow(bench, "1m"))
     result = bench.run(request)
     recorded = [event.materialization for event in result.all_events if event.is_step_materialization]
-    assert {made.asset_key.to_user_string() for made in recorded} == {
-        f"bars_{timeframe}" for timeframe in ("5m", "15m", "30m", "1h", "4h")
+    # No provider gives days of it, so that they are rolled up as well, and what derives from them.
+    intraday, wider = ("5m", "15m", "30m", "1h", "4h"), ("1d", "1w", "1mo")
+    assert {(made.asset_key.to_user_string(), made.partition) for made in recorded} == {
+        *((f"bars_{timeframe}", "GOOD|2023-02") for timeframe in intraday),
+        *((f"bars_{timeframe}", "GOOD|2023") for timeframe in wider),
     }
     for made in recorded:
         shown = made.metadata
-        assert (made.partition, shown["inserted"].value, shown["revised"].value) == ("GOOD|2023-02", 0, 1)
-    assert bench.scalar("SELECT count(*) FROM market.bars_revision") == before + 6
+        assert (shown["inserted"].value, shown["revised"].value) == (0, 1)
+        assert ("note" in shown) == (made.asset_key == dg.AssetKey("bars_1d"))
+    assert bench.scalar("SELECT count(*) FROM market.bars_revision") == before + 9
+    assert requests(follow(bench, "1d")) == []
     assert requests(follow(bench, "1m")) == []
 
 

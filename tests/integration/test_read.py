@@ -18,7 +18,7 @@ from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_instruments
-from chandlery.errors import UnknownSymbolError, UsageError
+from chandlery.errors import UnfilledTimeframeError, UnknownSymbolError, UsageError
 from chandlery.instruments.registry import sync_instruments
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
@@ -77,6 +77,27 @@ def test_a_symbol_without_bars_gives_none(api: DataAPI) -> None:
     assert api.get_multi_symbol(["CCC", "BBB"], "2024-06-03", "2024-06-04", output="arrow")["symbol"].to_pylist() == [
         "BBB"
     ]
+
+
+def test_a_timeframe_that_nobody_fills_says_so(warehouse: Warehouse, api: DataAPI) -> None:
+    with warehouse.connection() as connection:
+        connection.execute("UPDATE market.instrument SET timeframes = '{1d}'")
+    days = ("2024-06-03", "2024-06-05")
+    assert api.get_ohlc("CCC", *days).empty  # a schedule requests them
+    for timeframe in ("1m", "5m", "4h"):
+        with pytest.raises(UnfilledTimeframeError, match=rf"timeframe='{timeframe}': nobody fills it for CCC; 1m bars"):
+            api.get_ohlc("CCC", *days, timeframe)
+    with pytest.raises(UnfilledTimeframeError, match=r"for AAA CCC; .* AAA has 1d 1w 1mo. CCC has 1d 1w 1mo. `chandle"):
+        api.get_multi_symbol(["AAA", "CCC"], *days, "1m", limit=3)
+    with warehouse.connection() as connection:
+        connection.execute("UPDATE market.instrument SET timeframes = '{1m}'")
+    for timeframe in Timeframe:
+        assert api.get_ohlc("CCC", *days, timeframe).empty  # minutes make all others
+    with warehouse.connection() as connection:
+        connection.execute("UPDATE market.instrument SET timeframes = '{}'")
+    with pytest.raises(UnfilledTimeframeError, match="CCC has nothing"):
+        api.get_ohlc("CCC", *days)
+    assert api.get_ohlc("AAA", "2000-01-03", "2000-01-05").empty  # it has bars, but none there
 
 
 @pytest.mark.parametrize(

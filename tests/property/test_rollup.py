@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chandlery.core.calendars import get_calendar
+from chandlery.core.schema import MIXED
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.instruments.registry import Instrument, list_instruments
-from chandlery.rollups.aggregate import MIXED, roll_up
+from chandlery.rollups.aggregate import roll_up
 from chandlery.rollups.refresh import RollupLimits, catch_up
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, forget_bars, get, put, register, rows, table

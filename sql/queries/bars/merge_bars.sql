@@ -5,6 +5,8 @@
 -- incoming: rows (instrument_id, ts, open, high, low, close, volume, vwap, trades, source), unique by their key
 -- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many)
 -- known_at: timestamp
+-- derived: int2[], the sources of bars of a day that were rolled up from minutes: they never replace a provider's bar, and a provider's always
+--     replaces them
 
 WITH delta AS MATERIALIZED (
     SELECT n.*, b.known_at AS believed_from, b.open AS old_open, b.high AS old_high, b.low AS old_low,
@@ -13,10 +15,13 @@ WITH delta AS MATERIALIZED (
     FROM :incoming AS n
     LEFT JOIN :present AS b ON b.instrument_id = n.instrument_id AND b.ts = n.ts
     WHERE b.ts IS NULL
-        OR b.open <> n.open OR b.high <> n.high OR b.low <> n.low OR b.close <> n.close
-        OR b.volume IS DISTINCT FROM n.volume
-        OR b.vwap IS DISTINCT FROM n.vwap
-        OR b.trades IS DISTINCT FROM n.trades
+        OR (
+            b.open <> n.open OR b.high <> n.high OR b.low <> n.low OR b.close <> n.close
+            OR b.volume IS DISTINCT FROM n.volume
+            OR b.vwap IS DISTINCT FROM n.vwap
+            OR b.trades IS DISTINCT FROM n.trades
+        ) AND (n.source <> ALL(:'derived'::int2[]) OR b.source = ANY(:'derived'::int2[]))
+        OR b.source = ANY(:'derived'::int2[]) AND n.source <> ALL(:'derived'::int2[])
 ),
 moved AS (
     INSERT INTO market.bars_revision (timeframe, instrument_id, ts, open, high, low, close, volume, vwap, trades,

@@ -1,0 +1,51 @@
+"""Whether anybody fills a timeframe of an instrument: the difference between no bars in a range and no bars ever.
+
+Not here: which sessions have bars (``summary``), and why others have none (``session_states``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psycopg
+
+from chandlery.core.timeframe import Timeframe, rolled_up_from
+from chandlery.database.named_queries import query
+from chandlery.errors import UnfilledTimeframeError
+
+
+def check_filled(connection: psycopg.Connection, timeframe: Timeframe, names: Mapping[int, str]) -> None:
+    """Raise where nobody fills ``timeframe``: its base has no bars, was never requested, and no schedule requests it.
+
+    Args:
+        connection: to the database.
+        timeframe: any.
+        names: the name to call each instrument by, by its id.
+
+    Raises:
+        UnfilledTimeframeError: of one of the instruments; names each such, what it has, and what to do.
+    """
+    rows = connection.execute(query("coverage/filled_bases"), {"ids": list(names)})
+    filled = {instrument_id: {Timeframe(name) for name in bases} for instrument_id, bases in rows}
+    lacking = {owner: filled.get(owner, set()) for owner in names if not filled.get(owner, set()) & _bases(timeframe)}
+    if not lacking:
+        return
+    base = timeframe.base
+    symbols = " ".join(names[owner] for owner in lacking)
+    raise UnfilledTimeframeError(
+        f"timeframe={timeframe.value!r}: nobody fills it for {symbols}; {base.value} bars were never requested, and no"
+        f" schedule requests them. {' '.join(_describe(names[owner], bases) for owner, bases in lacking.items())}"
+        f" `chandlery ingest {symbols} -t {base.value}` requests them"
+    )
+
+
+def _bases(timeframe: Timeframe) -> set[Timeframe]:
+    """Return the ingested timeframes of which each fills ``timeframe``: minutes also make days, and what follows."""
+    return {timeframe.base} if timeframe.is_intraday else {Timeframe.D1, Timeframe.M1}
+
+
+def _describe(name: str, bases: set[Timeframe]) -> str:
+    widths = {width for base in bases for width in (base, *rolled_up_from(base))}
+    if Timeframe.D1 in widths:
+        widths |= set(rolled_up_from(Timeframe.D1))
+    return f"{name} has {' '.join(width.value for width in Timeframe if width in widths) or 'nothing'}."
