@@ -73,8 +73,6 @@ def build_state_matrix(
     ):
         days = sessions[calendars[symbol]]
         row = codes[places[symbol]]
-        stretch = row[begin - first : end - first + 1]
-        stretch[:] = order[State.CLOSED]
         row[days[np.searchsorted(days, begin) : np.searchsorted(days, end, side="right")] - first] = order[state]
     _close_between(codes, order[State.CLOSED])
     return Matrix(list(places), _day(first), codes, STATE_CATEGORIES)
