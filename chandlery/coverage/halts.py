@@ -69,7 +69,7 @@ def remove_halt(connection: psycopg.Connection, symbol: str, start: datetime) ->
     Raises:
         UsageError: no halt of the symbol begins at ``start``.
     """
-    instrument = resolve(connection, symbol, start, start + timedelta(days=1))
+    instrument = resolve(connection, symbol, start, start + timedelta(microseconds=1))
     with connection.transaction():
         row = delete_halt(connection, instrument.instrument_id, start)
         if row is None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 import psycopg
 import pytest
 
 from chandlery.config.universe import AliasConfig, InstrumentConfig
+from chandlery.coverage.halts import record_halts, remove_halt
 from chandlery.database.connections import Database
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
 from chandlery.instruments.aliases import resolve
+from chandlery.instruments.halts import Halt, list_halts
 from chandlery.instruments.registry import list_instruments, load_instruments, sync_instruments
 from chandlery.instruments.sessions import sync_sessions
 from tests.support import every_row, utc
@@ -116,6 +119,15 @@ def test_an_alias_alone_counts_as_a_change_and_one_left_out_goes(connection: psy
     assert sync_instruments(connection, [instrument("GOOGL")]).changed == ["GOOGL"]
     with pytest.raises(UnknownSymbolError):
         resolve(connection, "GOOG.OLD", utc("2010-01-01"), utc("2011-01-01"))
+
+
+@pytest.mark.parametrize("day", ["2012-05-18", "2022-06-08"], ids=["its first day", "its last day"])
+def test_a_halt_is_recorded_and_removed_under_the_alias_of_its_day(connection: psycopg.Connection, day: str) -> None:
+    start = utc(day)
+    halt = Halt("FB", start, start + timedelta(hours=1), "T1")
+    record_halts(connection, [halt])
+    assert remove_halt(connection, "FB", start) == replace(halt, symbol="META")
+    assert list_halts(connection) == []
 
 
 def test_an_alias_may_move_to_another_instrument(connection: psycopg.Connection) -> None:
