@@ -82,13 +82,14 @@ def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
         if context.instance.get_runs_count(running):
             yield dg.SkipReason("what is missing is being requested")
             return
-        remote_limits = store.installation.providers.remote_limits()
+        remote, turn = store.installation.providers.remote_limits(), int(context.cursor or 0)
         order = context.instance.get_dynamic_partitions(SYMBOLS)
         with store.warehouse.connection() as connection:
             known = [instrument for instrument in list_instruments(connection) if instrument.symbol in set(order)]
-            backfills = plan_backfills(connection, known, base, limits=remote_limits)
+            backfills = plan_backfills(connection, known, base, limits=remote, turn=turn)
             for backfill in backfills:
                 record_launch(connection, backfill)
+        context.update_cursor(str(turn + 1))
         if not backfills:
             yield dg.SkipReason("nothing is missing that may be had")
         for backfill in backfills:

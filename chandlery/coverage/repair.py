@@ -13,7 +13,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import psycopg
-from psycopg import sql
 
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import Timeframe
@@ -25,8 +24,11 @@ from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
 
-#: States that another request may change, until the provider has answered often enough that it has nothing else.
-_REPAIRABLE = (State.NEVER_FETCHED, State.PROVIDER_GAP, State.QUARANTINED)
+#: States of a session that is final and that another request may change, until the provider has answered often enough
+#: that it has nothing else.
+_REPAIRABLE = (State.PROVIDER_GAP, State.QUARANTINED)
+#: At least so many open sessions of each instrument are looked at.
+_FEWEST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,18 @@ def plan_backfills(
     *,
     limits: Mapping[str, ProviderLimits],
     windows: int = 3,
-    sessions: int = 1000,
+    sessions: int = 20_000,
+    examined: int = 200_000,
+    turn: int = 0,
     now: datetime | None = None,
 ) -> list[BackfillRequest]:
     """Return what should be requested again now, newest window first.
 
     That is, of each instrument, between its first session that was ever requested and the present: sessions that were
     never fetched, what a provider left out and has not confirmed, and sessions that have settled since they were
-    requested; unless their pause is not over yet.
+    requested; unless their pause is not over yet, or the provider does not serve them any more.
+
+    What a plan costs has a bound, however many instruments there are and however far back they reach.
 
     Args:
         connection: to the database.
@@ -69,25 +75,19 @@ def plan_backfills(
         limits: of the providers, by name: how far back they reach, and when their bars have settled.
         windows: how many windows at most.
         sessions: how many sessions at most, the newest first.
+        examined: of about how many sessions that are final the plan finds out whether they lack something. If there are
+            more, those of the newest days are examined by each plan, and so many of the older ones by turns.
+        turn: number of the plan, to be counted up.
         now: the present, UTC; the clock by default.
     """
     now = now or datetime.now(UTC)
-    limits_of = {i.instrument_id: limits[i.provider] for i in instruments if i.provider in limits}
-    since = _first_requested(connection, list(limits_of), timeframe)
-    if since is None:
-        return []
-    if timeframe is Timeframe.M1:
-        measure_missing_runs(connection, list(limits_of))
-    rows = connection.execute(_repairable(list(limits_of), timeframe, since, now, sessions)).fetchall()
+    chosen = [instrument for instrument in instruments if instrument.provider in limits]
+    search = _Search(connection, chosen, timeframe, limits, now=now, sessions=sessions, examined=examined)
     by_window: dict[str, dict[int, list[RetrySession]]] = defaultdict(lambda: defaultdict(list))
-    for instrument_id, symbol, session, opens, closes, tries in rows:
-        depth = limits_of[instrument_id].history_depth.get(timeframe)
-        delay = limits_of[instrument_id].settlement_delay.get(timeframe, timedelta())
-        if (depth is not None and opens < now - depth) or closes + delay > now:
-            continue
-        key = timeframe.window_of(session if timeframe is Timeframe.D1 else opens).key
-        by_window[key][instrument_id].append(RetrySession(instrument_id, symbol, session, tries))
-    calendars = {instrument.instrument_id: instrument.calendar for instrument in instruments}
+    for opens, item in search.find(turn):
+        key = timeframe.window_of(item.session if timeframe is Timeframe.D1 else opens).key
+        by_window[key][item.instrument_id].append(item)
+    calendars = {instrument.instrument_id: instrument.calendar for instrument in chosen}
     newest = sorted(by_window, reverse=True)[:windows]
     return [_backfill(timeframe, key, by_window[key], calendars, now) for key in newest]
 
@@ -97,34 +97,95 @@ def record_launch(connection: psycopg.Connection, backfill: BackfillRequest, now
     schedule_next_try(connection, backfill.timeframe, backfill.sessions, now or datetime.now(UTC))
 
 
-def _first_requested(connection: psycopg.Connection, ids: Sequence[int], timeframe: Timeframe) -> date | None:
-    row = connection.execute(
-        "SELECT min(lower(sessions)) FROM ops.requested"
-        " WHERE timeframe = %(timeframe)s AND instrument_id = ANY(%(ids)s)",
-        {"timeframe": timeframe.value, "ids": list(ids)},
-    ).fetchone()
-    return row[0] if row else None
+class _Search:
+    """Finds the sessions that should be requested again."""
 
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        instruments: Sequence[Instrument],
+        timeframe: Timeframe,
+        limits: Mapping[str, ProviderLimits],
+        *,
+        now: datetime,
+        sessions: int,
+        examined: int,
+    ) -> None:
+        self._connection = connection
+        self._timeframe = timeframe
+        self._now = now
+        self._limit = sessions
+        self._ids = [instrument.instrument_id for instrument in instruments]
+        self._examined_of_each = max(1, examined // max(1, len(self._ids)))
+        of_each = [limits[instrument.provider] for instrument in instruments]
+        self._delays = [limit.settlement_delay.get(timeframe, timedelta()) for limit in of_each]
+        self._depths = [limit.history_depth.get(timeframe) for limit in of_each]
 
-def _repairable(ids: Sequence[int], timeframe: Timeframe, since: date, now: datetime, limit: int) -> sql.Composed:
-    """Return the query for the sessions to request again, whatever their provider's limits, newest first."""
-    states = query(
-        "coverage/session_states",
-        ids=list(ids),
-        timeframe=timeframe.value,
-        since=since,
-        until=now.date() + timedelta(days=1),
-        now=now,
-        long_run=LONG_MISSING_RUN,
-    )
-    return query(
-        "coverage/repairable_sessions",
-        states=states,
-        timeframe=timeframe.value,
-        repairable=[state.value for state in _REPAIRABLE],
-        now=now,
-        limit=limit,
-    )
+    def find(self, turn: int) -> list[tuple[datetime, RetrySession]]:
+        """Return the newest sessions to request, each with its open; newest first."""
+        found = {(row[0], row[2]): row for row in self._open()}
+        since = self._first_requested()
+        for span in self._spans(since, turn) if since else ():
+            found |= {(row[0], row[2]): row for row in self._lacking(*span)}
+        newest = sorted(found.values(), key=lambda row: (-row[2].toordinal(), row[0]))[: self._limit]
+        return [(opens, RetrySession(owner, symbol, day, tries)) for owner, symbol, day, opens, tries in newest]
+
+    def _open(self) -> list[tuple[int, str, date, datetime, int]]:
+        """Return the sessions that have settled and are not final."""
+        statement = query(
+            "coverage/open_sessions",
+            ids=self._ids,
+            delays=self._delays,
+            depths=self._depths,
+            timeframe=self._timeframe.value,
+            now=self._now,
+            per_instrument=max(_FEWEST, self._examined_of_each),
+            limit=self._limit,
+        )
+        return self._connection.execute(statement).fetchall()
+
+    def _lacking(self, since: date, until: date) -> list[tuple[int, str, date, datetime, int]]:
+        """Return the sessions in ``[since, until)`` that are final and lack something."""
+        if self._timeframe is Timeframe.M1:
+            measure_missing_runs(self._connection, self._ids, since, until)
+        states = query(
+            "coverage/session_states",
+            ids=self._ids,
+            timeframe=self._timeframe.value,
+            since=since,
+            until=until,
+            now=self._now,
+            long_run=LONG_MISSING_RUN,
+        )
+        statement = query(
+            "coverage/repairable_sessions",
+            states=states,
+            timeframe=self._timeframe.value,
+            ids=self._ids,
+            depths=self._depths,
+            repairable=[state.value for state in _REPAIRABLE],
+            now=self._now,
+            limit=self._limit,
+        )
+        return self._connection.execute(statement).fetchall()
+
+    def _spans(self, since: date, turn: int) -> list[tuple[date, date]]:
+        """Return the days to examine, half-open: all since ``since``, or the newest and, by turns, older ones."""
+        until = self._now.date() + timedelta(days=1)
+        length = timedelta(days=self._examined_of_each)
+        if until - since <= length:
+            return [(since, until)]
+        older = -((since - (until - length)) // length)  # rounded up
+        end = until - length * (1 + turn % older)
+        return [(until - length, until), (max(since, end - length), end)]
+
+    def _first_requested(self) -> date | None:
+        row = self._connection.execute(
+            "SELECT min(lower(sessions)) FROM ops.requested"
+            " WHERE timeframe = %(timeframe)s AND instrument_id = ANY(%(ids)s)",
+            {"timeframe": self._timeframe.value, "ids": self._ids},
+        ).fetchone()
+        return row[0] if row else None
 
 
 def _backfill(

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from psycopg import sql
 
+from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.repair import BackfillRequest, plan_backfills, record_launch
 from chandlery.coverage.retry_schedule import ANSWERS_TO_CONFIRM, FIRST_PAUSE
 from chandlery.coverage.session_states import session_states
+from chandlery.database.named_queries import query
 from chandlery.ingest import quarantine
+from chandlery.instruments.registry import sync_instruments
 from chandlery.providers.base import ProviderLimits
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.tiers.warehouse import Warehouse
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
+from tests.support import instruments_of
 
 START, END = day("2024-02-27"), day("2024-03-03")
 NOW = day("2024-03-03") + timedelta(hours=1)
@@ -242,3 +248,104 @@ def test_a_session_is_asked_for_again_once_it_has_settled(remote: Remote, market
         1440 - len(market.between(pair, Timeframe.M1, END - timedelta(days=1), END)["ts"]) for pair in PAIRS
     )
     assert repair(remote, settled + timedelta(days=1)) == 0
+
+
+# --- many symbols
+
+MANY = 5000
+
+
+@pytest.fixture
+def many(warehouse: Warehouse) -> Warehouse:
+    """Five thousand symbols, whose sessions of a month are there and final, all but today's, which has not settled."""
+    with warehouse.connection() as connection:
+        sync_instruments(
+            connection,
+            [InstrumentConfig(symbol=f"S{n}", provider="vendor", calendar="XNYS") for n in range(MANY)],
+        )
+        connection.execute(
+            "INSERT INTO ops.requested (instrument_id, timeframe, sessions, final, calendar)"
+            " SELECT instrument_id, '1d', '{[2024-02-01,2024-03-02)}', '{[2024-02-01,2024-03-01)}', 'XNYS'"
+            " FROM market.instrument"
+        )
+        connection.execute(
+            "INSERT INTO ops.coverage (instrument_id, timeframe, session, present, outside, first_ts, last_ts)"
+            " SELECT instrument_id, '1d', session, 1, 0, open, open"
+            " FROM market.instrument JOIN market.session USING (calendar)"
+            " WHERE session >= '2024-02-01' AND session < '2024-03-02'"
+        )
+        connection.execute("ANALYZE ops.coverage, ops.requested, market.instrument, market.session")
+    return warehouse
+
+
+VENDOR = {"vendor": ProviderLimits(remote=True, settlement_delay={Timeframe.D1: timedelta(days=1)})}
+FRIDAY_NIGHT = day("2024-03-01") + timedelta(hours=22)
+
+
+def planned(warehouse: Warehouse, now: datetime, **options: int) -> set[tuple[str, str]]:
+    """Return (symbol, session) of what is planned."""
+    with warehouse.connection() as connection:
+        instruments = list(instruments_of(warehouse).values())
+        backfills = plan_backfills(connection, instruments, Timeframe.D1, limits=VENDOR, now=now, **options)
+        return {(item.symbol, item.session.isoformat()) for backfill in backfills for item in backfill.sessions}
+
+
+def test_todays_unsettled_sessions_of_many_symbols_hide_nothing(many: Warehouse) -> None:
+    assert planned(many, FRIDAY_NIGHT) == set()
+    with many.connection() as connection:
+        connection.execute(
+            "UPDATE ops.requested SET final = final - '{[2024-02-14,2024-02-15)}',"
+            " sessions = sessions - '{[2024-02-14,2024-02-15)}'"
+            " WHERE instrument_id = (SELECT max(instrument_id) FROM market.instrument)"
+        )
+        connection.execute(
+            "DELETE FROM ops.coverage WHERE session IN ('2024-02-06', '2024-02-14')"
+            " AND instrument_id = (SELECT max(instrument_id) FROM market.instrument)"
+        )
+    lacking = {(f"S{MANY - 1}", "2024-02-06"), (f"S{MANY - 1}", "2024-02-14")}
+    assert planned(many, FRIDAY_NIGHT) == lacking
+    assert planned(many, FRIDAY_NIGHT, sessions=1) == {(f"S{MANY - 1}", "2024-02-14")}
+    settled = planned(many, FRIDAY_NIGHT + timedelta(days=1))
+    assert settled == lacking | {(f"S{n}", "2024-03-01") for n in range(MANY)}
+
+
+def test_what_is_examined_in_turns_is_found_in_its_turn(many: Warehouse) -> None:
+    with many.connection() as connection:
+        connection.execute(
+            "DELETE FROM ops.coverage WHERE session IN ('2024-02-05', '2024-02-29')"
+            " AND instrument_id = (SELECT min(instrument_id) FROM market.instrument)"
+        )
+    newest, oldest = ("S0", "2024-02-29"), ("S0", "2024-02-05")
+    assert planned(many, FRIDAY_NIGHT) == {newest, oldest}
+    found = [planned(many, FRIDAY_NIGHT, examined=10 * MANY, turn=turn) for turn in range(4)]
+    assert found == [{newest}, {newest, oldest}, {newest}, {newest, oldest}]  # ten days in each turn, of thirty
+
+
+@pytest.mark.parametrize("years", [2, 20])
+def test_however_much_is_open_few_sessions_are_looked_at(many: Warehouse, years: int) -> None:
+    with many.connection() as connection:
+        connection.execute("DELETE FROM ops.requested WHERE instrument_id % 50 <> 0")
+        span = f"{{[{2024 - years}-01-02,{2024 - years}-01-03)}}"
+        connection.execute("UPDATE ops.requested SET sessions = %s, final = %s", (span, span))
+        connection.execute("TRUNCATE ops.coverage")
+        connection.execute("ANALYZE ops.requested, ops.coverage")
+        ids = [i for (i,) in connection.execute("SELECT instrument_id FROM ops.requested")]
+        statement = query(
+            "coverage/open_sessions",
+            ids=ids,
+            delays=[timedelta()] * len(ids),
+            depths=[None] * len(ids),
+            timeframe="1d",
+            now=FRIDAY_NIGHT,
+            per_instrument=64,
+            limit=1000,
+        )
+        row = connection.execute(sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(statement)).fetchone()
+    assert row is not None
+    assert _most_rows(row[0][0]["Plan"]) <= 64 * len(ids)
+
+
+def _most_rows(plan: dict[str, Any]) -> float:
+    """Return the rows that the step with the most brought, all its repetitions together, but for whole small tables."""
+    own = 0 if plan["Node Type"] in {"Seq Scan", "Hash"} else plan["Actual Rows"] * plan["Actual Loops"]
+    return max([own, *(_most_rows(part) for part in plan.get("Plans", ()))])
