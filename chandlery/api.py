@@ -229,7 +229,7 @@ class DataAPI:
             if final_only or STATE in columns:
                 finality = read_finality(connection, width, instruments, first, last, as_of=moment)
         ranges = [BarRange(instrument_id, first, last) for instrument_id in names]
-        needed = columns if finality is None else {*columns, "known_at"}
+        needed = columns if finality is None else {*columns, *finality.columns}
         accept = finality.are_final if finality is not None and final_only else None
         if limit is None:
             bars = read_bars(self._warehouse, width, ranges, as_of=moment, columns=needed)

@@ -63,6 +63,17 @@ class Calendar:
         last = np.searchsorted(self.opens, microseconds(end), side="left")
         return slice(int(first), max(int(first), int(last)))
 
+    def trading_on(self, days: Int64s) -> tuple[Int64s, Int64s]:
+        """Return the sessions with any trading on each of these days of UTC, given since 1970-01-01.
+
+        Returns:
+            How many there are on each day, and the places of all of them, in the order of ``days``.
+        """
+        midnight = days * DAY_US
+        first = np.searchsorted(self.closes, midnight, side="right")
+        count = np.searchsorted(self.opens, midnight + DAY_US, side="left") - first
+        return count, np.repeat(first + count - np.cumsum(count), count) + np.arange(int(count.sum()))
+
     def session_of(self, ts: Int64s) -> tuple[Int64s, npt.NDArray[np.bool_]]:
         """Label each instant with a session.
 

@@ -7,7 +7,7 @@ Not here: what makes a session final (``requested``), and what is missing of one
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.core.periods import Days, period_end, period_of
+from chandlery.core.schema import is_derived
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import final_sessions
@@ -44,7 +45,8 @@ class BarState(StrEnum):
         FORMING: learned before it had ended, and not final since.
         PROVISIONAL: learned after it had ended; the provider may still change it by itself.
         FINAL: it has ended, and every session that it is made of is final, so that only a restatement changes it. The
-            sessions are those of its base bars; a minute outside of trading belongs to the nearest one. A bar that was
+            sessions are those of its base bars, and of minutes where a day was rolled up from these; a minute outside
+            of trading belongs to the nearest one. A bar that was
             forming and had the same values when its session became final is final, though its ``known_at`` is earlier.
     """
 
@@ -65,13 +67,17 @@ class Finality:
     _moment: int
     _markets: Mapping[int, _Market] = field(repr=False)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of bars that their states follow from."""
+        return ("known_at",) if self._timeframe.is_intraday else ("known_at", "source")
+
     def states(self, bars: pa.Table) -> pa.DictionaryArray:
         """Return the ``BarState`` of each bar, as text.
 
         Args:
-            bars: ``instrument_id``, ``ts`` and ``known_at`` of schema ``core.schema.STORED``, read after this was and
-                as of the same moment, sorted by instrument and ``ts``, of no instruments but those that this was read
-                for.
+            bars: ``instrument_id``, ``ts`` and ``columns`` of schema ``core.schema.STORED``, read after this was and as
+                of the same moment, sorted by instrument and ``ts``, of no instruments but those that this was read for.
         """
         return pa.DictionaryArray.from_arrays(
             pa.array(self._places(bars)), pa.array([state.value for state in BarState])
@@ -85,25 +91,30 @@ class Finality:
         """Return the place in ``BarState`` of each bar's state."""
         ids = bars["instrument_id"].to_numpy()
         ts, known_at = (bars[name].to_numpy().astype("datetime64[us]").view(np.int64) for name in ("ts", "known_at"))
+        derived = _are_derived(bars) if "source" in self.columns else np.zeros(len(ts), np.bool_)
         places = np.empty(len(ts), np.int32)
         cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ts)] if len(ts) else []
         for start, stop in pairwise(cuts):
             of_one = slice(start, stop)
-            places[of_one] = self._states(self._markets[int(ids[start])], ts[of_one], known_at[of_one])
+            market = self._markets[int(ids[start])]
+            places[of_one] = self._states(market, market.by_base, ts[of_one], known_at[of_one])
+            if market.by_minutes is not None and derived[of_one].any():
+                rolled_up = np.flatnonzero(derived[of_one]) + start
+                places[rolled_up] = self._states(market, market.by_minutes, ts[rolled_up], known_at[rolled_up])
         return places
 
-    def _states(self, market: _Market, ts: Int64s, known_at: Int64s) -> npt.NDArray[np.int32]:
+    def _states(self, market: _Market, settled: _Settled, ts: Int64s, known_at: Int64s) -> npt.NDArray[np.int32]:
         first, after, end = market.extent(self._timeframe, ts)
         if self._timeframe is Timeframe.M1:
-            final = market.final[first]
+            final = settled.final[first]
         else:
-            missing = np.concatenate([[0], np.cumsum(~market.final)])
+            missing = np.concatenate([[0], np.cumsum(~settled.final)])
             final = (after > first) & (missing[after] == missing[first])
         if end[-1] > self._moment:
             final &= end <= self._moment
-        if len(market.stale):
+        if len(settled.stale):
             days = ts.view("datetime64[us]").astype("datetime64[D]")
-            final &= ~np.isin(period_of(self._timeframe, days), period_of(self._timeframe, market.stale))
+            final &= ~np.isin(period_of(self._timeframe, days), period_of(self._timeframe, settled.stale))
         states = np.where(known_at < end, np.int32(_FORMING), np.int32(_PROVISIONAL))
         states[final] = _FINAL
         return states
@@ -136,29 +147,49 @@ def read_finality(
     if as_of is not None:
         _wait_for_recorders(connection)
     calendars = {instrument.instrument_id: instrument.calendar for instrument in instruments}
-    final = final_sessions(connection, timeframe.base, calendars, as_of)
+    bases = (timeframe.base,) if timeframe.is_intraday else (Timeframe.M1, Timeframe.D1)
     # In this order: a session is recorded as final after its bars, and they after the days that they make stale.
-    stale = {} if timeframe.is_ingested or as_of else _stale_days(connection, timeframe, list(calendars), start, end)
-    markets = {
-        instrument.instrument_id: _Market(
-            get_calendar(instrument.calendar),
-            instrument,
-            final[instrument.instrument_id],
-            stale.get(instrument.instrument_id, _no_days()),
-        )
-        for instrument in instruments
-    }
+    # Minutes come first, because a day ceases to be stale when it makes its week so.
+    final = {base: final_sessions(connection, base, calendars, as_of) for base in bases}
+    stale = {base: {} if as_of else _stale_days(connection, base, calendars, start, end) for base in bases}
+    markets = {instrument.instrument_id: _market(instrument, timeframe, final, stale) for instrument in instruments}
     return Finality(timeframe, microseconds(as_of or datetime.now(UTC)), markets)
+
+
+def _market(
+    instrument: Instrument,
+    timeframe: Timeframe,
+    final: Mapping[Timeframe, Mapping[int, Mask]],
+    stale: Mapping[Timeframe, Mapping[int, Days]],
+) -> _Market:
+    owner, calendar = instrument.instrument_id, get_calendar(instrument.calendar)
+    of_base = _no_days() if timeframe.is_ingested else stale[timeframe.base].get(owner, _no_days())
+    by_base = _Settled(final[timeframe.base][owner], of_base)
+    if timeframe.is_intraday:
+        return _Market(calendar, instrument, by_base)
+    of_minutes = stale[Timeframe.M1].get(owner, _no_days())
+    _, places = calendar.trading_on(of_minutes.astype(np.int64))
+    sessions = calendar.sessions[places].astype("datetime64[D]")
+    by_minutes = _Settled(final[Timeframe.M1][owner], np.concatenate([of_base, sessions]))
+    return _Market(calendar, instrument, by_base, by_minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """Which sessions are final, and the days whose derived bars wait to be computed."""
+
+    final: Mask
+    stale: Days
 
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """One instrument: its sessions, which of them are final, and the days whose derived bars wait to be computed."""
+    """One instrument: its sessions, and which are settled: by its base bars, and by minutes for bars made of these."""
 
     calendar: Calendar
     instrument: Instrument
-    final: Mask
-    stale: Days
+    by_base: _Settled
+    by_minutes: _Settled | None = None
 
     def extent(self, timeframe: Timeframe, ts: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Return the sessions ``[first, after)`` that each bar is made of, and where it ends, µs since the epoch."""
@@ -187,11 +218,18 @@ class _Market:
 
 
 def _stale_days(
-    connection: psycopg.Connection, timeframe: Timeframe, ids: list[int], start: datetime, end: datetime
+    connection: psycopg.Connection, base: Timeframe, ids: Iterable[int], start: datetime, end: datetime
 ) -> dict[int, Days]:
-    values = {"timeframe": timeframe.base.value, "ids": ids, "start": start, "end": end, "reach": _REACH_DAYS}
+    values = {"timeframe": base.value, "ids": list(ids), "start": start, "end": end, "reach": _REACH_DAYS}
     rows = connection.execute(query("coverage/stale_days"), values)
     return {instrument_id: np.array(days, np.int64).astype("datetime64[D]") for instrument_id, days in rows}
+
+
+def _are_derived(bars: pa.Table) -> Mask:
+    """Return which bars are days that were rolled up from minutes, or made of such days alone."""
+    source = bars["source"].combine_chunks()
+    derived = np.array([is_derived(name) for name in source.dictionary.to_pylist()], np.bool_)
+    return np.asarray(derived[source.indices.to_numpy()]) if len(derived) else np.zeros(len(source), np.bool_)
 
 
 def _wait_for_recorders(connection: psycopg.Connection) -> None:

@@ -33,6 +33,10 @@ class State(StrEnum):
     The missing run of a session is its longest run of minutes without a bar, be it at its start or its end. Minutes in
     which trading was halted are not missing.
 
+    A day that was rolled up from minutes is in the state of these minutes, and complete if they are complete or had no
+    trades. Where a provider is to give the day, because others around it were requested or schedules request them, its
+    state tells of the provider's day, until the provider has confirmed that there is none.
+
     Attributes:
         COMPLETE: every slot has a bar.
         NO_TRADES: the missing run is no longer than thin trading makes it, or the provider confirmed that there is no
@@ -194,16 +198,27 @@ def _states(
     """Return the query ``session_states``, after measuring what it needs."""
     if not timeframe.is_ingested:
         raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    ids = _ids(instruments)
+    ids, now = _ids(instruments), now or datetime.now(UTC)
     if timeframe is Timeframe.M1:
         measure_missing_runs(connection, ids, *span)
+        return _statement(timeframe, ids, span, now)
+    values = {"ids": ids, "since": span[0], "until": span[1]}
+    first, last, owners = connection.execute(query("coverage/sessions_with_minutes"), values).fetchone() or (None,) * 3
+    of_minutes = (first, last + timedelta(days=1)) if owners else (date.min, date.min)
+    if owners:
+        measure_missing_runs(connection, owners, *of_minutes)
+    days, minutes = _statement(timeframe, ids, span, now), _statement(Timeframe.M1, owners or [], of_minutes, now)
+    return query("coverage/states_of_days", states=days, minutes=minutes)
+
+
+def _statement(timeframe: Timeframe, ids: Sequence[int], span: tuple[date, date], now: datetime) -> sql.Composed:
     return query(
         "coverage/session_states",
         ids=ids,
         timeframe=timeframe.value,
         since=span[0],
         until=span[1],
-        now=now or datetime.now(UTC),
+        now=now,
         long_run=LONG_MISSING_RUN,
     )
 

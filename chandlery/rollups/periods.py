@@ -18,7 +18,7 @@ from chandlery.bars.rows import pair_keys
 from chandlery.core.calendars import Int64s, get_calendar
 from chandlery.core.periods import Days, Ids, period_end, period_of
 from chandlery.core.timeframe import Timeframe, derived_from
-from chandlery.core.windows import DAY_US, moment_of
+from chandlery.core.windows import moment_of
 
 _DAY_S = 86_400
 _SECOND_US = 1_000_000
@@ -88,12 +88,10 @@ def sessions_in(stale: InstrumentDays, calendars: Mapping[int, str]) -> Sessions
     for name in np.unique(names).tolist():
         calendar = get_calendar(name)
         of_one = stale.where(names == name)
-        midnight = of_one.days.astype(np.int64) * DAY_US
-        first = np.searchsorted(calendar.closes, midnight, side="right")
-        count = np.searchsorted(calendar.opens, midnight + DAY_US, side="left") - first
-        owners = np.repeat(of_one.ids, count)
-        place = np.repeat(first + count - np.cumsum(count), count) + np.arange(int(count.sum()))
-        parts.append((owners, calendar.sessions[place], calendar.opens[place], calendar.closes[place]))
+        count, place = calendar.trading_on(of_one.days.astype(np.int64))
+        parts.append(
+            (np.repeat(of_one.ids, count), calendar.sessions[place], calendar.opens[place], calendar.closes[place])
+        )
     owners, days, opens, closes = (np.concatenate(column) for column in zip(*parts, strict=True))
     of = InstrumentDays(owners, days.astype("datetime64[D]"))
     _, once = np.unique(of.keys, return_index=True)

@@ -474,7 +474,8 @@ CREATE TABLE ops.coverage (
     first_ts timestamp with time zone NOT NULL,
     last_ts timestamp with time zone NOT NULL,
     missing_start timestamp with time zone,
-    missing_slots integer
+    missing_slots integer,
+    derived boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars; daily bars are their own coverage';
@@ -486,6 +487,8 @@ COMMENT ON COLUMN ops.coverage.outside IS 'bars of extended hours, counted with 
 COMMENT ON COLUMN ops.coverage.missing_start IS 'where the longest run of slots without a bar begins; null where there is none, or not measured';
 
 COMMENT ON COLUMN ops.coverage.missing_slots IS 'how many slots it has; null: bars came since it was measured';
+
+COMMENT ON COLUMN ops.coverage.derived IS 'of a day: rolled up from minutes, because no provider gave it';
 
 CREATE TABLE ops.finalized (
     instrument_id integer NOT NULL,

@@ -116,6 +116,35 @@ def test_a_bar_is_final_once_its_session_was_asked_for_after_it_settled(tiered: 
     assert states(tiered, "AAA", "1m") == before | {"06-03T19:58": "final", "06-03T19:59": "final"}
 
 
+@pytest.mark.parametrize("timeframe", ["1d", "1w", "1mo"])
+def test_a_day_from_minutes_is_final_when_they_are_and_a_providers_when_it_is(
+    tiered: Warehouse, ids: dict[str, int], timeframe: str
+) -> None:
+    week = [f"2024-07-{day:02}" for day in (29, 30, 31)]  # a week and a month of their own, for whoever is listed then
+    with tiered.connection() as connection:
+        connection.execute("UPDATE market.instrument SET listed = '2024-07-29', delisted = '2024-08-01'")
+    put(tiered, M1, [Bar("AAA", utc(f"{day}T15:00")) for day in week], now=utc("2024-08-05"))
+    roll_up(tiered, M1, "2024-08-05")
+    ask(tiered, "AAA", M1, ("2024-07-29", "2024-07-31"), "2024-08-05")
+    last = {"1d": "07-31", "1w": "07-29", "1mo": "07-01"}[timeframe]
+    assert states(tiered, "AAA", timeframe)[last] == "provisional"
+    ask(tiered, "AAA", D1, ("2024-07-29", "2024-08-01"), "2024-07-31T15:00")  # answered with nothing, before the close
+    ask(tiered, "AAA", M1, ("2024-07-31", "2024-08-01"), "2024-08-05")
+    assert states(tiered, "AAA", timeframe)[last] == "final"
+    between = utc("2024-08-06")
+    put(tiered, M1, [Bar("AAA", utc("2024-07-31T15:01"))], now=between)
+    assert states(tiered, "AAA", timeframe)[last] == "provisional"  # minutes changed, and the day did not yet
+    roll_up(tiered, M1, "2024-08-06")
+    assert states(tiered, "AAA", timeframe)[last] == "final"
+    put(tiered, D1, [Bar("AAA", utc(day)) for day in week], now=utc("2024-08-07"))
+    if timeframe != "1d":
+        roll_up(tiered, D1, "2024-08-07")
+    assert states(tiered, "AAA", timeframe)[last] == "provisional"  # the provider's day of the 31st is not
+    assert states(tiered, "AAA", timeframe, as_of=datetime.now(UTC))[last] == "provisional"
+    ask(tiered, "AAA", D1, ("2024-07-29", "2024-08-01"), "2024-08-08")
+    assert states(tiered, "AAA", timeframe)[last] == "final"
+
+
 def test_a_session_that_was_requested_only_until_noon_is_not_final_whenever_that_was(
     tiered: Warehouse, ids: dict[str, int]
 ) -> None:

@@ -35,12 +35,13 @@ from chandlery.instruments.halts import Halt, list_halts
 from chandlery.instruments.registry import Instrument, list_instruments, load_instruments
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
+from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
 from tests.acceptance.real_library import Library
-from tests.support import Bar, put, register, table, utc
+from tests.support import EVER, Bar, put, register, table, utc
 
 M1, D1 = Timeframe.M1, Timeframe.D1
 NOW = utc("2026-01-01")
@@ -504,6 +505,54 @@ def test_a_session_that_a_publication_holds_is_measured_later(store: Store) -> N
 # --- the lake
 
 
+# --- days that were rolled up from minutes
+
+
+def roll_up(store: Store) -> None:
+    list(catch_up(store.warehouse, M1, [store.instrument()], *EVER))
+
+
+@pytest.mark.parametrize(
+    ("less", "answered", "state"),
+    [
+        ([], False, State.COMPLETE),
+        ([range(100)], False, State.PARTIAL),
+        ([range(100)], True, State.PROVIDER_GAP),
+        ([5, 77], True, State.COMPLETE),  # nobody traded then
+        ([], True, State.COMPLETE),
+    ],
+)
+def test_a_day_from_minutes_is_as_complete_as_they_are(
+    store: Store, less: list[range | int], answered: bool, state: State
+) -> None:
+    store.put(M1, minutes(OPEN, 390, less=less))
+    if answered:
+        store.ask(M1, "2024-01-09", "2024-01-10")
+    roll_up(store)
+    assert store.state(timeframe=D1) == state
+    (row,) = session_states(store.connection, [store.instrument()], D1, DAY, DAY + timedelta(days=1)).to_pylist()
+    assert (row["present"], row["final"]) == (1, answered)
+
+
+def test_a_day_from_minutes_hides_no_day_that_a_provider_owes(store: Store) -> None:
+    for number in (8, 9, 10, 11, 12):
+        store.put(M1, minutes(f"2024-01-{number:02}T14:30", 390))
+    store.put(D1, [utc("2024-01-09")])
+    store.ask(D1, "2024-01-09", "2024-01-11")
+    roll_up(store)
+    days = [date(2024, 1, number) for number in (8, 9, 10, 11)]
+    assert [store.state(day, D1) for day in days] == [
+        State.COMPLETE,  # before what was ever requested
+        State.COMPLETE,  # the provider's own
+        State.PROVIDER_GAP,
+        State.NEVER_FETCHED,  # a schedule is to request it
+    ]
+    store.instrument(timeframes=["1m"])
+    assert store.state(days[3], D1) == State.COMPLETE  # no schedule is
+    store.confirm(D1, days[2])
+    assert store.state(days[2], D1) == State.COMPLETE
+
+
 @pytest.mark.every_edition
 def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: Path) -> None:
     warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
@@ -516,9 +565,11 @@ def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: P
         store.put(M1, minutes("2024-01-11T14:30", 390, less=[range(200)]))
         store.put(M1, minutes("2024-01-12T14:30", 390))
         store.put(D1, [utc("2024-01-09"), utc("2024-01-11")])
+        store.put(M1, minutes("2024-01-05T14:30", 390) + minutes("2024-01-08T14:30", 300))
         store.halt("2024-01-10T15:00", "2024-01-10T15:05")
         for timeframe in (M1, D1):
             store.ask(timeframe, "2024-01-09", "2024-01-13")
+        roll_up(store)
         before = [store.of(timeframe, "2024-01-01", "2024-02-01") for timeframe in (M1, D1)]
     for timeframe in (M1, D1):
         with warehouse.connection() as connection:

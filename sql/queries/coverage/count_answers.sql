@@ -12,9 +12,12 @@ JOIN market.instrument AS i ON i.instrument_id = n.id
 JOIN ops.requested AS a ON a.instrument_id = n.id AND a.timeframe = :'timeframe'
 CROSS JOIN LATERAL (
     SELECT least(
-        (SELECT min(c.session) FROM ops.coverage AS c WHERE c.instrument_id = n.id AND c.timeframe = :'timeframe'),
+        (SELECT min(c.session) FROM ops.coverage AS c WHERE c.instrument_id = n.id AND c.timeframe = :'timeframe' AND NOT c.derived),
         (SELECT min(lower(q.sessions)) FROM ops.quarantine AS q WHERE q.instrument_id = n.id AND q.timeframe = :'timeframe'),
-        CASE WHEN :'timeframe' = '1d' THEN (SELECT min(b.ts)::date FROM market.bars_1d AS b WHERE b.instrument_id = n.id) END
+        CASE WHEN :'timeframe' = '1d' THEN (
+            SELECT min(b.ts)::date FROM market.bars_1d AS b
+            WHERE b.instrument_id = n.id AND b.source NOT IN (SELECT source_id FROM market.source WHERE starts_with(name, 'derived:'))
+        ) END
     ) AS session
 ) AS f
 JOIN market.session AS s

@@ -3,6 +3,9 @@
 -- ids: int4[]; timeframe: '1m' or '1d'; since, until: dates, [since, until); now: timestamptz
 -- long_run: a missing run is too long for thin trading if, at the rate of the rest of its session, more than so many bars would have come in
 --     it. To that rest a little silence is added (session / long_run), because the rate of a few bars proves nothing
+--
+-- A day that was rolled up from minutes is in state 'derived', of which states_of_days makes that of the minutes. Where a provider is to give
+-- the day, it is in the state that it has without the bar: what is missing is the provider's.
 WITH begun AS MATERIALIZED (
     SELECT s.calendar, s.session, s.open, s.close, s.calendar || ' ' || s.version AS version, s.close > :'now'::timestamptz AS under_way,
            CASE WHEN :'timeframe' = '1d' THEN 1 ELSE (extract(epoch FROM s.close - s.open) / 60)::int END AS expected
@@ -30,7 +33,9 @@ rejected AS (
 measured AS (
     SELECT i.instrument_id, i.symbol, s.session, s.open, s.close, s.expected, s.under_way, s.version,
            coalesce(s.session < i.listed, false) OR coalesce(s.session >= i.delisted, false) AS unlisted,
-           coalesce(s.present, 0) AS present, s.first_ts, s.last_ts,
+           coalesce(s.present, 0) AS present, CASE WHEN s.derived THEN 0 ELSE coalesce(s.present, 0) END AS provided,
+           s.derived AND NOT coalesce(s.session >= lower(a.sessions) AND (s.session < upper(a.sessions) OR '1d' = ANY(i.timeframes)), false)
+               AS fills, s.derived, s.first_ts, s.last_ts,
            CASE WHEN :'timeframe' = '1d' THEN NULL WHEN coalesce(s.present, 0) = 0 THEN s.open ELSE s.missing_start END AS missing_start,
            CASE WHEN :'timeframe' = '1d' OR coalesce(s.present, 0) = 0 THEN s.expected - coalesce(s.present, 0)
                 WHEN s.present >= s.expected THEN 0
@@ -40,15 +45,15 @@ measured AS (
     LEFT JOIN ops.requested AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
     -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
     CROSS JOIN LATERAL (
-        SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots
+        SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots, coalesce(h.derived, false) AS derived
         FROM begun AS b
         LEFT JOIN (
-            SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots
+            SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots, c.derived
             FROM ops.coverage AS c
             WHERE c.timeframe = :'timeframe' AND c.instrument_id = i.instrument_id AND c.session >= :'since' AND c.session < :'until'
             UNION ALL
             -- A bar of a day is its own coverage, until it leaves the store.
-            SELECT d.ts::date, 1, d.ts, d.ts, NULL, 0
+            SELECT d.ts::date, 1, d.ts, d.ts, NULL, 0, d.source IN (SELECT source_id FROM market.source WHERE starts_with(name, 'derived:'))
             FROM market.bars_1d AS d
             WHERE :'timeframe' = '1d' AND d.instrument_id = i.instrument_id AND d.ts >= :'since' AND d.ts < :'until'
                 AND NOT EXISTS (
@@ -88,14 +93,15 @@ SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.pres
            WHEN e.under_way THEN CASE WHEN e.requested OR e.present > 0 THEN 'not_final' ELSE 'never_fetched' END
            -- Before what is complete: the bar of a day that was requested at noon is there, and is not the bar of the whole day.
            WHEN e.requested AND NOT e.final THEN 'not_final'
-           WHEN e.present >= e.expected THEN 'complete'
+           WHEN e.fills OR e.derived AND g.confirmed_at IS NOT NULL THEN 'derived'
+           WHEN e.provided >= e.expected THEN 'complete'
            WHEN e.rejected THEN 'quarantined'
-           WHEN e.present = 0 AND e.halted @> tstzrange(e.open, e.close) THEN 'halted'
-           WHEN NOT e.requested THEN CASE WHEN e.present > 0 THEN 'partial' ELSE 'never_fetched' END
+           WHEN e.provided = 0 AND e.halted @> tstzrange(e.open, e.close) THEN 'halted'
+           WHEN NOT e.requested THEN CASE WHEN e.provided > 0 THEN 'partial' ELSE 'never_fetched' END
            WHEN e.present > 0 AND e.halted IS NOT NULL
                AND e.unexplained * e.present <= :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'halted'
            WHEN g.confirmed_at IS NOT NULL THEN 'no_trades'
-           WHEN e.present = 0 THEN 'provider_gap'
+           WHEN e.provided = 0 THEN 'provider_gap'
            WHEN e.unexplained IS NULL THEN 'partial'
            WHEN e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'provider_gap'
            ELSE 'no_trades'

@@ -5,4 +5,4 @@ SELECT b.instrument_id, b.ts::date - date '1970-01-01'
 FROM unnest(:'ids'::int4[], :'days'::int4[]) AS n (instrument_id, day)
 JOIN market.bars_1d AS b ON b.instrument_id = n.instrument_id AND b.ts = (date '1970-01-01' + n.day)::timestamptz
 WHERE b.ts BETWEEN :'first' AND :'last'
-    AND b.source NOT IN (SELECT source_id FROM market.source WHERE name LIKE 'derived:%')
+    AND b.source NOT IN (SELECT source_id FROM market.source WHERE starts_with(name, 'derived:'))
