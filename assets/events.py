@@ -25,7 +25,7 @@ IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 CHECK = "gate"
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
-_PICTURES = 12
+_PICTURES = 6
 #: The statuses of a partition that is materialized.
 _GOOD = frozenset({"published", "complete"})
 #: Each line of a run's log is a row in Dagster's storage.

@@ -18,10 +18,20 @@ URL_VARIABLE = "CHANDLERY_DAGSTER_URL"
 
 _DAGSTER_YAML = f"""\
 # Written by `chandlery init`. The address of the storage, which may hold a password, stays in the environment.
-storage:
-  postgres:
+run_storage:
+  module: dagster_postgres
+  class: PostgresRunStorage
+  config: &address
     postgres_url:
       env: {URL_VARIABLE}
+schedule_storage:
+  module: dagster_postgres
+  class: PostgresScheduleStorage
+  config: *address
+event_log_storage:
+  module: pipelines.event_storage
+  class: BatchedEventLogStorage
+  config: *address
 
 concurrency:
   runs:

@@ -29,6 +29,12 @@ KNOWN = {
     "chandlery/providers/alpaca.py": {"_retry", "_session"},
     # What the client's own paging calls: without it, every page is parsed twice.
     "chandlery/providers/polygon.py": {"_get"},
+    # The tables of Dagster's event log, which ours writes in batches, and the type by which dagster.yaml configures it.
+    "pipelines/event_storage.py": {
+        "dagster._core.storage.event_log",
+        "dagster._core.storage.event_log.migration",
+        "dagster._serdes",
+    },
     # The daemon has no public module to run with `python -m`; its script may lie elsewhere than our interpreter.
     "pipelines/serve.py": {"dagster._daemon"},
     # The workspace that Dagster's own command makes for its web server, to serve it behind a guard of ours.
