@@ -63,7 +63,7 @@ def pieces(name: str, connection: psycopg.Connection) -> dict[str, sql.Composabl
 def piece_of(name: str, piece: str, connection: psycopg.Connection) -> sql.Composable:
     if piece in FUNCTIONS:
         return extension_function(connection, piece)
-    if piece == "states":
+    if piece in {"states", "minutes"}:
         return query("coverage/session_states", **dict.fromkeys(variables("coverage/session_states")))
     assert piece in PIECES, f"say in PIECES what may stand for :{piece} of sql/queries/{name}.sql"
     return sql.SQL(PIECES[piece])  # type: ignore[arg-type]
