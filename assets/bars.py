@@ -82,7 +82,7 @@ def build_bars(
         planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
         pipeline = IngestPipeline(
-            store.warehouse, audit, instruments, landing=store.installation.landing, run_id=context.run_id
+            store.warehouse, audit, instruments, landing=store.installation.landing, run_id=context.run.run_id
         )
         events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
         events.leave_out(keys)

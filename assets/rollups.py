@@ -53,7 +53,7 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         requested = parse_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in requested}
         start, end = min(window.start for _, window in requested), max(window.end for _, window in requested)
-        changes = _derive(store.warehouse, base, listener, start, end, run_id=context.run_id, symbols=symbols)
+        changes = _derive(store.warehouse, base, listener, start, end, run_id=context.run.run_id, symbols=symbols)
         for key in context.partition_keys:
             for timeframe in derived_from(base):
                 yield _materialization(timeframe, key, changes.pop((timeframe, key), Counter()))
@@ -74,7 +74,7 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
     def follow(
         context: dg.OpExecutionContext, store: StoreResource, listener: dg.ResourceParam[Listener]
     ) -> Iterator[dg.AssetMaterialization]:
-        changes = _derive(store.warehouse, base, listener, *EVER, run_id=context.run_id)
+        changes = _derive(store.warehouse, base, listener, *EVER, run_id=context.run.run_id)
         for (timeframe, key), counts in changes.items():
             yield _materialization(timeframe, key, counts)
 
