@@ -17,7 +17,7 @@ from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
-from chandlery.instruments.registry import load_instruments
+from chandlery.instruments.registry import Instrument, load_instruments
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
 from resources.store import StoreResource
@@ -76,14 +76,12 @@ def build_bars(
         listener: dg.ResourceParam[Listener],
     ) -> Iterator[IngestEvent]:
         _refuse_check_alone(context, spec.key)
-        with store.warehouse.connection() as connection:
-            instruments = load_instruments(connection)
+        instruments = _registered(store)
         keys = select_keys(context.partition_keys, instruments, config.symbols)
         planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
-        pipeline = IngestPipeline(
-            store.warehouse, audit, instruments, landing=store.installation.landing, run_id=context.run.run_id
-        )
+        landing, run_id = store.installation.landing, context.run.run_id
+        pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=landing, run_id=run_id)
         events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
         events.leave_out(keys)
         configured = providers.get(store.rate_limiters)
@@ -92,6 +90,11 @@ def build_bars(
         events.raise_failures()
 
     return bars
+
+
+def _registered(store: StoreResource) -> dict[str, Instrument]:
+    with store.warehouse.connection() as connection:
+        return load_instruments(connection)
 
 
 def _describe(

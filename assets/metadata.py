@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.ingest.validate import PartitionResult
@@ -34,7 +35,7 @@ def check_metadata(result: PartitionResult) -> dict[str, Any]:
     verdict = result.verdict
     if verdict is None:
         return {"error": str(result.error)} if result.error else {"note": _COMPLETE}
-    shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict)}
+    shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict), "rules": _rules(result)}
     if verdict.rejected.num_rows:
         shown |= {
             "reason": verdict.reason,
@@ -68,8 +69,24 @@ def ingest_metadata(result: PartitionResult, stored: pa.Table | None) -> dict[st
         title = f"{result.partition.symbol} {result.partition.timeframe.value} {result.partition.window.key}"
         shown["candles"] = picture(candles_png(stored, title=title), title)
     if result.verdict is not None:
-        shown["gate"] = gate_table(result.verdict)
+        shown |= {"gate": gate_table(result.verdict), **_origin(result)}
     return shown
+
+
+def _origin(result: PartitionResult) -> dict[str, str]:
+    """Return where the bars come from, as `chandlery why` says it of each."""
+    number = result.publication_id
+    return {
+        "publication": f"{number}" if number is not None else "none: nothing of it changed",
+        "rules": _rules(result),
+        "calendar": get_calendar(result.partition.calendar).label,
+        "landed": result.landed or "not kept: the provider is no remote one",
+        "origin of a bar": f"`chandlery why {result.partition.symbol} TIME -t {result.partition.timeframe.value}`",
+    }
+
+
+def _rules(result: PartitionResult) -> str:
+    return f"version {result.rules}" if result.rules else "-"
 
 
 def derived_metadata(timeframe: Timeframe, counts: Mapping[str, int]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange
-from chandlery.core.optional import import_optional
 from chandlery.core.schema import STORED, with_symbols
 from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
 from chandlery.coverage.filled import check_filled
@@ -26,7 +25,10 @@ from chandlery.database.connections import repeat_read_once
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.instruments.registry import Instrument
+from chandlery.lineage.steps import Lineage
+from chandlery.lineage.trace import trace
 from chandlery.reading.bars import read_bars
+from chandlery.reading.formats import OUTPUTS, convert, in_order_of
 from chandlery.reading.tail import read_tail
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
@@ -44,7 +46,6 @@ COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
 STATE = "state"
 #: More than anybody has of one symbol, and few enough for the server to count with.
 _MOST_BARS = 2**31 - 1
-_OUTPUTS = ("pandas", "arrow", "polars")
 
 
 class DataAPI:
@@ -165,7 +166,7 @@ class DataAPI:
             columns=columns,
             output=output,
         )
-        return _convert(bars.select(["ts", *columns]), output, index="ts")
+        return convert(bars.select(["ts", *columns]), output, index="ts")
 
     def get_multi_symbol(
         self,
@@ -200,8 +201,24 @@ class DataAPI:
             output=output,
         )
         # The dictionary of names is in the order of registration, whatever the order of the rows.
-        named = with_symbols(_in_order(bars, list(names)), dict(sorted(names.items())))
-        return _convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
+        named = with_symbols(in_order_of(bars, list(names)), dict(sorted(names.items())))
+        return convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
+
+    @repeat_read_once
+    def lineage(self, symbol: str, ts: Moment, timeframe: str = "1d", *, as_of: Moment | None = None) -> Lineage:
+        """Return where one bar comes from and what it was before, or why there is none.
+
+        Args:
+            symbol: canonical symbol, or a ticker that named the instrument then.
+            ts: start of the bar; of one of a day or wider, the date that it is labelled with.
+            timeframe: as of ``get_ohlc``.
+            as_of: return what was known at that time, instead of now.
+
+        Raises:
+            UsageError: no bar starts at ``ts``, it is yet to come, or an argument is wrong; see ``get_ohlc``.
+        """
+        start, moment = parse_moment(ts, name="ts"), None if as_of is None else parse_moment(as_of, name="as_of")
+        return trace(self._warehouse, symbol, start, Timeframe.parse(timeframe), as_of=moment)
 
     @repeat_read_once
     def _read(
@@ -253,8 +270,8 @@ class DataAPI:
 
 def _check(limit: int | None, columns: Sequence[str], output: str) -> int | None:
     """Raise ``UsageError`` for an argument that is not allowed; return the limit, no larger than any table."""
-    if output not in _OUTPUTS:
-        raise UsageError(f"output={output!r} is not known; allowed: {' '.join(_OUTPUTS)}")
+    if output not in OUTPUTS:
+        raise UsageError(f"output={output!r} is not known; allowed: {' '.join(OUTPUTS)}")
     allowed = [*STORED.names[2:], STATE]
     unknown = [name for name in columns if name not in allowed]
     if unknown:
@@ -277,20 +294,3 @@ def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[in
 
 def _accepted(bars: pa.Table, accepted: npt.NDArray[np.bool_]) -> pa.Table:
     return bars if accepted.all() else bars.filter(pa.array(accepted))
-
-
-def _in_order(bars: pa.Table, ids: Sequence[int]) -> pa.Table:
-    """Return ``bars``, which are sorted by instrument, in the order of ``ids``."""
-    if list(ids) == sorted(ids):
-        return bars
-    owners = bars["instrument_id"].to_numpy()
-    firsts, ends = np.searchsorted(owners, ids, "left"), np.searchsorted(owners, ids, "right")
-    return bars.take(pa.array(np.concatenate([np.arange(*place) for place in zip(firsts, ends, strict=True)])))
-
-
-def _convert(table: pa.Table, output: str, *, index: str | list[str]) -> Mapping[str, Any] | Any:  # noqa: ANN401
-    if output == "arrow":
-        return table
-    if output == "polars":
-        return import_optional("polars", extra="polars", needed_by="output='polars'").from_arrow(table)
-    return table.to_pandas().set_index(index)

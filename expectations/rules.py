@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chandlery.ingest.gate import Severity
@@ -81,9 +82,9 @@ def batch_rules(limits: GateLimits, *, intraday: bool) -> tuple[Rule, ...]:
     )
 
 
-def rules_version(limits: GateLimits) -> str:
+def rules_version(limits: GateLimits, row_rules: Sequence[Rule] = ROW_RULES) -> str:
     """Return the version of all rules together: another wherever a rule, a limit or a way of measuring is another."""
-    rules = (*ROW_RULES, *batch_rules(limits, intraday=True), *batch_rules(limits, intraday=False))
+    rules = (*row_rules, *batch_rules(limits, intraday=True), *batch_rules(limits, intraday=False))
     bounds = [(each.name, each.column, each.minimum, each.maximum, each.above_minimum, each.severity) for each in rules]
     stated = f"{_MEASURED} {limits} {bounds}"
     return f"{_MEASURED}-{hashlib.sha256(stated.encode()).hexdigest()[:12]}"

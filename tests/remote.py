@@ -90,14 +90,20 @@ class Remote:
         refresh: bool = False,
         now: datetime | None = None,
         provider: Provider | None = None,
+        run_id: str | None = None,
     ) -> list[PartitionResult]:
         """Ingest ``[start, end)`` of the symbols."""
         partitions = self.partitions(start, end, symbols)
-        return list(self.pipeline(gate, now=now).ingest(provider or self.provider(), partitions, refresh=refresh))
+        pipeline = self.pipeline(gate, now=now, run_id=run_id)
+        return list(pipeline.ingest(provider or self.provider(), partitions, refresh=refresh))
 
-    def pipeline(self, gate: Gate | None = None, *, now: datetime | None = None) -> IngestPipeline:
+    def pipeline(
+        self, gate: Gate | None = None, *, now: datetime | None = None, run_id: str | None = None
+    ) -> IngestPipeline:
         """What ingests into the store through the landing zone; by default with the real gate."""
-        return IngestPipeline(self.warehouse, gate or BarGate(), self.instruments(), landing=self.landing, now=now)
+        return IngestPipeline(
+            self.warehouse, gate or BarGate(), self.instruments(), landing=self.landing, run_id=run_id, now=now
+        )
 
     def bars(self, symbol: str) -> pa.Table:
         """All bars of one symbol."""

@@ -97,11 +97,13 @@ def write(
     Args:
         connection: in the publishing transaction, which holds the instruments' locks.
         timeframe: of the rows.
-        rows: not empty.
+        rows: those to merge; there may be none.
         known_at: of the publication, UTC.
         derived: ids of the sources of days that were rolled up from minutes; see ``identity``.
         limits: decides whether the rows travel as arrays or by COPY.
     """
+    if not len(rows):
+        return Changes.none()
     if len(rows) <= limits.rows_as_arrays:
         return _merge_few(connection, timeframe, rows, known_at, derived)
     is_occupied = np.isin(rows.ids, _occupied_instruments(connection, timeframe, rows))

@@ -76,8 +76,7 @@ def publish(
         timeframe: of all the bars.
         bars: table of schema ``BARS`` in any order, of registered instruments; ``(symbol, ts)`` is unique.
         origin: what publishes, for the log (``ops.publication``).
-        now: the present, UTC; the server's clock by default. A publication is known later than any of its timeframe
-            before, even where the clock went back.
+        now: the present, UTC; by default the server's clock, or just after the last publication if that went back.
         limits: decides whether the bars travel as arrays or by COPY.
 
     Raises:
@@ -102,9 +101,7 @@ def publish(
         rows = batch.rows(ids, numbers)
         if cold:
             rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe, derived=derived)
-        changes = Changes.none()
-        if len(rows):
-            changes = write(connection, timeframe, rows, known_at, derived=list(derived.values()), limits=limits)
+        changes = write(connection, timeframe, rows, known_at, derived=list(derived.values()), limits=limits)
         if len(changes):
             log = record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
     return _report(changes, len(batch), known_at, ids, log)

@@ -92,8 +92,7 @@ def catch_up(
 
     Minutes fill days as well, where no provider gave them, and what derives from these days follows. Goes step by step,
     each a transaction of its own that takes the days it rolls up off the list: a kill between two loses nothing, and
-    where nothing is stale, nothing is read or written. Where the server keeps continuous aggregates, they are refreshed
-    for the same days, after each step.
+    where nothing is stale, nothing is read or written. Continuous aggregates are refreshed after each step.
 
     Args:
         warehouse: where the bars are.

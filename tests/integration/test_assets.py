@@ -16,12 +16,16 @@ import pyarrow as pa
 import pytest
 
 from assets.events import CHECK
+from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.bars.read import BarRange
+from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.stale import count_stale
+from expectations.limits import GateLimits
+from expectations.rules import rules_version
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
 from pipelines.partitions import range_tags
@@ -118,6 +122,11 @@ def test_a_partition_is_published_without_any_configuration(bench: Workbench) ->
     shown = {name: value.value for name, value in event.metadata.items()}
     assert (shown["inserted"], shown["revised"], shown["unchanged"], shown["quarantined"]) == (252, 0, 0, 0)
     assert (shown["source"], shown["dagster/partition_row_count"]) == ("sample:bokeh", 252)
+    assert (shown["publication"], shown["calendar"]) == ("1", get_calendar("XNYS").label)
+    assert shown["rules"] == f"version {rules_version(GateLimits())}"
+    (value,) = DataAPI(bench.installation.warehouse).lineage("AAPL", "2011-06-01").values
+    assert value.publication is not None
+    assert (value.publication.publication_id, value.publication.run_id) == (1, result.run_id)
     assert "data:image/png;base64," in str(shown["candles"])
     check = evaluations(bench.instance, result.run_id)["AAPL|2011"]
     assert check.passed
@@ -505,6 +514,7 @@ def test_an_error_that_stops_a_run_is_told_in_its_record(bench: Workbench) -> No
 
 KILLED = """
 import sys
+from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from pipelines.orchestrator import DagsterOrchestrator
 from tests.pipeline import Heard, Workbench
