@@ -65,6 +65,8 @@ def prepare_home(settings: Settings) -> Path:
     ensure_database(dsn)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[URL_VARIABLE] = sqlalchemy_url(dsn)
+    # Dagster stores the server's idea of the local time as UTC. libpq asks for UTC, and a pooler keeps to it.
+    os.environ["PGTZ"] = "UTC"
     return home
 
 

@@ -123,10 +123,11 @@ def get(
 
 
 def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:
-    """Return the whole content of the database but for its sessions, by table, as text."""
+    """Return the whole content of the database, but for its sessions and its revision, by table, as text."""
     names = connection.execute(
         "SELECT format('%I.%I', nspname, relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace"
-        " WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'session'"
+        " WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relname NOT IN ('session', 'schema_version')"
     ).fetchall()
     content = {}
     for (name,) in names:

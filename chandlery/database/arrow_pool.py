@@ -26,10 +26,12 @@ class _ArrowConnection:
     Attributes:
         connection: by ``adbc_driver_manager.dbapi``.
         opened_at: by the monotonic clock, in seconds.
+        pooled: whether a pooler stood between.
     """
 
     connection: Any
     opened_at: float
+    pooled: bool
 
 
 class ArrowConnections:
@@ -53,8 +55,11 @@ class ArrowConnections:
         self._closings = 0
 
     @contextmanager
-    def lend(self) -> Iterator[Any]:
+    def lend(self, *, pooled: bool) -> Iterator[Any]:
         """Lend a connection of ``adbc_driver_manager.dbapi``; it is closed if the block raises.
+
+        Args:
+            pooled: whether a pooler stands between, so that the settings are up to each transaction.
 
         Raises:
             StoreError: none was given back in time.
@@ -67,7 +72,7 @@ class ArrowConnections:
                 f"{self._limits.wait_seconds:g} s; use fewer threads, or give the Database greater ConnectionLimits"
             )
         try:
-            with self._lend() as connection:
+            with self._lend(pooled) as connection:
                 yield connection
         finally:
             supply.release()
@@ -86,9 +91,9 @@ class ArrowConnections:
         self._start()
 
     @contextmanager
-    def _lend(self) -> Iterator[Any]:
+    def _lend(self, pooled: bool) -> Iterator[Any]:
         owner, closings = os.getpid(), self._closings
-        lent = self._take()
+        lent = self._take(pooled)
         try:
             yield lent.connection
         except BaseException:
@@ -107,16 +112,18 @@ class ArrowConnections:
         if not kept:
             _close(lent.connection)
 
-    def _take(self) -> _ArrowConnection:
+    def _take(self, pooled: bool) -> _ArrowConnection:
         """Return the connection that was used last, or a new one where none is idle and young enough."""
         oldest = monotonic() - self._limits.lifetime_seconds
+        expired: list[_ArrowConnection] = []
         with self._lock:
-            expired = [kept for kept in self._idle if kept.opened_at < oldest]
-            self._idle = [kept for kept in self._idle if kept.opened_at >= oldest]
+            idle, self._idle = self._idle, []
+            for kept in idle:
+                (self._idle if kept.opened_at >= oldest and kept.pooled == pooled else expired).append(kept)
             lent = self._idle.pop() if self._idle else None
         for kept in expired:
             _close(kept.connection)
-        return lent or _ArrowConnection(open_arrow_connection(self._dsn), monotonic())
+        return lent or _ArrowConnection(open_arrow_connection(self._dsn, pooled=pooled), monotonic(), pooled)
 
 
 def _close(connection: Any) -> None:  # noqa: ANN401 - ADBC is not typed

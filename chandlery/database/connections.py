@@ -18,7 +18,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from chandlery.database.arrow_pool import ArrowConnections
-from chandlery.database.connect import open_connection
+from chandlery.database.connect import begin_arrow, is_pooled, open_connection
 from chandlery.database.connection_pool import ConnectionLimits, SharedConnections
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import detect
@@ -47,6 +47,7 @@ class Database:
         self._shared = SharedConnections(dsn, self.limits)
         self._arrow = ArrowConnections(dsn, self.limits)
         self._edition: Edition | None = None
+        self._is_pooled: bool | None = None
         # Also where nobody closes it: when it is no longer used, and when Python ends.
         self._finalizer = weakref.finalize(self, _close, self._shared, self._arrow)
 
@@ -76,6 +77,7 @@ class Database:
         """
         try:
             with self._shared.lend() as connection:
+                self._is_pooled = connection.is_pooled
                 yield connection
         except psycopg.Error as error:
             failure = explain(error, self.dsn)
@@ -116,6 +118,14 @@ class Database:
                 self._edition = detect(connection)
         return self._edition
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a pooler stands between, so that nothing outlasts a transaction but what it wrote."""
+        if self._is_pooled is None:
+            with self.connection() as connection:
+                return is_pooled(connection)
+        return self._is_pooled
+
     def fetch_arrow(self, statement: sql.Composed) -> pa.Table:
         """Run ``statement``, a query without placeholders, and return its rows as Arrow.
 
@@ -146,8 +156,11 @@ class Database:
         _close(self._shared, self._arrow)
 
     def _fetch(self, text: str) -> pa.Table:
-        with self._arrow.lend() as connection:
+        pooled = self.is_pooled
+        with self._arrow.lend(pooled=pooled) as connection:
             with connection.cursor() as cursor:
+                if pooled:
+                    begin_arrow(cursor)
                 cursor.execute(text)
                 rows = cursor.fetch_arrow_table()
             connection.commit()

@@ -101,11 +101,8 @@ def ensure_database(dsn: str) -> None:
         StoreError: it is absent and this role may not create it.
         StoreUnavailableError: the server cannot be reached, or refuses this role.
     """
-    try:
-        open_connection(dsn).close()
-    except psycopg.OperationalError as error:
-        failure = explain(error, dsn)
-    else:
+    failure = _find_failure(dsn)
+    if failure is None:
         return
     if failure.sqlstate not in {"3D000", None}:
         raise failure
@@ -127,7 +124,18 @@ def ensure_database(dsn: str) -> None:
             f"ask your administrator for: CREATE DATABASE {name}"
         )
         raise StoreError(without_secret(text, dsn), sqlstate=failure.sqlstate) from None
-    raise failure
+    failure = _find_failure(dsn)  # it is there: somebody may have made it since
+    if failure is not None:
+        raise failure
+
+
+def _find_failure(dsn: str) -> StoreError | None:
+    """Return why no connection can be made; None where one can."""
+    try:
+        open_connection(dsn).close()
+    except psycopg.OperationalError as error:
+        return explain(error, dsn)
+    return None
 
 
 def _options(dsn: str) -> dict[str, str]:

@@ -52,6 +52,10 @@ _MEANINGS = {
     ),
     "42P01": ("the database does not have this version's schema", "run `chandlery init`"),
     "3F000": ("the database does not have this version's schema", "run `chandlery init`"),
+    "08P01": (
+        "the database cannot be reached",
+        "if it is a pooler's, take `options` out of CHANDLERY_DATABASE_URL or into its ignore_startup_parameters",
+    ),
     "57P03": ("the database cannot be reached", "the server is starting or stopping; try again in a moment"),
 }
 #: The server ended the session: it was stopped, it crashed, or a person or a time limit ended the session.

@@ -1,12 +1,14 @@
-"""Advisory locks by timeframe and instrument: who publishes, derives, archives or lets go waits for who does the same.
+"""Advisory locks: whoever publishes, derives, archives or lets bars go waits for who does the same.
 
-Locks are taken in one order (timeframes from narrow to wide, then ids ascending) and held until the transaction ends,
-so nobody waits in a circle.
+Locks of instruments are taken in one order (timeframes from narrow to wide, then ids ascending) and held until the
+transaction ends, so nobody waits in a circle. No lock belongs to a session: behind a pooler, the session of one
+statement is not that of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import psycopg
@@ -58,3 +60,41 @@ def lock_symbols(connection: psycopg.Connection, timeframe: Timeframe, symbols: 
 def _lock_symbols() -> bytes:
     # Put together once: every live batch needs it.
     return query("database/lock_symbols").as_bytes()
+
+
+@contextmanager
+def hold_lock(connection: psycopg.Connection, *key: int, wait: str | None = None) -> Iterator[None]:
+    """Hold an advisory lock while the block runs, however long that is and whatever other connections commit.
+
+    Args:
+        connection: does nothing else meanwhile; the lock belongs to an idle transaction of it.
+        key: one number, or two of 32 bits.
+        wait: how long to wait for the lock at most, as ``lock_timeout``; by default as the server says.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: somebody else held it for longer.
+    """
+    with connection.transaction():
+        _let_idle(connection)
+        if wait:
+            connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(wait))
+        connection.execute(sql.SQL("SELECT pg_advisory_xact_lock({})").format(_numbers(key)))
+        yield
+
+
+@contextmanager
+def try_lock(connection: psycopg.Connection, *key: int) -> Iterator[bool]:
+    """Yield whether the lock was free; then hold it like ``hold_lock``."""
+    with connection.transaction():
+        _let_idle(connection)
+        row = connection.execute(sql.SQL("SELECT pg_try_advisory_xact_lock({})").format(_numbers(key))).fetchone()
+        yield row == (True,)
+
+
+def _let_idle(connection: psycopg.Connection) -> None:
+    """Have the server not end this transaction for being idle, nor for being long."""
+    connection.execute(query("database/let_idle"))
+
+
+def _numbers(key: Sequence[int]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Literal, key))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy
+from psycopg import sql
 from sqlalchemy.pool import StaticPool
 
 from chandlery.core.own_packages import SQL, load_own
+from chandlery.database.connect import TRANSACTION_SETTINGS, open_another
 from chandlery.database.errors import explain
+from chandlery.database.locks import hold_lock
+from chandlery.database.named_queries import query
 from chandlery.errors import StoreError
 
 if TYPE_CHECKING:
@@ -19,48 +25,89 @@ if TYPE_CHECKING:
 _MIGRATION_LOCK = 0x63616E646C65
 #: The newest revision in ``sql/migrations``, which this version of the code needs.
 REVISION = "0008"
+_FIRST = "0001"
 
 
 def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
     """Upgrade (or, for an older ``revision``, downgrade) the schema. Does nothing if it is there already.
+
+    All steps are one transaction: if one of them refuses, the schema and what it holds are as they were.
 
     Args:
         connection: in autocommit mode, of a role that may create schemas.
         revision: ``head``, ``base`` or a revision's number.
 
     Raises:
-        StoreError: the server refused a statement; that revision was not applied.
+        StoreError: the server refused a statement, or the schema is newer than this version; nothing was changed.
     """
-    from alembic import command  # noqa: PLC0415 - slow to import and rarely needed
-
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        poolclass=StaticPool,
-        creator=lambda: psycopg.connect(connection.info.dsn, password=connection.info.password),
-    )
-    connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _MIGRATION_LOCK})
-    try:
-        with engine.connect() as bind:
-            config = _config()
-            config.attributes["connection"] = bind
-            current = current_revision(connection) or ""
-            is_older = revision == "base" or (revision != "head" and revision < current)
-            (command.downgrade if is_older else command.upgrade)(config, revision)
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        reason = explain(error, connection.info.dsn) if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-        raise StoreError(f"the database schema could not be migrated to {revision}: {reason}") from error
-    finally:
-        engine.dispose()
-        connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _MIGRATION_LOCK})
+    current = current_revision(connection) or ""
+    wanted = {"head": REVISION, "base": ""}.get(revision, revision)
+    if current > REVISION:
+        raise StoreError(
+            f"the database's schema is at {current}, which is newer than this version's {REVISION}; update Chandlery"
+        )
+    with open_another(connection) as holder, hold_lock(holder, _MIGRATION_LOCK):
+        current = current_revision(connection) or ""  # somebody else may have been faster
+        if current == wanted:
+            return
+        try:
+            with _transaction(connection) as bind:
+                _step(bind, current, wanted)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            reason = explain(error, connection.info.dsn) if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+            raise StoreError(f"the database schema could not be migrated to {revision}: {reason}") from error
 
 
 def current_revision(connection: psycopg.Connection) -> str | None:
     """Return the schema's revision, or None where there is no schema yet."""
-    table = connection.execute("SELECT to_regclass('public.schema_version')").fetchone()
+    table = connection.execute(query("database/version_table")).fetchone()
     if table is None or table[0] is None:
         return None
-    row = connection.execute("SELECT version_num FROM public.schema_version").fetchone()
+    place = sql.Identifier(*table[0].split("."))
+    row = connection.execute(sql.SQL("SELECT version_num FROM {}").format(place)).fetchone()
     return str(row[0]) if row else None
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection) -> Iterator[sqlalchemy.Connection]:
+    """Yield another connection to where ``connection`` leads, in a transaction."""
+
+    def connect() -> psycopg.Connection:
+        another = open_another(connection)
+        another.autocommit = False
+        return another
+
+    engine = sqlalchemy.create_engine("postgresql+psycopg://", poolclass=StaticPool, creator=connect)
+    try:
+        with engine.begin() as bind:
+            bind.exec_driver_sql(TRANSACTION_SETTINGS)
+            yield bind
+    finally:
+        engine.dispose()
+
+
+def _step(bind: sqlalchemy.Connection, current: str, wanted: str) -> None:
+    """Upgrade or downgrade step by step, from one revision to another; none is an empty text."""
+    from alembic import command  # noqa: PLC0415 - slow to import and rarely needed
+
+    _find_version_table(bind)
+    config = _config()
+    config.attributes["connection"] = bind
+    if wanted > current:
+        command.upgrade(config, wanted)
+        return
+    command.downgrade(config, wanted or _FIRST)
+    if not wanted:
+        # The first step drops the schemas, and with them the table from which Alembic would take its number.
+        bind.exec_driver_sql((SQL / "migrations" / "0001_spine.down.sql").read_text(encoding="utf-8"))
+
+
+def _find_version_table(bind: sqlalchemy.Connection) -> None:
+    """Bring the table of the revision to where Alembic expects it, or let Alembic make it."""
+    if bind.exec_driver_sql("SELECT to_regnamespace('ops')").scalar() is None:
+        bind.exec_driver_sql("CREATE SCHEMA ops")
+    elif bind.exec_driver_sql(query("database/version_table").as_string()).scalar() == "public.schema_version":
+        bind.exec_driver_sql("ALTER TABLE public.schema_version SET SCHEMA ops")
 
 
 def _config() -> Config:

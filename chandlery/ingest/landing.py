@@ -26,6 +26,7 @@ from chandlery.core.schema import TS, conform
 from chandlery.core.time_ranges import subtract
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
+from chandlery.database.locks import hold_lock
 from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.ingest.answer import ProviderAnswer
@@ -88,14 +89,8 @@ class Landing:
     def writer(self) -> Iterator[int]:
         """Lend a number for one run: what lands under it is not processed by other runs until this one ends or dies."""
         number = secrets.randbits(31)
-        with self._database.dedicated() as connection:
-            lock = {"lock_class": _LOCK_CLASS, "number": number}
-            connection.execute("SELECT pg_advisory_lock(%(lock_class)s::int4, %(number)s::int4)", lock)
-            try:
-                yield number
-            finally:
-                if not connection.closed:
-                    connection.execute("SELECT pg_advisory_unlock(%(lock_class)s::int4, %(number)s::int4)", lock)
+        with self._database.dedicated() as connection, hold_lock(connection, _LOCK_CLASS, number):
+            yield number
 
     def keep(
         self, writer: int, provider: str, request: BarRequest, reply: BarReply, fetched_at: datetime

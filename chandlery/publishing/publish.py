@@ -25,6 +25,7 @@ from chandlery.bars.rows import Batch
 from chandlery.bars.sources import derived_sources, source_ids
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.connect import is_pooled
 from chandlery.database.locks import lock_symbols
 from chandlery.database.named_queries import query
 from chandlery.errors import UnknownSymbolError
@@ -112,9 +113,9 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
     """Run the block in one transaction, or as a part of the caller's.
 
     The statements of a ``live`` batch go to the server without waiting for each one's answer: they take less time than
-    the way there and back. (COPY cannot be sent so.)
+    the way there and back. (COPY cannot be sent so; behind a pooler, the settings come first and are looked at.)
     """
-    if not live or connection.info.transaction_status != TransactionStatus.IDLE:
+    if not live or is_pooled(connection) or connection.info.transaction_status != TransactionStatus.IDLE:
         with connection.transaction():
             yield
         return

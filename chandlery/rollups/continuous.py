@@ -27,9 +27,11 @@ from psycopg import sql
 
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import midnight
 from chandlery.database.arrays import Column
 from chandlery.database.connections import Database
 from chandlery.database.editions.base import Edition
+from chandlery.database.locks import hold_lock, try_lock
 from chandlery.database.named_queries import query
 from chandlery.rollups.continuous_views import CHOICES, define_views, extension_function, kept_view, list_aggregates
 
@@ -84,8 +86,7 @@ def sync_aggregates(connection: psycopg.Connection, edition: Edition, timeframes
     configured = tuple(timeframe for timeframe in CHOICES if timeframe in timeframes)
     if not edition.keeps_aggregates:
         return Aggregates((), configured)
-    with _refreshing(connection), connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_DEFINING,))
+    with hold_lock(connection, _REFRESHING), hold_lock(connection, _DEFINING):
         if define_views(connection, configured):
             connection.execute(query("rollups/note_all_days"))
         if not configured:
@@ -121,14 +122,14 @@ def refresh_range(connection: psycopg.Connection, timeframe: Timeframe, start: d
         start: first day, UTC, inclusive.
         end: last day, UTC, exclusive.
     """
-    connection.execute(
-        sql.SQL("CALL {}({}::regclass, {}::timestamptz, {}::timestamptz)").format(
-            extension_function(connection, "refresh_continuous_aggregate"),
-            sql.Literal(kept_view(timeframe).as_string(connection)),
-            sql.Literal(start),
-            sql.Literal(end),
-        )
+    call = sql.SQL("CALL {}({}::regclass, {}, {})").format(
+        extension_function(connection, "refresh_continuous_aggregate"),
+        sql.Literal(kept_view(timeframe).as_string(connection)),
+        sql.Literal(midnight(start)),
+        sql.Literal(midnight(end)),
     )
+    # The procedure commits. So it cannot be in a transaction, which the connection's own cursor may make of it.
+    psycopg.Cursor(connection).execute(call)
 
 
 def refresh_aggregates(database: Database, *, refresh_range: RefreshRange = refresh_range) -> Refreshed:
@@ -146,11 +147,8 @@ def refresh_aggregates(database: Database, *, refresh_range: RefreshRange = refr
         return Refreshed()
     with database.connection() as connection:
         while count_pending(connection):
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_REFRESHING,)).fetchone()
-            if row != (True,):
-                break
-            with _released(connection):
-                done = _refresh(connection, refresh_range)
+            with database.dedicated() as holder, try_lock(holder, _REFRESHING) as is_ours:
+                done = _refresh(connection, refresh_range) if is_ours else Refreshed()
             if done == Refreshed():
                 break
             days, copied = days + done.days, copied + done.copied
@@ -163,28 +161,11 @@ def hold_aggregates(database: Database) -> Iterator[None]:
     if not database.edition.keeps_aggregates:
         yield
         return
-    with database.dedicated() as connection, _refreshing(connection):
+    with database.dedicated() as holder, hold_lock(holder, _REFRESHING), database.dedicated() as connection:
         while _refresh(connection, refresh_range) != Refreshed():
             pass
         yield
     refresh_aggregates(database)  # what was noted meanwhile
-
-
-@contextmanager
-def _refreshing(connection: psycopg.Connection) -> Iterator[None]:
-    """Wait until nobody else refreshes, and keep it so."""
-    connection.execute("SELECT pg_advisory_lock(%s)", (_REFRESHING,))
-    with _released(connection):
-        yield
-
-
-@contextmanager
-def _released(connection: psycopg.Connection) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s)", (_REFRESHING,))
 
 
 def _refresh(connection: psycopg.Connection, refresh_range: RefreshRange) -> Refreshed:

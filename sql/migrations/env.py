@@ -1,8 +1,8 @@
-"""Alembic's environment: runs the migrations on the connection that ``chandlery.database.migrate`` hands over."""
+"""Alembic's environment: runs the migrations in the transaction that ``chandlery.database.migrate`` has begun."""
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, version_table="schema_version", transaction_per_migration=True)
-with context.begin_transaction():
-    context.run_migrations()
+context.configure(
+    connection=context.config.attributes["connection"], version_table="schema_version", version_table_schema="ops"
+)
+context.run_migrations()

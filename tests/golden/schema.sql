@@ -748,6 +748,10 @@ COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe c
 
 COMMENT ON COLUMN ops.rollup_pending.noted_at IS 'when the day became stale first';
 
+CREATE TABLE ops.schema_version (
+    version_num character varying(32) NOT NULL
+);
+
 CREATE TABLE ops.tiering (
     timeframe text NOT NULL,
     epoch bigint DEFAULT 0 NOT NULL
@@ -856,6 +860,9 @@ ALTER TABLE ONLY ops.retry_schedule
 
 ALTER TABLE ONLY ops.rollup_pending
     ADD CONSTRAINT rollup_pending_pkey PRIMARY KEY (timeframe, instrument_id, day);
+
+ALTER TABLE ONLY ops.schema_version
+    ADD CONSTRAINT schema_version_pkc PRIMARY KEY (version_num);
 
 ALTER TABLE ONLY ops.tiering
     ADD CONSTRAINT tiering_pkey PRIMARY KEY (timeframe);

@@ -43,7 +43,7 @@ def german() -> str:
             admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}' {option}")  # type: ignore[arg-type]
     dsn = conninfo.make_conninfo(server, dbname="bars")
     with psycopg.connect(dsn, autocommit=True) as owner:
-        owner.execute("CREATE TABLE kept (number int)")
+        owner.execute("CREATE TABLE public.kept (number int)")
     return dsn
 
 
@@ -141,7 +141,7 @@ def test_a_statement_that_fails_says_what_to_do(
 
 
 def test_a_role_without_the_right_hears_so(german: str) -> None:
-    error = refused(conninfo.make_conninfo(german, user="reader", password=SECRET), "SELECT * FROM kept")
+    error = refused(conninfo.make_conninfo(german, user="reader", password=SECRET), "SELECT * FROM public.kept")
     assert (error.sqlstate, str(error).split(":")[0]) == ("42501", "this role may not do that")
     assert "keine Berechtigung" in str(error)
 
@@ -157,7 +157,7 @@ def test_the_other_codes_have_a_sentence_of_their_own(german: str, state: str) -
 
 def test_a_server_that_takes_no_writes_says_so(german: str) -> None:
     dsn = conninfo.make_conninfo(german, options="-c default_transaction_read_only=on")
-    error = refused(dsn, "INSERT INTO kept VALUES (1)")
+    error = refused(dsn, "INSERT INTO public.kept VALUES (1)")
     assert (error.sqlstate, str(error).split(":")[0]) == ("25006", "the server is read-only")
 
 

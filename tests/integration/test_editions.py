@@ -82,9 +82,9 @@ def test_each_migration_can_be_run_again_by_hand(warehouse: Warehouse) -> None:
 
 def _run_again(connection: psycopg.Connection, before: str | None, revision: str) -> None:
     """Run a migration although its changes are there."""
-    connection.execute("DELETE FROM public.schema_version")
+    connection.execute("DELETE FROM ops.schema_version")
     if before:
-        connection.execute("INSERT INTO public.schema_version VALUES (%s)", (before,))
+        connection.execute("INSERT INTO ops.schema_version VALUES (%s)", (before,))
     migrate(connection, revision)
 
 

@@ -255,7 +255,7 @@ def test_tables_of_somebody_else_are_not_touched(source: Warehouse, target: Ware
         connection.execute("CREATE SCHEMA market CREATE TABLE stall (fruit text)")
         with pytest.raises(UsageError, match=r"market\.stall"):
             move(source.database, target.database, Listener())
-        assert connection.execute("SELECT to_regclass('public.schema_version')").fetchone() == (None,)
+        assert connection.execute("SELECT to_regclass('ops.schema_version')").fetchone() == (None,)
 
 
 def test_an_unfinished_move_of_another_database_is_not_touched(
@@ -502,6 +502,6 @@ def test_a_newer_schema_is_refused(source: Warehouse, target: Warehouse, server:
         admin.execute("CREATE DATABASE moved TEMPLATE template_of_tests")
     with target.connection() as connection:
         set_up(connection)
-        connection.execute("UPDATE public.schema_version SET version_num = '9999'")
+        connection.execute("UPDATE ops.schema_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer"):
         move(source.database, target.database, Listener())

@@ -13,8 +13,10 @@ from psycopg import sql
 
 from chandlery.core.own_packages import SQL
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.connect import open_another
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import ServerReport, describe_server, detect, has_bars, is_new_enough
+from chandlery.database.locks import hold_lock
 from chandlery.database.named_queries import query
 
 #: Serialises several processes that install; any fixed number will do.
@@ -61,7 +63,8 @@ def _create_extension(connection: psycopg.Connection, report: ServerReport) -> b
     try:
         # On a connection of its own: where the library is not loaded after all, the server ends it. Tried even where
         # the catalogue says that we may not: managed servers have their own ways to allow it.
-        with psycopg.connect(connection.info.dsn, password=connection.info.password, autocommit=True) as separate:
+        with open_another(connection) as separate, separate.transaction():
+            separate.execute("SET LOCAL search_path TO DEFAULT")  # whose first schema gets the extension
             separate.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.Error:
         return False
@@ -81,12 +84,8 @@ def _convert(connection: psycopg.Connection) -> None:
 @contextmanager
 def _no_other_installing(connection: psycopg.Connection) -> Iterator[None]:
     """Wait until no other process installs in this database, and keep it so."""
-    connection.execute("SELECT pg_advisory_lock(%(lock)s)", {"lock": _LOCK})
-    try:
+    with open_another(connection) as holder, hold_lock(holder, _LOCK):
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": _LOCK})
 
 
 def _script(name: str) -> bytes:

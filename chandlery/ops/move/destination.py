@@ -6,12 +6,13 @@ Not here: copying (``move``, ``transfer``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.install import install
+from chandlery.database.locks import hold_lock
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.database.named_queries import query
 from chandlery.errors import StoreError, UsageError
@@ -39,20 +40,18 @@ def identify(connection: psycopg.Connection) -> str:
 def lock_for_move(connection: psycopg.Connection) -> Iterator[None]:
     """Keep other moves out of this database while the block runs.
 
+    Args:
+        connection: does nothing else meanwhile.
+
     Raises:
         StoreError: another move is under way, for longer than a server takes to notice that a killed client is gone.
     """
-    connection.execute(f"SET lock_timeout = '{_LOCK_TIMEOUT}'")
-    try:
-        connection.execute("SELECT pg_advisory_lock(%(key)s)", {"key": _LOCK})
-    except psycopg.errors.LockNotAvailable:
-        raise StoreError("another move into the target is under way") from None
-    connection.execute("RESET lock_timeout")
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold_lock(connection, _LOCK, wait=_LOCK_TIMEOUT))
+        except psycopg.errors.LockNotAvailable:
+            raise StoreError("another move into the target is under way") from None
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%(key)s)", {"key": _LOCK})
 
 
 def is_unfinished(connection: psycopg.Connection) -> bool:

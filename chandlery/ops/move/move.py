@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from chandlery.database.connect import is_pooled
 from chandlery.database.connections import Database
-from chandlery.database.dsn import ensure_database
+from chandlery.database.dsn import ensure_database, hide_password
 from chandlery.database.editions.base import Edition
 from chandlery.database.migrate import REVISION, current_revision
 from chandlery.database.named_queries import query
@@ -41,15 +42,17 @@ def move(source: Database, target: Database, listener: MoveListener) -> MoveRepo
             meanwhile. What was copied is kept for the next run.
     """
     ensure_database(target.dsn)
-    with source.dedicated() as reading, target.dedicated() as writing:
+    with source.dedicated() as reading, target.dedicated() as writing, target.dedicated() as holder:
         for connection in (reading, writing):
+            if is_pooled(connection):
+                raise UsageError(f"a move takes direct connections; {hide_password(connection.info.dsn)} is a pooler's")
             prepare_session(connection)
         identity = destination.identify(reading)
         if identity == destination.identify(writing):
             raise UsageError("the target is the database that is to be moved; name another one")
         if destination.is_unfinished(reading):
             raise UsageError("this database is itself the target of a move that is not complete; complete it first")
-        with destination.lock_for_move(writing):
+        with destination.lock_for_move(holder):
             is_resumed = destination.is_unfinished_move_of(writing, identity)
             if not is_resumed and destination.list_filled_tables(writing):
                 with snapshot(reading), snapshot(writing):

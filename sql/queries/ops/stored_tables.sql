@@ -1,4 +1,4 @@
--- Every table of ours: its columns, its primary key, and the tables it refers to. (Without the notes of a move that is under way.)
+-- Every table of ours: its columns, its primary key, and the tables it refers to. (Without the schema's revision, and the notes of a move that is under way.)
 SELECT n.nspname AS schema, c.relname AS name,
        ARRAY(
            SELECT a.attname::text FROM pg_attribute AS a
@@ -27,5 +27,5 @@ SELECT n.nspname AS schema, c.relname AS name,
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname IN ('market', 'ops') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-    AND (n.nspname, c.relname) NOT IN (('ops', 'move'), ('ops', 'move_part'))
+    AND (n.nspname, c.relname) NOT IN (('ops', 'move'), ('ops', 'move_part'), ('ops', 'schema_version'))
 ORDER BY 1, 2
