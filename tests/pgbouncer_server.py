@@ -62,7 +62,9 @@ def pgbouncer(dsn: str, *, mode: str = "transaction", size: int = 8, more: str =
     (folder / "pgbouncer.ini").write_text(text)
     run_as = [setpriv, "--pdeathsig", "KILL"]
     if os.geteuid() == 0:  # it refuses to be root
-        owner = _owner(Path(str(parts["host"])))
+        # The embedded server lets in whoever runs it, who has to be let into the folder that this test run made.
+        owner = pwd.getpwuid((Path(str(parts["host"])) / f".s.PGSQL.{port}").stat().st_uid)
+        Path(str(parts["host"])).parent.chmod(0o711)
         run_as += [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     process = subprocess.Popen(
@@ -80,8 +82,3 @@ def pgbouncer(dsn: str, *, mode: str = "transaction", size: int = 8, more: str =
         process.terminate()
         process.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _owner(folder: Path) -> pwd.struct_passwd:
-    """Return who may enter the folder of the server's socket."""
-    return pwd.getpwuid(folder.stat().st_uid)

@@ -207,11 +207,11 @@ def fresh(edition_server: Server) -> Iterator[str]:
     """Connection string of a database with preferences and nothing else in it."""
     name = "fresh_of_poolers"
     with psycopg.connect(edition_server.admin, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
+        admin.execute(f"CREATE DATABASE {name} OWNER {edition_server.role or 'CURRENT_USER'}")  # type: ignore[arg-type]
         dsn = edition_server.dsn(name)
         prefer(dsn)
         yield dsn
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
 def test_commands_answer_alike_through_a_pooler_and_directly(
