@@ -239,7 +239,7 @@ def test_commands_answer_alike_through_a_pooler_and_directly(
             "query AAPL -t 1h --start 2024-01-09 --end 2024-01-10 --format csv",
         ):
             result = CliRunner().invoke(app, command.split(), obj=Session(InMemoryOrchestrator))
-            assert result.exit_code == 0, (command, result.output, result.exception)
+            assert result.exit_code == 0, f"{command}: {result.output}"
             said.append(result.stdout)
         answers.append(said[2:])
     assert answers[0] == answers[1]
