@@ -18,7 +18,7 @@ WindowKind: TypeAlias = Literal["month", "year"]
 _MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A partition's span of time.
 

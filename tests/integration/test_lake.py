@@ -226,11 +226,13 @@ def test_a_damaged_file_is_an_error_that_names_it(
         changed = {"cut": content[:-9], "flipped": _flip(content, 200), "swapped": other.read_bytes()}
         file.write_bytes(changed[damage])
 
+    written = _verified_at(tiered)
     report = apply_retention(tiered, M1, utc("2024-02-01"), now=NOW)
     assert [r.symbol for r in report.refused] == ["AAA"]
     assert "symbol=AAA" in report.refused[0].reason
     assert len(rows(get(tiered, M1, ids))) == 100  # it stayed in the store
     before = _verified_at(tiered)
+    assert [path for path in before if before[path] == written[path]] == [str(file.relative_to(tmp_path / "lake"))]
     assert [checked.path for checked in verify(tiered) if checked.fault] == [str(file.relative_to(tmp_path / "lake"))]
     after = _verified_at(tiered)
     assert [path for path in before if after[path] == before[path]] == [str(file.relative_to(tmp_path / "lake"))]
