@@ -19,6 +19,7 @@ from assets.metadata import derived_metadata
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
+from chandlery.errors import LakeError
 from chandlery.ingest.plan import parse_keys
 from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.refresh import catch_up
@@ -53,14 +54,34 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         requested = parse_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in requested}
         start, end = min(window.start for _, window in requested), max(window.end for _, window in requested)
-        changes = _derive(store.warehouse, base, listener, start, end, run_id=context.run.run_id, symbols=symbols)
+        changes: Changes = defaultdict(Counter)
+        error = _derive(
+            store.warehouse, base, listener, start, end, changes=changes, run_id=context.run.run_id, symbols=symbols
+        )
         for key in context.partition_keys:
             for timeframe in derived_from(base):
-                yield _materialization(timeframe, key, changes.pop((timeframe, key), Counter()))
+                if error is None or (timeframe, key) in changes:
+                    yield _materialization(timeframe, key, changes.pop((timeframe, key), Counter()))
         for (timeframe, key), counts in changes.items():
             context.log_event(_materialization(timeframe, key, counts))
+        _raise(error)
 
     return rollups
+
+
+class FollowConfig(dg.Config):
+    """What a run that derives may choose.
+
+    Attributes:
+        only_due: leave days that failed and wait for another try; otherwise they are tried at once.
+    """
+
+    only_due: bool = False
+
+
+def follow_name(base: Timeframe) -> str:
+    """Return the name of the op that derives whatever is stale of ``base``."""
+    return f"derive_what_is_stale_of_{base.value}"
 
 
 def build_follow(base: Timeframe) -> dg.OpDefinition:
@@ -70,13 +91,20 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
     history of thousands of symbols and months takes longer than deriving it.
     """
 
-    @dg.op(name=f"derive_what_is_stale_of_{base.value}", out={}, tags={"kind": "postgres"})
+    @dg.op(name=follow_name(base), out={}, tags={"kind": "postgres"})
     def follow(
-        context: dg.OpExecutionContext, store: StoreResource, listener: dg.ResourceParam[Listener]
+        context: dg.OpExecutionContext,
+        config: FollowConfig,
+        store: StoreResource,
+        listener: dg.ResourceParam[Listener],
     ) -> Iterator[dg.AssetMaterialization]:
-        changes = _derive(store.warehouse, base, listener, *EVER, run_id=context.run.run_id)
+        changes: Changes = defaultdict(Counter)
+        error = _derive(
+            store.warehouse, base, listener, *EVER, changes=changes, run_id=context.run.run_id, only_due=config.only_due
+        )
         for (timeframe, key), counts in changes.items():
             yield _materialization(timeframe, key, counts)
+        _raise(error)
 
     return follow
 
@@ -88,20 +116,34 @@ def _derive(
     start: datetime,
     end: datetime,
     *,
+    changes: Changes,
     run_id: str,
+    only_due: bool = False,
     symbols: Collection[str] | None = None,
-) -> Changes:
-    """Derive what is stale in ``[start, end)``, of these symbols or of all; return what changed."""
+) -> LakeError | None:
+    """Derive what is stale in ``[start, end)``, of these symbols or of all, and add to ``changes`` what changed.
+
+    Returns:
+        What kept some instruments from being derived, or None.
+    """
     with warehouse.connection() as connection:
         instruments = [each for each in list_instruments(connection) if symbols is None or each.symbol in symbols]
-    changes: Changes = defaultdict(Counter)
-    for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id):
-        listener.derived(derived)
-        for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
-            changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"].update(
-                inserted=inserted, revised=revised
-            )
-    return changes
+    try:
+        for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id, only_due=only_due):
+            listener.derived(derived)
+            by_window = derived.report.changes.by_window(derived.timeframe)
+            for (instrument_id, window), (inserted, revised) in by_window.items():
+                counts = changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"]
+                counts.update(inserted=inserted, revised=revised)
+    except LakeError as error:
+        return error
+    return None
+
+
+def _raise(error: LakeError | None) -> None:
+    """Fail the step, after what was derived is recorded; the sensor launches the rest again, after a pause."""
+    if error is not None:
+        raise dg.Failure(f"what could be derived is; the rest is tried again: {error}", allow_retries=False)
 
 
 def _materialization(timeframe: Timeframe, key: str, counts: Mapping[str, int]) -> dg.AssetMaterialization:

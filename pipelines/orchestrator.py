@@ -19,7 +19,7 @@ from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
 from chandlery.ingest.plan import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
-from chandlery.rollups.stale import stale_version
+from chandlery.rollups.stale import read_staleness
 from chandlery.settings import Settings
 from pipelines import serve
 from pipelines.definitions import build_defs
@@ -67,8 +67,8 @@ class DagsterOrchestrator:
                 config = {"ops": {plan.timeframe.table: {"config": _config(plan, ranges)}}, "loggers": _QUIET}
                 records.append(_run(job, instance, tags, config))
             with self._installation.warehouse.connection() as connection:
-                stale = stale_version(connection, plan.timeframe) is not None
-            if stale:
+                stale = read_staleness(connection, plan.timeframe)
+            if stale.due or stale.waiting:
                 job = defs.resolve_job_def(derive_job_name(plan.timeframe))
                 records.append(_run(job, instance, {}, {"loggers": _QUIET}))
         return records

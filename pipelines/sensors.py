@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from assets.reference import SYMBOLS
+from assets.rollups import follow_name
+from chandlery.bars.bookkeeping import FIRST_PAUSE, LONGEST_PAUSE
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.instruments.registry import list_instruments
-from chandlery.rollups.stale import stale_version
+from chandlery.rollups.stale import Staleness, read_staleness
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import range_tags, rectangles, run_config
 from resources.store import StoreResource
@@ -29,6 +31,10 @@ _UNFINISHED = [
 
 #: A window that is requested again takes so many runs at most, each for one rectangle of partitions.
 _RUNS = 4
+#: Tag of the runs that derive: what was stale when they were launched.
+_STALE = "chandlery/stale"
+#: After so many runs that did not come to their end, the pause is as long as it gets.
+_COUNTED_RUNS = 10
 #: Tag of the runs that request missing bars again.
 _REPAIR = "chandlery/repair"
 
@@ -39,9 +45,14 @@ class SensorLimits:
 
     Attributes:
         unfinished_run: a run whose machine went down never ends in Dagster's books; a sensor waits this long for it.
+        killed_run: after a run that derives was killed, the next is launched after this long; twice as long after each
+            further one, up to ``longest_pause``.
+        longest_pause: see ``killed_run``.
     """
 
     unfinished_run: timedelta = timedelta(hours=1)
+    killed_run: timedelta = FIRST_PAUSE
+    longest_pause: timedelta = LONGEST_PAUSE
 
 
 def sensor_name(base: Timeframe) -> str:
@@ -121,10 +132,27 @@ def _follow(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
             # It takes along what is stale now; what comes later is seen by a later tick.
             return dg.SkipReason("what is stale is being derived")
         with store.warehouse.connection() as connection:
-            version = stale_version(connection, base)
-        if version is None:
-            return dg.SkipReason("nothing is stale")
-        # The same staleness is asked for once: a run that failed is tried again when something new arrives.
-        return dg.RunRequest(run_key=version, job_name=job)
+            stale = read_staleness(connection, base)
+        if not stale.due:
+            return dg.SkipReason(_describe_waiting(stale) if stale.waiting else "nothing is stale")
+        # A run that failed has said so in the store, and what it left is due after a pause. One that was killed has
+        # not: it is launched again, and the more often that happened, the later.
+        killed = context.instance.get_run_records(
+            dg.RunsFilter(job_name=job, tags={_STALE: stale.version}), limit=_COUNTED_RUNS
+        )
+        if killed:
+            again = killed[0].create_timestamp + min(limits.killed_run * 2 ** (len(killed) - 1), limits.longest_pause)
+            if datetime.now(UTC) < again:
+                return dg.SkipReason(f"the run that derives did not come to its end; tried again at {again:%H:%M:%S}Z")
+        return dg.RunRequest(
+            run_key=f"{stale.version}/{len(killed)}",
+            job_name=job,
+            tags={_STALE: stale.version},
+            run_config={"ops": {follow_name(base): {"config": {"only_due": True}}}},
+        )
 
     return follow
+
+
+def _describe_waiting(stale: Staleness) -> str:
+    return f"{stale.waiting} stale days failed; tried again at {stale.next_try:%Y-%m-%d %H:%M:%S}Z"

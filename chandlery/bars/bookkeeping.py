@@ -7,7 +7,7 @@ Sessions are counted while they are published, so that coverage never has to cou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,10 @@ from chandlery.database.named_queries import query
 
 #: What the log takes from ``Origin`` as it is.
 _NOTED = ("run_id", "rules", "provider", "requested_at", "request_start", "request_end")
+#: A day that could not be rolled up is tried again after this long at first, then twice as long each time ...
+FIRST_PAUSE = timedelta(minutes=1)
+#: ... and this long at most.
+LONGEST_PAUSE = timedelta(hours=1)
 #: The variables of ``record_changes`` that hold the columns of ``count_sessions``.
 _COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
 
@@ -99,7 +103,13 @@ def measure_missing_runs(connection: psycopg.Connection, sessions: Sequence[tupl
 
 
 def take_stale_days(
-    connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime
+    connection: psycopg.Connection,
+    base: Timeframe,
+    ids: Sequence[int],
+    start: datetime,
+    end: datetime,
+    *,
+    only_due: bool = False,
 ) -> tuple[Ids, Days]:
     """Take the stale days of these instruments in ``[start, end)``, UTC, off the list.
 
@@ -109,14 +119,31 @@ def take_stale_days(
         ids: of the instruments.
         start: inclusive.
         end: exclusive.
+        only_due: leave days that failed and wait for another try.
 
     Returns:
         Parallel arrays: instrument ids and days, sorted.
     """
-    values = {"base": base.value, "ids": list(ids), "start": start, "end": end}
+    values = {"base": base.value, "ids": list(ids), "start": start, "end": end, "only_due": only_due}
     rows = connection.execute(query("bars/take_stale_days"), values).fetchall()
     table = np.array(sorted(rows), np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1].astype("datetime64[D]")
+
+
+def note_failed_days(  # noqa: PLR0917 - one range, and what became of it
+    connection: psycopg.Connection, base: Timeframe, ids: Sequence[int], start: datetime, end: datetime, error: str
+) -> None:
+    """Note that the stale days of these instruments in ``[start, end)``, UTC, could not be rolled up, and why."""
+    values = {
+        "base": base.value,
+        "ids": list(ids),
+        "start": start,
+        "end": end,
+        "error": error,
+        "first_pause": FIRST_PAUSE,
+        "longest_pause": LONGEST_PAUSE,
+    }
+    connection.execute(query("bars/note_failed_days"), values)
 
 
 def forget_missing_runs(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from chandlery.app.installation import Installation
 from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
 from chandlery.cli.session import Session
+from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.detect import ServerReport
 from chandlery.ops.status import LakeStatus, Status, describe_server, read_status
 
@@ -116,6 +118,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
             "stale days",
             f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base",
         ),
+        *(("failed", _failed(*each)) for each in seen.failed),
         *(
             [("aggregates", f"{number(seen.aggregates_behind)} days behind; the daily maintenance refreshes them")]
             if seen.aggregates_behind
@@ -123,6 +126,11 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ),
         ("web interface", f"`chandlery ui` serves it on http://127.0.0.1:{_PORT}"),
     ]
+
+
+def _failed(base: Timeframe, days: int, next_try: datetime, error: str) -> str:
+    tried = f"tried again by itself from {moment(next_try)} on"
+    return f"{number(days)} of the stale days of {base.value} could not be rolled up; {tried}: {error}"
 
 
 def _aggregates(installation: Installation) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from chandlery.database.editions.detect import describe_server as describe_capab
 from chandlery.database.migrate import current_revision
 from chandlery.database.named_queries import query
 from chandlery.ingest.quarantine import count_waiting
-from chandlery.rollups.stale import count_stale
+from chandlery.rollups.stale import count_stale, last_failures
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
 
@@ -80,6 +80,7 @@ class Status:
         publications: the last ones, newest first.
         quarantined: entries that wait in quarantine.
         stale: days that wait for being rolled up, by base timeframe.
+        failed: of the base timeframes that have any: stale days that failed, the next try (UTC), the last error.
         aggregates_behind: days for which the continuous aggregates were not refreshed yet.
         landed: answers of providers that were not processed, because a run is at it or died.
     """
@@ -95,6 +96,7 @@ class Status:
     publications: Sequence[Publication]
     quarantined: int
     stale: Mapping[Timeframe, int]
+    failed: Sequence[tuple[Timeframe, int, datetime, str]]
     aggregates_behind: int
     landed: int
 
@@ -120,6 +122,7 @@ def read_status(warehouse: Warehouse, settings: Settings, *, publications: int =
             publications=_last_publications(connection, publications),
             quarantined=count_waiting(connection),
             stale=count_stale(connection),
+            failed=last_failures(connection),
             aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
             landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL")),
         )

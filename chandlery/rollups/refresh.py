@@ -6,6 +6,7 @@ Not here: the arithmetic (``aggregate``), and recording that days are stale (``b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -13,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import psycopg
 
-from chandlery.bars.bookkeeping import take_stale_days
+from chandlery.bars.bookkeeping import note_failed_days, take_stale_days
 from chandlery.bars.origin import Origin
 from chandlery.bars.rows import pair_keys
 from chandlery.core.schema import BARS, with_symbols
@@ -21,8 +22,10 @@ from chandlery.core.timeframe import Timeframe, rolled_up_from
 from chandlery.core.windows import midnight
 from chandlery.database.arrays import Column
 from chandlery.database.connections import Database
+from chandlery.database.errors import explain
 from chandlery.database.locks import lock_instruments
 from chandlery.database.named_queries import query
+from chandlery.errors import LakeError
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.bars import read_bars
@@ -40,6 +43,8 @@ from chandlery.rollups.stale import list_stale_days
 from chandlery.tiers.warehouse import Warehouse
 
 _ONE_DAY = timedelta(days=1)
+#: So much of an error's text is kept with the days that failed.
+_LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ def catch_up(
     now: datetime | None = None,
     limits: RollupLimits = RollupLimits(),
     run_id: str | None = None,
+    only_due: bool = False,
     refresh: Callable[[Database], object] = refresh_aggregates,
 ) -> Iterator[Derived]:
     """Compute every bar that is rolled up from stale days of ``base`` in ``[start, end)``, UTC.
@@ -93,6 +99,9 @@ def catch_up(
     Minutes fill days as well, where no provider gave them, and what derives from these days follows. Goes step by step,
     each a transaction of its own that takes the days it rolls up off the list: a kill between two loses nothing, and
     where nothing is stale, nothing is read or written. Continuous aggregates are refreshed after each step.
+
+    Days that fail stay on the list, with the error and the time of the next try. An instrument whose file in the lake
+    is missing or damaged keeps no other from being rolled up.
 
     Args:
         warehouse: where the bars are.
@@ -103,21 +112,24 @@ def catch_up(
         now: the time to record as ``known_at``, UTC; the server's clock by default.
         limits: how much one step derives.
         run_id: the orchestrator's number of the run that derives; None outside of a run.
+        only_due: leave days that failed and wait for another try.
         refresh: brings the continuous aggregates up to date.
 
     Yields:
         Each step's outcome, once for each timeframe that it rolled up.
+
+    Raises:
+        LakeError: files of some instruments cannot be read; names each. All others were rolled up.
     """
     by_id = {instrument.instrument_id: instrument for instrument in instruments}
-    origin = Origin("roll-up", run_id)
     days_changed = False
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
     with warehouse.connection() as connection:
-        stale = list_stale_days(connection, base, list(by_id), start, end)
+        work = _Work(warehouse, connection, base, Origin("roll-up", run_id), now, only_due)
+        stale = list_stale_days(connection, base, list(by_id), start, end, only_due=only_due)
         for ids, first, last in _steps(stale, start, end, limits.days_per_step(base)):
-            group = [by_id[instrument_id] for instrument_id in ids]
-            derived = _derive(warehouse, connection, base, group, start=first, end=last, origin=origin, now=now)
+            derived = list(work.derive([by_id[instrument_id] for instrument_id in ids], first, last))
             if derived and base is Timeframe.M1:
                 refresh(warehouse.database)
             yield from derived
@@ -125,7 +137,11 @@ def catch_up(
     if days_changed:
         # A session may begin on the day before, or end on the day after.
         around = start - _ONE_DAY, end + _ONE_DAY
-        yield from catch_up(warehouse, Timeframe.D1, instruments, *around, now=now, limits=limits, run_id=run_id)
+        yield from catch_up(
+            warehouse, Timeframe.D1, instruments, *around, now=now, limits=limits, run_id=run_id, only_due=only_due
+        )
+    if work.failures:
+        raise LakeError("\n".join(work.failures))
 
 
 def _steps(
@@ -148,41 +164,68 @@ def _steps(
         yield group, start, end
 
 
-def _derive(
-    warehouse: Warehouse,
-    connection: psycopg.Connection,
-    base: Timeframe,
-    instruments: Sequence[Instrument],
-    *,
-    start: datetime,
-    end: datetime,
-    origin: Origin,
-    now: datetime | None,
-) -> list[Derived]:
-    """Roll up and publish the stale days of these instruments in ``[start, end)``, in one transaction."""
-    names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
-    calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
-    derived = []
-    with connection.transaction():
-        # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
-        lock_instruments(connection, base, list(names), shared=True)
-        stale = InstrumentDays(*take_stale_days(connection, base, list(names), start, end))
-        if not len(stale):
-            return []
-        days = NO_SESSIONS
-        if base is Timeframe.M1:
-            note_days(connection, warehouse.edition, stale.ids, stale.days)
-            days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
-        stored = read_bars(warehouse, base, base_ranges(base, stale, days), columns=BARS.names)
-        bars = with_symbols(stored, names)
-        for timeframe in rolled_up_from(base):
-            kept = days.of if timeframe is Timeframe.D1 else stale
-            if not len(kept):
-                continue
-            rolled = keep_stale(roll_up(bars, timeframe, calendars), timeframe, kept, names)
-            report = publish(connection, warehouse, timeframe, rolled, origin=origin, now=now)
-            derived.append(Derived(timeframe, len(stale), report, names))
-    return derived
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What rolls stale days of one base up; ``failures`` gathers what could not be."""
+
+    warehouse: Warehouse
+    connection: psycopg.Connection
+    base: Timeframe
+    origin: Origin
+    now: datetime | None
+    only_due: bool
+    failures: list[str] = field(default_factory=list)
+
+    def derive(self, instruments: Sequence[Instrument], start: datetime, end: datetime) -> Iterator[Derived]:
+        """Roll up the stale days of these instruments in ``[start, end)``; each alone where a file fails."""
+        try:
+            yield from self._derive(instruments, start, end)
+        except LakeError as error:
+            if len(instruments) > 1:
+                for instrument in instruments:
+                    yield from self.derive([instrument], start, end)
+                return
+            self._note_failure(instruments, start, end, error)
+            self.failures.append(f"{instruments[0].symbol}: {error}")
+        except Exception as error:
+            with suppress(psycopg.Error):  # the server may be what failed
+                self._note_failure(instruments, start, end, error)
+            raise
+
+    def _note_failure(
+        self, instruments: Sequence[Instrument], start: datetime, end: datetime, error: Exception
+    ) -> None:
+        if isinstance(error, psycopg.Error):
+            error = explain(error, self.warehouse.database.dsn)
+        ids = [instrument.instrument_id for instrument in instruments]
+        note_failed_days(self.connection, self.base, ids, start, end, str(error)[:_LONGEST_ERROR])
+
+    def _derive(self, instruments: Sequence[Instrument], start: datetime, end: datetime) -> list[Derived]:
+        """Roll up and publish the stale days of these instruments in ``[start, end)``, in one transaction."""
+        connection, base = self.connection, self.base
+        names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
+        calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
+        derived = []
+        with connection.transaction():
+            # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
+            lock_instruments(connection, base, list(names), shared=True)
+            stale = InstrumentDays(*take_stale_days(connection, base, list(names), start, end, only_due=self.only_due))
+            if not len(stale):
+                return []
+            days = NO_SESSIONS
+            if base is Timeframe.M1:
+                note_days(connection, self.warehouse.edition, stale.ids, stale.days)
+                days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
+            stored = read_bars(self.warehouse, base, base_ranges(base, stale, days), columns=BARS.names)
+            bars = with_symbols(stored, names)
+            for timeframe in rolled_up_from(base):
+                kept = days.of if timeframe is Timeframe.D1 else stale
+                if not len(kept):
+                    continue
+                rolled = keep_stale(roll_up(bars, timeframe, calendars), timeframe, kept, names)
+                report = publish(connection, self.warehouse, timeframe, rolled, origin=self.origin, now=self.now)
+                derived.append(Derived(timeframe, len(stale), report, names))
+        return derived
 
 
 def _days_to_derive(connection: psycopg.Connection, stale: InstrumentDays, calendars: Mapping[int, str]) -> Sessions:

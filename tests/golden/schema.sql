@@ -741,12 +741,21 @@ CREATE TABLE ops.rollup_pending (
     timeframe text NOT NULL,
     instrument_id integer NOT NULL,
     day date NOT NULL,
-    noted_at timestamp with time zone NOT NULL
+    noted_at timestamp with time zone NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    next_try timestamp with time zone,
+    error text
 );
 
 COMMENT ON TABLE ops.rollup_pending IS 'days on which bars of a base timeframe changed and what derives from them was not computed since';
 
 COMMENT ON COLUMN ops.rollup_pending.noted_at IS 'when the day became stale first';
+
+COMMENT ON COLUMN ops.rollup_pending.failures IS 'how often rolling the day up failed';
+
+COMMENT ON COLUMN ops.rollup_pending.next_try IS 'it is not tried again by itself before; null where it did not fail';
+
+COMMENT ON COLUMN ops.rollup_pending.error IS 'why it failed the last time';
 
 CREATE TABLE ops.schema_version (
     version_num character varying(32) NOT NULL

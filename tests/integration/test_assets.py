@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from assets.events import CHECK
 from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
+from chandlery.bars.bookkeeping import note_failed_days
 from chandlery.bars.read import BarRange
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
@@ -42,7 +44,7 @@ from tests.pipeline import (
     simulate,
     write_file,
 )
-from tests.support import utc, wait_until
+from tests.support import EVER, utc, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -315,6 +317,42 @@ def test_the_same_staleness_is_asked_for_under_the_same_key(bench: Workbench) ->
     assert [request.run_key for request in first] == [request.run_key for request in second]
     bench.materialize("bars_1d", "AAPL|2011")
     assert requests(follow(bench))[0].run_key != first[0].run_key
+
+
+def test_what_failed_is_requested_again_after_a_pause_and_the_sensor_says_when(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2010")
+    first, *_ = requests(follow(bench))
+    with bench.installation.warehouse.connection() as connection:
+        note_failed_days(connection, Timeframe.D1, [bench.instrument("AAPL").instrument_id], *EVER, "no room")
+        days = count_stale(connection)[Timeframe.D1]
+    tick = follow(bench)
+    assert requests(tick) == []
+    assert re.fullmatch(rf"{days} stale days failed; tried again at \d{{4}}-\d\d-\d\d .*Z", tick.skip_message or "")
+    with bench.installation.warehouse.connection() as connection:
+        connection.execute("UPDATE ops.rollup_pending SET next_try = clock_timestamp()")
+    (again,) = requests(follow(bench))
+    assert again.run_key != first.run_key
+    assert bench.run(again).success
+    assert follow(bench).skip_message == "nothing is stale"
+
+
+def test_a_run_that_was_killed_is_launched_again_and_later_each_time(bench: Workbench) -> None:
+    bench.materialize("bars_1d", "AAPL|2010")
+    (request,) = requests(follow(bench))
+    at_once, soon = (SensorLimits(killed_run=timedelta(seconds=pause)) for pause in (0, 1000))
+    keys = {request.run_key}
+    for killed in range(1, 4):
+        run = bench.instance.create_run_for_job(
+            bench.defs.resolve_job_def("derive_from_1d"), tags=request.tags, run_config=request.run_config
+        )
+        bench.instance.report_run_failed(run, "killed")
+        tick = follow(bench, limits=soon)
+        assert requests(tick) == []
+        assert "did not come to its end; tried again at" in (tick.skip_message or "")
+        (request,) = requests(follow(bench, limits=at_once))
+        keys.add(request.run_key)
+        assert len(keys) == killed + 1
+    assert bench.run(request).success
 
 
 def test_while_a_run_derives_the_sensor_waits(bench: Workbench) -> None:
