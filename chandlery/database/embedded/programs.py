@@ -88,8 +88,9 @@ def find_programs(user: ServerUser) -> Path:
         return _copy(programs)
     except OSError as error:
         raise StoreError(
-            f"the server runs as {user.name}, who cannot reach {programs}, and {error.filename} cannot be written"
-            f" ({error.strerror}); install Chandlery where all may read, such as /opt, or run it as an ordinary user"
+            f"the server runs as {user.name}, who cannot reach {programs}, and no copy can be made in {_COPIES}"
+            f" ({error.strerror or error}); install Chandlery where all may read, such as /opt, or run it as an"
+            " ordinary user"
         ) from None
 
 
@@ -127,9 +128,9 @@ def _can_run(programs: Path, user: ServerUser) -> bool:
 
 def _copy(programs: Path) -> Path:
     """Copy the programs to where everybody can run them, and only root can write; return the folder of the copies."""
-    original = programs.parent
-    state = (programs / "postgres").stat()
-    digest = hashlib.sha256(f"{original} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
+    package = programs.parents[1]
+    original = (programs / "postgres").stat()
+    digest = hashlib.sha256(f"{package} {original.st_size} {original.st_mtime_ns}".encode()).hexdigest()[:16]
     copy = _COPIES / f"postgres-{digest}"
     if not copy.exists():
         if not _COPIES.exists():
@@ -137,7 +138,10 @@ def _copy(programs: Path) -> Path:
             _COPIES.chmod(0o755)
         unfinished = Path(tempfile.mkdtemp(dir=_COPIES, prefix=".unfinished-"))
         try:
-            shutil.copytree(original, unfinished, dirs_exist_ok=True, ignore=shutil.ignore_patterns("include"))
+            # Beside the package are libraries that its programs look for there.
+            for source in (package, package.with_name(f"{package.name}.libs")):
+                if source.exists():
+                    shutil.copytree(source, unfinished / source.name, ignore=shutil.ignore_patterns("include", "*.py*"))
             for path in (unfinished, *unfinished.rglob("*")):
                 path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
             unfinished.rename(copy)
@@ -148,7 +152,7 @@ def _copy(programs: Path) -> Path:
     state = copy.lstat()
     if state.st_uid != 0 or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreError(f"{copy} can be written by others than root; delete it, and it is made anew")
-    return copy / "bin"
+    return copy / programs.relative_to(package.parent)
 
 
 def _user(uid: int) -> ServerUser:
