@@ -5,13 +5,17 @@ Not here: what a run does (``assets``), and runs that the daemon launches (``sch
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stderr
 from datetime import datetime, timedelta
+from typing import TextIO
 
 import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
 
 from assets.reference import SYMBOLS, register_symbols
 from chandlery.app.installation import Installation
@@ -31,6 +35,10 @@ from pipelines.unfinished_runs import close_abandoned_runs, close_dead_runs, pro
 
 _INTERRUPTIONS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+#: How the text of an error of ours begins in Dagster's records.
+_OURS = re.compile(r"^chandlery\.errors\.\w+: ")
+#: How Dagster begins to print that it could not store an event.
+_LOST_EVENT = ("Exception while writing logger call to event log", "Exception while storing event batch")
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -126,7 +134,8 @@ def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> RunRecord:
     tags = {**tags, **process_tag()}
-    result = job.execute_in_process(instance=instance, tags=tags, run_config=config, raise_on_error=False)
+    with redirect_stderr(_WithoutLostEvents(sys.stderr)):
+        result = job.execute_in_process(instance=instance, tags=tags, run_config=config, raise_on_error=False)
     if result.success:
         return RunRecord(result.run_id, succeeded=True, error=None)
     for event in result.all_events:
@@ -135,11 +144,43 @@ def _run(
             if data.user_failure_data is not None:  # raised by the asset, after the listener heard all results
                 text = data.user_failure_data.description
                 return RunRecord(result.run_id, succeeded=False, error=text, reported=True)
-            cause = data.error
-            while cause is not None and cause.cause is not None:  # Dagster wraps what was raised first
-                cause = cause.cause
-            if cause is not None and cause.cls_name in _INTERRUPTIONS:  # Dagster swallows Ctrl-C and reports a failure
+            causes = list(_chain(data.error))
+            if causes and causes[-1].cls_name in _INTERRUPTIONS:  # Dagster swallows Ctrl-C and reports a failure
                 raise KeyboardInterrupt
-            text = re.sub(r"^chandlery\.errors\.\w+: ", "", cause.message.strip()) if cause else event.message
-            return RunRecord(result.run_id, succeeded=False, error=text)
+            return RunRecord(result.run_id, succeeded=False, error=_describe(causes) or event.message)
     return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
+
+
+def _chain(error: SerializableErrorInfo | None) -> Iterator[SerializableErrorInfo]:
+    """Yield ``error`` and what it was raised from, one after another; Dagster wraps what was raised in a step."""
+    while error is not None:
+        yield error
+        error = error.cause or error.context
+
+
+def _describe(causes: Sequence[SerializableErrorInfo]) -> str:
+    """Return the text of the first error that is one of ours, which says what to do; otherwise of the first raised."""
+    for cause in causes:
+        text, count = _OURS.subn("", cause.message.strip())
+        if count:
+            return text
+    return causes[-1].message.strip().partition("\n")[0] if causes else ""
+
+
+class _WithoutLostEvents(io.TextIOBase):
+    """A stream that leaves out what Dagster prints before it raises the same: that it could not store an event."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text``, unless it says that an event was lost."""
+        return len(text) if text.startswith(_LOST_EVENT) else self._stream.write(text)
+
+    def flush(self) -> None:
+        """See ``io.TextIOBase``."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """See ``io.TextIOBase``."""
+        return self._stream.isatty()

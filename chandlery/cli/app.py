@@ -6,6 +6,7 @@ for it: heavy libraries are imported where they are used.
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,9 @@ from typer.core import TyperGroup
 
 import chandlery
 from chandlery.cli import coverage, halts, ingest, move, quarantine, query, replay, setup, tiers, why
+from chandlery.cli.failures import explain_failure
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
-from chandlery.settings import Settings
 
 _HELP = """Keeps market candles: audited, versioned bars.
 
@@ -39,28 +40,19 @@ class _Commands(TyperGroup):
     """Ends with a message instead of a traceback where we raised on purpose."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export its context's base class
+        # What libraries log is for programs that set up logging. Without any handler, some would print it.
+        logging.getLogger().addHandler(logging.NullHandler())
         try:
             return super().invoke(ctx)
         except ChandleryError as error:
             say_error(str(error))
             raise typer.Exit(2 if isinstance(error, UsageError | ConfigurationError) else 1) from None
         except Exception as error:
-            failure = _explain(error)
+            failure = explain_failure(error)
             if failure is None:
                 raise
             say_error(failure)
             raise typer.Exit(1) from None
-
-
-def _explain(error: Exception) -> str | None:
-    """Return what to say of the error of a database driver, such as the orchestrator's; None of any other."""
-    from chandlery.database.dsn import market_dsn  # noqa: PLC0415 - slow to import
-    from chandlery.database.errors import explain, is_driver_error  # noqa: PLC0415 - slow to import
-
-    if not is_driver_error(error):
-        return None
-    settings = Settings()
-    return str(explain(error, market_dsn(settings) if settings.database_url else ""))
 
 
 app = typer.Typer(

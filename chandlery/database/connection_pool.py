@@ -25,8 +25,12 @@ from chandlery.database.errors import explain, without_secret
 from chandlery.database.forks import forget_in_children, keep_for_ever
 from chandlery.errors import ChandleryError, StoreError, StoreUnavailableError
 
-# Without a handler Python would print the pool's warnings, which we raise as errors.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+# Without a handler Python would print the warnings of the driver and its pool, which we raise as errors.
+for _name in ("psycopg", "psycopg.pool"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+#: SQLSTATE: the server, or this role, has no connection left.
+_TOO_MANY = "53300"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +210,12 @@ class SharedConnections:
             return self._pool, self._failure
 
     def _give_up(self, pool: ConnectionPool[Any]) -> None:
-        """Let everybody who waits know that the server cannot be reached, unless there still are connections."""
-        if pool.get_stats()["pool_size"] > 0:
+        """Let everybody who waits know that the server cannot be reached.
+
+        Where it only has no further connection to give, those that are lent will be given back. Otherwise to wait for
+        these is in vain: they are broken too, or it is who holds one that waits for another.
+        """
+        if pool.get_stats()["pool_size"] > 0 and self._has_too_few():
             return
         with self._lock:
             if self._pool is pool:
@@ -215,6 +223,11 @@ class SharedConnections:
         # On a thread of its own, because ``close`` waits for the end of the pool's threads, of which this is one.
         with suppress(RuntimeError):  # no thread is to be had when Python ends
             threading.Thread(target=pool.close, daemon=True).start()
+
+    def _has_too_few(self) -> bool:
+        """Return whether the latest attempt to connect failed because the server has no connection left."""
+        error = self._failure.error
+        return isinstance(error, psycopg.Error) and explain(error, self._dsn).sqlstate == _TOO_MANY
 
     def _unreachable(self, failure: _LastFailure) -> ChandleryError:
         if failure.error is None:

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from chandlery.database.connect import open_connection
-from chandlery.database.errors import explain, without_secret
+from chandlery.database.errors import explain, is_connection_lost, without_secret
 from chandlery.errors import ConfigurationError, StoreError
 from chandlery.settings import Settings
 
@@ -119,6 +119,8 @@ def ensure_database(dsn: str) -> None:
     except psycopg.Error as error:
         if failure.sqlstate is None:
             raise failure from None
+        if is_connection_lost(error):
+            raise explain(error, dsn) from None
         text = (
             f"database {name!r} is absent and cannot be created ({explain(error, dsn)}); "
             f"ask your administrator for: CREATE DATABASE {name}"

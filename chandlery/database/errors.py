@@ -61,6 +61,9 @@ _MEANINGS = {
 #: The server ended the session: it was stopped, it crashed, or a person or a time limit ended the session.
 _ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _LOST = "the database does not answer any more"
+_UNREACHABLE = "the database cannot be reached"
+#: What was published stays, and nothing is left half done.
+_AGAIN = "when the server is back, run the same again, which completes it"
 
 
 def explain(error: BaseException, dsn: str) -> StoreError:
@@ -77,10 +80,10 @@ def explain(error: BaseException, dsn: str) -> StoreError:
     text = without_secret(_text_of(error), dsn)
     if _is_failed_attempt(error):
         state = state or (find_sqlstate(dsn) if dsn else None)
-        what, advice = _MEANINGS.get(state or "", ("the database cannot be reached", ""))
+        what, advice = _MEANINGS.get(state or "", (_UNREACHABLE, f"see that the server runs; {_AGAIN}"))
         return StoreUnavailableError(_sentence(what, text, advice), sqlstate=state)
     if is_connection_lost(error):
-        return StoreUnavailableError(_sentence(_LOST, text, "try again when the server is back"), sqlstate=state)
+        return StoreUnavailableError(_sentence(_LOST, text, _AGAIN), sqlstate=state)
     if state in _MEANINGS:
         return StoreError(_sentence(_MEANINGS[state][0], text, _MEANINGS[state][1]), sqlstate=state)
     return StoreError(f"the database refused a statement: {text} (SQLSTATE {state or 'unknown'})", sqlstate=state)
@@ -175,11 +178,11 @@ def _is_failed_attempt(error: BaseException) -> bool:
 
 
 def _text_of(error: BaseException) -> str:
-    """Return the server's message, without the statement where the driver keeps the two apart."""
+    """Return the server's message as one line, without the statement where the driver keeps the two apart."""
     message = getattr(getattr(error, "diag", None), "message_primary", None)
     detail = getattr(getattr(error, "diag", None), "message_detail", None)
-    return f"{message} ({detail})" if message and detail else str(message or error).strip()
+    return " ".join((f"{message} ({detail})" if message and detail else str(message or error)).split())
 
 
 def _sentence(what: str, text: str, advice: str) -> str:
-    return f"{what}: {text}" + (f"; {advice}" if advice else "")
+    return f"{what}: {text.removesuffix('.')}; {advice}"

@@ -34,6 +34,7 @@ from chandlery.database.dsn import embedded_dsn
 from chandlery.errors import StoreError, StoreUnavailableError
 from chandlery.tiers.warehouse import Warehouse
 from tests.embedded_server import stop_server
+from tests.servers.postgres_proxy import PostgresProxy
 from tests.support import Bar, put, register, table, utc
 
 DAYS = ("2024-01-02", "2024-01-03", "2024-01-04")
@@ -527,3 +528,16 @@ def test_a_loop_in_a_thread_shares_the_interface_with_the_main_thread(api: DataA
         cells = [kernel.submit(asyncio.run, cell()) for _ in range(5)]
         assert read(api) == expected
         assert [done.result(60) for done in cells] == [expected] * 5
+
+
+def test_who_holds_a_connection_hears_at_once_that_there_is_no_second(dsn: str) -> None:
+    with PostgresProxy(dsn) as proxy, Database(proxy.dsn, ConnectionLimits(connect_seconds=3600.0)) as database:
+
+        def ask_for_two() -> None:
+            with database.connection():
+                proxy.arm(lambda *_: True)  # from now on the server ends every connection
+                with database.connection():
+                    pass
+
+        with pytest.raises(StoreUnavailableError, match="the database cannot be reached"):
+            ask_for_two()
