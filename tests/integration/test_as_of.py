@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from chandlery import DataAPI
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
-from chandlery.instruments.registry import sync_instruments
+from chandlery.database.locks import lock_instruments
+from chandlery.instruments.registry import load_instruments, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import Bar, get, put, register, rows, utc, wait_until_blocked
+from tests.support import Bar, get, open_warehouse, put, register, rows, utc, wait_until_blocked
 
 pytestmark = pytest.mark.every_edition
 
@@ -37,6 +40,18 @@ def stored(warehouse: Warehouse) -> Warehouse:
         sync_instruments(connection, [InstrumentConfig(symbol="AAPL", provider="files")])
         publish(connection, warehouse, Timeframe.D1, bar(1.0))
     return warehouse
+
+
+def test_reads_as_of_a_time_do_not_wait_for_each_other(stored: Warehouse) -> None:
+    # Whoever waits for a lock hears of it from the server.
+    impatient = open_warehouse(make_conninfo(stored.database.dsn, options="-c lock_timeout=3s"))
+    with stored.connection() as connection, connection.transaction(), closing(impatient):
+        number = load_instruments(connection)["AAPL"].instrument_id
+        lock_instruments(connection, Timeframe.D1, [number], shared=True)  # as such a read does
+        bars = DataAPI(impatient).get_ohlc(
+            "AAPL", "2024-01-01", "2025-01-01", as_of=datetime.now(UTC), columns=["close"], output="arrow"
+        )
+    assert bars["close"].to_pylist() == [1.0]
 
 
 def test_a_read_as_of_now_waits_for_a_publication_that_has_taken_its_time_already(stored: Warehouse) -> None:

@@ -350,6 +350,14 @@ def test_a_bar_that_has_not_ended_is_never_final(tiered: Warehouse, ids: dict[st
         assert list(states(tiered, "BTC/USD", timeframe.value).values()) == ["final", "forming"]
 
 
+def test_at_the_very_end_of_a_bar_it_is_final(tiered: Warehouse, ids: dict[str, int]) -> None:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    end = today + timedelta(days=1)
+    put(tiered, D1, [Bar("BTC/USD", today)], now=end)
+    ask(tiered, "BTC/USD", D1, (f"{today:%Y-%m-%d}", f"{end:%Y-%m-%d}"), f"{end:%Y-%m-%d}")
+    assert list(states(tiered, "BTC/USD", "1d", as_of=end).values()) == ["final"]
+
+
 def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, D1, [Bar("AAA", utc("2024-06-03"))])
     answers = []

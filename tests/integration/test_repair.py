@@ -14,11 +14,13 @@ from psycopg import sql
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.repair import BackfillRequest, plan_backfills, record_launch
+from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.coverage.retry_schedule import ANSWERS_TO_CONFIRM, FIRST_PAUSE
 from chandlery.coverage.session_states import session_states
 from chandlery.database.named_queries import query
 from chandlery.ingest import quarantine
 from chandlery.instruments.registry import sync_instruments
+from chandlery.instruments.sessions import sync_sessions
 from chandlery.providers.base import ProviderLimits
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.tiers.warehouse import Warehouse
@@ -219,6 +221,23 @@ def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, mar
     assert {item.session.isoformat() for item in newest.sessions} == {"2024-03-02"}
     assert repair(remote, NOW) == 8
     assert remote.is_whole(market, START, END)
+
+
+def test_a_session_of_minutes_belongs_to_the_window_in_which_it_opens(warehouse: Warehouse) -> None:
+    with warehouse.connection() as connection:
+        sync_instruments(connection, [InstrumentConfig(symbol="ESZ4", calendar="CMES", provider="coinbase")])
+        sync_sessions(connection, ["CMES"])
+        instrument = instruments_of(warehouse)["ESZ4"]
+        start, end = day("2024-04-28") + 22 * HOUR, day("2024-04-29") + 22 * HOUR
+        record_requested(
+            connection,
+            Timeframe.M1,
+            [RequestedRange(instrument.instrument_id, "CMES", start, end, end, timedelta())],
+        )
+        now = day("2024-05-01") + 23 * HOUR
+        (backfill,) = plan_backfills(connection, [instrument], Timeframe.M1, limits=TERMS, now=now)
+    assert backfill.window == "2024-04"
+    assert [item.session.isoformat() for item in backfill.sessions] == ["2024-05-01", "2024-04-30", "2024-04-29"]
 
 
 def test_what_nobody_ever_wanted_is_left_alone(remote: Remote) -> None:

@@ -127,10 +127,11 @@ def _statements(module: ast.Module) -> dict[int, tuple[int, int, str | None]]:
     for node in ast.walk(module):  # outer statements come before those in them
         if not isinstance(node, ast.stmt):
             continue
-        first, last = node.lineno, node.end_lineno or node.lineno
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        first, last = min([node.lineno, *(each.lineno for each in decorators)]), node.end_lineno or node.lineno
         block = getattr(node, "body", None)
         if block:
-            last = max(first, block[0].lineno - 1)
+            last = max(node.lineno, block[0].lineno - 1)
         for line in range(first, last + 1):
             result[line] = (first, last, _defined(node))
     return result
@@ -144,7 +145,8 @@ def _defined(node: ast.stmt) -> str | None:
         targets = node.targets
     elif isinstance(node, ast.AnnAssign):
         targets = [node.target]
-    return next((target.id for target in targets if isinstance(target, ast.Name)), None)
+    names = (part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target]))
+    return next((name.id for name in names if isinstance(name, ast.Name)), None)
 
 
 def by_file(record: Record, tests: Iterable[str], limit: float) -> list[str]:

@@ -79,5 +79,12 @@ def test_the_tests_of_a_line_are_those_that_run_it_or_what_it_defines(tree: Path
     assert by_file(record, {"y::slow", "x::fast"}, limit=1) == ["x::fast"]
 
 
+def test_the_head_of_a_class_and_names_in_a_row_count_as_what_they_define(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text("@dataclass(order=True)\nclass Row: ...\nA, B = range(2)\nprint(A, Row)\n")
+    record = Record(tmp_path, {"x::fast": 0.1}, {"module.py": {4: {"x::fast"}}})
+    assert record.covering("module.py", 1) == {"x::fast"}
+    assert record.covering("module.py", 3) == {"x::fast"}
+
+
 def test_a_mutant_is_known_by_its_name() -> None:
     assert Mutant("a.py", 3, "core/AddNot", 0).name == "a.py:3 core/AddNot 0"
