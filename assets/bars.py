@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.events import CHECK, IngestEvent, IngestEvents
+from assets.checks import check_specs, evaluate_alone
+from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.pipeline import IngestPipeline
@@ -66,7 +67,7 @@ def build_bars(
     """Return the asset of an ingested timeframe, downstream of ``deps``."""
     spec = _describe(timeframe, partitions, deps)
 
-    @_gated_asset(spec)
+    @_gated_asset(spec, timeframe)
     def bars(  # noqa: PLR0917 - Dagster passes them by name
         context: dg.AssetExecutionContext,
         config: IngestConfig,
@@ -75,19 +76,21 @@ def build_bars(
         gate: GateResource,
         listener: dg.ResourceParam[Listener],
     ) -> Iterator[IngestEvent]:
-        _refuse_check_alone(context, spec.key)
+        if spec.key not in context.selected_asset_keys:  # a check alone
+            yield from evaluate_alone(context, store.warehouse, timeframe)
+            return
         instruments = _registered(store)
         keys = select_keys(context.partition_keys, instruments, config.symbols)
         planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
         landing, run_id = store.installation.landing, context.run.run_id
         pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=landing, run_id=run_id)
-        events = IngestEvents(context, spec.key, listener, store.warehouse, planned)
+        events = IngestEvents(context, timeframe, listener, store.warehouse, planned)
         events.leave_out(keys)
         configured = providers.get(store.rate_limiters)
         for result in pipeline.run(planned, configured, config.ingest_options(), on_progress=events.progress):
             yield from events.of(result)
-        events.raise_failures()
+        yield from events.at_the_end()
 
     return bars
 
@@ -112,22 +115,15 @@ def _describe(
     )
 
 
-def _gated_asset(spec: dg.AssetSpec) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return the decorator of an asset that yields its events itself, with the gate as its check.
+def _gated_asset(spec: dg.AssetSpec, timeframe: Timeframe) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return the decorator of an asset that yields its events itself, with the gate as one of its checks.
 
-    It makes a multi-asset of one, because only that lets a step leave out the asset and its check where nothing passed.
+    It makes a multi-asset of one, because only that lets a step leave out the asset and its checks.
     """
-    check = dg.AssetCheckSpec(CHECK, asset=spec.key, blocking=True, description="Great Expectations, before publishing")
     return dg.multi_asset(
         name=spec.key.to_python_identifier(),
         specs=[spec],
-        check_specs=[check],
+        check_specs=check_specs(timeframe),
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-
-
-def _refuse_check_alone(context: dg.AssetExecutionContext, key: dg.AssetKey) -> None:
-    """Raise where only the check was selected: there is nothing to audit but bars on their way in."""
-    if key not in context.selected_asset_keys:
-        raise dg.Failure("the gate audits bars on their way in; materialize a partition instead", allow_retries=False)

@@ -11,10 +11,13 @@ from typing import TypeAlias
 import dagster as dg
 import pyarrow as pa
 
-from assets.metadata import check_metadata, ingest_metadata
+from assets.checks import GOOD, evaluate_gate, evaluate_partitions
+from assets.metadata import ingest_metadata
+from assets.quarantine import materialize_quarantine
 from chandlery.app.orchestrator import Listener
 from chandlery.bars.read import BarRange
 from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress, describe_calls
 from chandlery.ingest.plan import KeySelection
 from chandlery.ingest.validate import PartitionResult, list_names
@@ -23,11 +26,8 @@ from chandlery.tiers.warehouse import Warehouse
 
 IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
-CHECK = "gate"
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
 _PICTURES = 6
-#: The statuses of a partition that is materialized.
-_GOOD = frozenset({"published", "complete"})
 #: Each line of a run's log is a row in Dagster's storage.
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -37,7 +37,7 @@ class IngestEvents:
 
     Args:
         context: of the step.
-        key: of the asset.
+        timeframe: of the bars.
         listener: that hears of everything first.
         warehouse: where the bars of pictures are read.
         partitions: all that the run ingests.
@@ -45,18 +45,19 @@ class IngestEvents:
 
     def __init__(
         self,
-        context: dg.AssetExecutionContext,
-        key: dg.AssetKey,
+        context: dg.AssetExecutionContext | dg.OpExecutionContext,
+        timeframe: Timeframe,
         listener: Listener,
         warehouse: Warehouse,
         partitions: Sequence[Partition],
     ) -> None:
         self._context = context
-        self._key = key
+        self._timeframe = timeframe
         self._listener = listener
         self._warehouse = warehouse
         self._drawn = _newest(partitions)
         self._failures: list[PartitionResult] = []
+        self._quarantined = False
         self._logged: set[str] = set()
         self._unregistered = ""
         self._last_line: dict[str, float] = {}
@@ -86,25 +87,28 @@ class IngestEvents:
         if result.status == "empty":  # nothing to audit, nothing to materialize; coverage and repair know
             self._context.log.info(f"{partition.key}: the provider has nothing")
             return
-        good = result.status in _GOOD
-        yield dg.AssetCheckEvaluation(
-            asset_key=self._key,
-            check_name=CHECK,
-            passed=good,
-            metadata=check_metadata(result),
-            partition=partition.key,
-            blocking=True,
-        )
-        if good:
+        yield evaluate_gate(result)
+        self._quarantined |= result.quarantine_id is not None
+        if result.status in GOOD:
             stored = self._read(partition) if partition in self._drawn else None
             metadata = ingest_metadata(result, stored)
-            yield dg.AssetMaterialization(self._key, partition=partition.key, metadata=metadata)
+            yield dg.AssetMaterialization(self._timeframe.table, partition=partition.key, metadata=metadata)
         else:
             self._failures.append(result)
             self._log_trouble(result)
 
-    def raise_failures(self) -> None:
-        """Fail the step where a partition failed or was rejected, naming each symbol; nothing is tried again."""
+    def at_the_end(self) -> Iterator[IngestEvent]:
+        """Yield what is to be said of all partitions together; then fail the step where one did not come through.
+
+        Raises:
+            dagster.Failure: names each symbol of which a partition failed or was rejected; nothing is tried again.
+        """
+        if self._quarantined:
+            yield materialize_quarantine(self._warehouse)
+        yield evaluate_partitions(self._context.instance, self._warehouse, self._timeframe)
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
         parts = [_summary(self._failures)] if self._failures else []
         if self._unregistered:
             parts.append(f"not registered: {self._unregistered}; run `chandlery init`")

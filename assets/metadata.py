@@ -30,14 +30,33 @@ _GATE_TABLE = dg.TableSchema(
 )
 
 
+def describe_check(result: PartitionResult) -> str:
+    """Return one line for the history of the gate's check: the partition, the rules that rows broke, how many rows."""
+    verdict = result.verdict
+    if verdict is None:
+        return (
+            f"{result.partition.key}: not delivered: {result.error}"
+            if result.error
+            else f"{result.partition.key}: final"
+        )
+    if not verdict.rejected.num_rows:
+        return f"{result.partition.key}: {verdict.rows:,} rows, none rejected"
+    rejected = f"{verdict.rejected.num_rows:,} of {verdict.rows:,} rows rejected"
+    return f"{result.partition.key}: {rejected} ({verdict.reason}); entry {result.quarantine_id} in quarantine"
+
+
 def check_metadata(result: PartitionResult) -> dict[str, Any]:
     """Return what the gate's check shows for one partition."""
     verdict = result.verdict
+    shown: dict[str, Any] = {"partition": result.partition.key}
     if verdict is None:
-        return {"error": str(result.error)} if result.error else {"note": _COMPLETE}
-    shown: dict[str, Any] = {"rows": verdict.rows, "gate": gate_table(verdict), "rules": _rules(result)}
+        return shown | ({"error": str(result.error)} if result.error else {"note": _COMPLETE})
+    shown |= {"rows": verdict.rows, "gate": gate_table(verdict), "rules": _rules(result)}
     if verdict.rejected.num_rows:
+        broken = [check.name for check in verdict.checks if not check.passed and check.severity == "critical"]
         shown |= {
+            "broken rules": ", ".join(broken),
+            "rejected rows": verdict.rejected.num_rows,
             "reason": verdict.reason,
             "rejected": rejected_table(verdict),
             "quarantine": f"entry {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`",

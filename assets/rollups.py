@@ -9,7 +9,7 @@ else. Not here: the arithmetic (``chandlery.rollup``), and what notices stalenes
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from chandlery.core.windows import EVER
 from chandlery.errors import LakeError
 from chandlery.ingest.plan import parse_keys
 from chandlery.instruments.registry import list_instruments
-from chandlery.rollups.refresh import catch_up
+from chandlery.rollups.refresh import Derived, catch_up
 from chandlery.tiers.warehouse import Warehouse
 from resources.store import StoreResource
 
@@ -131,10 +131,7 @@ def _derive(
     try:
         for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id, only_due=only_due):
             listener.derived(derived)
-            by_window = derived.report.changes.by_window(derived.timeframe)
-            for (instrument_id, window), (inserted, revised) in by_window.items():
-                counts = changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"]
-                counts.update(inserted=inserted, revised=revised)
+            _count(derived, changes)
     except LakeError as error:
         return error
     return None
@@ -144,6 +141,22 @@ def _raise(error: LakeError | None) -> None:
     """Fail the step, after what was derived is recorded; the sensor launches the rest again, after a pause."""
     if error is not None:
         raise dg.Failure(f"what could be derived is; the rest is tried again: {error}", allow_retries=False)
+
+
+def derived_events(steps: Iterable[Derived]) -> Iterator[dg.AssetMaterialization]:
+    """Yield a materialization of every partition that changed in ``steps``."""
+    changes: Changes = defaultdict(Counter)
+    for derived in steps:
+        _count(derived, changes)
+    for (timeframe, key), counts in changes.items():
+        yield _materialization(timeframe, key, counts)
+
+
+def _count(derived: Derived, changes: Changes) -> None:
+    """Add to ``changes`` what a step changed."""
+    for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
+        counts = changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"]
+        counts.update(inserted=inserted, revised=revised)
 
 
 def _materialization(timeframe: Timeframe, key: str, counts: Mapping[str, int]) -> dg.AssetMaterialization:

@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.bars import build_bars
 from assets.coverage import build_coverage
+from assets.quarantine import quarantine
 from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
@@ -21,7 +22,7 @@ from chandlery.app.orchestrator import SilentListener
 from chandlery.core.timeframe import INGESTED
 from chandlery.providers.catalog import is_static
 from chandlery.settings import Settings
-from pipelines.jobs import build_derive_jobs, ingest_job_name, maintain
+from pipelines.jobs import build_derive_jobs, ingest_job_name, maintain, release_quarantined, replay_landed
 from pipelines.partitions import build_partitions
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
@@ -55,6 +56,7 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
             *(build_bars(base, partitions[base], sources) for base in INGESTED),
             *(build_rollups(base, partitions[base]) for base in INGESTED),
             *(build_coverage(base) for base in INGESTED),
+            quarantine,
             *(build_archive(base, partitions[base]) for base in INGESTED),
             compression,
             retention,
@@ -63,6 +65,8 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
             *(dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED),
             *build_derive_jobs(),
             maintain,
+            release_quarantined,
+            replay_landed,
         ],
         schedules=build_schedules(calendars, live),
         sensors=build_sensors(),

@@ -7,6 +7,8 @@ when jobs run (``schedules``, ``sensors``).
 
 import dagster as dg
 
+from assets.quarantine import release_entry
+from assets.replay import replay_answers
 from assets.rollups import build_follow
 from assets.tiers import archive_windows, compress_store, delete_retired_files, prune_windows
 from chandlery.core.timeframe import INGESTED, Timeframe
@@ -30,6 +32,24 @@ def build_derive_jobs() -> list[dg.JobDefinition]:
         graph = dg.GraphDefinition(name=derive_job_name(base), node_defs=[build_follow(base)])
         jobs.append(graph.to_job(description=f"Derives whatever is stale because {base.value} bars changed."))
     return jobs
+
+
+@dg.job(
+    description="Publishes what the gate rejected after all, because a person says that it is right. Its partition is"
+    " materialized; derived bars follow by themselves. The asset `quarantine` lists what waits."
+)
+def release_quarantined() -> None:
+    """Release one entry of quarantine."""
+    release_entry()
+
+
+@dg.job(
+    description="Audits and publishes again what a provider answered before, without calling it: for example because a"
+    " rule of the gate changed. Answers are kept for the time that lifecycle.yaml says."
+)
+def replay_landed() -> None:
+    """Process landed answers again."""
+    replay_answers()
 
 
 @dg.op(out=dg.Out(dg.Nothing))

@@ -17,12 +17,16 @@ from typing import TextIO
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
+from assets.quarantine import after_release, release_events
 from assets.reference import SYMBOLS, register_symbols
+from assets.rollups import derived_events
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
 from chandlery.ingest.plan import IngestPlan
+from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
+from chandlery.rollups.refresh import Derived
 from chandlery.rollups.stale import read_staleness
 from chandlery.settings import Settings
 from pipelines import serve
@@ -80,6 +84,14 @@ class DagsterOrchestrator:
                 job = defs.resolve_job_def(derive_job_name(plan.timeframe))
                 records.append(_run(job, instance, {}, {"loggers": _QUIET}))
         return records
+
+    def record_release(self, result: PartitionResult, reason: str, derived: Sequence[Derived]) -> None:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        with self._open_instance(self._installation.settings) as instance:
+            for event in (*release_events(result, reason), *derived_events(derived)):
+                instance.report_runless_asset_event(event)
+            for event in after_release(instance, self._installation.warehouse, result):
+                instance.report_runless_asset_event(event)
 
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         """See ``chandlery.app.orchestrator.Orchestrator``."""

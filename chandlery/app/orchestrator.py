@@ -87,6 +87,16 @@ class Orchestrator(Protocol):
         """
         ...
 
+    def record_release(self, result: PartitionResult, reason: str, derived: Sequence[Derived]) -> None:
+        """Record what was published outside of a run: a batch that a person released from quarantine.
+
+        Args:
+            result: what became of its partition.
+            reason: which the person gave.
+            derived: the steps that brought derived bars in line with it.
+        """
+        ...
+
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         """Serve the user interface until interrupted; return the exit code.
 

@@ -15,7 +15,7 @@ from chandlery.ingest import quarantine
 from chandlery.ingest.quarantine import QuarantineEntry
 from chandlery.ingest.release import release as release_entry
 from chandlery.instruments.aliases import resolve
-from chandlery.rollups.refresh import catch_up
+from chandlery.rollups.refresh import Derived, catch_up
 from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -111,21 +111,24 @@ def release(
     ] = False,
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
-    warehouse = Session.of(ctx).installation.warehouse
-    result = release_entry(warehouse, quarantine_id, reason, released_by=by, good_rows_only=good_rows_only)
+    session = Session.of(ctx)
+    installation = session.installation
+    result = release_entry(installation.warehouse, quarantine_id, reason, released_by=by, good_rows_only=good_rows_only)
     say(f"released {quarantine_id}: inserted={result.inserted} revised={result.revised} unchanged={result.unchanged}")
-    say(_derive(warehouse, result.partition))
+    steps = _derive(installation.warehouse, result.partition)
+    session.orchestrator(installation).record_release(result, reason, steps)
 
 
-def _derive(warehouse: Warehouse, partition: Partition) -> str:
-    """Bring what derives from the released bars in step; return a line that says so."""
+def _derive(warehouse: Warehouse, partition: Partition) -> list[Derived]:
+    """Bring what derives from the released bars in step, and say so."""
     with warehouse.connection() as connection:
         instrument = resolve(connection, partition.symbol, *EVER)
     base = partition.timeframe
     steps = list(catch_up(warehouse, base, [instrument], *EVER))
     changed = sum(step.report.inserted + step.report.revised for step in steps)
     widths = " ".join(timeframe.value for timeframe in Timeframe if timeframe.rank > base.rank)
-    return f"derived bars ({widths}) are in step: {number(changed)} changed"
+    say(f"derived bars ({widths}) are in step: {number(changed)} changed")
+    return steps
 
 
 def _state(entry: QuarantineEntry) -> str:

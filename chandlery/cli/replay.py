@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,12 +10,8 @@ from chandlery.cli.ingest import carry_out
 from chandlery.cli.output import note
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe, parse_moment
-from chandlery.core.windows import EVER
-from chandlery.errors import UsageError
-from chandlery.ingest.landing import LandedAnswer
-from chandlery.ingest.plan import IngestOptions, IngestPlan
+from chandlery.ingest.replay import plan_replay
 from chandlery.ingest.request import PreparedIngest
-from chandlery.instruments.registry import Instrument, load_instruments
 
 
 def register(app: typer.Typer) -> None:
@@ -40,29 +35,11 @@ def replay(
     installation = session.installation
     base = Timeframe.parse(timeframe)
     installation.configuration.providers.provider(provider)
-    moment = parse_moment(since, name="since") if since else EVER[0]
-    landed = installation.landing.find(provider, base, moment)
-    with installation.warehouse.connection() as connection:
-        instruments = load_instruments(connection)
-    ranges = _ranges(landed, instruments)
-    if unknown := sorted(set(symbols or ()) - {instrument.symbol for instrument in ranges}):
-        raise UsageError(f"symbols={' '.join(unknown)}: nothing landed of {base.value} from {provider}")
-    requested = {instrument: ranges[instrument] for instrument in ranges if not symbols or instrument.symbol in symbols}
-    if not requested:
+    moment = parse_moment(since, name="since") if since else None
+    plan = plan_replay(
+        installation.warehouse, installation.landing, provider, base, since=moment, symbols=symbols or ()
+    )
+    if not plan.ranges:
         note(f"Nothing landed of {base.value} from {provider}{f' since {since}' if since else ''}.")
         return
-    plan = IngestPlan(base, requested, IngestOptions(provider=provider, replay_since=moment))
     raise typer.Exit(carry_out(session.orchestrator(installation), PreparedIngest(plan)))
-
-
-def _ranges(
-    landed: list[LandedAnswer], instruments: dict[str, Instrument]
-) -> dict[Instrument, tuple[datetime, datetime]]:
-    """Return what landed of each registered instrument, from the first requested instant to the last."""
-    ranges: dict[Instrument, tuple[datetime, datetime]] = {}
-    for answer in landed:
-        for symbol in answer.symbols:
-            if symbol in instruments:
-                start, end = ranges.get(instruments[symbol], (answer.start_ts, answer.end_ts))
-                ranges[instruments[symbol]] = min(start, answer.start_ts), max(end, answer.end_ts)
-    return ranges
