@@ -165,7 +165,8 @@ def test_a_few_bad_rows_are_set_aside_and_the_rest_is_published(bench: Workbench
     write_file(folder, "BAD", Timeframe.D1, rejected(simulate(["BAD"], Timeframe.D1, "2023-01-01", "2024-01-01"), 2))
     result = bench.materialize("bars_1d", "BAD|2023")
     assert result.success
-    (event,) = result.asset_materializations_for_node("bars_1d")
+    event, quarantined = result.asset_materializations_for_node("bars_1d")
+    assert (event.asset_key.path, quarantined.asset_key.path) == (["bars_1d"], ["quarantine"])
     assert (event.metadata["inserted"].value, event.metadata["quarantined"].value) == (248, 2)
     check = evaluations(bench.instance, result.run_id)["BAD|2023"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
