@@ -57,7 +57,8 @@ telemetry:
 def prepare_home(settings: Settings) -> Path:
     """Make Dagster's home and database where they are absent, and point this process at them; return the home."""
     home = settings.home / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in it concerns nobody else
+    home.mkdir(exist_ok=True)
     file = home / "dagster.yaml"
     if not file.exists() or file.read_text() != _DAGSTER_YAML:
         file.write_text(_DAGSTER_YAML)

@@ -43,7 +43,7 @@ def ui_token(home: Path) -> str:
     if given:
         return check_token(given)
     path = home / FILE_NAME
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _make(path)
     return check_token(_read_private(path), str(path))

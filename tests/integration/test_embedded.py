@@ -241,6 +241,23 @@ def test_root_changes_nothing_that_it_did_not_make(place: Path) -> None:
         assert (now.st_mode, now.st_uid, now.st_gid) == (state.st_mode, state.st_uid, state.st_gid)
 
 
+def test_root_leaves_a_home_of_somebody_else_usable_by_them(place: Path, stranger: pwd.struct_passwd) -> None:
+    place.chmod(0o755)
+    home = place / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, stranger.pw_uid, stranger.pw_gid)
+    data = home / "postgres"
+    assert ask(data, "SELECT 1") == [(1,)]
+    embedded.leave(data, wait=True)
+    assert {path.owner() for path in (data, *home.iterdir())} == {STRANGER}
+    script = USER.replace("sys.stdin.read()", "embedded.leave(Path(sys.argv[1]), wait=True)")
+    done = subprocess.run(
+        [sys.executable, "-c", script, data], user=stranger.pw_uid, group=stranger.pw_gid, extra_groups=[],
+        capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="root's server runs as another user, everybody else's does not")
 def test_programs_that_the_servers_user_cannot_reach_are_copied(place: Path) -> None:
     locked = place / "locked"
@@ -501,6 +518,8 @@ def test_commands_work_in_a_plain_environment_and_an_odd_place(place: Path) -> N
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert told in done.stdout
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    shutil.rmtree(find_address(home / "postgres").parent)
 
 
 @pytest.mark.parametrize("name", ["with space", "o'clock, at noon", "naïve-市場", "x" * 200, 'a"b$c;d%e+f\\g#h?'])

@@ -41,7 +41,7 @@ def start(data: Path) -> str:
     """
     data = data.absolute()
     try:
-        data.parent.mkdir(parents=True, exist_ok=True)
+        data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = data.resolve()
         with _users.lock:
             _users.join(data)
