@@ -28,6 +28,8 @@ IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
 _PICTURES = 6
+#: What is said of a partition in which there is nothing to do.
+_NOTHING = {"empty": "the provider has nothing", "unlisted": "not requested, because it was not listed then"}
 #: Each line of a run's log is a row in Dagster's storage.
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -84,8 +86,8 @@ class IngestEvents:
         """Yield the events of one partition: what the gate's check says of it and, if it passed, a materialization."""
         self._listener.ingested(result)
         partition = result.partition
-        if result.status == "empty":  # nothing to audit, nothing to materialize; coverage and repair know
-            self._context.log.info(f"{partition.key}: the provider has nothing")
+        if result.status in _NOTHING:  # nothing to audit, nothing to materialize; coverage and repair know
+            self._log_nothing(result)
             return
         yield evaluate_gate(result)
         self._quarantined |= result.quarantine_id is not None
@@ -114,6 +116,15 @@ class IngestEvents:
             parts.append(f"not registered: {self._unregistered}; run `chandlery init`")
         if parts:
             raise dg.Failure("\n".join(parts), allow_retries=False)
+
+    def _log_nothing(self, result: PartitionResult) -> None:
+        """Log that there was nothing to do; once for a symbol where it was not listed, which may be of many windows."""
+        if result.status == "unlisted":
+            once = f"{result.partition.symbol} was not listed"
+            if once in self._logged:
+                return
+            self._logged.add(once)
+        self._context.log.info(f"{result.partition.key}: {_NOTHING[result.status]}")
 
     def _log_trouble(self, result: PartitionResult) -> None:
         """Log what is wrong, once where it is the same of many partitions, as with a provider that cannot be used."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from chandlery.instruments.registry import list_instruments, sync_instruments
+from chandlery.instruments.registry import list_instruments, sync_universe
 from resources.store import StoreResource
 
 SYMBOLS = "symbol"
@@ -30,7 +30,7 @@ def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
 def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[None]:
     """Brings the database's instruments, their aliases and sessions, and Dagster's partitions to ``universe.yaml``."""
     with store.warehouse.connection() as connection:
-        report = sync_instruments(connection, store.installation.universe.instruments)
+        report = sync_universe(connection, store.installation.universe.instruments)
         symbols = [instrument.symbol for instrument in list_instruments(connection)]
     register_symbols(context.instance, symbols)
     return dg.MaterializeResult(
@@ -38,6 +38,7 @@ def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.M
             "instruments": len(symbols),
             "added": ", ".join(report.added) or "-",
             "changed": ", ".join(report.changed) or "-",
+            "no longer in universe.yaml": ", ".join(report.removed) or "-",
         }
     )
 

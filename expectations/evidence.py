@@ -26,19 +26,21 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 def row_evidence(layout: Layout, now: datetime) -> dict[str, npt.NDArray[Any]]:
     """Return the evidence for ``rules.ROW_RULES``: one value for each row of ``layout.table``."""
     nothing = np.zeros(len(layout.ts), dtype=np.int64)
+    unlisted = _outside(layout, [listed_span(p) for p in layout.partitions], nothing)
+    ranges = [(microseconds(p.start), microseconds(p.end)) for p in layout.partitions]
+    # What came from before the listing was not requested either; one reason is enough.
+    outside = _outside(layout, ranges, nothing)
     return {
         **_prices(layout.table, nothing),
         "volume": _amount(layout.table.column("volume")),
         "vwap": _amount(layout.table.column("vwap")),
         "trades": _whole(layout.table.column("trades"), nothing),
         "us_off_grid": _off_grid(layout, nothing),
-        "us_outside_window": _outside(
-            layout, [(microseconds(p.start), microseconds(p.end)) for p in layout.partitions], nothing
-        ),
+        "us_outside_window": np.where(unlisted, 0, outside) if unlisted.any() else outside,
         "key_clash": _key_clash(layout, nothing),
         "us_after_now": layout.ts - microseconds(now),
         "off_session": _off_session(layout, nothing),
-        "us_unlisted": _outside(layout, [listed_span(p) for p in layout.partitions], nothing),
+        "us_unlisted": unlisted,
     }
 
 

@@ -70,7 +70,8 @@ class BarGate:
         bad = np.zeros(len(layout.ts), dtype=np.bool_)
         for rows in broken.values():
             bad[rows] = True
-        measures = measure(layout, bad, now, self._limits)
+        unlisted = broken.get("while_listed", np.empty(0, dtype=np.int64))
+        measures = measure(layout, bad, unlisted, now, self._limits)
         intraday = partitions[0].timeframe.is_intraday
         failed = self._suites.find_partitions(measures.evidence, intraday=intraday)
         checks = self._checks(layout, broken, measures, failed)
@@ -96,9 +97,11 @@ class BarGate:
         for rule in ROW_RULES:
             passed = Check(rule.name, rule.severity, passed=True)
             counts = layout.count(broken[rule.name]) if rule.name in broken else np.zeros(len(checks), dtype=np.int64)
-            for of_partition, count, first in zip(checks, counts.tolist(), layout.first, strict=True):
+            for position, (of_partition, count) in enumerate(zip(checks, counts.tolist(), strict=True)):
                 if count:
-                    detail = _examples(layout, broken[rule.name], first, count)
+                    detail = _examples(layout, broken[rule.name], position, count)
+                    if rule.name == "while_listed":
+                        detail += _listing(layout.partitions[position])
                     of_partition.append(Check(rule.name, rule.severity, passed=False, failed_rows=count, detail=detail))
                 else:
                     of_partition.append(passed)
@@ -109,11 +112,17 @@ class BarGate:
         return checks
 
 
-def _examples(layout: Layout, rows: Int64s, first: int, count: int) -> str:
-    begin = np.searchsorted(rows, first)
+def _examples(layout: Layout, rows: Int64s, position: int, count: int) -> str:
+    begin = np.searchsorted(rows, layout.first[position])
     moments = layout.ts[rows[begin : begin + min(count, _NAMED)]].astype("datetime64[us]")
     more = ", ..." if count > _NAMED else ""
     return f"{count} rows: " + ", ".join(f"{text}Z" for text in np.datetime_as_string(moments, unit="s")) + more
+
+
+def _listing(partition: Partition) -> str:
+    """Return, for people, outside of which dates a bar is not of this instrument."""
+    limits = (("before listing on", partition.listed), ("after delisting on", partition.delisted))
+    return "; " + " or ".join(f"{words} {day}" for words, day in limits if day is not None)
 
 
 def _report(

@@ -38,9 +38,19 @@ class Measures:
     details: dict[str, list[str]]
 
 
-def measure(layout: Layout, bad: Bools, now: datetime, limits: GateLimits) -> Measures:
-    """Measure each partition of ``layout`` (at least one), given which of its rows are ``bad``."""
-    rows, rejected = layout.stop - layout.first, layout.count(np.flatnonzero(bad))
+def measure(layout: Layout, bad: Bools, unlisted: Int64s, now: datetime, limits: GateLimits) -> Measures:
+    """Measure each partition of ``layout`` (at least one).
+
+    Args:
+        layout: the batch.
+        bad: for each row whether it is rejected.
+        unlisted: the rows of times when their instrument was not listed, ascending. They are rejected alone: another
+            company's bars, under a ticker that was used again, say nothing of the others.
+        now: the present, UTC.
+        limits: of the rules.
+    """
+    others = layout.count(unlisted)
+    rows, rejected = layout.stop - layout.first - others, layout.count(np.flatnonzero(bad)) - others
     shares = rejected / np.maximum(rows, 1)
     good = ~bad
     before = np.concatenate(([0], np.cumsum(good)))  # good rows before each row

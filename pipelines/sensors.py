@@ -16,7 +16,6 @@ from assets.rollups import follow_name
 from chandlery.bars.bookkeeping import FIRST_PAUSE, LONGEST_PAUSE
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
-from chandlery.instruments.registry import list_instruments
 from chandlery.rollups.stale import Staleness, read_staleness
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import range_tags, rectangles, run_config
@@ -93,10 +92,11 @@ def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
         if context.instance.get_runs_count(running):
             yield dg.SkipReason("what is missing is being requested")
             return
+        current = store.installation.current_instruments()
         remote, turn = store.installation.providers.remote_limits(), int(context.cursor or 0)
         order = context.instance.get_dynamic_partitions(SYMBOLS)
         with store.warehouse.connection() as connection:
-            known = [instrument for instrument in list_instruments(connection) if instrument.symbol in set(order)]
+            known = [instrument for instrument in current if instrument.symbol in set(order)]
             backfills = plan_backfills(connection, known, base, limits=remote, turn=turn)
             for backfill in backfills:
                 record_launch(connection, backfill)

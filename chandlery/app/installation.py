@@ -23,7 +23,7 @@ from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.errors import StoreError
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
-from chandlery.instruments.registry import Instrument, SyncReport, list_instruments, sync_instruments
+from chandlery.instruments.registry import Instrument, SyncReport, list_instruments, sync_universe
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_unfinished
 from chandlery.providers.configured import ConfiguredProviders
@@ -94,7 +94,7 @@ class Installation:
         with installation.warehouse.connection() as connection:
             migrate(connection)
             install(connection)
-            report = sync_instruments(connection, universe.instruments)
+            report = sync_universe(connection, universe.instruments)
             sync_aggregates(connection, installation.warehouse.edition, lifecycle.continuous_aggregates)
         installation.make_room()
         refresh_aggregates(installation.warehouse.database)
@@ -120,15 +120,24 @@ class Installation:
         """Names of the providers that have everything from the start, and never newer bars."""
         return self.providers.static
 
+    def current_instruments(self) -> list[Instrument]:
+        """Return the instruments that were not removed from ``universe.yaml``, in the order of registration.
+
+        That the file lists one no longer counts at once, also before the next ``chandlery init``.
+        """
+        listed = {config.symbol for config in self.universe.instruments}
+        with self.warehouse.connection() as connection:
+            known = list_instruments(connection)
+        return [i for i in known if i.in_universe is None or i.symbol in listed]
+
     def scheduled_instruments(self, timeframe: Timeframe) -> list[Instrument]:
         """Return the instruments whose bars of ``timeframe`` are kept up to date, in the order of registration.
 
-        Those of providers that never have newer bars are left out; those of a provider that cannot be used are not, so
-        that a run says so.
+        Those that were removed from ``universe.yaml`` are left out, and those of providers that never have newer bars;
+        those of a provider that cannot be used are not, so that a run says so.
         """
-        with self.warehouse.connection() as connection:
-            known = list_instruments(connection)
-        return [i for i in known if timeframe.value in i.timeframes and i.provider not in self.static]
+        current = self.current_instruments()
+        return [i for i in current if timeframe.value in i.timeframes and i.provider not in self.static]
 
     @cached_property
     def landing(self) -> Landing:

@@ -22,7 +22,7 @@ from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
 from chandlery.ingest.plan import IngestPlan
-from chandlery.ingest.request import IngestRequest, PreparedIngest
+from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
 from chandlery.ingest.validate import PartitionResult, list_names
 
 DONE, FAILED, REJECTED = 0, 1, 3
@@ -131,6 +131,13 @@ def _gather(installation: Installation, named: Sequence[str], file: Path | None,
 
 
 def _introduce(prepared: PreparedIngest) -> None:
+    for instrument in prepared.unlisted:
+        note(describe_listing(instrument))
+    for instrument in prepared.plan.ranges:
+        if instrument.is_removed:
+            note(
+                f"{instrument.symbol} is no longer in universe.yaml: nobody keeps it up to date, this command loads it"
+            )
     for ticker, symbol in prepared.resolved.items():
         note(f"{ticker} is a ticker of {symbol}")
     for config in prepared.registered:

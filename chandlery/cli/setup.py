@@ -48,6 +48,8 @@ def init(ctx: typer.Context) -> None:
         ("added", ", ".join(report.added) or "none"),
         ("changed", ", ".join(report.changed) or "none"),
     ]
+    if report.removed:
+        facts.append(("removed", f"{', '.join(report.removed)} (no longer requested; what is stored stays)"))
     for line in columns_of(facts):
         say(line)
     say()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
+from chandlery.core.listing import BEGINNING, END, listed_span
 from chandlery.core.timeframe import Timeframe, Window
+from chandlery.core.windows import EVER
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Listing(Protocol):
@@ -73,13 +77,16 @@ class Partition:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> Partition:
-        """Return the part of ``window`` within ``[start, end)``, UTC; all of it by default.
+        """Return the part of ``window`` within ``[start, end)``, UTC, in which the instrument was listed.
 
-        Where they have no instant in common, the partition is empty: its start is its end, and may lie outside of the
-        window.
+        The range has no limits by default. Where nothing is left, the partition is empty: its start is its end, and may
+        lie outside of the window.
         """
         first = window.start if start is None else max(start, window.start)
         last = window.end if end is None else min(end, window.end)
+        if instrument.listed is not None or instrument.delisted is not None:
+            listed_from, listed_until = listed_range(instrument, timeframe)
+            first, last = max(first, listed_from), min(last, listed_until)
         return cls(
             instrument_id=instrument.instrument_id,
             symbol=instrument.symbol,
@@ -93,6 +100,25 @@ class Partition:
         )
 
     @property
+    def is_unlisted(self) -> bool:
+        """Whether the instrument was not listed at any time of the window."""
+        listed_from, listed_until = listed_range(self, self.timeframe)
+        return listed_until <= self.window.start or listed_from >= self.window.end
+
+    @property
     def key(self) -> str:
         """The partition's key in Dagster: ``AAPL|2024-01``."""
         return f"{self.symbol}|{self.window.key}"
+
+
+def listed_range(instrument: Listing, timeframe: Timeframe) -> tuple[datetime, datetime]:
+    """Return the half-open range, UTC, of the bars of sessions on which an instrument was listed.
+
+    Without a limit at an end, it is the end of all time.
+    """
+    span = listed_span(instrument.calendar, timeframe, instrument.listed, instrument.delisted)
+    first, last = (
+        end if micros in {BEGINNING, END} else _EPOCH + timedelta(microseconds=micros)
+        for micros, end in zip(span, EVER, strict=True)
+    )
+    return first, last

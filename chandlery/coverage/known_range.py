@@ -33,8 +33,8 @@ def known_sessions(
         timeframe: ``1m`` or ``1d``.
         since: the earliest session to return; None for no such limit. With it, an instrument of which no session is
             known begins there, if the timeframe is scheduled for it.
-        static: providers whose data never changes. The range of their instruments ends with the last known session;
-            that of all others has no end.
+        static: providers whose data never changes. The range of their instruments ends with the last known session, as
+            does that of instruments that were removed from ``universe.yaml``; that of all others has no end.
 
     Returns:
         By instrument id, both inclusive; the last is ``date.max`` where the range has no end. Instruments without any
@@ -43,7 +43,7 @@ def known_sessions(
     known = _known(connection, instruments, timeframe)
     ranges = {}
     for instrument in instruments:
-        owner, ends = instrument.instrument_id, instrument.provider in static
+        owner, ends = instrument.instrument_id, instrument.provider in static or instrument.is_removed
         if owner in known:
             first, last = known[owner]
             ranges[owner] = max(first, since or first), last if ends else date.max
@@ -84,7 +84,9 @@ def never_requested(
 ) -> list[Instrument]:
     """Return the instruments for which the timeframe is scheduled and of which no session is known."""
     known = _known(connection, instruments, timeframe)
-    return [i for i in instruments if timeframe.value in i.timeframes and i.instrument_id not in known]
+    return [
+        i for i in instruments if timeframe.value in i.timeframes and not i.is_removed and i.instrument_id not in known
+    ]
 
 
 def _known(

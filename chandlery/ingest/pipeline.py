@@ -181,6 +181,8 @@ class IngestPipeline:
             ProviderAuthError: the provider's key is refused; nothing later would succeed either.
             LakeError: the landing zone cannot be written to or read.
         """
+        yield from (PartitionResult(partition, "unlisted") for partition in partitions if partition.is_unlisted)
+        partitions = [partition for partition in partitions if not partition.is_unlisted]
         if not partitions:
             return
         timeframe = partitions[0].timeframe

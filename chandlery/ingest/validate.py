@@ -30,7 +30,7 @@ from chandlery.providers.base import ProviderLimits
 from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
 
-Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty"]
+Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class PartitionResult:
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
             deliver it, or could not be used at all; ``complete``: all of it was requested before and is final, so that
             the provider was not called;
-            ``empty``: the remote provider answered that it has nothing, where there were sessions.
+            ``empty``: the remote provider answered that it has nothing, where there were sessions; ``unlisted``: the
+            instrument was not listed at any time of the window, so that nothing was requested.
         inserted: bars that were not there.
         revised: bars whose values changed.
         unchanged: bars that were there already.

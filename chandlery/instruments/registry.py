@@ -6,7 +6,7 @@ Not here: ``universe.yaml`` itself (``config.universe``), and finding an instrum
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import psycopg
@@ -31,6 +31,8 @@ class Instrument:
         name: what people call it.
         listed: its first session, where known.
         delisted: the first day on which it no longer traded, where known.
+        in_universe: whether ``universe.yaml`` lists it: False where it no longer does; None where it never did, because
+            a command registered it.
     """
 
     instrument_id: int
@@ -42,14 +44,27 @@ class Instrument:
     name: str | None
     listed: date | None
     delisted: date | None
+    in_universe: bool | None = None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it was removed from ``universe.yaml``: then nobody keeps it up to date any more."""
+        return self.in_universe is False
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync changed: canonical symbols that are new, and those whose description differs now."""
+    """What a sync changed.
+
+    Attributes:
+        added: canonical symbols that are new.
+        changed: those whose description differs now.
+        removed: those that ``universe.yaml`` listed and lists no longer.
+    """
 
     added: Sequence[str]
     changed: Sequence[str]
+    removed: Sequence[str] = ()
 
 
 def sync_instruments(connection: psycopg.Connection, configs: Iterable[InstrumentConfig]) -> SyncReport:
@@ -70,6 +85,20 @@ def sync_instruments(connection: psycopg.Connection, configs: Iterable[Instrumen
                 changed.append(config.symbol)
     sync_sessions(connection, sorted({config.calendar for config in configs}))
     return SyncReport(added, changed)
+
+
+def sync_universe(connection: psycopg.Connection, configs: Iterable[InstrumentConfig]) -> SyncReport:
+    """Bring the database's instruments to all that ``universe.yaml`` lists; see ``sync_instruments``. Idempotent.
+
+    Those that it listed before and lists no longer are marked as removed. They stay, with their bars, and nobody keeps
+    them up to date. Instruments that it never listed are left as they are.
+    """
+    configs = list(configs)
+    with connection.transaction():
+        report = sync_instruments(connection, configs)
+        symbols = [config.symbol for config in configs]
+        marked = connection.execute(query("instruments/mark_universe"), {"symbols": symbols}).fetchall()
+    return replace(report, removed=sorted(symbol for symbol, listed in marked if not listed))
 
 
 def list_instruments(connection: psycopg.Connection) -> list[Instrument]:

@@ -138,14 +138,16 @@ def value_reasons(row: dict[str, object]) -> list[str]:
 def time_reasons(row: dict[str, object], asked: Partition, clashes: bool) -> list[str]:
     ts, session = row["ts"], session_date(row, asked)
     midnight = ts == datetime(ts.year, ts.month, ts.day, tzinfo=UTC)
+    unlisted = (asked.listed is not None and session < asked.listed) or (
+        asked.delisted is not None and session >= asked.delisted
+    )
     broken = {
         "on_grid": not midnight if asked.timeframe is D1 else bool(ts.second or ts.microsecond),
-        "inside_window": not asked.start <= ts < asked.end,
+        "inside_window": not unlisted and not asked.start <= ts < asked.end,
         "unique_key": clashes,
         "not_in_future": ts > NOW,
         "on_session": asked.timeframe is D1 and not (midnight and ts.date() in session_dates(asked.calendar)),
-        "while_listed": (asked.listed is not None and session < asked.listed)
-        or (asked.delisted is not None and session >= asked.delisted),
+        "while_listed": unlisted,
     }
     return [name for name, is_broken in broken.items() if is_broken]
 
@@ -190,10 +192,11 @@ def judge(timeframe: Timeframe, rows: list[dict[str, object]]) -> list[tuple[lis
         offered[nearest].append((row, reasons))
     answers = []
     for each, judged in zip(asked, offered, strict=True):
-        bad = sum(bool(reasons) for _, reasons in judged)
+        own_rows = [reasons for _, reasons in judged if "while_listed" not in reasons]
+        bad = sum(bool(reasons) for reasons in own_rows)
         sessions = expected_sessions(each)
         seen = {session_date(row, each) for row, reasons in judged if not reasons}
-        passes = bool(judged or not sessions) and bad <= SHARE * len(judged)
+        passes = bool(own_rows or not sessions) and bad <= SHARE * len(own_rows)
         answers.append((judged, passes, len(sessions - seen)))
     return answers
 

@@ -36,6 +36,7 @@ CROSS JOIN LATERAL (
 ) AS n
 LEFT JOIN market.session AS s
     ON s.calendar = i.calendar AND s.session BETWEEN b.first_ts::date AND b.last_ts::date
+        AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
 LEFT JOIN held AS h ON h.instrument_id = b.instrument_id AND h.ts = s.session::timestamptz
 GROUP BY b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources
 ORDER BY b.instrument_id

@@ -31,6 +31,7 @@ CROSS JOIN LATERAL (
 ) AS n
 LEFT JOIN market.session AS s
     ON s.calendar = i.calendar AND s.session BETWEEN c.first_session AND c.last_session
+        AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
 LEFT JOIN ops.coverage AS p
     ON p.instrument_id = i.instrument_id AND p.timeframe = '1m' AND p.session = s.session
 WHERE i.instrument_id = ANY(:'ids')

@@ -17,5 +17,6 @@ SELECT i.symbol, s.session, h.session IS NOT NULL AS present
 FROM reach AS r
 JOIN market.instrument AS i USING (instrument_id)
 JOIN market.session AS s ON s.calendar = i.calendar AND s.session BETWEEN r.first AND r.last
+        AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
 LEFT JOIN held AS h ON h.instrument_id = r.instrument_id AND h.session = s.session
 ORDER BY i.instrument_id, s.session

@@ -42,6 +42,34 @@ def test_it_is_the_part_of_its_window_within_the_range(
     assert (partition.start, partition.end) == tuple(map(utc, expected))
 
 
+@pytest.mark.parametrize(
+    ("timeframe", "window", "listed", "delisted", "expected"),
+    [
+        ("1d", "2012", date(2012, 5, 18), None, ("2012-05-18", "2013-01-01")),
+        ("1d", "2012", None, date(2012, 5, 18), ("2012-01-01", "2012-05-18")),
+        ("1d", "2012", date(2012, 5, 18), date(2012, 6, 18), ("2012-05-18", "2012-06-18")),
+        ("1d", "2011", date(2012, 5, 18), None, ("2012-05-18", "2012-05-18")),
+        # From half way between the close before, on the 17th at 20:00Z, and the open of the first session.
+        ("1m", "2012-05", date(2012, 5, 18), None, ("2012-05-18 04:45:00.000001", "2012-06-01")),
+        # The last session's evening belongs to it; the next one, of which there are no bars, is Friday's.
+        ("1m", "2012-05", None, date(2012, 5, 18), ("2012-05-01", "2012-05-18 04:45:00.000001")),
+    ],
+)
+def test_it_ends_where_the_instrument_was_not_listed(
+    timeframe: str, window: str, listed: date | None, delisted: date | None, expected: tuple[str, str]
+) -> None:
+    base = Timeframe(timeframe)
+    partition = Partition.of(Traded("FB", "XNYS", listed, delisted), base, base.window(window))
+    assert (partition.start, partition.end) == tuple(map(utc, expected))
+    assert partition.is_unlisted == (partition.start == partition.end)
+
+
+def test_a_window_that_is_not_requested_is_not_one_without_listing() -> None:
+    partition = Partition.of(APPLE, Timeframe.M1, JANUARY, utc("2024-03-01"), utc("2024-04-01"))
+    assert partition.start == partition.end
+    assert not partition.is_unlisted
+
+
 def test_nobody_makes_one_in_another_way() -> None:
     folders = ["assets", "benchmarks", "chandlery", "expectations", "pipelines", "resources", "tests"]
     makers = [

@@ -1,0 +1,196 @@
+"""Looks up what a request of a person leaves open: instruments, providers, ranges.
+
+Not here: the request itself, and the plan that comes of it (``request``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from chandlery.config.universe import InstrumentConfig, Universe, default_calendar
+from chandlery.core.calendars import get_calendar
+from chandlery.core.timeframe import parse_moment
+from chandlery.errors import (
+    ChandleryError,
+    ConfigurationError,
+    ProviderAuthError,
+    ProviderError,
+    UnknownSymbolError,
+    UsageError,
+)
+from chandlery.instruments.aliases import resolve
+from chandlery.instruments.registry import Instrument, load_instruments
+from chandlery.providers.base import Provider
+from chandlery.providers.configured import ConfiguredProviders
+from chandlery.tiers.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from chandlery.ingest.request import IngestRequest
+
+_WEEK = timedelta(days=7)
+
+
+class RequestPlanner:
+    """Looks up what one request leaves open; see ``request.plan_ingest`` for the arguments."""
+
+    def __init__(
+        self,
+        request: IngestRequest,
+        warehouse: Warehouse,
+        universe: Universe,
+        providers: ConfiguredProviders,
+        now: datetime,
+    ) -> None:
+        self._request = request
+        self._warehouse = warehouse
+        self._universe = universe
+        self._providers = providers
+        self._now = now
+        self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
+
+    def everything(self) -> Sequence[str]:
+        """Return all symbols that the provider holds."""
+        if self._request.provider is None:
+            raise UsageError("no symbol was given; name some, or give --symbols-file, --preset or --provider")
+        provider = self._provider(self._request.provider, {})
+        symbols = getattr(provider, "symbols", None)
+        if symbols is None:
+            raise UsageError(f"provider {provider.name!r} cannot list what it has; name the symbols")
+        held: list[str] = symbols(self._request.timeframe)
+        if not held:
+            raise UsageError(f"provider {provider.name!r} has no {self._request.timeframe.value} bars at all")
+        with self._warehouse.connection() as connection:
+            registered = load_instruments(connection).keys()
+        # A file's name has ``-`` for ``/``: where only BTC/USD is registered, BTC-USD.csv is that.
+        slashed = {name: name.replace("-", "/") for name in held}
+        return [slashed[name] if name not in registered and slashed[name] in registered else name for name in held]
+
+    def identify(
+        self, connection: psycopg.Connection, symbols: Sequence[str]
+    ) -> tuple[dict[str, Instrument], list[InstrumentConfig], dict[str, str]]:
+        """Return the known instruments by symbol, descriptions of the new ones, and what tickers were resolved to."""
+        known: dict[str, Instrument] = {}
+        new: dict[str, InstrumentConfig] = {}
+        resolved: dict[str, str] = {}
+        start, end = self._request.start or self._first, self._request.end or self._now
+        for symbol in symbols:
+            try:
+                instrument = resolve(connection, symbol, start, end)
+            except UnknownSymbolError:
+                if _was_an_alias(connection, symbol):
+                    raise
+                new[symbol] = self._describe(symbol)
+                continue
+            self._refuse_other_description(instrument)
+            known[instrument.symbol] = instrument
+            if instrument.symbol != symbol:
+                resolved[symbol] = instrument.symbol
+        return known, list(new.values()), resolved
+
+    def providers(
+        self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]
+    ) -> list[tuple[str, Provider | None]]:
+        """Return each symbol with its provider; without one where that cannot be used, while others can."""
+        names = {symbol: self._request.provider or instrument.provider for symbol, instrument in known.items()}
+        names |= {config.symbol: self._request.provider or str(config.provider) for config in new}
+        calendars = {symbol: instrument.calendar for symbol, instrument in known.items()}
+        calendars |= {config.symbol: config.calendar for config in new}
+        made = self._make(dict.fromkeys(names.values()), calendars)
+        for name, provider in made.items():
+            if provider is not None and self._request.timeframe not in provider.timeframes:
+                has = " ".join(sorted(provider.timeframes))
+                raise UsageError(f"provider {name!r} has no {self._request.timeframe.value} bars; it has: {has}")
+        return [(symbol, made[name]) for symbol, name in names.items()]
+
+    def _make(self, names: Iterable[str], calendars: Mapping[str, str]) -> dict[str, Provider | None]:
+        """Return the providers by name; None for one that cannot be made, unless none can."""
+        made: dict[str, Provider | None] = {}
+        errors: list[ChandleryError] = []
+        for name in names:
+            try:
+                made[name] = self._provider(name, calendars)
+            except (ConfigurationError, ProviderError) as error:  # the run will say so, of this provider only
+                made[name] = None
+                errors.append(error)
+        if errors and len(errors) == len(made):
+            raise errors[0]
+        return made
+
+    def range_of(self, symbol: str, provider: Provider | None) -> tuple[datetime, datetime]:
+        """Return the range to plan for one symbol: as requested or, by default, as far as its provider reaches."""
+        request = self._request
+        usual_start, usual_end = self._span(symbol, provider)
+        start, end = request.start or usual_start, request.end or usual_end
+        if start >= end and request.end is None:
+            end = self._now
+        elif start >= end:
+            start = request.timeframe.window_of(end - timedelta(microseconds=1)).start
+        if start < self._first:
+            raise UsageError(
+                f"{symbol}: the range begins on {start:%Y-%m-%d}, before history.{request.timeframe.value} ="
+                f" {self._first:%Y-%m-%d} in universe.yaml; begin later with --start, or set it to an earlier day"
+            )
+        return start, min(end, self._now)
+
+    def _span(self, symbol: str, provider: Provider | None) -> tuple[datetime, datetime]:
+        """Return the range that the provider has of a symbol; a short one where the run will fail, to say so soon."""
+        if provider is None:
+            return self._request.timeframe.window_of(self._now).start, self._now
+        try:
+            return provider.span(symbol, self._request.timeframe) or self._usual(provider)
+        except ProviderAuthError:
+            raise
+        except ProviderError:
+            return self._request.timeframe.window_of(self._now).start, self._now
+
+    def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
+        """Return the range of a provider that does not know its own.
+
+        It goes back as far as the provider's history, or two weeks where bars are invented without end.
+        """
+        if provider.limits.endless:
+            midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
+            monday = midnight - timedelta(days=midnight.weekday())
+            return monday - 2 * _WEEK, monday
+        depth = provider.limits.history_depth.get(self._request.timeframe)
+        return max(self._first, self._now - depth) if depth else self._first, self._now
+
+    def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:
+        return self._providers.build(name, options=self._request.options, calendars=calendars)
+
+    def _describe(self, symbol: str) -> InstrumentConfig:
+        """Return what to register for a symbol that is new."""
+        request = self._request
+        config = self._universe.instrument(symbol)
+        if config.provider is not None:  # listed since the last `chandlery init`
+            return config
+        if request.provider is None:
+            raise UsageError(
+                f"symbol {symbol!r} is not known; name its provider with --provider, or add it to universe.yaml"
+            )
+        asset_class = request.asset_class or config.asset_class
+        calendar = request.calendar or default_calendar(symbol, asset_class)
+        get_calendar(calendar)
+        guessed = {"asset_class": asset_class, "calendar": calendar}
+        return config.model_copy(update={**guessed, "provider": request.provider, "timeframes": (request.timeframe,)})
+
+    def _refuse_other_description(self, instrument: Instrument) -> None:
+        """Raise where a known instrument was given another calendar or asset class: the options are for new ones."""
+        for name in ("calendar", "asset_class"):
+            given, registered = getattr(self._request, name), getattr(instrument, name)
+            if given is not None and given != registered:
+                raise UsageError(
+                    f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r};"
+                    " the option is for new symbols"
+                )
+
+
+def _was_an_alias(connection: psycopg.Connection, ticker: str) -> bool:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM market.symbol_alias WHERE ticker = %(ticker)s)", {"ticker": ticker}
+    ).fetchone()
+    return bool(row and row[0])
