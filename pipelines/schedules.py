@@ -3,16 +3,17 @@
 Not here: what a run does (``assets``).
 """
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from assets.reference import SYMBOLS
-from chandlery.core.calendars import Calendar, get_calendar, microseconds
+from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.core.windows import DAY_US
+from chandlery.coverage.due_windows import due_windows, last_windows
 from pipelines.jobs import ingest_job_name, maintain
 from pipelines.partitions import range_tags, rectangles, run_config
 from resources.store import StoreResource
@@ -51,27 +52,44 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
         cron_schedule=cron,
         execution_timezone=calendar.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED,
-        description=f"All {calendar.name} symbols that keep {timeframe.value} bars, after each session's close.",
+        description=f"All {calendar.name} symbols that keep {timeframe.value} bars, after each session's close; windows"
+        " whose end passed while nothing ran are caught up.",
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, store: StoreResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time.astimezone(UTC)
-        windows = last_windows(calendar, timeframe, tick)
-        if windows is None:
-            yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
-            return
+        installation = store.installation
         order = context.instance.get_dynamic_partitions(SYMBOLS)
-        scheduled = store.installation.scheduled_instruments(timeframe)
-        symbols = [i.symbol for i in scheduled if i.calendar == calendar.name and i.symbol in set(order)]
-        if not symbols:
-            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars that a provider has news of")
-        for group in rectangles(symbols, order, _RUNS):
-            yield dg.RunRequest(
-                run_key=f"{tick.isoformat()}/{group[0]}",
-                tags=range_tags(group[0], group[-1], *windows),
-                run_config=run_config(timeframe, group, order),
+        known = set(order)
+        scheduled = [
+            instrument
+            for instrument in installation.scheduled_instruments(timeframe)
+            if instrument.calendar == calendar.name and instrument.symbol in known
+        ]
+        with store.warehouse.connection() as connection:
+            due = due_windows(
+                connection,
+                scheduled,
+                timeframe,
+                limits=installation.providers.remote_limits(),
+                since=installation.universe.history.first_day(timeframe),
+                now=tick,
             )
+        if not scheduled:
+            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars that a provider has news of")
+        elif not due and last_windows(calendar, timeframe, tick) is None:
+            yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
+        elif not due:
+            yield dg.SkipReason(f"no {calendar.name} symbol was listed in the last day")
+        for (first, last), symbols in _by_range(timeframe, due).items():
+            for group in rectangles(symbols, order, _RUNS):
+                yield dg.RunRequest(
+                    run_key=f"{tick.isoformat()}/{first}/{group[0]}",
+                    job_name=ingest_job_name(timeframe),
+                    tags=range_tags(group[0], group[-1], first, last),
+                    run_config=run_config(timeframe, group, order),
+                )
 
     return schedule
 
@@ -90,18 +108,15 @@ def cron_after_close(calendar: Calendar) -> str:
     return f"{at.minute} {at.hour} * * {shown}"
 
 
-def last_windows(calendar: Calendar, timeframe: Timeframe, now: datetime) -> tuple[str, str] | None:
-    """Return the first and the last window with bars of the session that closed in the day before ``now``, if one did.
-
-    They differ where a session begins on the evening before, in UTC: Sydney's of 1 February opens in January.
-    """
-    us = microseconds(now)
-    index = int(calendar.closes.searchsorted(us, side="right")) - 1
-    if index < 0 or us - int(calendar.closes[index]) >= timedelta(days=1) // timedelta(microseconds=1):
-        return None
-    if timeframe.is_intraday:
-        first, last = int(calendar.opens[index]), int(calendar.closes[index]) - 1
-    else:
-        first = last = int(calendar.sessions[index]) * DAY_US
-    start, end = (datetime.fromtimestamp(instant / 1e6, UTC) for instant in (first, last))
-    return timeframe.window_of(start).key, timeframe.window_of(end).key
+def _by_range(timeframe: Timeframe, due: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], list[str]]:
+    """Return the symbols by the runs of neighbouring windows that are due, each as its first and its last key."""
+    symbols: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for symbol, keys in due.items():
+        first = previous = keys[0]
+        for key in keys[1:]:
+            if timeframe.window(previous).end != timeframe.window(key).start:
+                symbols[first, previous].append(symbol)
+                first = key
+            previous = key
+        symbols[first, previous].append(symbol)
+    return symbols

@@ -88,9 +88,10 @@ def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
     )
     def repair(context: dg.SensorEvaluationContext, store: StoreResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
         recent = datetime.now(UTC) - limits.unfinished_run
-        running = dg.RunsFilter(tags={_REPAIR: base.value}, statuses=_UNFINISHED, created_after=recent)
+        # Not only runs of repairs: what a schedule or a person requests may be the same sessions.
+        running = dg.RunsFilter(job_name=job, statuses=_UNFINISHED, created_after=recent)
         if context.instance.get_runs_count(running):
-            yield dg.SkipReason("what is missing is being requested")
+            yield dg.SkipReason("bars are being requested")
             return
         current = store.installation.current_instruments()
         remote, turn = store.installation.providers.remote_limits(), int(context.cursor or 0)

@@ -5,7 +5,7 @@ Not here: Dagster's part of it (``pipelines.instance``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -21,6 +21,7 @@ from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.editions.install import install
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.errors import StoreError
+from chandlery.ingest.cost import Cost
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.instruments.registry import Instrument, SyncReport, list_instruments, sync_universe
@@ -149,9 +150,13 @@ class Installation:
         """Continuous aggregates that ``lifecycle.yaml`` asks for and this edition does not have."""
         return () if self.warehouse.edition.keeps_aggregates else self.lifecycle.continuous_aggregates
 
-    def plan_ingest(self, request: IngestRequest) -> PreparedIngest:
+    def plan_ingest(
+        self, request: IngestRequest, approve: Callable[[Sequence[Cost]], None] = lambda _: None
+    ) -> PreparedIngest:
         """Return the plan for ``request`` in this installation; see ``ingest.request.plan_ingest``."""
-        return plan_ingest(request, warehouse=self.warehouse, universe=self.universe, providers=self.providers)
+        return plan_ingest(
+            request, warehouse=self.warehouse, universe=self.universe, providers=self.providers, approve=approve
+        )
 
     def check_schema(self) -> None:
         """Raise ``StoreError`` unless the database has this version's schema."""

@@ -5,9 +5,11 @@ Not here: how a request is planned (``chandlery.ingest.request``).
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,7 @@ from chandlery.cli.session import Session
 from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.errors import UsageError
+from chandlery.ingest.cost import Cost
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
 from chandlery.ingest.validate import PartitionResult, list_names
@@ -67,7 +70,8 @@ def ingest(
     epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
     start: Annotated[
-        str | None, typer.Option(help="First instant, inclusive; where the bars begin by default.")
+        str | None,
+        typer.Option(help="First instant, inclusive; by default where a folder's bars begin, or 2 weeks back."),
     ] = None,
     end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
@@ -78,11 +82,14 @@ def ingest(
         float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be requested, and its cost.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")] = False,
 ) -> None:
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
-    New symbols are registered. Without a range, everything the provider has is loaded; where it has no end, the last
-    two full weeks.
+    New symbols are registered. Without --start, everything that a folder holds is loaded; of a provider that is called
+    over a network, the last two full weeks until now. A request that takes many calls, minutes or bars is confirmed
+    first (--yes).
     """
     session = Session.of(ctx)
     installation = session.installation
@@ -99,7 +106,8 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    raise typer.Exit(carry_out(session.orchestrator(installation), installation.plan_ingest(request)))
+    prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
+    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
@@ -111,6 +119,27 @@ def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
     tally = listener.tally
     _sum_up(prepared.plan, tally, time.monotonic() - begun)
     return report_failures(tally, records)
+
+
+def _approve(costs: Sequence[Cost], *, dry_run: bool, yes: bool) -> None:
+    """Say what a plan will cost, and let a person confirm what is long or costly; raise where it is not wanted."""
+    if dry_run:
+        for cost in costs:
+            say(str(cost))
+        if not costs:
+            say("no call to a provider")
+        raise typer.Exit(DONE)
+    high = [cost for cost in costs if cost.is_high]
+    if yes or not high:
+        return
+    if not sys.stdin.isatty():
+        text = "; ".join(map(str, high))
+        raise UsageError(f"a costly request was not confirmed: {text}; narrow it with --start, or confirm with --yes")
+    for cost in high:
+        note(str(cost))
+    if not typer.confirm("Request all of this?", err=True):
+        note("Nothing was requested.")
+        raise typer.Exit(FAILED)
 
 
 def _gather(installation: Installation, named: Sequence[str], file: Path | None, preset: str | None) -> list[str]:

@@ -50,6 +50,7 @@ class RequestPlanner:
         self._universe = universe
         self._providers = providers
         self._now = now
+        self._alone = True
         self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
@@ -118,6 +119,7 @@ class RequestPlanner:
                 errors.append(error)
         if errors and len(errors) == len(made):
             raise errors[0]
+        self._alone = len(made) == 1
         return made
 
     def range_of(self, symbol: str, provider: Provider | None) -> tuple[datetime, datetime]:
@@ -142,20 +144,25 @@ class RequestPlanner:
             return self._request.timeframe.window_of(self._now).start, self._now
         try:
             return provider.span(symbol, self._request.timeframe) or self._usual(provider)
-        except ProviderAuthError:
-            raise
+        except (ProviderAuthError, ConfigurationError):
+            if self._alone:
+                raise
         except ProviderError:
-            return self._request.timeframe.window_of(self._now).start, self._now
+            pass
+        return self._request.timeframe.window_of(self._now).start, self._now
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
         """Return the range of a provider that does not know its own.
 
-        It goes back as far as the provider's history, or two weeks where bars are invented without end.
+        Where bars cost calls or are invented without end, that is the last two whole weeks, and what came since where
+        they are not invented; otherwise it goes back as far as the provider's history.
         """
-        if provider.limits.endless:
-            midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
+        limits = provider.limits
+        if limits.endless or limits.remote:
+            last = min(self._request.end or self._now, self._now)
+            midnight = last.replace(hour=0, minute=0, second=0, microsecond=0)
             monday = midnight - timedelta(days=midnight.weekday())
-            return monday - 2 * _WEEK, monday
+            return monday - 2 * _WEEK, monday if limits.endless and self._request.end is None else last
         depth = provider.limits.history_depth.get(self._request.timeframe)
         return max(self._first, self._now - depth) if depth else self._first, self._now
 

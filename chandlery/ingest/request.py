@@ -6,7 +6,7 @@ the plan is carried out (``pipeline``), and how the request was typed (``cli``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import listed_range
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import UsageError
+from chandlery.ingest.cost import Cost, estimate_costs
 from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.ingest.planner import RequestPlanner
 from chandlery.instruments.registry import Instrument, load_instruments, sync_instruments
@@ -76,6 +77,7 @@ def plan_ingest(
     warehouse: Warehouse,
     universe: Universe,
     providers: ConfiguredProviders,
+    approve: Callable[[Sequence[Cost]], None] = lambda _: None,
     now: datetime | None = None,
 ) -> PreparedIngest:
     """Return the plan for ``request``; registers the symbols that are new.
@@ -89,6 +91,7 @@ def plan_ingest(
         warehouse: where instruments are registered.
         universe: what ``universe.yaml`` says.
         providers: that are configured.
+        approve: is told what the plan will cost, by remote provider, before anything is registered; it may raise.
         now: the present, UTC; the clock by default.
 
     Raises:
@@ -103,11 +106,21 @@ def plan_ingest(
     with warehouse.connection() as connection:
         known, new, resolved = planner.identify(connection, symbols)
         ranges = {symbol: planner.range_of(symbol, provider) for symbol, provider in planner.providers(known, new)}
+        known |= {config.symbol: _unregistered(config, -number) for number, config in enumerate(new, start=1)}
+        listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in known}, request.timeframe)
+        costs = estimate_costs(
+            connection,
+            listed,
+            request.timeframe,
+            providers,
+            provider=request.provider,
+            refresh=request.refresh,
+        )
+        approve(costs)
         if new:
             sync_instruments(connection, new)
             fresh = load_instruments(connection)
-            known |= {config.symbol: fresh[config.symbol] for config in new}
-    listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in known}, request.timeframe)
+            listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
     plan = IngestPlan(
         timeframe=request.timeframe,
         ranges=listed,
@@ -164,6 +177,22 @@ def _cut_to_listing(
     if unlisted and not cut:
         raise UsageError("; ".join(describe_listing(instrument) for instrument in unlisted))
     return cut, unlisted
+
+
+def _unregistered(config: InstrumentConfig, number: int) -> Instrument:
+    """Return an instrument as it will be registered, under a number of its own."""
+    timeframes = tuple(timeframe.value for timeframe in config.timeframes)
+    return Instrument(
+        number,
+        config.symbol,
+        config.asset_class,
+        config.calendar,
+        config.provider or "",
+        timeframes,
+        config.name or None,
+        config.listed,
+        config.delisted,
+    )
 
 
 def describe_listing(instrument: Instrument) -> str:

@@ -101,6 +101,7 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         remote=True,
         symbols_per_request=100,
         bars_per_request=20 * _BARS_PER_PAGE,
+        bars_per_call=dict.fromkeys(_TIMEFRAMES, _BARS_PER_PAGE),
         workers=8,
         settlement_delay={Timeframe.M1: timedelta(hours=5), Timeframe.D1: timedelta(days=1)},
     )

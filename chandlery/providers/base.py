@@ -54,6 +54,8 @@ class ProviderLimits:
             complete and final is not requested again.
         symbols_per_request: the largest number of symbols in one request.
         bars_per_request: the largest number of bars, estimated, in one request.
+        bars_per_call: by timeframe, how many bars one call brings at most, to estimate what a request costs; where
+            absent, it is one call.
         workers: the largest number of requests that may be under way at a time.
         settlement_delay: by timeframe, for how long after a session's close bars that belong to it may still come or
             change, those of extended hours included; not at all where absent.
@@ -64,6 +66,7 @@ class ProviderLimits:
     remote: bool = False
     symbols_per_request: int = 10_000
     bars_per_request: int = 500_000
+    bars_per_call: Mapping[Timeframe, int] = field(default_factory=dict)
     workers: int = 1
     settlement_delay: Mapping[Timeframe, timedelta] = field(default_factory=dict)
     history_depth: Mapping[Timeframe, timedelta] = field(default_factory=dict)

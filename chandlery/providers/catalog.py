@@ -151,6 +151,12 @@ def remote_limits(config: ProvidersConfig) -> dict[str, ProviderLimits]:
     return {name: kind.limits for name, kind in kinds.items() if kind is not None and kind.limits.remote}
 
 
+def calls_per_minute(provider: ProviderConfig) -> float | None:
+    """Return how many calls a minute the provider may get; None where there is no limit, or nobody knows."""
+    kind = _loadable_kind(provider)
+    return provider.limits.calls_per_minute or (None if kind is None else kind.calls_per_minute)
+
+
 def _loadable_kind(provider: ProviderConfig) -> ProviderKind | None:
     """Return a provider's kind; None where it cannot be loaded, which is said when the provider is made."""
     try:

@@ -39,6 +39,7 @@ class CoinbaseProvider(RemoteProvider[Candles]):
         remote=True,
         symbols_per_request=1,
         bars_per_request=20 * _CANDLES_PER_CALL,
+        bars_per_call=dict.fromkeys(INGESTED, _CANDLES_PER_CALL),
         workers=8,
         settlement_delay=dict.fromkeys(INGESTED, timedelta(minutes=5)),
     )

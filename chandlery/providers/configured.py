@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chandlery.config.providers import ProvidersConfig
 from chandlery.providers.base import Provider, ProviderLimits
-from chandlery.providers.catalog import build_provider, is_static, remote_limits
+from chandlery.providers.catalog import build_provider, calls_per_minute, is_static, remote_limits
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 
 
@@ -40,6 +40,10 @@ class ConfiguredProviders:
     def remote_limits(self) -> dict[str, ProviderLimits]:
         """Return the limits of the providers that are called over a network, by name, without making them."""
         return remote_limits(self.config)
+
+    def calls_per_minute(self, name: str) -> float | None:
+        """Return how many calls a minute the provider called ``name`` may get; None where there is no limit."""
+        return calls_per_minute(self.config.provider(name))
 
     @property
     def static(self) -> frozenset[str]:

@@ -67,6 +67,7 @@ class PolygonProvider(RemoteProvider[Sequence[Page]]):
         remote=True,
         symbols_per_request=1,
         bars_per_request=_MINUTES_OF_A_MONTH,
+        bars_per_call=dict.fromkeys(INGESTED, _MINUTES_OF_A_MONTH),
         workers=8,
         settlement_delay=dict.fromkeys(INGESTED, timedelta(days=1)),
     )

@@ -231,6 +231,7 @@ CREATE TABLE market.instrument (
     name text,
     listed date,
     delisted date,
+    in_universe boolean,
     CONSTRAINT instrument_check CHECK ((delisted > listed)),
     CONSTRAINT instrument_symbol_check CHECK ((symbol ~ '^[A-Za-z0-9._/:-]{1,32}$'::text))
 );
@@ -238,6 +239,8 @@ CREATE TABLE market.instrument (
 COMMENT ON COLUMN market.instrument.symbol IS 'canonical ticker; other tickers of the instrument are dated aliases';
 
 COMMENT ON COLUMN market.instrument.timeframes IS 'the ingested timeframes that schedules keep up to date';
+
+COMMENT ON COLUMN market.instrument.in_universe IS 'whether universe.yaml lists it; false: no longer; null: it never did, a command registered it';
 
 ALTER TABLE market.instrument ALTER COLUMN instrument_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME market.instrument_instrument_id_seq

@@ -109,6 +109,7 @@ class IbProvider(RemoteProvider[Bars]):
         remote=True,
         symbols_per_request=1,
         bars_per_request=31 * 1440,
+        bars_per_call={Timeframe.M1: 1440 * _DAYS_PER_CALL[Timeframe.M1], Timeframe.D1: _DAYS_PER_CALL[Timeframe.D1]},
         workers=1,
         settlement_delay=dict.fromkeys(INGESTED, timedelta(hours=5)),
     )

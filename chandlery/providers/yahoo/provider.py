@@ -72,6 +72,7 @@ class YahooProvider(RemoteProvider[Charts]):
         remote=True,
         symbols_per_request=1,
         bars_per_request=20_000,
+        bars_per_call={Timeframe.M1: _MINUTES_PER_CALL},
         workers=4,
         settlement_delay=dict.fromkeys(INGESTED, _DAY),
         history_depth={Timeframe.M1: 29 * _DAY},

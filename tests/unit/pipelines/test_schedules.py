@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -13,7 +13,7 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from pipelines.partitions import RANGE_END, RANGE_START
 from pipelines.schedules import cron_after_close, last_windows
-from tests.pipeline import Tick, Workbench, install, moment, new_database, open_workbench, requests
+from tests.pipeline import Tick, Workbench, failure_text, install, moment, new_database, open_workbench, requests
 from tests.support import utc
 
 NEW_YORK, SYDNEY = "America/New_York", "Australia/Sydney"
@@ -26,19 +26,30 @@ UNIVERSE = [
     {"symbol": "BHP", "calendar": "XASX", "provider": "vendor", "timeframes": ["1m"]},
     {"symbol": "OLD", "calendar": "XNYS", "provider": "files", "timeframes": ["1d", "1m"]},
     {"symbol": "MADE", "calendar": "XLON", "provider": "simulated"},
+    {"symbol": "FED", "calendar": "XNYS", "provider": "feed", "timeframes": ["1m"]},
 ]
-VENDOR = {"vendor": {"kind": "coinbase", "options": {"url": "http://127.0.0.1:1"}}}
+#: A provider of candles, which repair asks, and one whose calls cost nothing, so that repair leaves it alone.
+PROVIDERS = {"vendor": {"kind": "coinbase", "options": {"url": "http://127.0.0.1:1"}}, "feed": {"kind": "feed"}}
+FEED = """
+from chandlery.providers.base import ProviderKind
+from chandlery.providers.simulated.provider import SimulatedProvider
+
+KIND = ProviderKind(name="feed", factory=lambda setup: SimulatedProvider(calendars=setup.calendars, name=setup.name))
+"""
 
 
 @pytest.fixture(scope="module")
 def bench(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     folder = tmp_path_factory.mktemp("schedules")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        new_database(server) as url,
-        open_workbench(install(folder, url, patch, UNIVERSE, VENDOR)) as bench,
-    ):
-        yield bench
+    information = folder / "feed-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: feed\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[chandlery.providers]\nfeed = feed_of_tests:KIND\n")
+    (folder / "feed_of_tests.py").write_text(FEED)
+    with pytest.MonkeyPatch.context() as patch, new_database(server) as url:
+        patch.syspath_prepend(folder)
+        with open_workbench(install(folder, url, patch, UNIVERSE, PROVIDERS)) as bench:
+            yield bench
 
 
 def tick(bench: Workbench, schedule: str, at: str, zone: str = NEW_YORK) -> Tick:
@@ -106,7 +117,7 @@ def test_a_session_day_asks_for_all_symbols_of_the_calendar(bench: Workbench) ->
 
 
 def test_symbols_that_stand_side_by_side_share_one_run(bench: Workbench) -> None:
-    (request,) = requests(tick(bench, "xnys_1m_after_close", "2024-01-10 16:30"))
+    request, _ = requests(tick(bench, "xnys_1m_after_close", "2024-01-10 16:30"))
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("SIM|2024-01", "IBM|2024-01")
     assert request.partition_key is None
 
@@ -118,7 +129,7 @@ def test_a_holiday_is_skipped_and_says_why(bench: Workbench) -> None:
 
 
 def test_a_half_day_is_not_skipped(bench: Workbench) -> None:
-    assert ranges(tick(bench, "xnys_1m_after_close", "2024-11-29 16:30")) == [("SIM|2024-11", "IBM|2024-11")]
+    assert ranges(tick(bench, "xnys_1m_after_close", "2024-11-29 16:30"))[0] == ("SIM|2024-11", "IBM|2024-11")
 
 
 def test_the_first_tick_of_a_year_asks_for_the_window_of_the_session_that_closed(bench: Workbench) -> None:
@@ -149,9 +160,9 @@ def test_a_symbol_that_dagster_does_not_know_yet_is_left_out(bench: Workbench) -
     try:
         assert ranges(tick(bench, "xnys_1d_after_close", "2024-01-10 16:30")) == [("AAPL|2024", "MSFT|2024")]
     finally:  # the order is restored
-        for symbol in ("BHP", "OLD", "MADE"):
+        for symbol in ("BHP", "OLD", "MADE", "FED"):
             bench.instance.delete_dynamic_partition(SYMBOLS, symbol)
-        bench.instance.add_dynamic_partitions(SYMBOLS, ["IBM", "BHP", "OLD", "MADE"])
+        bench.instance.add_dynamic_partitions(SYMBOLS, ["IBM", "BHP", "OLD", "MADE", "FED"])
 
 
 def test_a_tick_that_is_evaluated_twice_asks_once(bench: Workbench) -> None:
@@ -160,6 +171,80 @@ def test_a_tick_that_is_evaluated_twice_asks_once(bench: Workbench) -> None:
 
     assert keys("2024-01-10 16:30") == keys("2024-01-10 16:30")
     assert len({*keys("2024-01-10 16:30"), *keys("2024-01-11 16:30")}) == 4
+
+
+# --- after a time in which nothing ran
+
+
+@pytest.fixture
+def requested(bench: Workbench) -> Iterator[Callable[[str, str], None]]:
+    """Note that sessions of a symbol were requested and are final, until the end of the test."""
+
+    def note(symbol: str, sessions: str, timeframe: str = "1m") -> None:
+        with bench.installation.warehouse.connection() as connection:
+            connection.execute(
+                "INSERT INTO ops.requested (instrument_id, timeframe, sessions, final, calendar)"
+                " SELECT instrument_id, %s, %s, %s, calendar FROM market.instrument WHERE symbol = %s",
+                (timeframe, sessions, sessions, symbol),
+            )
+
+    yield note
+    with bench.installation.warehouse.connection() as connection:
+        connection.execute("DELETE FROM ops.requested")
+
+
+def test_windows_that_ended_while_nothing_ran_are_caught_up(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    requested("SIM", "{[2023-11-20,2023-12-15)}")
+    requested("IBM", "{[2023-12-20,2024-01-31)}")
+    found = tick(bench, "xnys_1m_after_close", "2024-02-05 16:30")
+    spans = [("SIM|2023-12", "SIM|2024-02"), ("IBM|2024-01", "IBM|2024-02"), ("FED|2024-02", "FED|2024-02")]
+    assert sorted(ranges(found)) == sorted(spans)
+    assert len({request.run_key for request in requests(found)}) == 3
+
+
+def test_on_a_holiday_too_what_was_missed_is_caught_up_and_nothing_else(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    requested("SIM", "{[2023-11-20,2023-12-28)}")
+    requested("IBM", "{[2023-12-20,2024-01-13)}")
+    found = tick(bench, "xnys_1m_after_close", "2024-01-15 16:30")
+    assert ranges(found) == [("SIM|2023-12", "SIM|2024-01")]
+
+
+def test_what_repair_looks_after_is_not_requested_in_the_middle_but_of_others_it_is(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    missed = "{[2023-06-20,2023-06-28),[2023-09-05,2024-01-10)}"
+    requested("SIM", missed)  # by a provider that repair asks
+    requested("FED", missed)
+    found = tick(bench, "xnys_1m_after_close", "2024-01-10 16:30")
+    assert sorted(ranges(found)) == sorted(
+        [("SIM|2024-01", "IBM|2024-01"), ("FED|2024-01", "FED|2024-01"), ("FED|2023-06", "FED|2023-09")]
+    )
+
+
+def test_as_many_windows_are_caught_up_as_a_run_bears_the_newest_first(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    requested("SIM", "{[2022-01-20,2022-01-28)}")
+    found = tick(bench, "xnys_1m_after_close", "2024-01-10 16:30")
+    assert ("SIM|2023-02", "SIM|2024-01") in ranges(found)
+
+
+def test_what_a_feed_without_repair_missed_arrives_and_is_requested_once(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    requested("FED", "{[2023-11-20,2023-12-28)}")
+    at = "2024-01-10 16:30"
+    (request,) = [each for each in requests(tick(bench, "xnys_1m_after_close", at)) if "FED" in each.tags[RANGE_START]]
+    result = bench.run(request)
+    assert result.success, failure_text(result)
+    assert bench.materialized("bars_1m") == {"FED|2023-12", "FED|2024-01"}
+    assert [span for span in ranges(tick(bench, "xnys_1m_after_close", "2024-02-01 16:30")) if "FED" in span[0]] == [
+        ("FED|2024-02", "FED|2024-02")
+    ]
 
 
 def test_daily_maintenance_makes_room_ahead(bench: Workbench) -> None:
