@@ -28,6 +28,7 @@ from chandlery.database.dsn import embedded_dsn
 from chandlery.database.editions.install import install
 from chandlery.database.migrate import migrate
 from tests import apache_server
+from tests.embedded_server import leave_server
 
 EMBEDDED_TEMPLATE = "template_of_tests"
 COMMUNITY_URL = "CHANDLERY_TEST_TIMESCALE_URL"
@@ -121,7 +122,7 @@ def _start_embedded() -> Server:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = Path(folder) / "data"
     admin = conninfo.make_conninfo(embedded_dsn(data, "postgres"), user=embedded.SUPERUSER)
-    atexit.register(embedded.leave, data, wait=True)
+    atexit.register(leave_server, data)
     server = Server("postgres", admin, EMBEDDED_TEMPLATE, role=embedded.ROLE)
     with psycopg.connect(server.admin, autocommit=True) as connection:
         # Half of the time would go into waiting for the disk, and a test run need not survive a power cut.

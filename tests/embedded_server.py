@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from chandlery.database import embedded
 from chandlery.database.embedded.processes import find_processes
 
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.SIGKILL}
@@ -18,6 +19,13 @@ def find_server(data: Path) -> psutil.Process | None:
         if not " ".join(process.cmdline()).startswith("postgres: "):
             return process
     return None
+
+
+def leave_server(data: Path, seconds: float = 60) -> None:
+    """Use the server no longer, and wait until it has stopped, but not for ever: somebody else may use it."""
+    server = find_server(data)
+    embedded.leave(data)
+    psutil.wait_procs([server] if server else [], timeout=seconds)
 
 
 def stop_server(data: Path, mode: str) -> None:
