@@ -6,6 +6,7 @@ Not here: what an event's metadata holds (``assets.metadata``).
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import dagster as dg
@@ -14,8 +15,10 @@ import pyarrow as pa
 from assets.checks import GOOD, evaluate_gate, evaluate_partitions
 from assets.metadata import ingest_metadata
 from assets.quarantine import materialize_quarantine
+from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.bars.read import BarRange
+from chandlery.bars.recorded_windows import newest_changes
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress, describe_calls
@@ -58,6 +61,7 @@ class IngestEvents:
         self._listener = listener
         self._warehouse = warehouse
         self._drawn = _newest(partitions)
+        self._earlier = _earlier(warehouse, partitions)
         self._failures: list[PartitionResult] = []
         self._quarantined = False
         self._logged: set[str] = set()
@@ -94,7 +98,10 @@ class IngestEvents:
         if result.status in GOOD:
             stored = self._read(partition) if partition in self._drawn else None
             metadata = ingest_metadata(result, stored)
-            yield dg.AssetMaterialization(self._timeframe.table, partition=partition.key, metadata=metadata)
+            changed_at = result.known_at or self._earlier.get(partition.key)
+            yield dg.AssetMaterialization(
+                self._timeframe.table, partition=partition.key, metadata=metadata, tags=version_tag(changed_at)
+            )
         else:
             self._failures.append(result)
             self._log_trouble(result)
@@ -136,6 +143,15 @@ class IngestEvents:
     def _read(self, partition: Partition) -> pa.Table:
         window = BarRange(partition.instrument_id, partition.window.start, partition.window.end)
         return read_bars(self._warehouse, partition.timeframe, [window])
+
+
+def _earlier(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[str, datetime]:
+    """Return when each partition had changed last as the run began, UTC, by key."""
+    if not partitions:
+        return {}
+    with warehouse.connection() as connection:
+        keys = {partition.key for partition in partitions}
+        return newest_changes(connection, partitions[0].timeframe, keys)
 
 
 def _newest(partitions: Sequence[Partition]) -> frozenset[Partition]:

@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.checks import GATE, evaluate_partitions
+from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import INGESTED
 from chandlery.errors import GateError, UsageError
@@ -106,6 +107,7 @@ def release_events(result: PartitionResult, reason: str) -> Iterator[dg.AssetMat
             "source": ", ".join(result.sources) or "-",
             "publication": str(result.publication_id),
         },
+        tags=version_tag(result.known_at) if result.known_at is not None else None,
     )
 
 

@@ -9,14 +9,16 @@ else. Not here: the arithmetic (``chandlery.rollup``), and what notices stalenes
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 import dagster as dg
 
 from assets.metadata import derived_metadata
+from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
+from chandlery.bars.recorded_windows import newest_changes
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.core.windows import EVER
 from chandlery.errors import LakeError
@@ -58,12 +60,12 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         error = _derive(
             store.warehouse, base, listener, start, end, changes=changes, run_id=context.run.run_id, symbols=symbols
         )
-        for key in context.partition_keys:
-            for timeframe in derived_from(base):
-                if error is None or (timeframe, key) in changes:
-                    yield _materialization(timeframe, key, changes.pop((timeframe, key), Counter()))
-        for (timeframe, key), counts in changes.items():
-            context.log_event(_materialization(timeframe, key, counts))
+        selected = {(timeframe, key): None for key in context.partition_keys for timeframe in derived_from(base)}
+        others = [changed for changed in changes if changed not in selected]
+        done = [each for each in selected if error is None or each in changes]
+        yield from _materializations(store.warehouse, done, changes)
+        for event in _materializations(store.warehouse, others, changes):
+            context.log_event(event)
         _raise(error)
 
     return rollups
@@ -102,8 +104,7 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
         error = _derive(
             store.warehouse, base, listener, *EVER, changes=changes, run_id=context.run.run_id, only_due=config.only_due
         )
-        for (timeframe, key), counts in changes.items():
-            yield _materialization(timeframe, key, counts)
+        yield from _materializations(store.warehouse, list(changes), changes)
         _raise(error)
 
     return follow
@@ -143,13 +144,12 @@ def _raise(error: LakeError | None) -> None:
         raise dg.Failure(f"what could be derived is; the rest is tried again: {error}", allow_retries=False)
 
 
-def derived_events(steps: Iterable[Derived]) -> Iterator[dg.AssetMaterialization]:
+def derived_events(warehouse: Warehouse, steps: Iterable[Derived]) -> Iterator[dg.AssetMaterialization]:
     """Yield a materialization of every partition that changed in ``steps``."""
     changes: Changes = defaultdict(Counter)
     for derived in steps:
         _count(derived, changes)
-    for (timeframe, key), counts in changes.items():
-        yield _materialization(timeframe, key, counts)
+    yield from _materializations(warehouse, list(changes), changes)
 
 
 def _count(derived: Derived, changes: Changes) -> None:
@@ -159,5 +159,19 @@ def _count(derived: Derived, changes: Changes) -> None:
         counts.update(inserted=inserted, revised=revised)
 
 
-def _materialization(timeframe: Timeframe, key: str, counts: Mapping[str, int]) -> dg.AssetMaterialization:
-    return dg.AssetMaterialization(timeframe.table, partition=key, metadata=derived_metadata(timeframe, counts))
+def _materializations(
+    warehouse: Warehouse, keys: Sequence[tuple[Timeframe, str]], changes: Changes
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield a materialization of each partition, with its last change as its version."""
+    newest: dict[tuple[Timeframe, str], datetime] = {}
+    with warehouse.connection() as connection:
+        for timeframe in {timeframe for timeframe, _ in keys}:
+            found = newest_changes(connection, timeframe, {key for own, key in keys if own is timeframe})
+            newest |= {(timeframe, key): changed for key, changed in found.items()}
+    for timeframe, key in keys:
+        yield dg.AssetMaterialization(
+            timeframe.table,
+            partition=key,
+            metadata=derived_metadata(timeframe, changes[timeframe, key]),
+            tags=version_tag(newest.get((timeframe, key))),
+        )

@@ -31,6 +31,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from chandlery.database.forks import forget_in_children
+from pipelines.forget_partitions import forget_partitions
 
 _Type = dg.DagsterEventType
 #: Events that come by the thousand, one or more for each partition. Lines of a run's log may wait too.
@@ -110,6 +111,10 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         """Store events, now or soon."""
         for event in events:
             self.store_event(event)
+
+    def wipe_asset_partitions(self, asset_key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
+        """Take partitions off the index of assets; the runs keep their logs."""
+        forget_partitions(self, asset_key, partition_keys)
 
     def flush(self) -> None:
         """Write all that waits; what cannot be written now keeps waiting.

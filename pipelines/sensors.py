@@ -1,8 +1,8 @@
-"""The sensors: one derives what became stale, another requests missing bars again, a third keeps coverage up to date.
+"""The sensors: deriving what became stale, requesting missing bars again, reconciling, and keeping coverage up to date.
 
 Derived bars follow every correction of any window, because the publishing transaction itself notes which days became
-stale; the sensor only launches the runs. Not here: what a run does (``assets``), and what is missing
-(``chandlery.coverage.repair``).
+stale; the sensor only launches the runs. Not here: what a run does (``assets``), what is missing
+(``chandlery.coverage.repair``), and how Dagster's records are reconciled (``reconcile``).
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.rollups.stale import Staleness, read_staleness
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import range_tags, rectangles, run_config
+from pipelines.reconcile import build_reconcile
 from resources.store import StoreResource
 
 _UNFINISHED = [
@@ -68,7 +69,7 @@ def build_sensors(limits: SensorLimits = SensorLimits()) -> list[dg.SensorDefini
         description="Keeps coverage up to date.",
     )
     follow, repair = ([build(base, limits) for base in INGESTED] for build in (_follow, _repair))
-    return [*follow, *repair, automation]
+    return [*follow, *repair, build_reconcile(), automation]
 
 
 def repair_sensor_name(base: Timeframe) -> str:

@@ -18,7 +18,8 @@ import psutil
 _PROCESS = "chandlery/process"
 #: Tag that Dagster gives to a run that it launches: on which code server.
 _CODE_SERVER = ".dagster/grpc_info"
-_UNFINISHED = [
+#: Statuses of runs that may still do something, or whose process was killed.
+UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -34,7 +35,7 @@ def process_tag() -> dict[str, str]:
 
 def close_dead_runs(instance: dg.DagsterInstance) -> None:
     """Mark the runs of the command line whose process was killed as failed, because nobody else watches over them."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         if _PROCESS in run.tags and _is_dead(run.tags[_PROCESS]):
             _close(instance, run)
 
@@ -45,7 +46,7 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> None:
     Only for the one that is about to start a code server of this home. Runs on another machine are left alone, and runs
     that never came to a code server are given up by Dagster's daemon itself.
     """
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         if _PROCESS not in run.tags and _CODE_SERVER in run.tags and _is_gone(json.loads(run.tags[_CODE_SERVER])):
             _close(instance, run)
 

@@ -1,7 +1,8 @@
 """What is written together with bars: coverage, the days that became stale, the windows that changed, and the log.
 
 Sessions are counted while they are published, so that coverage never has to count bars. Not here: reading these tables
-(``coverage``, ``rollups.stale``), and the windows' other states (``window_states``).
+(``coverage``, ``rollups.stale``), the windows' other states (``window_states``), and what the orchestrator has on
+record of them (``recorded_windows``).
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def record(
     Args:
         connection: in that transaction, which holds the instruments' locks.
         timeframe: of the bars. Sessions are counted of ``1m`` only: derived bars are as complete as their base, and a
-            bar of a day is its own session. Derived bars make no day stale and have no windows.
+            bar of a day is its own session. Derived bars make no day stale.
         batch: the bars that were offered.
         changes: those that were inserted or revised; not empty.
         calendars: calendar's name by instrument id, for every instrument in ``changes``.
@@ -78,7 +79,7 @@ def record(
     }
     values |= {name: getattr(origin, name) for name in _NOTED}
     values |= _pairs("stale", "day", base.instrument_id, base.ts.astype("datetime64[D]"))
-    values |= _pairs("touched", "start", base.instrument_id, window_starts(timeframe, base.ts))
+    values |= _pairs("touched", "start", changes.instrument_id, window_starts(timeframe, changes.ts))
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
     covered = count_sessions(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
     return connection.execute(

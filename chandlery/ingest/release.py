@@ -70,6 +70,7 @@ def release(
         sources=tuple(released["source"].unique().to_pylist()),
         rules=entry.rules,
         publication_id=report.publication_id,
+        known_at=report.known_at if report.publication_id is not None else None,
     )
 
 

@@ -56,6 +56,7 @@ class PartitionResult:
         rules: version of the rules by which the gate audited it.
         landed: the provider's answer in the landing zone, a path below its root; None where it was not kept.
         publication_id: number in the log of the publication that changed it; None where it stayed as it was.
+        known_at: of that publication, UTC; None where it stayed as it was.
     """
 
     partition: Partition
@@ -71,6 +72,7 @@ class PartitionResult:
     rules: str | None = None
     landed: str | None = None
     publication_id: int | None = None
+    known_at: datetime | None = None
 
 
 class BatchProcessor:
@@ -237,6 +239,7 @@ class BatchProcessor:
                         unchanged=counts.get((partition.symbol, partition.window.key), 0) - inserted - revised,
                         sources=sources,
                         publication_id=published.publication_id if inserted or revised else None,
+                        known_at=published.known_at if inserted or revised else None,
                     )
                 )
             else:

@@ -451,12 +451,13 @@ CREATE TABLE ops.bar_window (
     cold boolean DEFAULT false NOT NULL,
     keep_until timestamp with time zone,
     sources smallint[],
+    recorded_change timestamp with time zone,
     CONSTRAINT bar_window_check CHECK (((manifest_id IS NULL) = (archived_change IS NULL))),
     CONSTRAINT bar_window_check1 CHECK ((cold = (sources IS NOT NULL))),
     CONSTRAINT bar_window_check2 CHECK (((NOT cold) OR ((manifest_id IS NOT NULL) AND (archived_change = changed_at))))
 );
 
-COMMENT ON TABLE ops.bar_window IS 'the life of each month (of minutes) or year (of days) of an instrument''s bars';
+COMMENT ON TABLE ops.bar_window IS 'the life of each month (of bars within a day) or year (of others) of an instrument''s bars; those of derived bars are never archived';
 
 COMMENT ON COLUMN ops.bar_window.changed_at IS 'known_at of the last publication that changed a bar of it';
 
@@ -467,6 +468,8 @@ COMMENT ON COLUMN ops.bar_window.cold IS 'the lake answers for it, and the store
 COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention leaves it alone until then';
 
 COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
+
+COMMENT ON COLUMN ops.bar_window.recorded_change IS 'changed_at of what the orchestrator is known to have on record; null: it is not known';
 
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,

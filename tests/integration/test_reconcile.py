@@ -1,0 +1,288 @@
+"""Dagster's records of partitions follow the store, both ways: whatever was killed, published elsewhere, or is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from assets.versions import DATA_VERSION, version_tag
+from chandlery.app.installation import Installation
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.dsn import dagster_dsn
+from pipelines.instance import open_instance
+from pipelines.partitions import range_tags
+from pipelines.reconcile import ReconcileLimits, build_reconcile
+from pipelines.unfinished_runs import process_tag
+from tests.pipeline import Workbench, install, new_database, open_workbench
+from tests.support import every_row, forget_bars, put, table, utc, wait_until_blocked
+
+ROOT = Path(__file__).parent.parent.parent
+UNIVERSE = [{"symbol": symbol, "calendar": "XNYS", "provider": "sample"} for symbol in ("AAPL", "IBM", "MSFT")]
+BARS = dg.AssetKey("bars_1d")
+LIMITS = ReconcileLimits()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("reconcile")
+    with pytest.MonkeyPatch.context() as patch, new_database(server) as url:
+        yield install(folder, url, patch, UNIVERSE)
+
+
+@pytest.fixture
+def bench(shared: Installation) -> Iterator[Workbench]:
+    """A workbench with nothing in its store, and Dagster's records in memory."""
+    with shared.warehouse.connection() as connection:
+        forget_bars(connection)
+    with dg.DagsterInstance.ephemeral() as instance, open_workbench(shared, instance) as bench:
+        yield bench
+
+
+class Sensor:
+    """The sensor as Dagster's daemon runs it: with a cursor, and what it returns is recorded."""
+
+    def __init__(self, bench: Workbench, limits: ReconcileLimits = LIMITS) -> None:
+        self._bench = bench
+        self._sensor = build_reconcile(limits)
+        self.cursor: str | None = None
+
+    def tick(self) -> list[str]:
+        """Return the partitions that a tick recorded, as ``bars_1d AAPL|2012``, sorted."""
+        with dg.build_sensor_context(
+            self._bench.instance, cursor=self.cursor, resources=self._bench.resources, definitions=self._bench.defs
+        ) as context:
+            result = self._sensor(context)
+        if isinstance(result, dg.SkipReason):
+            return []
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        for event in result.asset_events:
+            self._bench.instance.report_runless_asset_event(event)
+        return sorted(f"{event.asset_key.to_user_string()} {event.partition}" for event in result.asset_events)
+
+    def settle(self) -> list[str]:
+        """Tick until nothing is recorded any more, and once again; return what was."""
+        recorded = []
+        while some := self.tick():
+            recorded += some
+        self.tick()
+        return recorded
+
+
+def publish(bench: Workbench, *bars: tuple[str, str, float]) -> datetime:
+    """Publish days outside of any run; return from when they are known."""
+    rows = [
+        (symbol, utc(session), close, close, close, close, 1.0, None, None, "test") for symbol, session, close in bars
+    ]
+    report = put(bench.installation.warehouse, Timeframe.D1, table(rows))  # type: ignore[arg-type]
+    return report.known_at
+
+
+def version(bench: Workbench, partition: str, key: dg.AssetKey = BARS) -> str | None:
+    """Return the data version of the newest materialization of a partition."""
+    records = bench.instance.fetch_materializations(
+        dg.AssetRecordsFilter(key, asset_partitions=[partition]), limit=1
+    ).records
+    found = records[0].asset_materialization if records else None
+    return (found.tags or {}).get(DATA_VERSION) if found else None
+
+
+def test_what_was_published_and_not_recorded_is_recorded_once(bench: Workbench) -> None:
+    sensor = Sensor(bench)
+    sensor.settle()
+    known_at = publish(bench, ("AAPL", "2012-01-03", 1.0), ("AAPL", "2013-01-03", 1.0), ("IBM", "2012-01-03", 1.0))
+    assert sensor.tick() == ["bars_1d AAPL|2012", "bars_1d AAPL|2013", "bars_1d IBM|2012"]
+    assert bench.materialized("bars_1d") == {"AAPL|2012", "AAPL|2013", "IBM|2012"}
+    assert version(bench, "IBM|2012") == known_at.isoformat(timespec="microseconds")
+    assert sensor.settle() == []
+    assert bench.scalar("SELECT count(*) FROM ops.bar_window WHERE recorded_change IS DISTINCT FROM changed_at") == 0
+
+
+def test_what_a_run_recorded_itself_is_not_recorded_again(bench: Workbench) -> None:
+    sensor = Sensor(bench)
+    assert bench.materialize("bars_1d", "AAPL|2012").success
+    changed_at = bench.scalar("SELECT max(known_at) FROM ops.publication")
+    assert version(bench, "AAPL|2012") == changed_at.isoformat(timespec="microseconds")
+    assert bench.run(dg.RunRequest(job_name="derive_from_1d")).success
+    assert sensor.settle() == []
+    # Nor after a run that changed nothing.
+    assert bench.materialize("bars_1d", "AAPL|2012").success
+    assert version(bench, "AAPL|2012") is not None
+    assert sensor.settle() == []
+
+
+def test_derived_partitions_are_reconciled_too(bench: Workbench) -> None:
+    assert bench.materialize("bars_1d", "AAPL|2012").success
+    assert bench.run(dg.RunRequest(job_name="derive_from_1d")).success
+    derived = bench.materialized("bars_1mo"), bench.materialized("bars_1w")
+    bench.instance.wipe_assets([dg.AssetKey("bars_1mo"), dg.AssetKey("bars_1w")])
+    assert bench.materialized("bars_1mo") == set()
+    recorded = Sensor(bench).settle()
+    assert (bench.materialized("bars_1mo"), bench.materialized("bars_1w")) == derived
+    assert recorded == ["bars_1mo AAPL|2012", *(f"bars_1w {key}" for key in sorted(derived[1]))]
+
+
+def test_what_the_store_does_not_hold_is_taken_off_the_records(bench: Workbench) -> None:
+    sensor = Sensor(bench)
+    result = bench.materialize("bars_1d", "AAPL|2012")
+    bench.materialize("bars_1d", "IBM|2012")
+    sensor.settle()
+    for partition in ("MSFT|2012", "IBM|2011"):  # as a recovery of an older state leaves it
+        bench.instance.report_runless_asset_event(dg.AssetMaterialization(BARS, partition=partition))
+    with bench.installation.warehouse.connection() as connection:
+        connection.execute(
+            "DELETE FROM ops.bar_window USING market.instrument AS i"
+            " WHERE i.instrument_id = bar_window.instrument_id AND symbol = 'AAPL'"
+        )
+    assert sensor.settle() == []
+    assert bench.materialized("bars_1d") == {"AAPL|2012", "IBM|2012"}  # it looked at what was new
+    sensor.cursor = None  # as once a day
+    assert sensor.settle() == []
+    assert bench.materialized("bars_1d") == {"IBM|2012"}
+    assert version(bench, "AAPL|2012") is None
+    kept = [entry.dagster_event_type for entry in bench.instance.all_logs(result.run_id)]
+    assert dg.DagsterEventType.ASSET_MATERIALIZATION in kept, "the log of the run is as it was"
+
+
+def test_a_partition_that_was_requested_and_has_no_bars_stays_on_record(bench: Workbench) -> None:
+    bench.instance.report_runless_asset_event(
+        dg.AssetMaterialization(BARS, partition="MSFT|2012", tags=version_tag(None))
+    )
+    assert Sensor(bench).settle() == []
+    assert bench.materialized("bars_1d") == {"MSFT|2012"}
+
+
+def test_events_that_come_out_of_order_leave_the_newest_publication_on_record(bench: Workbench) -> None:
+    sensor = Sensor(bench)
+    first = publish(bench, ("AAPL", "2012-01-03", 1.0))
+    second = publish(bench, ("AAPL", "2012-01-03", 2.0))
+
+    def record(changed_at: datetime) -> None:
+        bench.instance.report_runless_asset_event(
+            dg.AssetMaterialization(BARS, partition="AAPL|2012", tags=version_tag(changed_at))
+        )
+
+    record(second)
+    assert sensor.settle() == []
+    record(first)  # by a run that was slow to say so
+    assert version(bench, "AAPL|2012") == first.isoformat(timespec="microseconds")
+    assert sensor.settle() == ["bars_1d AAPL|2012"]
+    assert version(bench, "AAPL|2012") == second.isoformat(timespec="microseconds")
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+def test_what_a_living_run_published_is_left_to_it(status: dg.DagsterRunStatus, bench: Workbench) -> None:
+    sensor = Sensor(bench)
+    run = bench.instance.create_run_for_job(bench.defs.resolve_job_def("ingest_1d"), status=status, tags=process_tag())
+    known_at = publish(bench, ("AAPL", "2012-01-03", 1.0))
+    publish(bench, ("IBM", "2012-01-03", 1.0))
+    with bench.installation.warehouse.connection() as connection:
+        connection.execute("UPDATE ops.publication SET run_id = %s WHERE known_at = %s", (run.run_id, known_at))
+    assert sensor.settle() == ["bars_1d IBM|2012"]
+    bench.instance.report_run_failed(run)
+    assert sensor.settle() == ["bars_1d AAPL|2012"]
+
+
+def test_symbols_that_nobody_registered_become_partitions(bench: Workbench) -> None:
+    bench.instance.delete_dynamic_partition("symbol", "MSFT")
+    publish(bench, ("MSFT", "2012-01-03", 1.0))
+    assert Sensor(bench).settle() == ["bars_1d MSFT|2012"]
+    assert bench.instance.has_dynamic_partition("symbol", "MSFT")
+
+
+def test_many_are_recorded_little_by_little(bench: Workbench) -> None:
+    sensor = Sensor(bench, ReconcileLimits(events=2))
+    publish(bench, *(("AAPL", f"{year}-01-03", 1.0) for year in (2008, 2011, 2012, 2013, 2014)))
+    assert [len(sensor.tick()) for _ in range(4)] == [2, 2, 1, 0]
+    assert len(bench.materialized("bars_1d")) == 5
+
+
+@pytest.fixture
+def stored(shared: Installation) -> Iterator[Workbench]:
+    """A workbench with nothing in its store, and Dagster's records in PostgreSQL."""
+    with shared.warehouse.connection() as connection:
+        forget_bars(connection)
+    with open_instance(shared.settings) as instance:
+        instance.wipe_all_schedules()
+        with open_workbench(shared, instance) as bench:
+            yield bench
+
+
+def rows_of_dagster(bench: Workbench) -> dict[str, list[str]]:
+    with closing(psycopg.connect(dagster_dsn(bench.installation.settings), autocommit=True)) as connection:
+        names = connection.execute(
+            "SELECT format('%I.%I', schemaname, relname), n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables"
+        ).fetchall()
+        return {
+            name: [row[0] for row in connection.execute(f"SELECT t::text FROM {name} AS t ORDER BY 1")]  # type: ignore[call-overload]
+            for name, _ in names
+        }
+
+
+def test_an_idle_tick_writes_nothing(stored: Workbench) -> None:
+    sensor = Sensor(stored)
+    stored.materialize("bars_1d", "AAPL|2012")
+    publish(stored, ("IBM", "2012-01-03", 1.0))
+    sensor.settle()
+    cursor, dagster = sensor.cursor, rows_of_dagster(stored)
+    with stored.installation.warehouse.connection() as connection:
+        ours = every_row(connection)
+        assert sensor.tick() == []
+        assert every_row(connection) == ours
+    assert sensor.cursor == cursor
+    assert rows_of_dagster(stored) == dagster
+    assert len(dagster["public.event_logs"]) > 10
+
+
+def test_a_person_can_wipe_single_partitions(stored: Workbench) -> None:
+    stored.materialize("bars_1d", tags=range_tags("AAPL", "AAPL", "2011", "2013"))
+    stored.instance.wipe_asset_partitions(BARS, ["AAPL|2011", "AAPL|2013", "IBM|1999"])
+    assert {key for key in stored.materialized("bars_1d") if key.startswith("AAPL")} == {"AAPL|2012"}
+
+
+INGEST = """
+from chandlery.app.installation import Installation
+from pipelines.orchestrator import DagsterOrchestrator
+from tests.pipeline import Heard, Workbench
+installation = Installation.open()
+order = Workbench(installation, None).order("1d", ["MSFT"], "2011-01-01", "2013-01-01")
+DagsterOrchestrator(installation).ingest(order, Heard())
+"""
+#: Holds up whoever records that a partition was ingested, until the lock is free.
+HOLD_UP = """
+CREATE OR REPLACE FUNCTION hold_up() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN PERFORM pg_advisory_xact_lock(42); RETURN new; END$$;
+CREATE OR REPLACE TRIGGER hold_up BEFORE INSERT ON event_logs FOR EACH ROW
+WHEN (new.dagster_event_type IN ('ASSET_CHECK_EVALUATION', 'ASSET_MATERIALIZATION')) EXECUTE FUNCTION hold_up();
+"""
+
+
+def test_a_run_that_is_killed_after_it_published_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
+    dsn = dagster_dsn(stored.installation.settings)
+    sensor = Sensor(stored)
+    before = stored.materialized("bars_1d")
+    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
+        connection.execute(HOLD_UP)
+        connection.execute("SELECT pg_advisory_lock(42)")
+        with subprocess.Popen([sys.executable, "-c", INGEST], cwd=ROOT, env=os.environ, start_new_session=True) as run:
+            wait_until_blocked(dsn, statement="event_logs")
+            assert stored.scalar("SELECT count(*) FROM market.bars_1d") > 0
+            assert stored.materialized("bars_1d") == before
+            assert sensor.settle() == [], "the run is still alive"
+            os.killpg(run.pid, signal.SIGKILL)
+        connection.execute("SELECT pg_advisory_unlock(42)")
+        connection.execute("DROP TRIGGER hold_up ON event_logs")
+    assert sensor.settle() == ["bars_1d MSFT|2011", "bars_1d MSFT|2012"]
+    assert stored.materialized("bars_1d") - before == {"MSFT|2011", "MSFT|2012"}
+    newest = stored.instance.get_runs(dg.RunsFilter(job_name="ingest_1d"), limit=1)[0]
+    assert newest.status is dg.DagsterRunStatus.FAILURE
