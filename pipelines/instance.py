@@ -46,11 +46,27 @@ run_retries:
   max_retries: 1
   retry_on_asset_or_op_failure: false
 
+# A look at which there was nothing to do is kept for a day.
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 1
+
 # No invitation to a newsletter in front of the first page.
 nux:
   enabled: false
 telemetry:
   enabled: false
+"""
+
+#: For runs of the command line. What they print, they print where they run: Dagster would have each run copied by two
+#: processes, which take Ctrl-C for themselves too.
+_COMMAND_LINE = "command-line.yaml"
+_COMMAND_LINE_YAML = f"""\
+{_DAGSTER_YAML}
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 """
 
 
@@ -59,9 +75,12 @@ def prepare_home(settings: Settings) -> Path:
     home = settings.home / "dagster"
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in it concerns nobody else
     home.mkdir(exist_ok=True)
-    file = home / "dagster.yaml"
-    if not file.exists() or file.read_text() != _DAGSTER_YAML:
-        file.write_text(_DAGSTER_YAML)
+    for name, content in (("dagster.yaml", _DAGSTER_YAML), (_COMMAND_LINE, _COMMAND_LINE_YAML)):
+        file = home / name
+        if not file.exists() or file.read_text() != content:
+            new = file.with_name(f".{name}.{os.getpid()}")
+            new.write_text(content)
+            new.replace(file)  # whole, for whoever reads it now
     dsn = dagster_dsn(settings)
     ensure_database(dsn)
     os.environ["DAGSTER_HOME"] = str(home)
@@ -76,7 +95,6 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     Outside the web server, Dagster's PostgreSQL storage connects anew for each event, which costs thrice the event.
     """
-    prepare_home(settings)
-    instance = dg.DagsterInstance.get()
+    instance = dg.DagsterInstance.from_config(str(prepare_home(settings)), _COMMAND_LINE)
     instance.optimize_for_webserver(statement_timeout=600_000, pool_recycle=3600, max_overflow=20)
     return instance

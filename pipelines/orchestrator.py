@@ -32,12 +32,12 @@ from chandlery.settings import Settings
 from pipelines import serve
 from pipelines.definitions import build_defs
 from pipelines.instance import open_instance, prepare_home
+from pipelines.interruptions import cancelled_by_interruption
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
 from pipelines.ui_lock import ui_lock
 from pipelines.unfinished_runs import close_abandoned_runs, close_dead_runs, process_tag
 
-_INTERRUPTIONS = frozenset({"DagsterExecutionInterruptedError", "KeyboardInterrupt"})
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 #: How the text of an error of ours begins in Dagster's records.
 _OURS = re.compile(r"^chandlery\.errors\.\w+: ")
@@ -146,8 +146,10 @@ def _run(
     job: dg.JobDefinition, instance: dg.DagsterInstance, tags: Mapping[str, str], config: Mapping[str, object]
 ) -> RunRecord:
     tags = {**tags, **process_tag()}
-    with redirect_stderr(_WithoutLostEvents(sys.stderr)):
-        result = job.execute_in_process(instance=instance, tags=tags, run_config=config, raise_on_error=False)
+    with redirect_stderr(_WithoutLostEvents(sys.stderr)), cancelled_by_interruption(instance) as run_id:
+        result = job.execute_in_process(
+            instance=instance, tags=tags, run_config=config, raise_on_error=False, run_id=run_id
+        )
     if result.success:
         return RunRecord(result.run_id, succeeded=True, error=None)
     for event in result.all_events:
@@ -157,8 +159,6 @@ def _run(
                 text = data.user_failure_data.description
                 return RunRecord(result.run_id, succeeded=False, error=text, reported=True)
             causes = list(_chain(data.error))
-            if causes and causes[-1].cls_name in _INTERRUPTIONS:  # Dagster swallows Ctrl-C and reports a failure
-                raise KeyboardInterrupt
             return RunRecord(result.run_id, succeeded=False, error=_describe(causes) or event.message)
     return RunRecord(result.run_id, succeeded=False, error="the run failed before its first step")
 

@@ -7,6 +7,8 @@ for it: heavy libraries are imported where they are used.
 from __future__ import annotations
 
 import logging
+import signal
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -32,8 +34,9 @@ chandlery ingest --preset demo-daily
 
 chandlery query AAPL
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something was rejected by the gate.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something was rejected by the gate, 130 interrupted.
 """
+_INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
@@ -47,6 +50,11 @@ class _Commands(TyperGroup):
         except ChandleryError as error:
             say_error(str(error))
             raise typer.Exit(2 if isinstance(error, UsageError | ConfigurationError) else 1) from None
+        except KeyboardInterrupt:
+            # Whoever presses it once more does not want to wait.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            say_error("interrupted; what was done stays, and the same command does the rest")
+            raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
             failure = explain_failure(error)
             if failure is None:
@@ -96,5 +104,12 @@ setup.register_last(app)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. SIGTERM and a hang-up end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _interrupt)
     app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from pipelines.partitions import range_tags
 from pipelines.reconcile import ReconcileLimits, build_reconcile
 from pipelines.unfinished_runs import process_tag
 from tests.pipeline import Workbench, install, new_database, open_workbench
-from tests.support import every_row, forget_bars, put, table, utc, wait_until_blocked
+from tests.support import every_row, forget_bars, put, table, utc, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 UNIVERSE = [{"symbol": symbol, "calendar": "XNYS", "provider": "sample"} for symbol in ("AAPL", "IBM", "MSFT")]
@@ -274,12 +274,16 @@ def test_a_run_that_is_killed_after_it_published_and_before_it_said_so_is_made_u
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         connection.execute(HOLD_UP)
         connection.execute("SELECT pg_advisory_lock(42)")
-        with subprocess.Popen([sys.executable, "-c", INGEST], cwd=ROOT, env=os.environ, start_new_session=True) as run:
-            wait_until_blocked(dsn, statement="event_logs")
+        run = subprocess.Popen([sys.executable, "-c", INGEST], cwd=ROOT, env=os.environ, start_new_session=True)
+        try:
+            held_up = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 42"
+            wait_until(lambda: connection.execute(held_up).fetchone() is not None, "it wants to say so", 300)
             assert stored.scalar("SELECT count(*) FROM market.bars_1d") > 0
             assert stored.materialized("bars_1d") == before
             assert sensor.settle() == [], "the run is still alive"
+        finally:
             os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
         connection.execute("SELECT pg_advisory_unlock(42)")
         connection.execute("DROP TRIGGER hold_up ON event_logs")
     assert sensor.settle() == ["bars_1d MSFT|2011", "bars_1d MSFT|2012"]

@@ -35,8 +35,6 @@ KNOWN = {
         "dagster._core.storage.event_log.migration",
         "dagster._serdes",
     },
-    # The tables of Dagster's event log: its own storage cannot take partitions off its index of assets.
-    "pipelines/forget_partitions.py": {"dagster._core.storage.event_log", "dagster._core.storage.event_log.schema"},
     # The daemon has no public module to run with `python -m`; its script may lie elsewhere than our interpreter.
     "pipelines/serve.py": {"dagster._daemon"},
     # The workspace that Dagster's own command makes for its web server, to serve it behind a guard of ours.
