@@ -358,6 +358,20 @@ def test_at_the_very_end_of_a_bar_it_is_final(tiered: Warehouse, ids: dict[str, 
     assert list(states(tiered, "BTC/USD", "1d", as_of=end).values()) == ["final"]
 
 
+def test_at_the_very_moment_at_which_a_session_became_final_it_was_final(
+    tiered: Warehouse, ids: dict[str, int]
+) -> None:
+    put(tiered, M1, [Bar("AAA", utc("2024-06-03T19:59"))], now=utc("2024-06-03T20:30"))
+    ask(tiered, "AAA", M1, ("2024-06-03", "2024-06-04"), "2024-06-05")
+    with tiered.connection() as connection:
+        row = connection.execute("SELECT max(final_at) FROM ops.finalized").fetchone()
+    assert row is not None
+    before = row[0] - timedelta(microseconds=1)
+    assert [list(states(tiered, "AAA", "1m", as_of=moment).values()) for moment in (before, row[0])] == [
+        ["provisional"], ["final"],
+    ]  # fmt: skip
+
+
 def test_as_of_now_waits_for_whoever_is_recording_what_became_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(tiered, D1, [Bar("AAA", utc("2024-06-03"))])
     answers = []

@@ -211,6 +211,23 @@ def test_a_read_may_begin_and_end_anywhere_in_a_window_that_left(
         assert rows(with_symbols(read_tail(tiered, timeframe, ranges, 3), names)) == bars[begin:end][-3:]
 
 
+def test_a_window_that_left_knows_the_sources_of_its_own_bars_once_each(tiered: Warehouse, ids: dict[str, int]) -> None:
+    put(tiered, M1, minutes("AAA", "2024-01-31T14:30", 20, source="test:one"))
+    put(tiered, M1, minutes("AAA", "2024-02-01T14:30", 20, source="test:two"))
+    put(
+        tiered, D1, [Bar("AAA", utc("2023-01-03"), source="test:one"), Bar("AAA", utc("2023-12-29"), source="test:two")]
+    )
+    for timeframe in (M1, D1):
+        settle(tiered, timeframe, utc("2024-02-01"))
+        assert apply_retention(tiered, timeframe, utc("2024-02-01"), now=NOW).released
+    with tiered.connection() as connection:
+        names = connection.execute(
+            "SELECT w.timeframe, array_agg(s.name ORDER BY s.name) FROM ops.bar_window AS w"
+            " CROSS JOIN unnest(w.sources) AS u (source_id) JOIN market.source AS s USING (source_id) GROUP BY 1"
+        ).fetchall()
+    assert dict(names) == {"1m": ["test:one"], "1d": ["test:one", "test:two"]}
+
+
 @pytest.mark.parametrize("damage", ["deleted", "cut", "flipped", "swapped"])
 def test_a_damaged_file_is_an_error_that_names_it(
     tiered: Warehouse, ids: dict[str, int], tmp_path: Path, damage: str

@@ -167,6 +167,13 @@ def test_coverage_adds_up_over_publications_and_counts_no_bar_twice(warehouse: W
         ]
 
 
+def test_bars_outside_of_trading_add_up_over_publications(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    put(warehouse, Timeframe.M1, minutes("AAA", "2024-06-03T20:05", "2024-06-03T20:10"))
+    put(warehouse, Timeframe.M1, minutes("AAA", "2024-06-03T20:08", "2024-06-03T20:20"))
+    with warehouse.connection() as connection:
+        assert [row[1:4] for row in coverage(connection)] == [(date(2024, 6, 3), 0, 15)]
+
+
 def test_a_day_of_an_instrument_that_never_closes_has_1440_minutes(warehouse: Warehouse, ids: dict[str, int]) -> None:
     put(warehouse, Timeframe.M1, minutes("BTC/USD", "2024-03-09T00:00", "2024-03-11T00:00"))
     with warehouse.connection() as connection:
