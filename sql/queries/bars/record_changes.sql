@@ -6,7 +6,8 @@
 -- stale: (instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first, because
 --     it holds the instrument's lock
 -- touched: (instrument, first day of the window)
--- instrument_ids: int4[]; the other variables of the publication are the values of its columns
+-- instrument_ids, calendars, landing_ids, quarantine_ids: arrays as text; the other variables of the publication are the values of its
+--     columns
 --
 -- Returns the publication's number.
 
@@ -39,6 +40,6 @@ INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, 
                              instrument_ids, calendars, run_id, rules, provider, requested_at, request_start, request_end,
                              landing_ids, quarantine_ids)
 VALUES (:'timeframe', :'known_at', :'inserted', :'revised', :'unchanged', :'first_ts', :'last_ts', :'instruments', :'origin',
-        :'instrument_ids', :'calendars', :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
-        :'landing_ids', :'quarantine_ids')
+        :'instrument_ids'::int4[], :'calendars'::text[], :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
+        :'landing_ids'::int8[], :'quarantine_ids'::int8[])
 RETURNING publication_id
