@@ -7,6 +7,7 @@ record of them (``recorded_windows``).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
@@ -74,6 +75,7 @@ def record(
         "origin": origin.kind,
         "instrument_ids": _array(sorted(set(changes.instrument_id.tolist()))),
         "calendars": _array(sorted(f'"{get_calendar(name).label}"' for name in set(calendars.values()))),
+        "files": json.dumps(dict(origin.files)) if origin.files else None,
         "landing_ids": _array(origin.landing_ids),
         "quarantine_ids": _array(origin.quarantine_ids),
     }

@@ -5,8 +5,8 @@ Not here: the log itself (``bookkeeping``), and the way back from a value to its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -22,6 +22,7 @@ class Origin:
         requested_at: when the first of the requests was sent, UTC; None where none is known.
         request_start: begin of what was requested, UTC, inclusive.
         request_end: its end, UTC, exclusive.
+        files: by symbol, the file that its bars were read from, where the provider reads a person's files.
         landing_ids: numbers of the answers in the landing zone that the bars come from.
         quarantine_ids: numbers of the entries of the quarantine whose rows are among the bars, because a person
             released them.
@@ -34,6 +35,7 @@ class Origin:
     requested_at: datetime | None = None
     request_start: datetime | None = None
     request_end: datetime | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     landing_ids: Sequence[int] = ()
     quarantine_ids: Sequence[int] = ()
 

@@ -121,6 +121,8 @@ def _publication_facts(publication: Publication) -> Iterator[tuple[str, str]]:
 def _answer_facts(answer: Answer) -> Iterator[tuple[str, str]]:
     span = f"[{moment(answer.start)}, {moment(answer.end)})"
     yield "request", f"{answer.provider}: {span}, sent {moment(answer.requested_at)}"
+    if answer.file is not None:
+        yield "file", answer.file
     if answer.path is not None:
         gone = f"; the file was deleted on {moment(answer.deleted_at)}" if answer.deleted_at is not None else ""
         yield "landed", f"{answer.path}, {number(answer.rows)} bars{gone}"
@@ -147,7 +149,7 @@ def _base_text(base: BaseBars) -> str:
     answer = publication.answer
     parts = [f"{span}; publication {publication.publication_id}: {publication.kind}"]
     parts += [f"run {publication.run_id}"] if publication.run_id else []
-    parts += [part for part in (answer.provider, answer.path) if part] if answer is not None else []
+    parts += [part for part in (answer.provider, answer.file, answer.path) if part] if answer is not None else []
     return ", ".join(parts)
 
 

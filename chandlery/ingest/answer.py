@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ class ProviderAnswer:
         requested_at: when, UTC.
         landing_id: number of the answer in the landing zone; None where it was not kept.
         path: of its file, below the landing zone's root; None where it was not kept.
+        files: by symbol, the file that its bars were read from, where the provider reads a person's files.
     """
 
     partitions: Sequence[Partition]
@@ -31,3 +32,4 @@ class ProviderAnswer:
     requested_at: datetime
     landing_id: int | None = None
     path: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)

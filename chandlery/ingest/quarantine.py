@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 from psycopg.rows import class_row
 
+from chandlery.bars.origin import INGEST, Origin
 from chandlery.core.calendars import get_calendar
 from chandlery.core.digest import digest_in_any_order
 from chandlery.core.schema import BARS
@@ -53,6 +54,10 @@ class QuarantineEntry:
         landing_id: number of the answer in the landing zone that the rows came with first; None where it was not kept.
         run_id: the orchestrator's number of the run in which they were rejected first; None outside of a run.
         rules: version of the rules by which they were; None where that was not recorded.
+        requested_at: when the request was sent that they came with, UTC; None where that was not recorded.
+        request_start: begin of what was requested, UTC, inclusive.
+        request_end: its end, UTC, exclusive.
+        file: the file that they were read from, where the provider reads a person's files.
     """
 
     quarantine_id: int
@@ -73,6 +78,10 @@ class QuarantineEntry:
     landing_id: int | None
     run_id: str | None
     rules: str | None
+    requested_at: datetime | None
+    request_start: datetime | None
+    request_end: datetime | None
+    file: str | None
 
 
 _WAITING = sql.SQL("released_at IS NULL AND NOT replaced")
@@ -86,10 +95,7 @@ def store_rejected(
     connection: psycopg.Connection,
     verdict: Verdict,
     provider: str,
-    *,
-    landing_id: int | None = None,
-    run_id: str | None = None,
-    rules: str | None = None,
+    origin: Origin = INGEST,
 ) -> QuarantineEntry:
     """Store the rows that ``verdict`` rejected and return their entry.
 
@@ -100,9 +106,7 @@ def store_rejected(
         connection: to the market database.
         verdict: the gate's, of one partition.
         provider: name of the provider that delivered the rows.
-        landing_id: number of its answer in the landing zone, if it was kept.
-        run_id: the orchestrator's number of the run, if there is one.
-        rules: version of the gate's rules.
+        origin: the answer that they came with, the run, and the version of the gate's rules.
     """
     partition = verdict.partition
     values = {
@@ -117,9 +121,13 @@ def store_rejected(
         "digest": digest_in_any_order(verdict.rejected.drop_columns("reasons")),
         "bars": _pack(verdict.rejected),
         "sessions": _sessions(verdict),
-        "landing_id": landing_id,
-        "run_id": run_id,
-        "rules": rules,
+        "landing_id": next(iter(origin.landing_ids), None),
+        "run_id": origin.run_id,
+        "rules": origin.rules,
+        "requested_at": origin.requested_at,
+        "request_start": origin.request_start,
+        "request_end": origin.request_end,
+        "file": origin.files.get(partition.symbol),
     }
     with connection.transaction():
         connection.execute(query("ingest/store_rejected"), values)

@@ -88,6 +88,10 @@ def _origin(entry: QuarantineEntry, run_id: str | None) -> Origin:
         run_id=run_id,
         rules=entry.rules,
         provider=entry.provider,
+        requested_at=entry.requested_at,
+        request_start=entry.request_start,
+        request_end=entry.request_end,
+        files={} if entry.file is None else {entry.symbol: entry.file},
         landing_ids=() if entry.landing_id is None else (entry.landing_id,),
         quarantine_ids=(entry.quarantine_id,),
     )

@@ -137,7 +137,7 @@ class BatchProcessor:
             with connection.transaction():
                 if report:
                     accepted = pa.concat_tables([report.accepted, *released.values()]).unify_dictionaries()
-                    origin = self._origin(answers, report, released)
+                    origin = self._origin(answers, report.rules, released)
                     sources = tuple(bars["source"].unique().to_pylist())
                     results += self._publish(connection, accepted, audited, sources, origin)
                     self._mark_replaced(connection, audited)
@@ -146,16 +146,17 @@ class BatchProcessor:
                 mark_processed(connection, landing_ids)
         return results
 
-    def _origin(self, answers: Sequence[ProviderAnswer], report: AuditReport, released: Collection[int]) -> Origin:
+    def _origin(self, answers: Sequence[ProviderAnswer], rules: str | None, released: Collection[int] = ()) -> Origin:
         """Return where bars of these answers come from, with the entries of the quarantine that were released."""
         partitions = [partition for answer in answers for partition in answer.partitions]
         return Origin(
             run_id=self._run_id,
-            rules=report.rules,
+            rules=rules,
             provider=self._provider,
             requested_at=min(answer.requested_at for answer in answers),
             request_start=min(partition.start for partition in partitions),
             request_end=max(partition.end for partition in partitions),
+            files={symbol: file for answer in answers for symbol, file in answer.files.items()},
             landing_ids=[answer.landing_id for answer in answers if answer.landing_id is not None],
             quarantine_ids=list(released),
         )
@@ -194,14 +195,8 @@ class BatchProcessor:
                 landed=answer.path,
             )
             if verdict.rejected.num_rows:
-                entry = quarantine.store_rejected(
-                    connection,
-                    verdict,
-                    self._provider,
-                    landing_id=answer.landing_id,
-                    run_id=self._run_id,
-                    rules=result.rules,
-                )
+                origin = self._origin([answer], report.rules if report else None)
+                entry = quarantine.store_rejected(connection, verdict, self._provider, origin)
                 accepted = quarantine.released_rows(entry, verdict)
                 if accepted.num_rows:
                     released[entry.quarantine_id] = accepted

@@ -32,6 +32,7 @@ class LoggedPublication:
     requested_at: datetime | None
     request_start: datetime | None
     request_end: datetime | None
+    file: str | None
     calendars: Sequence[str]
     landing_ids: Sequence[int]
     quarantine_ids: Sequence[int]
@@ -51,6 +52,7 @@ def find_publications(
     values = {
         "timeframe": place.timeframe.value,
         "instrument_id": place.instrument.instrument_id,
+        "symbol": place.instrument.symbol,
         "known": list(known),
         "first": place.ts,
         "last": last or place.ts,
@@ -101,7 +103,7 @@ def _answer(
             return answers[0]
     if not (logged.provider and logged.requested_at and logged.request_start and logged.request_end):
         return None
-    return Answer(logged.provider, logged.requested_at, logged.request_start, logged.request_end)
+    return Answer(logged.provider, logged.requested_at, logged.request_start, logged.request_end, file=logged.file)
 
 
 def _release(

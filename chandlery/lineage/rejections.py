@@ -90,6 +90,8 @@ def _describe(
     connection: psycopg.Connection, place: Place, entry: QuarantineEntry, broken: Sequence[str], as_of: datetime | None
 ) -> Rejection:
     answers = [] if entry.landing_id is None else find_answers(connection, place, [entry.landing_id], as_of)
+    if not answers and entry.requested_at and entry.request_start and entry.request_end:
+        answers = [Answer(entry.provider, entry.requested_at, entry.request_start, entry.request_end, file=entry.file)]
     released = entry.released_at is not None and (as_of is None or entry.released_at <= as_of)
     return Rejection(
         quarantine_id=entry.quarantine_id,

@@ -22,6 +22,7 @@ class Answer:
         rows: number of bars that came, of all its symbols; None where the answer did not land.
         path: of its file, below the landing zone's root; None where the answer did not land.
         deleted_at: when the file was deleted because of its age, UTC; None while it is there.
+        file: the file of a person's own that the bar was read from; None of a provider that reads no files.
     """
 
     provider: str
@@ -31,6 +32,7 @@ class Answer:
     rows: int | None = None
     path: str | None = None
     deleted_at: datetime | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,10 +39,12 @@ class BarReply:
     Attributes:
         bars: table of schema ``schema.BARS`` with the symbols as the request spells them; any order within a symbol.
         failures: for each symbol that could not be served, why. Such a symbol has no rows in ``bars``.
+        files: by symbol, the file that its bars were read from, where the provider reads a person's files.
     """
 
     bars: pa.Table
     failures: Mapping[str, ProviderError] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -605,7 +605,8 @@ CREATE TABLE ops.publication (
     request_start timestamp with time zone,
     request_end timestamp with time zone,
     landing_ids bigint[],
-    quarantine_ids bigint[]
+    quarantine_ids bigint[],
+    files jsonb
 );
 
 COMMENT ON TABLE ops.publication IS 'every publishing transaction that changed something';
@@ -631,6 +632,8 @@ COMMENT ON COLUMN ops.publication.request_end IS 'and ends here, exclusive';
 COMMENT ON COLUMN ops.publication.landing_ids IS 'the answers in the landing zone that the bars come from; empty where they did not land';
 
 COMMENT ON COLUMN ops.publication.quarantine_ids IS 'the entries of the quarantine whose rows are among the bars, because a person released them';
+
+COMMENT ON COLUMN ops.publication.files IS 'by symbol, the file that its bars were read from; null where they came from no file';
 
 ALTER TABLE ops.publication ALTER COLUMN publication_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.publication_publication_id_seq
@@ -663,6 +666,10 @@ CREATE TABLE ops.quarantine (
     run_id text,
     rules text,
     released_by text,
+    requested_at timestamp with time zone,
+    request_start timestamp with time zone,
+    request_end timestamp with time zone,
+    file text,
     CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
     CONSTRAINT quarantine_check1 CHECK (((released_by IS NULL) OR (released_at IS NOT NULL))),
     CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
@@ -687,6 +694,14 @@ COMMENT ON COLUMN ops.quarantine.run_id IS 'the orchestrator''s number of the ru
 COMMENT ON COLUMN ops.quarantine.rules IS 'version of the rules by which they were';
 
 COMMENT ON COLUMN ops.quarantine.released_by IS 'name of the person who released them';
+
+COMMENT ON COLUMN ops.quarantine.requested_at IS 'when the request was sent that the rows came with first';
+
+COMMENT ON COLUMN ops.quarantine.request_start IS 'what was requested begins here, inclusive';
+
+COMMENT ON COLUMN ops.quarantine.request_end IS 'and ends here, exclusive';
+
+COMMENT ON COLUMN ops.quarantine.file IS 'the file that the rows were read from; null where they came from no file';
 
 ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.quarantine_quarantine_id_seq

@@ -17,18 +17,21 @@ from chandlery.api import DataAPI
 from chandlery.bars.origin import Origin
 from chandlery.cli import app
 from chandlery.core.calendars import get_calendar
+from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.halts import record_halts
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.database.migrate import migrate
 from chandlery.errors import UnknownSymbolError, UsageError
+from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.quarantine import list_entries
-from chandlery.ingest.release import release
+from chandlery.ingest.release import release, system_user
 from chandlery.instruments.halts import Halt
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake
 from chandlery.lineage.steps import Lineage
 from chandlery.lineage.trace import trace
+from chandlery.providers.files.provider import FilesProvider
 from chandlery.publishing.publish import publish
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.archive import archive, find_due
@@ -295,6 +298,28 @@ def test_a_downgrade_and_an_upgrade_keep_who_released_what(remote: Remote) -> No
     assert kept == [("seen on the exchange (released by Ann)",)]
     (entry,) = _entries(remote.warehouse)
     assert (entry.release_reason, entry.released_by) == ("seen on the exchange", "Ann")
+
+
+def test_a_bar_of_a_persons_own_file_leads_to_the_file(stock: Warehouse, tmp_path: Path) -> None:
+    folder = tmp_path / "bars_1d"
+    folder.mkdir()
+    file = folder / "AAA.csv"
+    file.write_text("ts,open,high,low,close,volume\n2024-01-09,10,12,9,11,100\n2024-01-10,10,8,9,11,100\n")
+    instruments = instruments_of(stock)
+    window = Partition.of(instruments["AAA"], D1, D1.window("2024"))
+    pipeline = IngestPipeline(stock, BarGate(GateLimits(max_rejected_share=0.5)), instruments, run_id="run 1")
+    list(pipeline.ingest(FilesProvider(tmp_path), [window]))
+    release(stock, 1, "seen on the exchange")
+    for at, kind in ((TUESDAY, "ingest"), (TUESDAY + timedelta(days=1), "release of quarantine 1")):
+        (value,) = why(stock, at, symbol="AAA").values
+        assert value.publication is not None
+        assert value.publication.kind == kind
+        answer = value.publication.answer
+        assert answer is not None
+        assert (answer.provider, answer.file, answer.path) == ("files", str(file), None)
+        assert (answer.start, answer.end) == (window.start, window.end)
+    (rejection,) = why(stock, TUESDAY + timedelta(days=1), symbol="AAA").rejections
+    assert (rejection.answer, rejection.released_by) == (answer, system_user())
 
 
 # Missing bars ---------------------------------------------------------------------------------------------------------

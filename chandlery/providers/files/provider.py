@@ -120,13 +120,15 @@ class FilesProvider:
         start, end = microseconds(request.start), microseconds(request.end)
         self._folder(request.timeframe)
         served: dict[str, pa.Table] = {}
+        files: dict[str, str] = {}
         failures: dict[str, ProviderError] = {}
         for symbol in dict.fromkeys(request.symbols):
             try:
                 served[symbol] = _between(self._bars(symbol, request.timeframe, start, end), start, end)
+                files[symbol] = str(self._file(symbol, request.timeframe).absolute())
             except ProviderError as error:
                 failures[symbol] = error
-        return BarReply(_with_names(served, self.source), failures)
+        return BarReply(_with_names(served, self.source), failures, files)
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
         """Return ``[first bar's start, last bar's end)`` in UTC, or None where the file holds no bar.

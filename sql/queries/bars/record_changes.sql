@@ -38,8 +38,8 @@ touched AS (
 )
 INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin,
                              instrument_ids, calendars, run_id, rules, provider, requested_at, request_start, request_end,
-                             landing_ids, quarantine_ids)
+                             files, landing_ids, quarantine_ids)
 VALUES (:'timeframe', :'known_at', :'inserted', :'revised', :'unchanged', :'first_ts', :'last_ts', :'instruments', :'origin',
         :'instrument_ids'::int4[], :'calendars'::text[], :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
-        :'landing_ids'::int8[], :'quarantine_ids'::int8[])
+        :'files'::jsonb, :'landing_ids'::int8[], :'quarantine_ids'::int8[])
 RETURNING publication_id

@@ -3,9 +3,10 @@
 -- Each variable is the value of the column of its name; sessions are the dates of the rows, as a datemultirange.
 INSERT INTO ops.quarantine AS q
     (instrument_id, timeframe, window_key, kind, provider, reason, checks, row_count, digest, bars, sessions, landing_id,
-     run_id, rules)
+     run_id, rules, requested_at, request_start, request_end, file)
 VALUES
     (:'instrument_id', :'timeframe', :'window_key', :'kind', :'provider', :'reason', :'checks', :'row_count', :'digest', :'bars',
-     :'sessions'::datemultirange, :'landing_id', :'run_id', :'rules')
+     :'sessions'::datemultirange, :'landing_id', :'run_id', :'rules',
+     :'requested_at', :'request_start', :'request_end', :'file')
 ON CONFLICT (instrument_id, timeframe, digest) DO UPDATE SET replaced = '{}'
 WHERE q.released_at IS NULL AND NOT isempty(q.replaced)

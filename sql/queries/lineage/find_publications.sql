@@ -1,11 +1,11 @@
 -- The publications that made bars of an instrument known at some times, one for each time that the log has.
 --
--- timeframe: of the bars; instrument_id: int4; known: timestamptz[]; first, last: starts of the bars, both inclusive
+-- timeframe: of the bars; instrument_id: int4; symbol: canonical; known: timestamptz[]; first, last: starts of the bars, both inclusive
 --
 -- Those of before origins were recorded do not say of which instruments they are: their time, and the range of their bars, tell.
 SELECT DISTINCT ON (known_at)
        publication_id, known_at, origin AS kind, instrument_ids IS NOT NULL AS recorded, run_id, rules, provider, requested_at,
-       request_start, request_end, coalesce(calendars, '{}') AS calendars, coalesce(landing_ids, '{}') AS landing_ids,
+       request_start, request_end, files ->> :'symbol' AS file, coalesce(calendars, '{}') AS calendars, coalesce(landing_ids, '{}') AS landing_ids,
        coalesce(quarantine_ids, '{}') AS quarantine_ids
 FROM ops.publication
 WHERE timeframe = :'timeframe' AND known_at = ANY(:'known'::timestamptz[])
