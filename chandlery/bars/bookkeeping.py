@@ -76,10 +76,9 @@ def record(
         "instrument_ids": _array(sorted(set(changes.instrument_id.tolist()))),
         "calendars": _array(sorted(f'"{get_calendar(name).label}"' for name in set(calendars.values()))),
         "files": json.dumps(dict(origin.files)) if origin.files else None,
-        "landing_ids": _array(origin.landing_ids),
-        "quarantine_ids": _array(origin.quarantine_ids),
     }
     values |= {name: getattr(origin, name) for name in _NOTED}
+    values |= {name: _array(getattr(origin, name)) for name in ("landing_ids", "quarantine_ids")}
     values |= _pairs("stale", "day", base.instrument_id, base.ts.astype("datetime64[D]"))
     values |= _pairs("touched", "start", changes.instrument_id, window_starts(timeframe, changes.ts))
     new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
