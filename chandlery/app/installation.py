@@ -20,6 +20,7 @@ from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.editions.install import install
 from chandlery.database.migrate import REVISION, current_revision, migrate
+from chandlery.database.schema_check import check_tables
 from chandlery.errors import StoreError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.landing import Landing
@@ -95,6 +96,7 @@ class Installation:
         with installation.warehouse.connection() as connection:
             migrate(connection)
             install(connection)
+            check_tables(connection)
             report = sync_universe(connection, universe.instruments)
             sync_aggregates(connection, installation.warehouse.edition, lifecycle.continuous_aggregates)
         installation.make_room()

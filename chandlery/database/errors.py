@@ -21,7 +21,7 @@ _MEANINGS = {
     "28P01": ("the database cannot be reached", "check the user and the password in CHANDLERY_DATABASE_URL"),
     "28000": (
         "the database cannot be reached",
-        "check the user in CHANDLERY_DATABASE_URL and the server's pg_hba.conf",
+        "check the user in CHANDLERY_DATABASE_URL, its sslmode=require where the server wants TLS, and pg_hba.conf",
     ),
     "53300": (
         "the server has no connection left",

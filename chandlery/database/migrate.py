@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 #: Serialises migrations of several processes; any fixed number will do.
 _MIGRATION_LOCK = 0x63616E646C65
 #: The newest revision in ``sql/migrations``, which this version of the code needs.
-REVISION = "0012"
-_FIRST = "0001"
+REVISION = "0013"
 
 
 def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
@@ -46,16 +45,29 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
         raise StoreError(
             f"the database's schema is at {current}, which is newer than this version's {REVISION}; update Chandlery"
         )
+    if current == wanted:
+        return
     with open_another(connection) as holder, hold_lock(holder, _MIGRATION_LOCK):
         current = current_revision(connection) or ""  # somebody else may have been faster
-        if current == wanted:
-            return
+        if not wanted and current:
+            _refuse_to_destroy(connection)
         try:
             with _transaction(connection) as bind:
                 _step(bind, current, wanted)
         except sqlalchemy.exc.SQLAlchemyError as error:
             reason = explain(error, connection.info.dsn) if isinstance(error, sqlalchemy.exc.DBAPIError) else error
             raise StoreError(f"the database schema could not be migrated to {revision}: {reason}") from error
+
+
+def _refuse_to_destroy(connection: psycopg.Connection) -> None:
+    is_in_use = connection.execute(query("database/is_in_use")).fetchone() == (True,)
+    if not is_in_use and connection.execute("SELECT to_regclass('market.halt')").fetchone() != (None,):
+        is_in_use = connection.execute("SELECT EXISTS (SELECT FROM market.halt)").fetchone() == (True,)
+    if is_in_use:
+        raise StoreError(
+            "the schema is not removed, because it holds bars, halts or quarantined rows; drop the database where that"
+            " is what you want"
+        )
 
 
 def current_revision(connection: psycopg.Connection) -> str | None:
@@ -93,13 +105,32 @@ def _step(bind: sqlalchemy.Connection, current: str, wanted: str) -> None:
     _find_version_table(bind)
     config = _config()
     config.attributes["connection"] = bind
-    if wanted > current:
-        command.upgrade(config, wanted)
-        return
-    command.downgrade(config, wanted or _FIRST)
-    if not wanted:
-        # The first step drops the schemas, and with them the table from which Alembic would take its number.
-        bind.exec_driver_sql((SQL / "migrations" / "0001_spine.down.sql").read_text(encoding="utf-8"))
+    while current < wanted:
+        current = _number(int(current or 0) + 1)
+        command.upgrade(config, current)
+        _run_beside(bind, current, "restore")
+    while current > wanted:
+        previous = _number(int(current) - 1)
+        if previous:
+            _run_beside(bind, current, "keep")
+            command.downgrade(config, previous)
+        else:
+            # The schemas are dropped, and with them the table from which Alembic would take its number.
+            _run_beside(bind, current, "down")
+        current = previous
+
+
+def _number(step: int) -> str:
+    return f"{step:04}" if step else ""
+
+
+def _run_beside(bind: sqlalchemy.Connection, revision: str, purpose: str) -> None:
+    """Run ``<revision>_*.<purpose>.sql`` where there is such a file.
+
+    Before a step back, ``keep`` sets aside what nobody could find out again; ``restore`` brings it back.
+    """
+    for file in (SQL / "migrations").glob(f"{revision}_*.{purpose}.sql"):
+        bind.exec_driver_sql(file.read_text(encoding="utf-8").replace("%", "%%"))
 
 
 def _find_version_table(bind: sqlalchemy.Connection) -> None:

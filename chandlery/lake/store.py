@@ -92,6 +92,16 @@ class Lake:
         except (OSError, pa.ArrowException) as error:
             raise LakeError(f"{place} cannot be read: {describe_error(error)}") from error
 
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file at ``path`` below the root.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        with self._errors_name(path, "read"):
+            found: bool = self._files.get_file_info(self._full(path)).type == fs.FileType.File
+        return found
+
     @contextmanager
     def staged(self, path: str) -> Iterator[StagedFile]:
         """Lend a file under a name that nobody reads; ``commit`` gives it ``path``. Otherwise it is deleted.

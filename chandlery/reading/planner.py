@@ -20,6 +20,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.errors import LakeError, StoreError
 from chandlery.instruments.registry import symbols_of
+from chandlery.lake.identity import explain_missing
 from chandlery.lake.manifest import ManifestEntry, find_entries
 from chandlery.tiers.warehouse import Warehouse
 
@@ -90,17 +91,24 @@ def read_planned(
     for _ in range(_ATTEMPTS):
         try:
             table = read(plan)
-        except LakeError:
+        except LakeError as error:
             # A file may have been replaced by its next version, and deleted, since the plan was made.
             present = make_plan(warehouse, timeframe, ranges)
             if present == plan:
-                raise
+                raise LakeError(_explain(warehouse, error)) from error
         else:
             if _is_valid(warehouse, plan):
                 return table
             present = make_plan(warehouse, timeframe, ranges)
         plan = present
     raise StoreError("bars keep moving between the store and the lake; try again when maintenance is over")
+
+
+def _explain(warehouse: Warehouse, error: LakeError) -> str:
+    """Return what is wrong with a file, and that the whole lake is another one where that is why."""
+    with warehouse.connection() as connection:
+        why = explain_missing(connection, warehouse.lake)
+    return f"{error}; {why}" if why else str(error)
 
 
 def make_plan(warehouse: Warehouse, timeframe: Timeframe, ranges: Sequence[BarRange]) -> Plan:

@@ -29,6 +29,7 @@ from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import symbols_of
 from chandlery.lake import parquet
+from chandlery.lake.identity import claim_lake
 from chandlery.lake.layout import path_of
 from chandlery.lake.manifest import (
     ArchiveScope,
@@ -133,10 +134,14 @@ def archive(warehouse: Warehouse, scopes: Iterable[ArchiveScope]) -> Iterator[Ar
     goes on meanwhile: a window that it changes is due again.
 
     Raises:
-        LakeError: the lake cannot be written, a file did not read back as it was written, or a window that left the
-            store cannot be read. What was yielded before stands; nothing else changed.
+        LakeError: the lake is not the database's, it cannot be written, a file did not read back as it was written, or
+            a window that left the store cannot be read. What was yielded before stands; nothing else changed.
     """
+    claimed = False
     for scope in scopes:
+        if not claimed:
+            warehouse.claim_lake()
+            claimed = True
         file = _archive(warehouse, scope)
         if file is not None:
             yield file
@@ -147,7 +152,10 @@ def sweep(warehouse: Warehouse, grace: timedelta, *, now: datetime | None = None
     now = now or datetime.now(UTC)
     count: int = warehouse.lake.sweep(datetime.now(UTC) - _STAGING_GRACE)
     with warehouse.connection() as connection:
-        for manifest_id, paths in find_expired(connection, now - grace).items():
+        expired = find_expired(connection, now - grace)
+        if expired:
+            claim_lake(connection, warehouse.lake)
+        for manifest_id, paths in expired.items():
             for path in paths:
                 warehouse.lake.delete(path)
                 count += 1

@@ -19,6 +19,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.locks import lock_instruments
 from chandlery.instruments.registry import symbols_of
+from chandlery.lake.identity import claim_lake
 from chandlery.lake.manifest import ManifestEntry, find_entries
 from chandlery.lake.read import read_entry, read_revisions_of
 from chandlery.tiers.warehouse import Warehouse
@@ -54,13 +55,15 @@ def restore(
 
     Raises:
         UsageError: a key is not of the right form.
-        LakeError: a file is missing or damaged. Windows before it are back.
+        LakeError: the lake is not the database's, or a file is missing or damaged. Windows before it are back.
     """
     restored: dict[tuple[str, str], int] = {}
     for key in windows:
         start = timeframe.window(key).start.date()
         with warehouse.connection() as connection:
             states = find_windows(connection, timeframe, start, window_end(timeframe, start).date(), cold=True)
+            if states:
+                claim_lake(connection, warehouse.lake)
             symbol_of = symbols_of(connection, {state.instrument_id for state in states})
             for state in states:
                 if symbols is not None and symbol_of[state.instrument_id] not in symbols:

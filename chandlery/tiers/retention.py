@@ -96,6 +96,9 @@ def apply_retention(
         before: UTC.
         now: the present, UTC; for windows that a person asked to keep for a while.
         limits: how long to wait for partitions that are in use.
+
+    Raises:
+        LakeError: the lake is not the one that the database's bars were archived to.
     """
     now = now or datetime.now(UTC)
     with warehouse.connection() as connection:
@@ -108,6 +111,8 @@ def apply_retention(
         symbols = symbols_of(connection, {window.instrument_id for window in windows})
     report = RetentionReport(timeframe, bytes_before=sum(chunk.bytes for chunk in chunks))
     by_entry = _by_entry(windows, symbols, report)
+    if windows:
+        warehouse.claim_lake()
     with warehouse.connection() as connection:
         entries = find_entries(connection, by_entry)
     for manifest_id, members in by_entry.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chandlery.errors import LakeError
+from chandlery.lake.identity import FILE_NAME
 from chandlery.lake.manifest import find_entries, list_paths, note_verified
 from chandlery.lake.read import verify_file
 from chandlery.tiers.warehouse import Warehouse
@@ -51,4 +52,4 @@ def find_unknown_files(warehouse: Warehouse) -> list[str]:
     """Return paths of files in the lake that the manifest does not know; nobody reads them."""
     with warehouse.connection() as connection:
         known = list_paths(connection)
-    return [file.path for file in warehouse.lake.list() if file.path not in known]
+    return [file.path for file in warehouse.lake.list() if file.path not in known and file.path != FILE_NAME]

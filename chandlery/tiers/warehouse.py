@@ -13,6 +13,7 @@ import psycopg
 from chandlery.database.connections import Database
 from chandlery.database.dsn import market_dsn
 from chandlery.database.editions.base import Edition
+from chandlery.lake.identity import claim_lake
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
 
@@ -47,6 +48,15 @@ class Warehouse:
     def connection(self) -> AbstractContextManager[psycopg.Connection]:
         """Lend a connection to the database; see ``Database.connection``."""
         return self.database.connection()
+
+    def claim_lake(self) -> None:
+        """Make sure that the lake is the database's; see ``lake.identity``.
+
+        Raises:
+            LakeError: the database has another lake, or the lake belongs to another database.
+        """
+        with self.connection() as connection:
+            claim_lake(connection, self.lake)
 
     def close(self) -> None:
         """Close the connections to the database that nobody uses."""

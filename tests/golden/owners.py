@@ -11,7 +11,7 @@ OWNERS = {
     "coverage": {"ops.finalized", "ops.requested", "ops.retry_schedule"},
     "ingest": {"ops.landing", "ops.quarantine"},
     "instruments": {"market.halt", "market.instrument", "market.session", "market.symbol_alias"},
-    "lake": {"ops.manifest"},
+    "lake": {"ops.lake", "ops.manifest"},
     "ops": {"ops.move", "ops.move_part"},
     "providers": {"ops.rate_limit"},
     "rollups": {"ops.aggregate_pending"},

@@ -505,6 +505,23 @@ CREATE TABLE ops.finalized (
 
 COMMENT ON TABLE ops.finalized IS 'when sessions became final, so that a read as of a time knows which were';
 
+CREATE TABLE ops.lake (
+    is_only boolean DEFAULT true NOT NULL,
+    lake_id uuid NOT NULL,
+    root text NOT NULL,
+    marked boolean DEFAULT false NOT NULL,
+    found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT lake_is_only_check CHECK (is_only)
+);
+
+COMMENT ON TABLE ops.lake IS 'the one lake that holds the files of the manifest';
+
+COMMENT ON COLUMN ops.lake.lake_id IS 'which the file lake.json of that lake holds too';
+
+COMMENT ON COLUMN ops.lake.root IS 'where it was when it was found first, for a person';
+
+COMMENT ON COLUMN ops.lake.marked IS 'whether that file was written';
+
 CREATE TABLE ops.landing (
     landing_id bigint NOT NULL,
     provider text NOT NULL,
@@ -854,6 +871,9 @@ ALTER TABLE ONLY ops.coverage
 
 ALTER TABLE ONLY ops.finalized
     ADD CONSTRAINT finalized_pkey PRIMARY KEY (instrument_id, timeframe, final_at);
+
+ALTER TABLE ONLY ops.lake
+    ADD CONSTRAINT lake_pkey PRIMARY KEY (is_only);
 
 ALTER TABLE ONLY ops.landing
     ADD CONSTRAINT landing_path_key UNIQUE (path);

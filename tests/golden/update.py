@@ -1,4 +1,4 @@
-"""Writes ``schema.sql`` anew from the migrations: ``python -m tests.golden.update``. Read the difference afterwards."""
+"""Writes the schema and new migrations down: ``python -m tests.golden.update``. Read the difference afterwards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import psycopg
 
 from chandlery.database.dsn import embedded_dsn, ensure_database
 from chandlery.database.migrate import migrate
+from chandlery.database.schema_check import EXPECTED, describe_schema
+from tests.golden.migrations import CHECKSUMS, new_checksums
 from tests.golden.schema import GOLDEN, dump
 
 
@@ -19,7 +21,9 @@ def main() -> None:
     ensure_database(dsn)
     with psycopg.connect(dsn, autocommit=True) as connection:
         migrate(connection)
+        EXPECTED.write_text("\n".join(describe_schema(connection)) + "\n", encoding="utf-8")
     GOLDEN.write_text(dump(dsn), encoding="utf-8")
+    CHECKSUMS.write_text(new_checksums(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,9 @@ def prune(warehouse: Warehouse) -> int:
 
 def files(root: Path) -> list[str]:
     """Return everything in a lake, on its way or there."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name != "lake.json"
+    )
 
 
 def check_untouched(warehouse: Warehouse, ids: dict[str, int], truth: list[list[Bar]], root: Path) -> None:

@@ -1,0 +1,186 @@
+"""Servers of other people: roles that only read, standbys, TLS, and tables of others that are called like ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import conninfo
+from typer.testing import CliRunner
+
+from chandlery import DataAPI
+from chandlery.app.installation import Installation
+from chandlery.cli import app
+from chandlery.cli.session import Session
+from chandlery.core.timeframe import Timeframe
+from chandlery.database.connections import Database
+from chandlery.database.dsn import sqlalchemy_url
+from chandlery.database.migrate import REVISION, current_revision, migrate
+from chandlery.errors import StoreError
+from chandlery.settings import Settings
+from tests.apache_server import UnavailableError
+from tests.debian_server import debian_server, standby
+from tests.editions import Server, url
+from tests.integration.test_cli import CONFIG, InMemoryOrchestrator
+from tests.support import Bar, open_warehouse, put, register, utc
+
+#: What docs/servers.md tells an administrator to grant to a role that reads.
+GRANTS = """
+GRANT USAGE ON SCHEMA market, ops TO reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA market, ops TO reader;
+"""
+HOURS = [utc(f"2024-01-09T{hour:02}:30") for hour in range(15, 20)]
+
+
+def fill(dsn: str) -> None:
+    """Publish five minutes of AAPL."""
+    warehouse = open_warehouse(dsn)
+    register(warehouse, {"AAPL": "XNYS"})
+    put(warehouse, Timeframe.M1, [Bar("AAPL", ts) for ts in HOURS])
+    put(warehouse, Timeframe.M1, [Bar("AAPL", HOURS[0], close=11.5)])
+    warehouse.close()
+
+
+def check_reads(dsn: str) -> None:
+    """Read in all ways; check that a write is refused, and that nothing was migrated."""
+    warehouse = open_warehouse(dsn)
+    api = DataAPI(warehouse)
+    question = ("AAPL", "2024-01-09", "2024-01-10")
+    assert [bar["ts"] for bar in api.get_ohlc(*question, timeframe="1m", output="arrow").to_pylist()] == HOURS
+    assert len(api.get_ohlc(*question, timeframe="1m", as_of=datetime.now(UTC), output="arrow")) == len(HOURS)
+    with pytest.raises(StoreError) as caught:
+        put(warehouse, Timeframe.M1, [Bar("AAPL", utc("2024-01-09T20:30"))])
+    assert caught.value.sqlstate in {"42501", "25006"}
+    with warehouse.connection() as connection:
+        migrate(connection)  # is there already
+    warehouse.close()
+
+
+def check_commands(place: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run commands that read, and some that write, which end with one message."""
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", place)
+    monkeypatch.setenv("CHANDLERY_HOME", str(folder / "home"))
+    monkeypatch.setenv("CHANDLERY_CONFIG", str(CONFIG))
+    for command in ("query AAPL -t 1m --start 2024-01-09", "coverage AAPL", "revisions AAPL -t 1m", "status"):
+        result = CliRunner().invoke(app, command.split(), obj=Session(InMemoryOrchestrator))
+        assert result.exit_code == 0, f"{command}: {result.output}"
+    for command in ("init", "halts add AAPL 2024-01-09T15:00Z 2024-01-09T16:00Z --reason LULD", "archive"):
+        result = CliRunner().invoke(app, command.split(), obj=Session(InMemoryOrchestrator))
+        assert result.exit_code == 1, f"{command}: {result.output}"
+        assert result.stderr.startswith(("error: this role may not do that", "error: the server is read-only"))
+        assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def reader(database_url: str) -> Iterator[str]:
+    """Connection string, of a role that only reads, to a database with bars."""
+    dsn = conninfo.make_conninfo(database_url)
+    fill(dsn)
+    with psycopg.connect(conninfo.make_conninfo(dsn, user="postgres"), autocommit=True) as admin:
+        admin.execute("CREATE ROLE reader")
+        admin.execute(GRANTS)
+        admin.execute("GRANT reader TO CURRENT_USER")
+        yield conninfo.make_conninfo(dsn, user="postgres", options="-c role=reader")
+        admin.execute("DROP OWNED BY reader")
+        admin.execute("DROP ROLE reader")
+
+
+def test_a_role_that_only_reads_reads_everything_and_writes_nothing(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_reads(reader)
+    check_commands(url(reader), tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[str]:
+    """Connection string of a database with bars, on a server that takes no connection without TLS."""
+    try:
+        server = debian_server()
+        dsn = server.__enter__()
+    except UnavailableError as error:
+        pytest.skip(f"no server of Debian's: {error}")
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE bars")
+    place = conninfo.make_conninfo(dsn, dbname="bars")
+    with Database(place) as database, database.connection() as connection:
+        migrate(connection)
+    fill(place)
+    yield place
+    server.__exit__(None, None, None)
+
+
+def test_a_server_that_requires_tls_is_used_by_all_drivers(primary: str) -> None:
+    import psycopg2
+    import sqlalchemy
+
+    with Database(primary) as database, database.connection() as connection:
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+        assert (
+            DataAPI(open_warehouse(primary)).get_ohlc("AAPL", "2024-01-09", "2024-01-10", timeframe="1m").shape[0] == 5
+        )
+    with sqlalchemy.create_engine(sqlalchemy_url(primary)).connect() as dagster:
+        assert dagster.exec_driver_sql("SELECT 1").scalar() == 1
+    with Database(conninfo.make_conninfo(primary, sslmode="disable")) as plain, pytest.raises(StoreError) as caught:
+        plain.connection().__enter__()
+    assert caught.value.sqlstate == "28000"
+    assert "sslmode=require" in str(caught.value)
+    assert psycopg2.paramstyle
+
+
+def test_a_standby_reads_everything_and_writes_nothing(
+    primary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with standby(primary) as replica:
+        check_reads(replica)
+        check_commands(
+            url(replica).replace("@/", f"@127.0.0.1:{conninfo.conninfo_to_dict(replica)['port']}/"),
+            tmp_path,
+            monkeypatch,
+        )
+
+
+# Tables of others ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(edition_server: Server) -> Iterator[str]:
+    """Connection string of a database in which somebody else has tables that are called like ours."""
+    name = "shared_with_others"
+    with psycopg.connect(edition_server.admin, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} OWNER {edition_server.role or 'CURRENT_USER'}")  # type: ignore[arg-type]
+        yield edition_server.dsn(name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+def test_tables_of_others_that_are_called_like_ours_are_left_alone(shared: str, tmp_path: Path) -> None:
+    foreign = ("schema_version", "alembic_version", "instrument", "bars_1d")
+    with psycopg.connect(shared, autocommit=True) as other:
+        for table in foreign:
+            other.execute(f"CREATE TABLE public.{table} (version_num text, theirs int)")  # type: ignore[arg-type]
+            other.execute(f"INSERT INTO public.{table} VALUES ('0042', 7)")  # type: ignore[arg-type]
+        settings = Settings(database_url=url(shared), CHANDLERY_HOME=tmp_path, CHANDLERY_CONFIG=CONFIG)  # type: ignore[arg-type, call-arg]
+        for _ in range(2):
+            installation, _ = Installation.create(settings)
+            installation.warehouse.close()
+        opened = Installation.open(settings)
+        with opened.warehouse.connection() as connection:
+            assert current_revision(connection) == REVISION
+            migrate(connection, "base")
+            assert current_revision(connection) is None
+        opened.warehouse.close()
+        for table in foreign:
+            assert other.execute(f"SELECT * FROM public.{table}").fetchall() == [("0042", 7)]  # type: ignore[arg-type]
+
+
+def test_a_revision_that_was_kept_in_public_moves_to_our_schema(shared: str) -> None:
+    with Database(shared) as database, database.connection() as connection:
+        migrate(connection, "0006")
+        connection.execute("ALTER TABLE ops.schema_version SET SCHEMA public")  # where it was until then
+        assert current_revision(connection) == "0006"
+        migrate(connection)
+        assert current_revision(connection) == REVISION
+        assert connection.execute("SELECT to_regclass('public.schema_version')").fetchone() == (None,)
