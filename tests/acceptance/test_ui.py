@@ -250,7 +250,7 @@ def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
 def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.address}/automation")
     shows(page, "xnys_1d_after_close", "xnys_1m_after_close", "always_open_1m_after_close", "maintain_daily")
-    shows(page, "follow_1d", "follow_1m", "repair_1d", "repair_1m", "automation")
+    shows(page, "follow_1d", "follow_1m", "repair_1d", "repair_1m", "reconcile", "automation")
     page.get_by_text("only on Monday, Tuesday, Wednesday, Thursday, and Friday").first.wait_for()
     states = ask(
         ui.address,
@@ -263,6 +263,7 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
         "follow_1m": "RUNNING",
         "repair_1d": "RUNNING",
         "repair_1m": "RUNNING",
+        "reconcile": "RUNNING",
         "automation": "RUNNING",
     }
 
