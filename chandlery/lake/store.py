@@ -128,7 +128,10 @@ class Lake:
         try:
             with self._errors_name(path, "deleted"):
                 try:
-                    self._files.delete_file(self._full(path))
+                    if self.is_local:
+                        Path(self._full(path)).unlink()
+                    else:
+                        self._files.delete_file(self._full(path))
                 except FileNotFoundError:
                     self._require_root(path)
                 except OSError:
@@ -169,17 +172,21 @@ class Lake:
         return self._bucket.connect() if self._bucket else fs.LocalFileSystem()
 
     def _write(self, path: str, content: bytes | pa.Buffer) -> None:
+        if self.is_local:
+            with Path(self._full(path)).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            return
         with self._files.open_output_stream(self._full(path)) as stream:
             stream.write(content)
-        if self.is_local:
-            _flush(self._full(path))
 
     def _rename(self, path: str, new_path: str, size: int | None) -> None:
         source, target = self._full(path), self._full(new_path)
         if self.is_local:
             folder = new_path.rpartition("/")[0]
             self._make_folder(folder)
-            self._files.move(source, target)
+            Path(source).replace(target)
             _flush(self._full(folder))
             return
         self._files.copy_file(source, target)

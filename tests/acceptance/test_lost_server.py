@@ -6,6 +6,7 @@ A proxy stands for the server: after a message of the client's it drops every co
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -116,3 +117,39 @@ def test_a_command_that_loses_its_server_after_any_message_says_so_and_works_aga
     assert number > 5
     again = run(*arguments)
     assert (again.exit_code, again.stdout) == (0, undisturbed.stdout)
+
+
+#: A part of a message after which the server is gone while bars are loaded: in the market's database, or in Dagster's.
+MOMENTS = {
+    "before anything": b"pg_catalog.pg_namespace",
+    "Dagster begins a run": b"INSERT INTO runs",
+    "Dagster begins a step": b"STEP_START",
+    "instruments are read": b"FROM market.instrument",
+    "Dagster notes a partition": b"ASSET_MATERIALIZATION",
+    "Dagster ends a run": b"PIPELINE_SUCCESS",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_load_that_loses_its_server_says_so_and_the_next_completes_it(
+    proxy: PostgresProxy, home: Path, moment: str
+) -> None:
+    volume = 100 + list(MOMENTS).index(moment)
+    command = load(home, volume)
+    last = lose_server(proxy, lambda message: MOMENTS[moment] in message.body)
+    result = run(*command)
+    proxy.disarm()
+    assert last, "the moment never came"
+    check_said(result)
+
+    again = run(*command)
+    assert again.exit_code == 0, again.output
+    for timeframe, expected in (("1d", volume), ("1w", 3 * volume)):
+        shown = run("query", "AAPL", "--timeframe", timeframe, "--start", "2022-02-28", "--format", "json")
+        assert {bar["volume"] for bar in json.loads(shown.stdout)} == {expected}
+    assert run(*command).stdout.splitlines()[-1].split()[1:] == [
+        "inserted=0",
+        "revised=0",
+        f"unchanged={len(DAYS)}",
+        "quarantined=0",
+    ]

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from chandlery.database.editions.base import Edition
+from chandlery.database.errors import explain
 from chandlery.errors import StoreError
 from chandlery.ops.move.contents import Checksum, TablePart, checksum
 
@@ -92,6 +93,4 @@ def name_part_in_errors(part: TablePart) -> Iterator[None]:
             " Drop the target database and move again"
         ) from None
     except psycopg.Error as error:
-        raise StoreError(
-            f"{part} could not be copied: {str(error).strip()}\nNothing of it was kept; {_RUN_AGAIN}"
-        ) from error
+        raise StoreError(f"{part} could not be copied, and nothing of it was kept: {explain(error, '')}") from error
