@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -100,9 +101,6 @@ def catch_up(
     each a transaction of its own that takes the days it rolls up off the list: a kill between two loses nothing, and
     where nothing is stale, nothing is read or written. Continuous aggregates are refreshed after each step.
 
-    Days that fail stay on the list, with the error and the time of the next try. An instrument whose file in the lake
-    is missing or damaged keeps no other from being rolled up.
-
     Args:
         warehouse: where the bars are.
         base: ``1m`` or ``1d``.
@@ -121,27 +119,19 @@ def catch_up(
     Raises:
         LakeError: files of some instruments cannot be read; names each. All others were rolled up.
     """
-    by_id = {instrument.instrument_id: instrument for instrument in instruments}
-    days_changed = False
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
+    days_changed = False
     with warehouse.connection() as connection:
         work = _Work(warehouse, connection, base, Origin("roll-up", run_id), now, only_due)
-        stale = list_stale_days(connection, base, list(by_id), start, end, only_due=only_due)
-        for ids, first, last in _steps(stale, start, end, limits.days_per_step(base)):
-            derived = list(work.derive([by_id[instrument_id] for instrument_id in ids], first, last))
-            if derived and base is Timeframe.M1:
-                refresh(warehouse.database)
-            yield from derived
-            days_changed |= any(each.timeframe is Timeframe.D1 and len(each.report.changes) for each in derived)
+        for derived in work.derive_all(instruments, (start, end), limits, refresh):
+            yield derived
+            days_changed |= derived.timeframe is Timeframe.D1 and len(derived.report.changes) > 0
     if days_changed:
         # A session may begin on the day before, or end on the day after.
-        around = start - _ONE_DAY, end + _ONE_DAY
-        yield from catch_up(
-            warehouse, Timeframe.D1, instruments, *around, now=now, limits=limits, run_id=run_id, only_due=only_due
-        )
-    if work.failures:
-        raise LakeError("\n".join(work.failures))
+        more = partial(catch_up, now=now, limits=limits, run_id=run_id, only_due=only_due)
+        yield from more(warehouse, Timeframe.D1, instruments, start - _ONE_DAY, end + _ONE_DAY)
+    work.raise_failures()
 
 
 def _steps(
@@ -166,7 +156,11 @@ def _steps(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What rolls stale days of one base up; ``failures`` gathers what could not be."""
+    """What rolls stale days of one base up; ``failures`` gathers what could not be.
+
+    Days that fail stay on the list, with the error and the time of the next try. A damaged file of the lake keeps only
+    its own instrument from being rolled up.
+    """
 
     warehouse: Warehouse
     connection: psycopg.Connection
@@ -176,14 +170,38 @@ class _Work:
     only_due: bool
     failures: list[str] = field(default_factory=list)
 
-    def derive(self, instruments: Sequence[Instrument], start: datetime, end: datetime) -> Iterator[Derived]:
+    def raise_failures(self) -> None:
+        """Raise ``LakeError`` where files of some instruments could not be read."""
+        if self.failures:
+            raise LakeError("\n".join(self.failures))
+
+    def derive_all(
+        self,
+        instruments: Sequence[Instrument],
+        span: tuple[datetime, datetime],
+        limits: RollupLimits,
+        refresh: Callable[[Database], object],
+    ) -> Iterator[Derived]:
+        """Roll up the stale days of these instruments in ``span``, ``[start, end)``, step by step."""
+        by_id = {instrument.instrument_id: instrument for instrument in instruments}
+        stale = list_stale_days(self.connection, self.base, list(by_id), *span, only_due=self.only_due)
+        for ids, first, last in _steps(stale, *span, limits.days_per_step(self.base)):
+            yield from self.derive([by_id[instrument_id] for instrument_id in ids], first, last, refresh)
+
+    def derive(
+        self,
+        instruments: Sequence[Instrument],
+        start: datetime,
+        end: datetime,
+        refresh: Callable[[Database], object],
+    ) -> Iterator[Derived]:
         """Roll up the stale days of these instruments in ``[start, end)``; each alone where a file fails."""
         try:
-            yield from self._derive(instruments, start, end)
+            derived = self._derive(instruments, start, end)
         except LakeError as error:
             if len(instruments) > 1:
                 for instrument in instruments:
-                    yield from self.derive([instrument], start, end)
+                    yield from self.derive([instrument], start, end, refresh)
                 return
             self._note_failure(instruments, start, end, error)
             self.failures.append(f"{instruments[0].symbol}: {error}")
@@ -191,6 +209,10 @@ class _Work:
             with suppress(psycopg.Error):  # the server may be what failed
                 self._note_failure(instruments, start, end, error)
             raise
+        else:
+            if derived and self.base is Timeframe.M1:
+                refresh(self.warehouse.database)
+            yield from derived
 
     def _note_failure(
         self, instruments: Sequence[Instrument], start: datetime, end: datetime, error: Exception
