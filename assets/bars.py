@@ -5,7 +5,7 @@ here: how ingestion works (``chandlery.ingest``), what a run shows of it (``asse
 (``pipelines``).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import Field
 from assets.checks import check_specs, evaluate_alone
 from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
+from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe, parse_moment
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
@@ -28,25 +29,34 @@ _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=5), warn_
 
 
 class IngestConfig(dg.Config):
-    """What a run may choose; none of it has to be given.
+    """What a run may choose; none of it has to be given."""
 
-    Attributes:
-        symbols: of the partitions, only those of these symbols; all by default. For a rectangle in which others stand.
-        provider: name in ``providers.yaml``; each instrument's own by default.
-        options: override the provider's options.
-        ranges: by symbol, ``[start, end]`` in ISO 8601: narrows a partition to part of its window; end exclusive.
-        max_rejected_share: overrides the gate's limit, 0 to 1.
-        refresh: request from a remote provider also what is complete and final.
-        replay_since: call no provider; process again the answers that landed since then, in ISO 8601.
-    """
-
-    symbols: list[str] | None = None
-    provider: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    ranges: dict[str, list[str]] = Field(default_factory=dict)
-    max_rejected_share: float | None = None
-    refresh: bool = False
-    replay_since: str | None = None
+    symbols: list[str] | None = Field(
+        default=None,
+        description="Of the run's partitions, only those of these symbols; all by default.",
+    )
+    provider: str | None = Field(
+        default=None, description="A name in providers.yaml; each instrument's own provider by default."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the provider for this run, of those that a run may choose."
+    )
+    ranges: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="By symbol, [start, end] in ISO 8601, UTC, end exclusive: only that part of a window.",
+    )
+    max_rejected_share: float | None = Field(
+        default=None,
+        description="Largest share of bad rows, 0 to 1, with which the good rows of a partition are published; that of"
+        " universe.yaml by default.",
+    )
+    refresh: bool = Field(
+        default=False, description="Request from a remote provider also what is complete and final already."
+    )
+    replay_since: str | None = Field(
+        default=None,
+        description="Call no provider: process again the answers that landed since this instant, in ISO 8601, UTC.",
+    )
 
     def ingest_options(self) -> IngestOptions:
         """Return what the run chooses, as the library has it."""
@@ -87,6 +97,7 @@ def build_bars(
         pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=landing, run_id=run_id)
         events = IngestEvents(context, timeframe, listener, store.warehouse, planned)
         events.leave_out(keys)
+        events.tag_run(planned, _providers(planned, instruments, config.provider))
         configured = providers.get(store.rate_limiters)
         for result in pipeline.run(planned, configured, config.ingest_options(), on_progress=events.progress):
             yield from events.of(result)
@@ -98,6 +109,13 @@ def build_bars(
 def _registered(store: StoreResource) -> dict[str, Instrument]:
     with store.warehouse.connection() as connection:
         return load_instruments(connection)
+
+
+def _providers(
+    partitions: Sequence[Partition], instruments: Mapping[str, Instrument], chosen: str | None
+) -> set[str | None]:
+    """Return the names of the providers of ``partitions``."""
+    return {chosen} if chosen else {instruments[partition.symbol].provider for partition in partitions}
 
 
 def _describe(

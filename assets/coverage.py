@@ -98,6 +98,7 @@ def _totals(summaries: Sequence[Summary]) -> dict[str, Any]:
     expected = sum(summary.expected or 0 for summary in summaries)
     present = sum(summary.present or 0 for summary in summaries)
     return {
+        "dagster/row_count": sum(summary.rows for summary in summaries),
         "covered": len(summaries),
         "bars": sum(summary.rows for summary in summaries),
         "sessions": f"{present:,} of {expected:,}",

@@ -5,7 +5,7 @@ Not here: what an event's metadata holds (``assets.metadata``).
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -68,6 +68,22 @@ class IngestEvents:
         self._unregistered = ""
         self._last_line: dict[str, float] = {}
         listener.planned(len(partitions))
+
+    def tag_run(self, partitions: Sequence[Partition], providers: Iterable[str | None]) -> None:
+        """Tag the run with what it is for, however it was launched, so that runs can be searched by it.
+
+        Args:
+            partitions: all that the run ingests.
+            providers: names of those that it asks.
+        """
+        symbols = list(dict.fromkeys(partition.symbol for partition in partitions))
+        named = sorted({name for name in providers if name is not None})
+        tags = {
+            "chandlery/timeframe": self._timeframe.value,
+            "chandlery/symbols": list_names(symbols),
+            "chandlery/provider": list_names(named),
+        }
+        self._context.instance.add_run_tags(self._context.run.run_id, {name: tag for name, tag in tags.items() if tag})
 
     def leave_out(self, keys: KeySelection) -> None:
         """Say which symbols of the run's partitions are left alone, and remember those that it cannot ingest."""

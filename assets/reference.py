@@ -35,6 +35,7 @@ def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.M
     register_symbols(context.instance, symbols)
     return dg.MaterializeResult(
         metadata={
+            "dagster/row_count": len(symbols),
             "instruments": len(symbols),
             "added": ", ".join(report.added) or "-",
             "changed": ", ".join(report.changed) or "-",

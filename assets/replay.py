@@ -54,6 +54,7 @@ def replay_answers(  # noqa: PLR0917 - Dagster passes them by name
         store.warehouse, gate.get(), instruments, landing=store.installation.landing, run_id=context.run_id
     )
     events = IngestEvents(context, plan.timeframe, listener, store.warehouse, partitions)
+    events.tag_run(partitions, [config.provider])
     for result in pipeline.run(
         partitions, providers.get(store.rate_limiters), plan.options, on_progress=events.progress
     ):

@@ -6,12 +6,14 @@ finds the installation's configuration. Not here: any part itself.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from assets.bars import build_bars
+from assets.catalog import describe
 from assets.coverage import build_coverage
 from assets.quarantine import quarantine
 from assets.reference import build_providers, instruments, provider_key
@@ -20,9 +22,9 @@ from assets.tiers import build_archive, compression, retention
 from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.core.timeframe import INGESTED
-from chandlery.providers.catalog import is_static
+from chandlery.providers.catalog import is_static, serves
 from chandlery.settings import Settings
-from pipelines.jobs import build_derive_jobs, ingest_job_name, maintain, release_quarantined, replay_landed
+from pipelines.jobs import build_derive_jobs, build_ingest_job, maintain, release_quarantined, replay_landed
 from pipelines.partitions import build_partitions
 from pipelines.schedules import build_schedules
 from pipelines.sensors import build_sensors
@@ -41,7 +43,10 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
     """
     universe, providers = configuration.universe, configuration.providers
     partitions = {base: build_partitions(base, universe.history) for base in INGESTED}
-    sources = [provider_key(name) for name in providers.providers]
+    sources = {
+        base: [provider_key(name) for name, provider in providers.providers.items() if serves(provider, base)]
+        for base in INGESTED
+    }
     live = {
         instrument.calendar
         for instrument in universe.instruments
@@ -49,20 +54,23 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
         if instrument.provider is not None and not is_static(providers.provider(instrument.provider))
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
+    made = [
+        instruments,
+        *(build_bars(base, partitions[base], [*sources[base], instruments.key]) for base in INGESTED),
+        *(build_rollups(base, partitions[base]) for base in INGESTED),
+        *(build_coverage(base) for base in INGESTED),
+        quarantine,
+        *(build_archive(base, partitions[base]) for base in INGESTED),
+        compression,
+        retention,
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # references to code may change their form
+        assets: list[Any] = [*build_providers(providers.providers), *dg.with_source_code_references(made)]
     return dg.Definitions(
-        assets=[
-            *build_providers(providers.providers),
-            instruments,
-            *(build_bars(base, partitions[base], sources) for base in INGESTED),
-            *(build_rollups(base, partitions[base]) for base in INGESTED),
-            *(build_coverage(base) for base in INGESTED),
-            quarantine,
-            *(build_archive(base, partitions[base]) for base in INGESTED),
-            compression,
-            retention,
-        ],
+        assets=dg.map_asset_specs(describe, assets),
         jobs=[
-            *(dg.define_asset_job(ingest_job_name(base), dg.AssetSelection.assets(base.table)) for base in INGESTED),
+            *(build_ingest_job(base) for base in INGESTED),
             *build_derive_jobs(),
             maintain,
             release_quarantined,

@@ -5,6 +5,8 @@ from being derived. Not here: the jobs that ingest, which are no more than a sel
 when jobs run (``schedules``, ``sensors``).
 """
 
+from typing import Any
+
 import dagster as dg
 
 from assets.quarantine import release_entry
@@ -18,6 +20,16 @@ from resources.store import StoreResource
 def ingest_job_name(timeframe: Timeframe) -> str:
     """Return the name of the job that ingests ``timeframe``."""
     return f"ingest_{timeframe.value}"
+
+
+def build_ingest_job(timeframe: Timeframe) -> Any:  # noqa: ANN401 - Dagster's type of it is private
+    """Return the job that ingests ``timeframe``."""
+    return dg.define_asset_job(
+        ingest_job_name(timeframe),
+        dg.AssetSelection.assets(timeframe.table),
+        description=f"Requests {timeframe.value} bars, audits and publishes them, one partition or a rectangle.",
+        tags={"chandlery/timeframe": timeframe.value},
+    )
 
 
 def derive_job_name(base: Timeframe) -> str:

@@ -38,7 +38,11 @@ def build_schedules(calendars: Collection[str], live: Collection[str]) -> list[d
         for timeframe in INGESTED
     ]
     daily = dg.ScheduleDefinition(
-        name="maintain_daily", job=maintain, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+        name="maintain_daily",
+        job=maintain,
+        cron_schedule="0 3 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every night: makes room ahead, compresses, archives, and prunes what the lake holds.",
     )
     return [*schedules, daily]
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from chandlery.config.yaml_document import Section
-from chandlery.core.timeframe import Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderError
 from chandlery.providers.http.caller import Caller, RetryPolicy
 
@@ -158,6 +158,7 @@ class ProviderKind:
         keys: the names of the keys that it needs.
         calls_per_minute: how many calls the vendor allows by its cheapest plan; None for no limit.
         limits: known before a provider is made, and the same for all of this kind.
+        timeframes: the ingested timeframes that providers of this kind can serve.
         static: whether all it has is there from the start, so that a schedule would request new bars in vain.
         retry: when a call that failed is made again.
     """
@@ -169,6 +170,7 @@ class ProviderKind:
     keys: tuple[str, ...] = ()
     calls_per_minute: float | None = None
     limits: ProviderLimits = ProviderLimits()
+    timeframes: frozenset[Timeframe] = frozenset(INGESTED)
     static: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 

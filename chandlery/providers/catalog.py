@@ -21,6 +21,7 @@ from pydantic import SecretStr, ValidationError
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
 from chandlery.config.yaml_document import Document, Section, key_path, list_choices, list_problems
 from chandlery.core.schema import DERIVED, MIXED
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthError
 from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.caller import Caller, RetryPolicy
@@ -137,6 +138,14 @@ def build_provider(
     except Exception as error:  # noqa: BLE001 - whatever another package does
         text = setup.caller.redact(f"{type(error).__name__}: {error}")
         raise ConfigurationError(f"provider {name!r} cannot be made: {text}") from None
+
+
+def serves(config: ProviderConfig, timeframe: Timeframe) -> bool:
+    """Return whether a provider can serve ``timeframe``; one whose kind cannot be loaded may, as far as is known."""
+    try:
+        return timeframe in find_kind(config.kind).timeframes
+    except ConfigurationError:
+        return True
 
 
 def is_static(provider: ProviderConfig) -> bool:

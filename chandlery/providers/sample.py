@@ -111,4 +111,6 @@ def _make(setup: ProviderSetup[NoOptions]) -> SampleProvider:
     return SampleProvider(setup.name)
 
 
-KIND = ProviderKind(name=_KIND, factory=_make, limits=SampleProvider.limits, static=True)
+KIND = ProviderKind(
+    name=_KIND, factory=_make, limits=SampleProvider.limits, timeframes=SampleProvider.timeframes, static=True
+)

@@ -244,7 +244,7 @@ def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page)
 
 def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.address}/assets/bars_1d?view=checks")
-    shows(page, "Checks (1)", "gate", "Latest execution", "Passed", "prices_not_null")
+    shows(page, "Checks (2)", "gate", "Latest execution", "Passed", "prices_not_null")
 
 
 def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:

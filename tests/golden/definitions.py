@@ -7,6 +7,7 @@ Not here: whether the definitions work (``tests/integration/test_assets.py``).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def describe(defs: dg.Definitions) -> str:
         "schedules": {
             schedule.name: {
                 "cron": schedule.cron_schedule,
+                "description": schedule.description,
                 "zone": schedule.execution_timezone or "UTC",
                 "job": schedule.job_name,
                 "default": schedule.default_status.value,
@@ -42,6 +44,7 @@ def describe(defs: dg.Definitions) -> str:
         "sensors": {
             sensor.name: {
                 "kind": sensor.sensor_type.value,
+                "description": sensor.description,
                 "seconds": sensor.minimum_interval_seconds,
                 "jobs": sorted(target.job_name for target in sensor.targets if sensor.has_jobs),
                 "default": sensor.default_status.value,
@@ -58,6 +61,12 @@ def _assets(repository: dg.RepositoryDefinition) -> dict[str, Any]:
     return {
         key.to_user_string(): {
             "group": node.group_name,
+            "description": node.description,
+            "owners": sorted(node.owners),
+            "kinds": sorted(node.kinds or ()),
+            "tags": {name: value for name, value in node.tags.items() if not name.startswith("dagster/kind")},
+            "code version": node.code_version,
+            "metadata": _metadata(node.metadata),
             "deps": sorted(parent.to_user_string() for parent in node.parent_keys),
             "partitions": _partitions(node.partitions_def),
             "checks": sorted(name for of, name in checks if of == key),
@@ -67,6 +76,20 @@ def _assets(repository: dg.RepositoryDefinition) -> dict[str, Any]:
         for key in graph.get_all_asset_keys()
         if (node := graph.get(key))
     }
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the catalog says of an asset; of its code only the file, and of its columns only names and types."""
+    shown: dict[str, Any] = {}
+    for name, given in metadata.items():
+        value = getattr(given, "value", given)
+        if name == "dagster/column_schema":
+            shown[name] = {column.name: column.type for column in getattr(given, "schema", given).columns}
+        elif name == "dagster/code_references":
+            shown[name] = [Path(reference.file_path).name for reference in given.code_references]
+        else:
+            shown[name] = str(value)
+    return shown
 
 
 def _partitions(partitions: dg.PartitionsDefinition[str] | None) -> dict[str, str] | str | None:
@@ -92,6 +115,8 @@ def _jobs(repository: dg.RepositoryDefinition) -> dict[str, Any]:
             "assets": sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys),
             "partitions": _partitions(job.partitions_def),
             "executor": job.executor_def.name,
+            "description": job.description,
+            "tags": dict(job.tags),
         }
         for job in jobs
     }

@@ -197,3 +197,10 @@ def test_what_landed_is_replayed_from_the_ui(bench: Workbench) -> None:
     assert "nothing landed of 1d from files" in failure_text(unknown)
     wrong = execute(bench, "replay_landed", "replay_answers", {"provider": "nobody"})
     assert "nobody" in failure_text(wrong)
+
+
+def test_a_run_is_tagged_with_what_it_is_for_however_it_was_launched(bench: Workbench) -> None:
+    run = bench.instance.get_run_by_id(bench.materialize("bars_1d", "GOOD|2023").run_id)
+    assert run is not None
+    tags = {name: run.tags.get(f"chandlery/{name}") for name in ("timeframe", "symbols", "provider")}
+    assert tags == {"timeframe": "1d", "symbols": "GOOD", "provider": "files"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.bars import IngestConfig
+from assets.quarantine import ReleaseConfig
+from assets.replay import ReplayConfig
 from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.config.providers import ProviderConfig, ProvidersConfig
@@ -18,6 +22,7 @@ from chandlery.config.universe import HistoryConfig, InstrumentConfig, Universe
 from pipelines.definitions import build_defs
 from tests.golden.definitions import GOLDEN, describe_shipped
 
+BARS = ("bars_1m", "bars_1d")
 ROOT = Path(__file__).parents[3]
 LAYERS = ["pipelines.definitions", "pipelines.orchestrator", "pipelines.serve", "pipelines.instance"]
 
@@ -39,6 +44,27 @@ def default_statuses(defs: dg.Definitions) -> dict[str, str]:
 def test_the_definitions_are_as_recorded() -> None:
     # Where this is meant to change: python -m tests.golden.definitions
     assert describe_shipped() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_everything_is_described_and_every_asset_has_an_owner() -> None:
+    shown = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    for kind in ("assets", "jobs", "schedules", "sensors"):
+        assert [name for name, found in shown[kind].items() if not found["description"]] == []
+    assert [name for name, asset in shown["assets"].items() if not asset["owners"] or not asset["kinds"]] == []
+
+
+def test_a_provider_is_upstream_only_of_what_it_serves() -> None:
+    graph = defs_of(universe(), providers(sample="sample", simulated="simulated")).resolve_asset_graph()
+    upstream = {name: {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys} for name in BARS}
+    assert upstream == {
+        "bars_1m": {"instruments", "provider/simulated"},
+        "bars_1d": {"instruments", "provider/sample", "provider/simulated"},
+    }
+
+
+@pytest.mark.parametrize("config", [IngestConfig, ReleaseConfig, ReplayConfig])
+def test_every_field_of_the_launchpad_is_explained(config: type[dg.Config]) -> None:
+    assert [name for name, field in config.model_fields.items() if not field.description] == []
 
 
 def defs_of(universe: Universe, providers: ProvidersConfig, **overrides: object) -> dg.Definitions:
