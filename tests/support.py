@@ -144,7 +144,7 @@ def forget_bars(connection: psycopg.Connection) -> None:
         connection.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
 
 
-def wait_until(happened: Callable[[], object], what: str, seconds: float = 60) -> None:
+def wait_until(happened: Callable[[], object], what: str, seconds: float = 600) -> None:
     """Wait until something is true, however busy the machine is; fail, naming it, if it has not come after ``seconds``.
 
     For what happens elsewhere and tells nobody. Never to show that something does *not* happen.

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +26,7 @@ import psutil
 import pytest
 
 from tests.processes import CLI, alive, free_port
+from tests.support import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
@@ -41,7 +42,6 @@ QUIET = [f"--{flag}" for flag in _FLAGS.split()]
 RECTANGLE = {f"{symbol}|{year}" for symbol in ("AAPL", "MSFT", "IBM") for year in (2009, 2010)}
 #: The pages fetch their parts one after the other, and this may be a small machine.
 PAGE_MS = 60_000
-BACKFILL_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def serving(home: Path, environment: Mapping[str, str]) -> Iterator[Ui]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: process.poll() is not None or is_loaded(address), 90, "the web UI to answer")
+        wait_until(lambda: process.poll() is not None or is_loaded(address), "the web UI answers")
         assert process.poll() is None, "the web UI ended by itself"
         yield Ui(address, launch_backfill(address), time.monotonic())
     finally:
@@ -117,13 +117,6 @@ def gone(process: psutil.Process, seconds: float) -> bool:
     except psutil.TimeoutExpired:
         return False
     return True
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.5)
 
 
 def ask(address: str, query: str, **variables: object) -> Any:  # noqa: ANN401 - JSON
@@ -269,12 +262,12 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
 
 
 def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui, page: Page) -> None:
-    wait_until(lambda: materialized(ui, "bars_1d").issuperset(RECTANGLE), BACKFILL_SECONDS, "the backfill's partitions")
+    wait_until(lambda: materialized(ui, "bars_1d").issuperset(RECTANGLE), "the partitions of the backfill are there")
     print(f"its partitions were there {time.monotonic() - ui.launched:.0f} s after the backfill was launched")
-    wait_until(lambda: backfill_status(ui) == "COMPLETED_SUCCESS", 90, "the backfill to end")
+    wait_until(lambda: backfill_status(ui) == "COMPLETED_SUCCESS", "the backfill ended")
     print(f"it ended {time.monotonic() - ui.launched:.0f} s after it was launched")
     assert materialized(ui, "bars_1d") == RECTANGLE | {"AAPL|2011", "AAPL|2012", "MSFT|2011", "MSFT|2012"}
-    wait_until(lambda: materialized(ui, "bars_1mo").issuperset(RECTANGLE), 120, "the derived bars")
+    wait_until(lambda: materialized(ui, "bars_1mo").issuperset(RECTANGLE), "the derived bars are there")
     print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
     page.goto(f"{ui.address}/runs")
     shows(page, ui.backfill, "6 partitions", "follow_1d", "Success")

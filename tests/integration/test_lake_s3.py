@@ -261,7 +261,8 @@ def test_a_large_file_is_uploaded_in_parts(lake: Lake, place: Place) -> None:
     content = os.urandom(LARGE)
     write(lake, content)
     made = place.wire.requests
-    parts = [request for request in made if request.is_part]
+    # By its query, which has the number of the part: on a busy machine the client sends a part again.
+    parts = {request.query: request for request in made if request.is_part}.values()
     assert next(request.query for request in made if request.method == "POST") == "uploads"
     assert len(parts) == 3
     assert LARGE <= sum(request.size for request in parts) < LARGE * 1.01  # with checksums in between

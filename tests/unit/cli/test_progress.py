@@ -97,13 +97,13 @@ def test_a_run_is_counted_and_shown() -> None:
 
     planned, more, first, fetched, second, derived = display.steps
     assert (planned, more) == (Step(total=2, doing="ingesting"), Step(total=3, doing="ingesting"))
-    number = r"[\d,]+"
-    assert re.fullmatch(rf"1/3 partitions, {number} rows/s, 0 s elapsed, about 0 s left", first.line or "")
+    n = r"[\d,]+"
+    assert re.fullmatch(rf"1/3 partitions, {n} rows/s, {n} s elapsed, about {n} s left", first.line or "")
     assert (first.done, second.done, fetched.done) == (1, 1, 0)
     assert fetched.doing is not None
     assert fetched.doing.startswith("ingesting (1/2 requests answered, 3 calls made")
     assert re.fullmatch(
-        rf"2/3 partitions, {number} rows/s, 0 s elapsed, about 0 s left, 1/2 requests.*", second.line or ""
+        rf"2/3 partitions, {n} rows/s, {n} s elapsed, about {n} s left, 1/2 requests.*", second.line or ""
     )
     assert derived == Step(doing="rolling up 1h")
     assert str(listener.tally.total()) == "inserted=7 revised=0 unchanged=0 quarantined=0"
