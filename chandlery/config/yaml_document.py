@@ -7,8 +7,10 @@ Not here: what any file means (``universe``, ``providers``, ``lifecycle``).
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,8 +21,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from chandlery.config.yaml_loader import Loader
 from chandlery.errors import ConfigurationError
 
+_MOST_BYTES = 64 << 20
 #: Where a value stands: keys and list positions from the top, as pydantic reports them.
 Location: TypeAlias = tuple[int | str, ...]
 
@@ -78,8 +82,18 @@ class Document:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read ``path``; raise ``ConfigurationError`` where it is absent, empty, not YAML or repeats a key."""
-        loader = _Loader(read_text(path))
+        """Read ``path``; raise ``ConfigurationError`` where it is absent, empty, not YAML or repeats a key.
+
+        Neither nesting nor aliases can make that take long.
+        """
+        text = read_text(path)
+        try:
+            loader = Loader(text)
+        except yaml.reader.ReaderError as error:
+            line, character = text.count("\n", 0, error.position) + 1, ord(text[error.position])
+            raise ConfigurationError(
+                f"{short_path(path)}:{line}: not valid YAML: the control character U+{character:04X}"
+            ) from None
         try:
             root = loader.get_single_node()
             if root is None:
@@ -92,8 +106,6 @@ class Document:
             line = mark.line + 1 if mark else 1
             problem = error.problem or error.context
             raise ConfigurationError(f"{short_path(path)}:{line}: not valid YAML: {problem}") from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise ConfigurationError(f"{short_path(path)}: not valid YAML: {error}") from None
         finally:
             loader.dispose()
 
@@ -114,7 +126,9 @@ class Document:
         return ConfigurationError(self._text(*self._place(at), text))
 
     def _text(self, line: int, place: str, text: str) -> str:
-        return f"{short_path(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
+        shown = f"{short_path(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
+        # A terminal would obey them.
+        return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in shown)
 
     def _place(self, at: Location) -> tuple[int, str]:
         """Return line and key path of the value at ``at``, or of the nearest thing around it."""
@@ -138,10 +152,10 @@ class Document:
             lines: dict[object, int] = {}
             for key, value in node.value:
                 line = key.start_mark.line + 1
-                if key.value in lines:
-                    where = key_path((*at, key.value))
-                    raise ConfigurationError(self._text(line, where, f"given twice, first on line {lines[key.value]}"))
                 if isinstance(key, yaml.ScalarNode):
+                    if key.value in lines:
+                        text = f"given twice, first on line {lines[key.value]}"
+                        raise ConfigurationError(self._text(line, key_path((*at, key.value)), text))
                     lines[key.value] = line
                 self._refuse_repeated_keys(value, (*at, str(key.value)), seen)
         elif isinstance(node, yaml.SequenceNode):
@@ -173,34 +187,29 @@ def key_path(at: Location) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return a configuration file's text; raise ``ConfigurationError`` where it cannot be read as UTF-8."""
+    """Return a configuration file's text; raise ``ConfigurationError`` where it is no file of UTF-8 text."""
     try:
-        return path.read_text(encoding="utf-8")
+        # Whoever opens a pipe would wait for a writer.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigurationError(f"{short_path(path)}: is not a file, but a pipe, a socket or a device")
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"{short_path(path)}: cannot be read: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(f"{short_path(path)}: has more than {_MOST_BYTES >> 20} MiB")
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
-            f"{short_path(path)}: is not UTF-8 text: {error.reason} at byte {error.start}"
+            f"{short_path(path)}:{line}: is not UTF-8 text: {error.reason} at byte {error.start}"
         ) from None
 
 
 def short_path(path: Path) -> str:
     """Return ``path`` as a person would type it: relative to the working directory if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain scalars as YAML 1.2 does, except that a date stays text until a model asks for one."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|", ["~", "n", ""]),
-    ("bool", r"true|false", ["t", "f"]),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:
