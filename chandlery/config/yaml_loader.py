@@ -6,6 +6,7 @@ Not here: what is done with the lines of each value (``yaml_document``).
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import yaml
 
@@ -28,9 +29,9 @@ class Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
         self._open: set[str] = set()
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """See ``yaml.composer``: refuse what is nested too deep, refers to itself, or would grow without end."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark, anchor = event.start_mark, event.anchor
         is_alias = isinstance(event, yaml.AliasEvent)
         if is_alias and anchor in self._open:
