@@ -140,7 +140,7 @@ def test_a_costly_request_is_not_made_where_nobody_can_confirm_it(bench: Workben
 def test_a_dry_run_says_the_cost_and_requests_nothing(bench: Workbench, server: CoinbaseServer, tmp_path: Path) -> None:
     code, said = run(*COSTLY, "--dry-run")
     assert (code, said) == (0, "coinbase: 1 symbol, 2023-01-01..2024-01-01: about 1,508 calls, up to 525,600 bars\n")
-    polygon = ("ingest", "AAPL", "--provider", "polygon", "-t", "1m", "--start", "2010-01-01", "--dry-run")
+    polygon = ("ingest", "AAPL", "--provider", "polygon", "-t", "1m", "--start", "2022-01-01", "--dry-run")
     assert "minutes at least" in run(*polygon)[1]
     (tmp_path / "data" / "bars_1d").mkdir(parents=True)
     assert run("ingest", "OLD", "--start", "2023-01-01", "--dry-run") == (0, "no call to a provider\n")
