@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,15 +40,10 @@ class Measures:
 
 
 def measure(layout: Layout, bad: Bools, unlisted: Int64s, now: datetime, limits: GateLimits) -> Measures:
-    """Measure each partition of ``layout`` (at least one).
+    """Measure each partition of ``layout`` (at least one), given which rows are ``bad`` and which ``unlisted``.
 
-    Args:
-        layout: the batch.
-        bad: for each row whether it is rejected.
-        unlisted: the rows of times when their instrument was not listed, ascending. They are rejected alone: another
-            company's bars, under a ticker that was used again, say nothing of the others.
-        now: the present, UTC.
-        limits: of the rules.
+    The latter (positions, ascending) say nothing of the others: they may be another company's, under a ticker that was
+    used again.
     """
     others = layout.count(unlisted)
     rows, rejected = layout.stop - layout.first - others, layout.count(np.flatnonzero(bad)) - others
@@ -88,15 +84,17 @@ def measure(layout: Layout, bad: Bools, unlisted: Int64s, now: datetime, limits:
         },
         {
             "not_empty": counts,
-            "rejected_share": [
-                f"{bad_rows} of {all_rows} rows rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
-                for bad_rows, all_rows, share in zip(rejected, rows, shares, strict=True)
-            ],
+            "rejected_share": list(map(partial(_share, limits), rejected, rows)),
             "session_count": session_texts,
             "price_jump": jump_texts,
             "zero_volume_run": run_texts,
         },
     )
+
+
+def _share(limits: GateLimits, rejected: int, rows: int) -> str:
+    share = rejected / max(rows, 1)
+    return f"{rejected} of {rows} rows rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
 
 
 def price_jumps(close: Floats, limits: GateLimits) -> Int64s:

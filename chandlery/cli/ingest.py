@@ -87,9 +87,8 @@ def ingest(
 ) -> None:
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
-    New symbols are registered. Without --start, everything that a folder holds is loaded; of a provider that is called
-    over a network, the last two full weeks until now. A request that takes many calls, minutes or bars is confirmed
-    first (--yes).
+    New symbols are registered. Without --start, all that a folder holds is loaded, or the last two full weeks of a
+    provider on a network. What takes many calls, minutes or bars is confirmed first (--yes).
     """
     session = Session.of(ctx)
     installation = session.installation
@@ -106,8 +105,8 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
-    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
+    approve = partial(_approve, dry_run=dry_run, yes=yes)
+    raise typer.Exit(carry_out(session.orchestrator(installation), installation.plan_ingest(request, approve)))
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:

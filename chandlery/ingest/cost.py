@@ -16,7 +16,7 @@ import psycopg
 from chandlery.core.calendars import get_calendar, microseconds
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
-from chandlery.ingest.plan import open_partitions, partitions_between, plan_requests
+from chandlery.ingest.plan import IngestOptions, open_partitions, partitions_between, plan_requests
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
 from chandlery.providers.configured import ConfiguredProviders
@@ -68,9 +68,7 @@ def estimate_costs(
     ranges: Mapping[Instrument, tuple[datetime, datetime]],
     timeframe: Timeframe,
     providers: ConfiguredProviders,
-    *,
-    provider: str | None = None,
-    refresh: bool = False,
+    options: IngestOptions,
 ) -> list[Cost]:
     """Return what it costs to ingest these ranges, by remote provider; others cost nothing.
 
@@ -79,18 +77,17 @@ def estimate_costs(
         ranges: half-open, UTC, of each instrument; instruments that are not registered yet have ids of their own.
         timeframe: of the bars.
         providers: that are configured.
-        provider: name of the one that is called; each instrument's own by default.
-        refresh: whether what is complete and final is requested, too.
+        options: which provider is called, and whether what is complete and final is requested, too.
     """
     remote = providers.remote_limits()
     partitions: dict[str, list[Partition]] = defaultdict(list)
     for instrument, (start, end) in ranges.items():
-        name = provider or instrument.provider
+        name = options.provider or instrument.provider
         if name in remote:
             partitions[name] += partitions_between([instrument], timeframe, start, end)
     costs = []
     for name, requested in sorted(partitions.items()):
-        wanted = requested if refresh else open_partitions(connection, requested)[0]
+        wanted = requested if options.refresh else open_partitions(connection, requested)[0]
         wanted = [partition for partition in wanted if partition.start < partition.end]
         if wanted:
             costs.append(_cost(name, wanted, remote[name], providers.calls_per_minute(name)))

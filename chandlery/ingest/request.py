@@ -108,27 +108,13 @@ def plan_ingest(
         ranges = {symbol: planner.range_of(symbol, provider) for symbol, provider in planner.providers(known, new)}
         known |= {config.symbol: _unregistered(config, -number) for number, config in enumerate(new, start=1)}
         listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in known}, request.timeframe)
-        costs = estimate_costs(
-            connection,
-            listed,
-            request.timeframe,
-            providers,
-            provider=request.provider,
-            refresh=request.refresh,
-        )
-        approve(costs)
+        options = IngestOptions(request.provider, dict(request.options), request.refresh)
+        approve(estimate_costs(connection, listed, request.timeframe, providers, options))
         if new:
             sync_instruments(connection, new)
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
-    plan = IngestPlan(
-        timeframe=request.timeframe,
-        ranges=listed,
-        options=IngestOptions(
-            provider=request.provider, provider_options=dict(request.options), refresh=request.refresh
-        ),
-        max_rejected_share=request.max_rejected_share,
-    )
+    plan = IngestPlan(request.timeframe, listed, options, request.max_rejected_share)
     return PreparedIngest(plan, new, resolved, unlisted)
 
 
