@@ -35,6 +35,8 @@ def market_dsn(settings: Settings) -> str:
         raise ConfigurationError(
             "CHANDLERY_DATABASE_URL is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
         )
+    if rest.partition("?")[0].count("@") > 1:  # libpq would take a part of the password for the host, and repeat it
+        raise ConfigurationError("CHANDLERY_DATABASE_URL has more than one @; write one within the password as %40")
     try:
         return conninfo.make_conninfo(f"postgresql://{rest}")
     except psycopg.ProgrammingError:
