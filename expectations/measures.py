@@ -42,8 +42,7 @@ class Measures:
 def measure(layout: Layout, bad: Bools, unlisted: Int64s, now: datetime, limits: GateLimits) -> Measures:
     """Measure each partition of ``layout`` (at least one), given which rows are ``bad`` and which ``unlisted``.
 
-    The latter (positions, ascending) say nothing of the others: they may be another company's, under a ticker that was
-    used again.
+    The latter (ascending positions) do not count: they may be another company's, under a ticker that was used again.
     """
     others = layout.count(unlisted)
     rows, rejected = layout.stop - layout.first - others, layout.count(np.flatnonzero(bad)) - others

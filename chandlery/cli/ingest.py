@@ -70,8 +70,7 @@ def ingest(
     epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
     start: Annotated[
-        str | None,
-        typer.Option(help="First instant, inclusive; by default where a folder's bars begin, or 2 weeks back."),
+        str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")
     ] = None,
     end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
