@@ -86,8 +86,8 @@ def ingest(
 ) -> None:
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
-    New symbols are registered. Without --start, all that a folder holds is loaded, or the last two full weeks of a
-    provider on a network. What takes many calls, minutes or bars is confirmed first (--yes).
+    New symbols are registered. Without --start, a folder is loaded whole, of a vendor the last two full weeks.
+    What is long or costly is confirmed first.
     """
     session = Session.of(ctx)
     installation = session.installation
@@ -104,8 +104,8 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    approve = partial(_approve, dry_run=dry_run, yes=yes)
-    raise typer.Exit(carry_out(session.orchestrator(installation), installation.plan_ingest(request, approve)))
+    prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
+    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
