@@ -17,6 +17,7 @@ from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
 from chandlery.instruments.registry import Instrument, load_instruments
@@ -93,17 +94,22 @@ def build_bars(
         keys = select_keys(context.partition_keys, instruments, config.symbols)
         planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
         audit = gate.get(max_rejected_share=config.max_rejected_share)
-        landing, run_id = store.installation.landing, context.run.run_id
-        pipeline = IngestPipeline(store.warehouse, audit, instruments, landing=landing, run_id=run_id)
+        pipeline = _pipeline(context, store, audit, instruments)
         events = IngestEvents(context, timeframe, listener, store.warehouse, planned)
-        events.leave_out(keys)
-        events.tag_run(planned, _providers(planned, instruments, config.provider))
-        configured = providers.get(store.rate_limiters)
-        for result in pipeline.run(planned, configured, config.ingest_options(), on_progress=events.progress):
+        events.introduce(keys, _providers(planned, instruments, config.provider))
+        asked, options = providers.get(store.rate_limiters), config.ingest_options()
+        for result in pipeline.run(planned, asked, options, on_progress=events.progress):
             yield from events.of(result)
         yield from events.at_the_end()
 
     return bars
+
+
+def _pipeline(
+    context: dg.AssetExecutionContext, store: StoreResource, gate: Gate, instruments: Mapping[str, Instrument]
+) -> IngestPipeline:
+    landing, run_id = store.installation.landing, context.run.run_id
+    return IngestPipeline(store.warehouse, gate, instruments, landing=landing, run_id=run_id)
 
 
 def _registered(store: StoreResource) -> dict[str, Instrument]:

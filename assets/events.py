@@ -58,6 +58,7 @@ class IngestEvents:
     ) -> None:
         self._context = context
         self._timeframe = timeframe
+        self._partitions = partitions
         self._listener = listener
         self._warehouse = warehouse
         self._drawn = _newest(partitions)
@@ -85,14 +86,20 @@ class IngestEvents:
         }
         self._context.instance.add_run_tags(self._context.run.run_id, {name: tag for name, tag in tags.items() if tag})
 
-    def leave_out(self, keys: KeySelection) -> None:
-        """Say which symbols of the run's partitions are left alone, and remember those that it cannot ingest."""
+    def introduce(self, keys: KeySelection, providers: Iterable[str | None]) -> None:
+        """Tag the run, and say which symbols of its partitions are left alone; remember those that it cannot ingest.
+
+        Args:
+            keys: which of the run's partitions are ingested.
+            providers: names of those that it asks.
+        """
         if keys.strangers:
             names = list_names(keys.strangers)
             self._context.log.info(f"left alone, because the run is not for them: {names}")
         if keys.unregistered:
             self._unregistered = list_names(keys.unregistered)
             self._context.log.error(f"not registered: {self._unregistered}; run `chandlery init`")
+        self.tag_run(self._partitions, providers)
 
     def progress(self, progress: Progress) -> None:
         """Hand progress to the listener, and now and then to the run's log."""

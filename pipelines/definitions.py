@@ -21,7 +21,8 @@ from assets.rollups import build_rollups
 from assets.tiers import build_archive, compression, retention
 from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
-from chandlery.core.timeframe import INGESTED
+from chandlery.config.providers import ProvidersConfig
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.providers.catalog import is_static, serves
 from chandlery.settings import Settings
 from pipelines.jobs import build_derive_jobs, build_ingest_job, maintain, release_quarantined, replay_landed
@@ -43,10 +44,6 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
     """
     universe, providers = configuration.universe, configuration.providers
     partitions = {base: build_partitions(base, universe.history) for base in INGESTED}
-    sources = {
-        base: [provider_key(name) for name, provider in providers.providers.items() if serves(provider, base)]
-        for base in INGESTED
-    }
     live = {
         instrument.calendar
         for instrument in universe.instruments
@@ -54,21 +51,8 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
         if instrument.provider is not None and not is_static(providers.provider(instrument.provider))
     }
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
-    made = [
-        instruments,
-        *(build_bars(base, partitions[base], [*sources[base], instruments.key]) for base in INGESTED),
-        *(build_rollups(base, partitions[base]) for base in INGESTED),
-        *(build_coverage(base) for base in INGESTED),
-        quarantine,
-        *(build_archive(base, partitions[base]) for base in INGESTED),
-        compression,
-        retention,
-    ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # references to code may change their form
-        assets: list[Any] = [*build_providers(providers.providers), *dg.with_source_code_references(made)]
     return dg.Definitions(
-        assets=dg.map_asset_specs(describe, assets),
+        assets=dg.map_asset_specs(describe, _build_assets(providers, partitions)),
         jobs=[
             *(build_ingest_job(base) for base in INGESTED),
             *build_derive_jobs(),
@@ -87,6 +71,29 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
             **(resource_overrides or {}),
         },
     )
+
+
+def _build_assets(
+    providers: ProvidersConfig, partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]]
+) -> list[Any]:
+    """Return all assets, in the order in which the data flows."""
+    sources = {
+        base: [provider_key(name) for name, provider in providers.providers.items() if serves(provider, base)]
+        for base in INGESTED
+    }
+    made = [
+        instruments,
+        *(build_bars(base, partitions[base], [*sources[base], instruments.key]) for base in INGESTED),
+        *(build_rollups(base, partitions[base]) for base in INGESTED),
+        *(build_coverage(base) for base in INGESTED),
+        quarantine,
+        *(build_archive(base, partitions[base]) for base in INGESTED),
+        compression,
+        retention,
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # references to code may change their form
+        return [*build_providers(providers.providers), *dg.with_source_code_references(made)]
 
 
 @dg.definitions

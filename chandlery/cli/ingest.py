@@ -47,6 +47,7 @@ something was rejected by the gate.
 
 
 _Provider = Annotated[str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")]
+_AssetClass = Annotated[str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")]
 _Folder = Annotated[Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")]
 
 
@@ -74,9 +75,7 @@ def ingest(
     ] = None,
     end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
-    asset_class: Annotated[
-        str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")
-    ] = None,
+    asset_class: _AssetClass = None,
     max_rejected_share: Annotated[
         float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
     ] = None,
