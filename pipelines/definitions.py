@@ -74,7 +74,7 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
 
 
 def _build_assets(
-    providers: ProvidersConfig, partitions: Mapping[Timeframe, dg.PartitionsDefinition[str]]
+    providers: ProvidersConfig, partitions: Mapping[Timeframe, dg.MultiPartitionsDefinition]
 ) -> list[Any]:
     """Return all assets, in the order in which the data flows."""
     sources = {
