@@ -353,9 +353,9 @@ def test_a_bar_that_has_not_ended_is_never_final(tiered: Warehouse, ids: dict[st
 def test_at_the_very_end_of_a_bar_it_is_final(tiered: Warehouse, ids: dict[str, int]) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     end = today + timedelta(days=1)
-    put(tiered, D1, [Bar("BTC/USD", today)], now=end)
-    ask(tiered, "BTC/USD", D1, (f"{today:%Y-%m-%d}", f"{end:%Y-%m-%d}"), f"{end:%Y-%m-%d}")
-    assert list(states(tiered, "BTC/USD", "1d", as_of=end).values()) == ["final"]
+    put(tiered, D1, [Bar("BTC/USD", day) for day in (today, end)], now=end)
+    ask(tiered, "BTC/USD", D1, (f"{today:%Y-%m-%d}", f"{end + timedelta(days=1):%Y-%m-%d}"), f"{end:%Y-%m-%d}")
+    assert list(states(tiered, "BTC/USD", "1d", as_of=end).values()) == ["final", "forming"]
 
 
 def test_at_the_very_moment_at_which_a_session_became_final_it_was_final(
