@@ -43,7 +43,7 @@ def start() -> str:
     _make_cluster([*run_as, str(programs / "initdb")], folder, data)
     # The first process of pg_ctl's ends; the server's own end is this one's concern.
     pg_ctl = [*run_as[:1], *run_as[3:], str(programs / "pg_ctl"), "-D", str(data)]
-    settings = f"-c listen_addresses='' -c unix_socket_directories='{data}' -c fsync=off -c max_connections=30"
+    settings = f"-c listen_addresses='' -c unix_socket_directories='{data}' -c fsync=off"
     started = _run([*pg_ctl, "-w", "-l", str(data / "log"), "-o", settings, "start"], folder)
     if started.returncode != 0:
         raise UnavailableError(f"the server does not start: {(data / 'log').read_text(errors='replace')}")

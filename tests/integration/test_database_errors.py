@@ -36,7 +36,8 @@ def german() -> str:
     if isinstance(server, UnavailableError):
         pytest.skip(f"no server that speaks German: {server}")
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute("DROP DATABASE IF EXISTS bars")
+        for name in ("bars", "neu"):
+            admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[arg-type]
         admin.execute("CREATE DATABASE bars")
         for role, option in (("reader", ""), ("busy", "CONNECTION LIMIT 0"), (SECRET, "")):
             admin.execute(f"DROP ROLE IF EXISTS {role}")
@@ -73,7 +74,7 @@ def refused(dsn: str, statement: str = "SELECT 1") -> StoreError:
 
 
 def test_a_database_that_is_absent_is_created_by_init(german: str) -> None:
-    absent = conninfo.make_conninfo(german, dbname="fehlt")
+    absent = conninfo.make_conninfo(german, dbname="neu")  # for other tests, another one is absent
     error = refused(absent)
     assert isinstance(error, StoreUnavailableError)
     assert error.sqlstate == "3D000"
@@ -83,10 +84,8 @@ def test_a_database_that_is_absent_is_created_by_init(german: str) -> None:
         list(pool.map(ensure_database, [absent] * 8))
     ensure_database(absent)
     with Database(absent) as database, database.connection() as connection:
-        assert connection.info.dbname == database_name(absent) == "fehlt"
+        assert connection.info.dbname == database_name(absent) == "neu"
         connection.execute("SELECT 1")
-    with psycopg.connect(german, autocommit=True) as admin:
-        admin.execute("DROP DATABASE fehlt WITH (FORCE)")
 
 
 def test_a_role_that_may_not_create_the_database_hears_whom_to_ask(german: str) -> None:
