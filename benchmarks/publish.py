@@ -214,10 +214,10 @@ def _raw_copy(connection: psycopg.Connection, name: str, wire: list[memoryview])
 
 
 def _into_heap(connection: psycopg.Connection, wire: list[memoryview]) -> float:
-    connection.execute("DROP TABLE IF EXISTS heap")
-    connection.execute("CREATE TABLE heap (LIKE market.bars_1m)")
-    taken = stopwatch(lambda: _raw_copy(connection, "heap", wire))
-    connection.execute("DROP TABLE heap")
+    connection.execute("DROP TABLE IF EXISTS market.heap")
+    connection.execute("CREATE TABLE market.heap (LIKE market.bars_1m)")
+    taken = stopwatch(lambda: _raw_copy(connection, "market.heap", wire))
+    connection.execute("DROP TABLE market.heap")
     return taken
 
 

@@ -54,12 +54,12 @@ def _store(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     with warehouse.connection() as connection:
         stocks = list_instruments(connection)
         store = _Store(warehouse, connection, stocks)
-        publish(connection, warehouse, Timeframe.M1, table)
+        store.publish(table)
         store.catch_up()  # makes the partitions
 
         def full() -> float:
             reset(connection)
-            publish(connection, warehouse, Timeframe.M1, table)
+            store.publish(table)
             return stopwatch(store.catch_up)
 
         def one_day() -> float:
@@ -91,7 +91,7 @@ def _aggregates(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     changed = table.filter(pc.equal(pc.floor_temporal(table["ts"], unit="day"), pa.scalar(_CHANGED, table["ts"].type)))
     with warehouse.connection() as connection:
         store = _Store(warehouse, connection, list_instruments(connection))
-        publish(connection, warehouse, Timeframe.M1, table)
+        store.publish(table)
         store.catch_up()  # makes the chunks
 
         days = np.full(len(store.ids), np.datetime64(_CHANGED.date(), "D"))
@@ -99,7 +99,7 @@ def _aggregates(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
         def roll_up_full() -> float:
             sync_aggregates(connection, warehouse.edition, ())
             reset(connection)
-            publish(connection, warehouse, Timeframe.M1, table)
+            store.publish(table)
             return stopwatch(store.catch_up)
 
         def refresh_full() -> float:
@@ -149,6 +149,12 @@ class _Store:
         self._stocks = stocks
         self.ids = np.array([stock.instrument_id for stock in stocks], np.int64)
         self.version = 0
+        self._days = bars([stock.symbol for stock in stocks], Timeframe.D1, *_MONTH)
+
+    def publish(self, table: pa.Table) -> None:
+        """Publish minutes, and the provider's days of the month: where there are none, days are made of the minutes."""
+        publish(self._connection, self._warehouse, Timeframe.D1, self._days)
+        publish(self._connection, self._warehouse, Timeframe.M1, table)
 
     def catch_up(self) -> None:
         if not list(catch_up(self._warehouse, Timeframe.M1, self._stocks, *_MONTH)):

@@ -25,6 +25,7 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
+from chandlery.database import embedded
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.migrate import migrate
@@ -62,6 +63,9 @@ class World:
         os.environ["CHANDLERY_CONFIG"] = str(self.folder / "config")
         self.settings = Settings()
         self._dsn = market_dsn(self.settings)
+        superuser = conninfo.make_conninfo(self._dsn, user=embedded.SUPERUSER, dbname="postgres")
+        with psycopg.connect(superuser, autocommit=True) as admin:  # each round begins with all written to the disk
+            admin.execute(sql.SQL("GRANT pg_checkpoint TO {}").format(sql.Identifier(embedded.ROLE)))
 
     @contextmanager
     def warehouse(self, name: str, symbols: Sequence[str], *, calendar: str = "XNYS") -> Iterator[Warehouse]:
