@@ -28,6 +28,9 @@ settings.load_profile("shared")
 # Dagster's code server, which takes SIGTERM for SIGINT, could not be told to stop.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Likewise SIGHUP and `nohup`: what tests start has to end when its terminal does.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
