@@ -30,7 +30,7 @@ from chandlery.tiers.warehouse import Warehouse
 IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 #: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
-_PICTURES = 6
+_PICTURES = 12
 #: What is said of a partition in which there is nothing to do.
 _NOTHING = {"empty": "the provider has nothing", "unlisted": "not requested, because it was not listed then"}
 #: Each line of a run's log is a row in Dagster's storage.

@@ -68,7 +68,7 @@ def release_entry(
             config.reason,
             released_by=config.released_by,
             good_rows_only=config.good_rows_only,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
         )
     except (UsageError, GateError) as error:
         raise dg.Failure(str(error), allow_retries=False) from error

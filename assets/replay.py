@@ -51,7 +51,7 @@ def replay_answers(  # noqa: PLR0917 - Dagster passes them by name
     with store.warehouse.connection() as connection:
         instruments = load_instruments(connection)
     pipeline = IngestPipeline(
-        store.warehouse, gate.get(), instruments, landing=store.installation.landing, run_id=context.run_id
+        store.warehouse, gate.get(), instruments, landing=store.installation.landing, run_id=context.run.run_id
     )
     events = IngestEvents(context, plan.timeframe, listener, store.warehouse, partitions)
     events.tag_run(partitions, [config.provider])
