@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from chandlery.app.installation import Installation
 from chandlery.core.optional import import_optional
+from chandlery.core.schema import DERIVED, is_derived
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, monthly_coverage, summarize
@@ -51,14 +52,14 @@ class ShownQuery:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """One instrument's bars of an ingested timeframe, and what is known about them."""
+    """One instrument's bars of a timeframe that was ingested, and what is known about them."""
 
     instrument: Instrument
     summary: Summary
 
     @property
     def simulated(self) -> bool:
-        return any(source.partition(":")[0] == _SIMULATED for source in self.summary.sources)
+        return any(_provider(source) == _SIMULATED for source in self.summary.sources)
 
 
 def write_report(
@@ -104,7 +105,7 @@ def write_report(
         stored=_stored(series, summaries),
         queries=[_query(query) for query in queries],
         charts=[_chart(item, chart) for item, chart in zip(series, charts, strict=True)],
-        coverage=_coverage(installation.warehouse, instruments),
+        coverage=_coverage(installation.warehouse, series),
         gate=_gate(outcomes),
         waiting=waiting,
     )
@@ -115,14 +116,23 @@ def write_report(
 
 def _series(instruments: Sequence[Instrument], summaries: Sequence[Summary]) -> list[_Series]:
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
-    return [_Series(by_symbol[summary.symbol], summary) for summary in summaries if summary.timeframe.is_ingested]
+    return [_Series(by_symbol[summary.symbol], summary) for summary in summaries if _was_ingested(summary)]
 
 
-def _coverage(warehouse: Warehouse, instruments: Sequence[Instrument]) -> list[tuple[str, MonthMap]]:
-    """Return the map of months of every ingested timeframe that has bars."""
+def _was_ingested(summary: Summary) -> bool:
+    """Return whether a provider gave any of the bars; days may all have been rolled up from minutes."""
+    return summary.timeframe.is_ingested and not all(is_derived(source) for source in summary.sources)
+
+
+def _coverage(warehouse: Warehouse, series: Sequence[_Series]) -> list[tuple[str, MonthMap]]:
+    """Return the map of months of every timeframe that was ingested."""
+    maps = []
     with warehouse.connection() as connection:
-        tables = {tf.value: monthly_coverage(connection, instruments, tf) for tf in (Timeframe.D1, Timeframe.M1)}
-    return [(name, map_months(table)) for name, table in tables.items() if table.num_rows]
+        for timeframe in (Timeframe.D1, Timeframe.M1):
+            instruments = [item.instrument for item in series if item.summary.timeframe is timeframe]
+            if instruments:
+                maps.append((timeframe.value, map_months(monthly_coverage(connection, instruments, timeframe))))
+    return maps
 
 
 def _facts(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[tuple[str, str]]:
@@ -141,7 +151,7 @@ def _facts(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[tupl
 
 def _origins(series: Sequence[_Series]) -> dict[str, list[str]]:
     """Return which symbols have real data and which have not; nothing where there is no series."""
-    sample = _symbols(item for item in series if any(source.startswith(_SAMPLE) for source in item.summary.sources))
+    sample = _symbols(item for item in series if any(_provider(source) == _SAMPLE for source in item.summary.sources))
     own = _symbols(item for item in series if not item.simulated and item.instrument.symbol not in sample)
     simulated = _symbols(item for item in series if item.simulated)
     return {"sample": sample, "own": own, "simulated": simulated} if series else {}
@@ -149,10 +159,14 @@ def _origins(series: Sequence[_Series]) -> dict[str, list[str]]:
 
 def _stored(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     """Return a row of the table of what is stored for each series."""
+    bases = {(item.summary.symbol, item.summary.timeframe) for item in series}
     derived: dict[tuple[str, Timeframe], list[tuple[str, int]]] = defaultdict(list)
     for summary in summaries:
-        if not summary.timeframe.is_ingested:
-            derived[summary.symbol, summary.timeframe.base].append((summary.timeframe.value, summary.rows))
+        if not _was_ingested(summary):
+            base = summary.timeframe.base
+            # Where no provider gave days, they and what is rolled up from them come from minutes.
+            base = base if (summary.symbol, base) in bases else Timeframe.M1
+            derived[summary.symbol, base].append((summary.timeframe.value, summary.rows))
     return [
         {
             "symbol": item.summary.symbol,
@@ -221,6 +235,11 @@ def _text(column: str, value: Any) -> str:  # noqa: ANN401 - of any column
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d}" if value.hour == value.minute == 0 else f"{value:%Y-%m-%d %H:%M}"
     return format(value, _FORMATS[column]) if column in _FORMATS else str(value)
+
+
+def _provider(source: str) -> str:
+    """Return who gave a bar, or the minutes that it was rolled up from."""
+    return source.removeprefix(f"{DERIVED}{Timeframe.M1.value}:").partition(":")[0]
 
 
 def _symbols(series: Iterable[_Series]) -> list[str]:

@@ -455,6 +455,8 @@ def test_a_report_opens_without_a_network(ready: Run, tmp_path: Path) -> None:
     charts = json.loads(page.split('id="charts">')[1].split("</script>")[0])
     assert [chart["name"] for chart in charts] == ["META", "SIM"]
     assert len(charts[0]["close"]) == 196
+    # Days that were made of minutes are no series of their own: they stand among what was rolled up from these.
+    assert re.search(r"4h&nbsp;\d+ · 1d&nbsp;2", page)
 
 
 def test_a_password_is_never_shown() -> None:
@@ -473,7 +475,9 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     assert "10 rows in" in first
     assert (tmp_path / "home" / "reports" / "demo.html").is_file()
     days = json.loads(ready("coverage", "-t", "1d", "--format", "json").stdout)
-    assert sum(row["rows"] for row in days) == 12_154
+    of_minutes = {row["symbol"]: row["rows"] for row in days if row["sources"] == ["derived:1m:simulated"]}
+    assert of_minutes == {"SIM": 10, "SIM/USD": 14}
+    assert sum(row["rows"] for row in days) - 10 - 14 == 12_154
     assert demo.main(InMemoryOrchestrator) == 0
     second = capsys.readouterr().out
     assert "total  inserted=0 revised=0 unchanged=36107 quarantined=0" in second
@@ -488,7 +492,7 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
 
     archived = ready("archive")
     assert re.search(
-        r"^archived: files=1 bars=[\d,]+ bytes=[\d,]+ retired files deleted=0$", archived.stdout, re.MULTILINE
+        r"^archived: files=2 bars=[\d,]+ bytes=[\d,]+ retired files deleted=0$", archived.stdout, re.MULTILINE
     )
     assert "symbol=SIM/2023-01-01_2024-01-01_v1.parquet" in archived.stderr
     assert ready("archive").stdout.startswith("archived: files=0 ")
@@ -497,7 +501,7 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
     assert ready(*asked).stdout == before
     assert ready("query", "SIM", "-t", "1m", "--format", "csv").stdout == tail
     assert ready("coverage", "SIM", "--format", "json").stdout == coverage
-    assert ready("archive", "--verify").stdout.splitlines()[-1].startswith("verified: files=1 ")
+    assert ready("archive", "--verify").stdout.splitlines()[-1].startswith("verified: files=2 ")
 
     [file] = (tmp_path / "home" / "lake").glob("bars_1m/*/*.parquet")
     content = file.read_bytes()
