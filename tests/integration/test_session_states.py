@@ -654,6 +654,19 @@ def test_a_map_says_for_every_day_what_the_states_say(store: Store) -> None:
                 assert order[code] is state_of_day(store.connection, instrument, M1, day, now=NOW)
 
 
+def test_a_map_closes_the_weekends_of_an_instrument_that_began_late(store: Store) -> None:
+    store.ask(M1, "2024-01-02", "2024-01-18", symbol="BTC")
+    store.ask(M1, "2024-01-12", "2024-01-18")
+    both = [store.instrument(), store.instrument("BTC")]
+    runs = state_runs(store.connection, both, M1, until=date(2024, 1, 18), now=NOW)
+    matrix = build_state_matrix(store.connection, both, runs)
+    assert matrix is not None
+    row = matrix.codes[matrix.rows.index("AAA")].tolist()
+    friday = (date(2024, 1, 12) - matrix.first_day).days
+    assert row[:friday] == [-1] * friday
+    assert row[friday + 1 : friday + 4] == [list(State).index(State.CLOSED)] * 3  # and Monday is a holiday
+
+
 def test_nothing_known_makes_no_map_and_no_year(store: Store) -> None:
     both = [store.instrument(), store.instrument("BTC")]
     assert build_state_matrix(store.connection, both, state_runs(store.connection, both, M1, now=NOW)) is None
