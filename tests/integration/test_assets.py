@@ -183,10 +183,12 @@ def test_a_symbol_its_provider_does_not_have_fails_and_says_so(bench: Workbench)
     assert "no file for GONE" in str(check.metadata["error"].value)
 
 
-def test_a_window_before_the_listing_is_published_empty(bench: Workbench) -> None:
+def test_a_window_before_the_listing_is_not_requested_and_no_failure(bench: Workbench) -> None:
     result = bench.materialize("bars_1d", "META|2011")
     assert result.success
-    assert bench.materialized("bars_1d") == {"META|2011"}
+    assert [outcome.status for outcome in bench.heard.outcomes] == ["unlisted"]
+    assert bench.materialized("bars_1d") == set()  # nothing was published, and no check calls it red
+    assert all(found.passed for found in result.get_asset_check_evaluations())
     assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 0
 
 

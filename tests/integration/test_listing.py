@@ -106,8 +106,11 @@ def test_a_range_outside_of_the_listing_is_told_and_the_others_are_planned(bench
     prepared = bench.installation.plan_ingest(request)
     assert [instrument.symbol for instrument in prepared.unlisted] == ["BTC/USD"]
     assert [instrument.symbol for instrument in prepared.plan.ranges] == ["ETH/USD"]
-    (span,) = bench.installation.plan_ingest(IngestRequest(Timeframe.D1, PAIRS[:1])).plan.ranges.values()
+    delisted = IngestRequest(Timeframe.D1, PAIRS[:1], start=day("2023-01-01"))
+    (span,) = bench.installation.plan_ingest(delisted).plan.ranges.values()
     assert span == (day("2024-02-10"), day("2024-03-20"))
+    with pytest.raises(UsageError, match="2024-03-20"):  # without a start the last two weeks are meant
+        bench.installation.plan_ingest(IngestRequest(Timeframe.D1, PAIRS[:1]))
     alone = IngestRequest(Timeframe.D1, PAIRS[:1], start=day("2023-01-01"), end=day("2024-01-01"))
     with pytest.raises(
         UsageError, match="BTC/USD was listed from 2024-02-10 until 2024-03-20: there is nothing to req"
