@@ -121,13 +121,12 @@ def catch_up(
     """
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
-    days_changed = False
     with warehouse.connection() as connection:
         work = _Work(warehouse, connection, base, Origin("roll-up", run_id), now, only_due)
         for derived in work.derive_all(instruments, (start, end), limits, refresh):
             yield derived
-            days_changed |= derived.timeframe is Timeframe.D1 and len(derived.report.changes) > 0
-    if days_changed:
+    if base is Timeframe.M1:
+        # Days that minutes made now, or in a run that was killed before it went on from them.
         # A session may begin on the day before, or end on the day after.
         more = partial(catch_up, now=now, limits=limits, run_id=run_id, only_due=only_due)
         yield from more(warehouse, Timeframe.D1, instruments, start - _ONE_DAY, end + _ONE_DAY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -213,3 +214,15 @@ def release(warehouse: Warehouse, before: datetime) -> None:
         due = find_due(connection, D1, before)
     assert list(archive(warehouse, due))
     assert apply_retention(warehouse, D1, before + timedelta(days=1)).released
+
+
+def test_a_run_that_ended_before_its_days_became_weeks_is_completed_by_the_next(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    put(warehouse, M1, [minute("AAA", "2024-01-03T14:30", 5)])
+    with closing(catch_up(warehouse, M1, list(instruments_of(warehouse).values()), *EVER)) as steps:
+        assert any(step.timeframe is D1 for step in steps)  # and nothing after it
+    assert days(warehouse, ids)
+    assert not days(warehouse, ids, W1)
+    derive(warehouse)
+    assert len(days(warehouse, ids, W1)) == len(days(warehouse, ids, MO1)) == 1
