@@ -123,8 +123,7 @@ def catch_up(
         refresh(warehouse.database)  # what a killed process did not refresh
     with warehouse.connection() as connection:
         work = _Work(warehouse, connection, base, Origin("roll-up", run_id), now, only_due)
-        for derived in work.derive_all(instruments, (start, end), limits, refresh):
-            yield derived
+        yield from work.derive_all(instruments, (start, end), limits, refresh)
     if base is Timeframe.M1:
         # Days that minutes made now, or in a run that was killed before it went on from them.
         # A session may begin on the day before, or end on the day after.
