@@ -17,6 +17,9 @@ from chandlery.lake.store import Lake
 
 #: The file that holds the id, below the lake's root.
 FILE_NAME = "lake.json"
+#: Its size. A bucket's client reads the text of an error into a place of the file's size, and repeats no request whose
+#: error does not fit.
+_BYTES = 4096
 
 
 def claim_lake(connection: psycopg.Connection, lake: Lake) -> None:
@@ -27,7 +30,8 @@ def claim_lake(connection: psycopg.Connection, lake: Lake) -> None:
         lake: of this installation.
 
     Raises:
-        LakeError: the database has another lake, or this lake belongs to another database. Nothing was changed.
+        LakeError: the database has another lake, this lake belongs to another database, or it is out of reach. Nothing
+            was changed.
     """
     row = connection.execute("SELECT lake_id::text, root, marked FROM ops.lake").fetchone()
     found = read_id(lake)
@@ -41,10 +45,12 @@ def claim_lake(connection: psycopg.Connection, lake: Lake) -> None:
     if found is None and not marked:
         # The database came first, so that a kill before this line leaves nothing that has to be guessed.
         with lake.staged(FILE_NAME) as staged:
-            staged.write(json.dumps({"lake_id": lake_id}).encode())
+            staged.write(json.dumps({"lake_id": lake_id}).ljust(_BYTES).encode())
             staged.commit()
         found = lake_id
     if found != lake_id:
+        if found is None and lake.root == root:
+            lake.require_root(FILE_NAME)  # it has been here: it is out of reach, not another
         raise LakeError(_difference(lake, root))
     if not marked:
         connection.execute("UPDATE ops.lake SET marked = true")
@@ -53,7 +59,15 @@ def claim_lake(connection: psycopg.Connection, lake: Lake) -> None:
 def explain_missing(connection: psycopg.Connection, lake: Lake) -> str:
     """Return what to say of a file that is not in ``lake`` because the database's lake is another; else nothing."""
     row = connection.execute("SELECT lake_id::text, root FROM ops.lake WHERE marked").fetchone()
-    return _difference(lake, row[1]) if row is not None and read_id(lake) != row[0] else ""
+    if row is None:
+        return ""
+    try:
+        found = read_id(lake)
+        if found is None and lake.root == row[1]:
+            lake.require_root(FILE_NAME)
+    except LakeError:
+        return ""  # the lake is out of reach, or fails: what is said of the file says so
+    return _difference(lake, row[1]) if found != row[0] else ""
 
 
 def read_id(lake: Lake) -> str | None:

@@ -84,7 +84,7 @@ class Lake:
             with self._files.open_input_file(self._full(path)) as source:
                 yield source
         except FileNotFoundError:
-            self._require_root(path)
+            self.require_root(path)
             raise LakeError(f"{place} is missing") from None
         except LakeError as error:
             text = describe_error(str(error))
@@ -133,7 +133,7 @@ class Lake:
                     else:
                         self._files.delete_file(self._full(path))
                 except FileNotFoundError:
-                    self._require_root(path)
+                    self.require_root(path)
                 except OSError:
                     # A bucket's file system also wants to leave a sign of the folder, after the file is gone.
                     if self._files.get_file_info(self._full(path)).type != fs.FileType.NotFound:
@@ -201,7 +201,7 @@ class Lake:
             selector = fs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
             infos = self._files.get_file_info(selector)
             if not infos and self._bucket:
-                self._require_root(folder)
+                self.require_root(folder)
         for info in sorted(infos, key=lambda info: info.path):
             if info.type == fs.FileType.File:
                 yield StoredFile(info.path[len(self._base) + 1 :], info.size, info.mtime)
@@ -218,7 +218,7 @@ class Lake:
         for place in missing:
             _flush(str(place.parent))
 
-    def _require_root(self, path: str) -> None:
+    def require_root(self, path: str) -> None:
         """Raise ``LakeError`` if not even the lake itself is there, so that nobody takes its files for deleted."""
         place = self._bucket.name if self._bucket else self._base
         with self._errors_name(path, "reached"):

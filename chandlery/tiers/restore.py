@@ -58,12 +58,14 @@ def restore(
         LakeError: the lake is not the database's, or a file is missing or damaged. Windows before it are back.
     """
     restored: dict[tuple[str, str], int] = {}
+    claimed = False
     for key in windows:
         start = timeframe.window(key).start.date()
         with warehouse.connection() as connection:
             states = find_windows(connection, timeframe, start, window_end(timeframe, start).date(), cold=True)
-            if states:
+            if states and not claimed:
                 claim_lake(connection, warehouse.lake)
+                claimed = True
             symbol_of = symbols_of(connection, {state.instrument_id for state in states})
             for state in states:
                 if symbols is not None and symbol_of[state.instrument_id] not in symbols:

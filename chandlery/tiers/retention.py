@@ -98,7 +98,7 @@ def apply_retention(
         limits: how long to wait for partitions that are in use.
 
     Raises:
-        LakeError: the lake is not the one that the database's bars were archived to.
+        LakeError: the lake is not the one that the database's bars were archived to, or is out of reach.
     """
     now = now or datetime.now(UTC)
     with warehouse.connection() as connection:

@@ -25,6 +25,7 @@ from psycopg import conninfo
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.errors import ConfigurationError, LakeError
+from chandlery.lake.identity import FILE_NAME
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
 from chandlery.tiers.archive import archive, find_due, sweep
@@ -72,8 +73,9 @@ class Place:
         return [key for key in self.all() if not key.startswith("_staging/")]
 
     def all(self) -> list[str]:
-        """Paths of everything that is there."""
-        return [key.removeprefix("lake/") for key in keys(self.client, self.bucket)]
+        """Paths of everything that is there, but the lake's id."""
+        found = [key.removeprefix("lake/") for key in keys(self.client, self.bucket)]
+        return [path for path in found if path != FILE_NAME]
 
     def content(self, path: str) -> bytes:
         body: bytes = self.client.get_object(Bucket=self.bucket, Key=f"lake/{path}")["Body"].read()
@@ -360,6 +362,7 @@ def test_archiving_that_fails_changes_nothing_and_is_done_later(
 ) -> None:
     moments = fill(tiered)
     truth = answers(tiered, ids, moments)
+    tiered.claim_lake()
     place.wire.fault = always(fault, meant)
     with pytest.raises(LakeError, match=r"symbol=AAA/.*parquet cannot be written"):
         settle(tiered, M1)
