@@ -139,7 +139,7 @@ def every_row(connection: psycopg.Connection) -> dict[str, list[str]]:
 def forget_bars(connection: psycopg.Connection) -> None:
     """Empty every table that a publication writes. Deletes, because TRUNCATE is slow for little data."""
     tables = ["bars_revision", *(timeframe.table for timeframe in Timeframe)]
-    ours = ["coverage", "publication", "rollup_pending", "bar_window", "manifest"]
+    ours = ["coverage", "publication", "rollup_pending", "bar_window", "manifest", "lake"]
     for name in [*(f"market.{t}" for t in tables), *(f"ops.{t}" for t in ours)]:
         connection.execute(f"DELETE FROM {name}")  # type: ignore[arg-type]
 

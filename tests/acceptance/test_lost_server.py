@@ -91,7 +91,7 @@ def check_said(result: Result) -> None:
         ["status"],
         ["query", "AAPL", "--start", DAYS[0]],
         ["query", "AAPL", "--start", DAYS[0], "--as-of", "2100-01-01"],
-        ["query", "AAPL", "--timeframe", "1w", "--last", "1"],
+        ["query", "AAPL", "--timeframe", "1w", "--limit", "1"],
         ["revisions", "AAPL", "--start", DAYS[0]],
         ["coverage", "AAPL", "--start", DAYS[0], "--end", "2022-04-01"],
         ["coverage", "AAPL", "--day", DAYS[0]],

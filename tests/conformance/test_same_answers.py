@@ -53,6 +53,7 @@ UNUSED = [
         "ops.aggregate_pending",
         "ops.rate_limit",
         "ops.retry_schedule",
+        "ops.lake",
         "ops.landing",
     ),
     *("ops.manifest", "ops.rollup_pending"),

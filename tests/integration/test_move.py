@@ -376,15 +376,17 @@ def test_what_does_not_arrive_as_it_was_is_not_kept(source: Warehouse, target: W
         move(source.database, target.database, interrupt_after(1))
     with target.connection() as connection:
         connection.execute(
-            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS"
+            "CREATE FUNCTION market.spoil() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN IF new.ts::date = ''2009-01-05'' THEN new.vwap = 0; END IF; RETURN new; END'"
         )
-        connection.execute("CREATE TRIGGER spoil BEFORE INSERT ON market.bars_1d FOR EACH ROW EXECUTE FUNCTION spoil()")
+        connection.execute(
+            "CREATE TRIGGER spoil BEFORE INSERT ON market.bars_1d FOR EACH ROW EXECUTE FUNCTION market.spoil()"
+        )
         with pytest.raises(StoreError, match=r"market\.bars_1d 2009: 5 rows with checksum .* nothing of it was kept"):
             move(source.database, target.database, Listener())
         assert connection.execute("SELECT count(*) FROM market.bars_1d WHERE ts > '2000-01-01'").fetchone() == (0,)
         connection.execute("DROP TRIGGER spoil ON market.bars_1d")
-        connection.execute("DROP FUNCTION spoil")
+        connection.execute("DROP FUNCTION market.spoil")
     move(source.database, target.database, Listener())
     assert content(target) == content(source)
 
