@@ -220,6 +220,7 @@ def test_the_asset_graph_shows_the_groups(ui: Ui, page: Page) -> None:
 
 
 def test_lineage_leads_from_providers_over_bars_to_what_derives(ui: Ui, page: Page) -> None:
+    page.set_viewport_size({"width": 1500, "height": 3000})  # only what is in view is drawn
     page.goto(f"{ui.address}/locations/chandlery/asset-groups/bars/lineage")
     shows(page, "sample", "simulated", "files", "bars_1d", "bars_1m", "bars_1w", "bars_4h", "coverage_1d")
 
