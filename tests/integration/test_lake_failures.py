@@ -178,6 +178,7 @@ def test_a_file_that_cannot_grow_is_said_and_nothing_half_written_stays(
 ) -> None:
     fill(tiered)
     truth = answers(tiered, ids)
+    tiered.claim_lake()
     with (
         _files_up_to(1000),
         pytest.raises(LakeError, match=r"symbol=AAA/.*parquet cannot be written: .*File too large"),
