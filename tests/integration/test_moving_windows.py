@@ -17,6 +17,7 @@ from psycopg import sql
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.errors import LakeError
+from chandlery.lake.identity import FILE_NAME
 from chandlery.lake.store import Lake
 from chandlery.tiers.archive import archive, find_due, sweep
 from chandlery.tiers.restore import restore
@@ -48,7 +49,7 @@ class InterruptedDatabase(Database):
 
 
 class InterruptedLake(Lake):
-    """A lake in which ``event`` happens before its first file is opened. It counts the files that are opened."""
+    """A lake in which ``event`` happens before its first file is opened. It counts the files of bars opened."""
 
     def __init__(self, root: str | Path, event: Callable[[], object] = lambda: None) -> None:
         super().__init__(root)
@@ -60,7 +61,7 @@ class InterruptedLake(Lake):
         """See ``Lake``."""
         while self._events:
             self._events.pop()()
-        self.opened += 1
+        self.opened += path != FILE_NAME
         with super().open(path) as source:
             yield source
 
