@@ -21,7 +21,7 @@ from pathlib import Path
 from pipelines.watchdog import watchdog
 
 asked = "SIG_IGN" if sys.argv[2] == "stubborn" else "SIG_DFL"
-wait = f"import signal, sys, time; signal.signal(15, signal.{asked}); print(sys.argv[1], flush=True); time.sleep(60)"
+wait = f"import signal, sys; signal.signal(15, signal.{asked}); print(sys.argv[1], flush=True); signal.pause()"
 parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {wait!r}, 'grandchild']);" + wait
 folder = Path(sys.argv[1])
 (folder / "private").mkdir(exist_ok=True)
