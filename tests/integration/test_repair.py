@@ -218,13 +218,22 @@ def test_before_the_first_bar_one_answer_is_enough(remote: Remote, market: Marke
     assert table["state"].to_pylist() == ["no_trades"] * 8
 
 
-def test_a_plan_finds_missing_runs_that_nobody_has_measured_yet(remote: Remote, market: Market) -> None:
-    remote.server.market = without(market, LOSSES["the middle"])
-    remote.load(START, END, now=NOW)
-    (backfill,) = plan(remote, NOW)
-    assert sorted((item.symbol, item.session.isoformat()) for item in backfill.sessions) == [
-        (pair, "2024-03-01") for pair in PAIRS
-    ]
+def test_a_plan_measures_first_how_long_bars_are_missing_where_nobody_has(warehouse: Warehouse) -> None:
+    number = register(warehouse, {"AAA": "24/7"})["AAA"]
+    start = day("2024-03-01")
+    for first, last in ((0, 360), (720, 1440)):  # a session that comes in two parts is measured with neither
+        put(warehouse, Timeframe.M1, [Bar("AAA", start + timedelta(minutes=n)) for n in range(first, last)])
+    end = start + timedelta(days=1)
+    with warehouse.connection() as connection:
+        sync_sessions(connection, ["24/7"])
+        connection.execute("UPDATE market.instrument SET delisted = %s", (end.date(),))
+        record_requested(
+            connection, Timeframe.M1, [RequestedRange(number, "24/7", start, end, end + HOUR, timedelta())]
+        )
+        limits = {"simulated": ProviderLimits(remote=True)}
+        instruments = list(instruments_of(warehouse).values())
+        (backfill,) = plan_backfills(connection, instruments, Timeframe.M1, limits=limits, now=end + HOUR)
+    assert [item.session for item in backfill.sessions] == [start.date()]
 
 
 @pytest.mark.parametrize("known_by", ["bars", "days", "quarantine"])
