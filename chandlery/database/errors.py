@@ -109,7 +109,9 @@ def is_connection_lost(error: BaseException) -> bool:
     if state is not None:
         return state in _ENDED or state.startswith("08")
     psycopg2 = sys.modules.get("psycopg2")
-    if isinstance(error, (psycopg.OperationalError, *([psycopg2.OperationalError] if psycopg2 else []))):
+    # Whoever uses a connection that psycopg2 has found to be closed gets its error of the interface.
+    older = (psycopg2.OperationalError, psycopg2.InterfaceError) if psycopg2 else ()
+    if isinstance(error, (psycopg.OperationalError, *older)):
         return True
     # ADBC: the status is that of an input or output error.
     return getattr(getattr(error, "status_code", None), "name", None) == "IO"
