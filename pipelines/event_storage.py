@@ -31,7 +31,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from chandlery.database.forks import forget_in_children
+from chandlery.redaction import hide_in_logs
 from pipelines.forget_partitions import forget_partitions
+from pipelines.hidden_secrets import without_secrets
 
 _Type = dg.DagsterEventType
 #: Events that come by the thousand, one or more for each partition. Lines of a run's log may wait too.
@@ -72,6 +74,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
+        hide_in_logs()  # here, because every process of Dagster has such a storage
         self._lock = threading.RLock()
         self._waiting: list[dg.EventLogEntry] = []
         self._timer: threading.Timer | None = None
@@ -101,7 +104,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event, now or soon."""
         with self._lock:
-            self._waiting.append(event)
+            self._waiting.append(without_secrets(event))
             if not _may_wait(event) or len(self._waiting) >= _MOST_EVENTS:
                 self.flush()
             else:

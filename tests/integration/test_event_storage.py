@@ -12,7 +12,10 @@ from uuid import uuid4
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster_postgres import PostgresEventLogStorage
+from dagster_shared.error import SerializableErrorInfo
 from psycopg import conninfo, sql
 
 from chandlery.settings import Settings
@@ -296,3 +299,44 @@ storage.store_event(EventLogEntry(
     run_python(code)
     with connect(url) as connection:
         assert connection.execute("SELECT run_id FROM event_logs").fetchall() == [("r",)]
+
+
+def test_no_secret_is_stored_with_an_event_or_a_tick(
+    url: str, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In metadata, in an error and in what it was raised from, in a line of the log, in a sensor's error."""
+    secret = 'Gr0ss/Geh"im'
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
+
+    @dg.asset
+    def leaky(context: dg.AssetExecutionContext) -> None:
+        context.add_output_metadata({"note": f"it is {secret}", "number": 7})
+        context.log.info("it is %s", secret)
+        raise ValueError(f"cannot use {secret}") from OSError(f"refused: {secret}")
+
+    @dg.asset
+    def talkative() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"note": f"it is {secret}", "password=abc": 7})
+
+    with open_instance(Settings(CHANDLERY_HOME=tmp_path)) as instance:  # type: ignore[call-arg]
+        for asset in (leaky, talkative):
+            dg.materialize([asset], instance=instance, raise_on_error=False)
+        instance.create_tick(TickData("o", "broken", InstigatorType.SENSOR, TickStatus.STARTED, 1.0, selector_id="s"))
+        (tick,) = instance.get_ticks("o", "s")
+        error = SerializableErrorInfo(f"ValueError: cannot use {secret}", [], "ValueError")
+        instance.update_tick(tick.with_status(TickStatus.FAILURE, error=error))
+        (tick,) = instance.get_ticks("o", "s")
+        assert tick.error is not None
+        assert tick.error.message.strip() == "ValueError: cannot use ***"
+        storage = instance.event_log_storage
+        note = instance.get_latest_materialization_event(talkative.key)
+    assert isinstance(storage, BatchedEventLogStorage)
+    assert note is not None
+    assert note.asset_materialization is not None
+    assert note.asset_materialization.metadata["note"].value == "it is ***"
+    with connect(storage.postgres_url) as connection:
+        everything = str([rows for table in TABLES for rows in connection.execute(f"TABLE {table}").fetchall()])  # type: ignore[call-overload]
+    assert "cannot use ***" in everything
+    assert "refused: ***" in everything
+    assert "Geh" not in everything
