@@ -58,8 +58,10 @@ class _Commands(TyperGroup):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             say_error("interrupted; what was done stays, and the same command does the rest")
             raise typer.Exit(_INTERRUPTED) from None
-        except Exception as error:  # noqa: BLE001 - it ends here, with a traceback where it is a fault of ours
+        except Exception as error:
             failure = explain_failure(error)
+            if failure is None and type(error).__module__.startswith("typer."):  # how a command ends
+                raise
             if failure is None:  # a fault in our code, which is to be found by its traceback
                 failure = "".join(traceback.format_exception(error)).rstrip()
             say_error(failure)
