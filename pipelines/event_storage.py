@@ -26,7 +26,7 @@ from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -78,6 +78,8 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         self._lock = threading.RLock()
         self._waiting: list[dg.EventLogEntry] = []
         self._timer: threading.Timer | None = None
+        #: Number of the first event of a batch whose commit nobody confirmed, and how many events it has.
+        self._uncertain: tuple[int, int] | None = None
         #: Of the batch that is being written, by the thread that holds the lock.
         self._writing: Connection | None = None
         super().__init__(postgres_url, should_autocreate_tables, inst_data)
@@ -148,7 +150,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
     def forget(self) -> None:
         """Be as new, in a child that was forked: what waits is the parent's to write."""
         self._lock, self._timer, self._writing = threading.RLock(), None, None
-        self._waiting = []
+        self._waiting, self._uncertain = [], None
         self._engine.dispose(close=False)  # psycopg2 leaves alone what another process opened
 
     def _connect(self) -> AbstractContextManager[Connection]:
@@ -193,21 +195,34 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             raise refused
 
     def _write(self, count: int) -> None:
-        """Write the first ``count`` events that wait, in one transaction."""
-        events = self._waiting[:count]
+        """Write the first ``count`` events that wait, in one transaction; fewer where some turn out to be stored."""
         with super()._connect() as kept:
             connection = kept.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
                 self._writing = connection
                 try:
-                    self._insert(connection, events)
+                    connection.execute(_IN_TURN)  # by now, a commit that nobody confirmed has come about or never will
+                    count -= self._drop_stored(connection)
+                    first = self._insert(connection, self._waiting[:count]) if count > 0 else None
                 finally:
                     self._writing = None
-        del self._waiting[:count]
+                self._uncertain = (first, count) if first is not None else None
+        self._uncertain = None
+        del self._waiting[: max(count, 0)]
 
-    def _insert(self, connection: Connection, events: Sequence[dg.EventLogEntry]) -> None:
-        """Insert the events and all that Dagster's own storage derives from them."""
-        connection.execute(_IN_TURN)
+    def _drop_stored(self, connection: Connection) -> int:
+        """Let go of the batch whose commit nobody confirmed, if it was stored; return how many events that were."""
+        if self._uncertain is None:
+            return 0
+        (first, count), self._uncertain = self._uncertain, None
+        table = SqlEventLogStorageTable
+        if connection.execute(select(table.c.id).where(table.c.id == first)).first() is None:
+            return 0
+        del self._waiting[:count]
+        return count
+
+    def _insert(self, connection: Connection, events: Sequence[dg.EventLogEntry]) -> int:
+        """Insert the events and all that Dagster's own storage derives from them; return the first one's number."""
         insert = SqlEventLogStorageTable.insert()
         numbers = connection.execute(
             insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
@@ -221,6 +236,8 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         for number, event in numbered:
             if _is(event, _OF_CHECKS):
                 self.store_asset_check_event(event, number)
+        first: int = numbered[0][0]
+        return first
 
     def _update_assets(self, connection: Connection, numbered: Sequence[tuple[int, dg.EventLogEntry]]) -> None:
         """Bring each asset's row to what the events, one after the other, make of it."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,13 @@ from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster_postgres import PostgresEventLogStorage
 from dagster_shared.error import SerializableErrorInfo
 from psycopg import conninfo, sql
+from sqlalchemy.exc import OperationalError
 
 from chandlery.settings import Settings
 from pipelines.event_storage import BatchedEventLogStorage
 from pipelines.instance import open_instance
 from tests.interpreter import run_python
+from tests.servers.postgres_proxy import Link, Message, PostgresProxy
 from tests.support import wait_until
 
 #: All that the log holds, without the moments at which PostgreSQL wrote it.
@@ -186,6 +189,36 @@ def test_a_lost_connection_loses_no_event(url: str, events: list[dg.EventLogEntr
     for event in some[20:]:
         storage.store_event(event)
     storage.dispose()
+    assert stored(url) == [event.get_dagster_event().partition for event in some]
+
+
+@pytest.mark.parametrize("came_through", [True, False])
+def test_a_connection_that_is_lost_at_the_commit_neither_doubles_a_batch_nor_loses_it(
+    server: str, url: str, events: list[dg.EventLogEntry], came_through: bool
+) -> None:
+    some = of_kind(events, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    struck, last = threading.Event(), b"COMMIT" if came_through else b"INSERT"
+
+    def strike(message: Message, _link: Link) -> bool:
+        """Cut the connection of the first batch, once: before its commit, or before that is confirmed to the end."""
+        if struck.is_set():
+            return False
+        if message.side == "server" and message.kind == b"C" and message.body.startswith(last):
+            struck.set()
+        return struck.is_set()
+
+    with PostgresProxy(server) as proxy:
+        host = conninfo.conninfo_to_dict(proxy.dsn)["host"]
+        storage = BatchedEventLogStorage(f"{url.partition('?')[0]}?host={host}&port=5432")
+        proxy.arm(strike)
+        for event in some[:20]:
+            storage.store_event(event)
+        with pytest.raises(OperationalError):
+            storage.flush()
+        assert struck.is_set()
+        for event in some[20:]:
+            storage.store_event(event)
+        storage.dispose()
     assert stored(url) == [event.get_dagster_event().partition for event in some]
 
 
