@@ -75,7 +75,8 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         hide_in_logs()  # here, because every process of Dagster has such a storage
-        self._lock = threading.RLock()
+        #: Held while events are written or read. The queue has a lock of its own, so that events may join meanwhile.
+        self._lock, self._queue = threading.RLock(), threading.Lock()
         self._waiting: list[dg.EventLogEntry] = []
         self._timer: threading.Timer | None = None
         #: Number of the first event of a batch whose commit nobody confirmed, and how many events it has.
@@ -105,12 +106,13 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event, now or soon."""
-        with self._lock:
+        with self._queue:
             self._waiting.append(without_secrets(event))
-            if not _may_wait(event) or len(self._waiting) >= _MOST_EVENTS:
-                self.flush()
-            else:
-                self._wait()
+            is_long = len(self._waiting) >= _MOST_EVENTS
+        if is_long or not _may_wait(event):
+            self.flush()
+        else:
+            self._wait()
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events, now or soon."""
@@ -128,9 +130,10 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             sqlalchemy.exc.SQLAlchemyError: the server is not available, or it refuses an event, which is then dropped.
         """
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            with self._queue:
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
             if not self._waiting:
                 return
             try:
@@ -149,7 +152,8 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
     def forget(self) -> None:
         """Be as new, in a child that was forked: what waits is the parent's to write."""
-        self._lock, self._timer, self._writing = threading.RLock(), None, None
+        self._lock, self._queue = threading.RLock(), threading.Lock()
+        self._timer, self._writing = None, None
         self._waiting, self._uncertain = [], None
         self._engine.dispose(close=False)  # psycopg2 leaves alone what another process opened
 
@@ -162,10 +166,11 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         return super()._connect()
 
     def _wait(self) -> None:
-        if self._timer is None:
-            self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
-            self._timer.daemon = True
-            self._timer.start()
+        with self._queue:
+            if self._timer is None:
+                self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
 
     def _flush_late(self) -> None:
         try:
