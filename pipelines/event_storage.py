@@ -33,7 +33,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from chandlery.database.forks import forget_in_children
 from chandlery.redaction import hide_in_logs
 from pipelines.forget_partitions import forget_partitions
-from pipelines.hidden_secrets import without_secrets
+from pipelines.hidden_secrets import holds_secrets, without_secrets
 
 _Type = dg.DagsterEventType
 #: Events that come by the thousand, one or more for each partition. Lines of a run's log may wait too.
@@ -107,7 +107,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event, now or soon."""
         with self._queue:
-            self._waiting.append(without_secrets(event))
+            self._waiting.append(event)
             is_long = len(self._waiting) >= _MOST_EVENTS
         if is_long or not _may_wait(event):
             self.flush()
@@ -228,11 +228,12 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
     def _insert(self, connection: Connection, events: Sequence[dg.EventLogEntry]) -> int:
         """Insert the events and all that Dagster's own storage derives from them; return the first one's number."""
+        rows = [self._event_to_row(event) for event in events]
+        if holds_secrets(*(row["event"] for row in rows)):
+            events = [without_secrets(event) for event in events]
+            rows = [self._event_to_row(event) for event in events]
         insert = SqlEventLogStorageTable.insert()
-        numbers = connection.execute(
-            insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
-            [self._event_to_row(event) for event in events],
-        )
+        numbers = connection.execute(insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True), rows)
         numbered = list(zip(numbers.scalars(), events, strict=True))
         of_assets = [(number, event) for number, event in numbered if _is(event, _OF_ASSETS)]
         if of_assets:

@@ -22,11 +22,14 @@ T = TypeVar("T")
 def without_secrets(value: T) -> T:
     """Return what Dagster can store, such as an event or a tick, with stars for the secrets in its texts."""
     stored = serialize_value(value)  # type: ignore[arg-type]
-    # At once, because each text by itself would cost more than the event; as the texts are before they become JSON.
-    texts = stored.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
-    if hide(texts) == texts:
-        return value
-    return cast("T", deserialize_value(json.dumps(hide_within(json.loads(stored)))))
+    return cast("T", deserialize_value(json.dumps(hide_within(json.loads(stored))))) if holds_secrets(stored) else value
+
+
+def holds_secrets(*stored: str) -> bool:
+    """Whether there is a secret in what Dagster is about to store, as JSON. Many at once cost little more than one."""
+    # As the texts are before they become JSON.
+    texts = "\n".join(stored).replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
+    return hide(texts) != texts
 
 
 class TickStorage(PostgresScheduleStorage):
