@@ -25,8 +25,8 @@ run_storage:
     postgres_url:
       env: {URL_VARIABLE}
 schedule_storage:
-  module: pipelines.hidden_secrets
-  class: TickStorage
+  module: dagster_postgres
+  class: PostgresScheduleStorage
   config: *address
 event_log_storage:
   module: pipelines.event_storage

@@ -24,6 +24,7 @@ from pyarrow import fs
 from chandlery.errors import ConfigurationError, LakeError
 
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{2,62})(?P<prefix>(/[^/?#]+)*)/?")
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 #: In seconds: how long a connection may take, and how long it may go without a byte. A server that is up answers much
 #: sooner; one that accepts everything and never answers is given up after less than a minute.
 _TIMEOUT = 5.0
@@ -95,8 +96,11 @@ class Bucket:
 
 
 def describe_error(error: BaseException | str) -> str:
-    """Return the text of ``error``, the same whenever the failure is the same."""
-    return _VOLATILE.sub("", str(error))
+    """Return the text of ``error``, the same whenever the failure is the same, and without credentials."""
+    text = _VOLATILE.sub("", str(error))
+    for secret in filter(None, map(os.environ.get, _SECRETS)):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _endpoint() -> tuple[str, str] | None:
@@ -104,7 +108,6 @@ def _endpoint() -> tuple[str, str] | None:
     if not text:
         return None
     parts = urlsplit(text if "://" in text else f"https://{text}")
-    more = "@" in parts.netloc or parts.path.strip("/") or parts.query
-    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
         raise ConfigurationError("AWS_ENDPOINT_URL is not of the form https://host:port")
     return parts.scheme, parts.netloc

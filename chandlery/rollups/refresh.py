@@ -40,6 +40,7 @@ from chandlery.rollups.periods import (
     keep_stale,
     sessions_in,
 )
+from chandlery.rollups.side_by_side import side_by_side
 from chandlery.rollups.stale import list_stale_days
 from chandlery.tiers.warehouse import Warehouse
 
@@ -50,19 +51,29 @@ _LONGEST_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class RollupLimits:
-    """How much one transaction derives.
+    """How much one transaction derives, and how many do at the same time.
 
     Attributes:
-        minute_days: stale days of minutes; by default about a million bars of a stock.
-        days: stale days of bars of a day; by default sixty years of them.
+        minute_days: stale days of minutes; by default about half a million bars of a stock.
+        days: stale days of bars of a day; by default thirty years of them.
+        at_once: transactions that derive at the same time, each on a connection of its own.
+        worth_dividing: stale days of minutes that are divided, or ten times as many of bars of a day.
     """
 
-    minute_days: int = 1500
-    days: int = 15_000
+    minute_days: int = 750
+    days: int = 7500
+    at_once: int = 2
+    worth_dividing: int = 30
 
-    def days_per_step(self, base: Timeframe) -> int:
-        """Return how many stale days of ``base`` one transaction rolls up at most."""
-        return self.minute_days if base is Timeframe.M1 else self.days
+    def days_per_step(self, base: Timeframe, stale: int) -> int:
+        """Return how many of ``stale`` days of ``base`` one transaction rolls up at most."""
+        most, few = self.minute_days, self.worth_dividing
+        if base is not Timeframe.M1:
+            most, few = self.days, self.worth_dividing * 10
+        if stale < max(few, self.at_once):
+            return most
+        rounds = -(-stale // (most * self.at_once))
+        return -(-stale // (rounds * self.at_once))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +132,11 @@ def catch_up(
     """
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
-    with warehouse.connection() as connection:
-        work = _Work(warehouse, connection, base, Origin("roll-up", run_id), now, only_due)
-        yield from work.derive_all(instruments, (start, end), limits, refresh)
+    work = _Work(warehouse, base, Origin("roll-up", run_id), now, only_due)
+    for derived in work.derive_all(instruments, (start, end), limits):
+        if base is Timeframe.M1:
+            refresh(warehouse.database)
+        yield from derived
     if base is Timeframe.M1:
         # Days that minutes made now, or in a run that was killed before it went on from them.
         # A session may begin on the day before, or end on the day after.
@@ -161,7 +174,6 @@ class _Work:
     """
 
     warehouse: Warehouse
-    connection: psycopg.Connection
     base: Timeframe
     origin: Origin
     now: datetime | None
@@ -171,58 +183,62 @@ class _Work:
     def raise_failures(self) -> None:
         """Raise ``LakeError`` where files of some instruments could not be read."""
         if self.failures:
-            raise LakeError("\n".join(self.failures))
+            raise LakeError("\n".join(sorted(self.failures)))
 
     def derive_all(
-        self,
-        instruments: Sequence[Instrument],
-        span: tuple[datetime, datetime],
-        limits: RollupLimits,
-        refresh: Callable[[Database], object],
-    ) -> Iterator[Derived]:
-        """Roll up the stale days of these instruments in ``span``, ``[start, end)``, step by step."""
+        self, instruments: Sequence[Instrument], span: tuple[datetime, datetime], limits: RollupLimits
+    ) -> Iterator[list[Derived]]:
+        """Roll up the stale days of these instruments in ``span``; yield what each transaction did."""
         by_id = {instrument.instrument_id: instrument for instrument in instruments}
-        stale = list_stale_days(self.connection, self.base, list(by_id), *span, only_due=self.only_due)
-        for ids, first, last in _steps(stale, *span, limits.days_per_step(self.base)):
-            yield from self.derive([by_id[instrument_id] for instrument_id in ids], first, last, refresh)
+        with self.warehouse.connection() as connection:
+            stale = list_stale_days(connection, self.base, list(by_id), *span, only_due=self.only_due)
+        limit = limits.days_per_step(self.base, sum(len(days) for _, days in stale))
+        steps = [([by_id[each] for each in ids], first, last) for ids, first, last in _steps(stale, *span, limit)]
+        yield from side_by_side(self._derive_step, steps, limits.at_once)
 
-    def derive(
-        self,
-        instruments: Sequence[Instrument],
-        start: datetime,
-        end: datetime,
-        refresh: Callable[[Database], object],
-    ) -> Iterator[Derived]:
+    def _derive_step(self, step: tuple[Sequence[Instrument], datetime, datetime]) -> Iterator[list[Derived]]:
+        with self.warehouse.connection() as connection:
+            yield from self._derive_apart(connection, *step)
+
+    def _derive_apart(
+        self, connection: psycopg.Connection, instruments: Sequence[Instrument], start: datetime, end: datetime
+    ) -> Iterator[list[Derived]]:
         """Roll up the stale days of these instruments in ``[start, end)``; each alone where a file fails."""
         try:
-            derived = self._derive(instruments, start, end)
+            derived = self._derive(connection, instruments, start, end)
         except LakeError as error:
             if len(instruments) > 1:
                 for instrument in instruments:
-                    yield from self.derive([instrument], start, end, refresh)
+                    yield from self._derive_apart(connection, [instrument], start, end)
                 return
-            self._note_failure(instruments, start, end, error)
+            self._note_failure(connection, instruments, start, end, error)
             self.failures.append(f"{instruments[0].symbol}: {error}")
         except Exception as error:
             with suppress(psycopg.Error):  # the server may be what failed
-                self._note_failure(instruments, start, end, error)
+                self._note_failure(connection, instruments, start, end, error)
             raise
         else:
-            if derived and self.base is Timeframe.M1:
-                refresh(self.warehouse.database)
-            yield from derived
+            if derived:
+                yield derived
 
     def _note_failure(
-        self, instruments: Sequence[Instrument], start: datetime, end: datetime, error: Exception
+        self,
+        connection: psycopg.Connection,
+        instruments: Sequence[Instrument],
+        start: datetime,
+        end: datetime,
+        error: Exception,
     ) -> None:
         if isinstance(error, psycopg.Error):
             error = explain(error, self.warehouse.database.dsn)
         ids = [instrument.instrument_id for instrument in instruments]
-        note_failed_days(self.connection, self.base, ids, start, end, str(error)[:_LONGEST_ERROR])
+        note_failed_days(connection, self.base, ids, start, end, str(error)[:_LONGEST_ERROR])
 
-    def _derive(self, instruments: Sequence[Instrument], start: datetime, end: datetime) -> list[Derived]:
+    def _derive(
+        self, connection: psycopg.Connection, instruments: Sequence[Instrument], start: datetime, end: datetime
+    ) -> list[Derived]:
         """Roll up and publish the stale days of these instruments in ``[start, end)``, in one transaction."""
-        connection, base = self.connection, self.base
+        base = self.base
         names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
         calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
         derived = []

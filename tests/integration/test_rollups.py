@@ -15,7 +15,7 @@ from chandlery.database.locks import lock_instruments
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.publishing.publish import publish
-from chandlery.rollups.refresh import catch_up
+from chandlery.rollups.refresh import RollupLimits, catch_up
 from chandlery.rollups.stale import last_failures, read_staleness
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
@@ -60,6 +60,28 @@ def is_awaited(warehouse: Warehouse) -> bool:
     return row == (True,)
 
 
+def test_days_of_many_instruments_are_derived_at_the_same_time(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7", "BBB": "24/7"})
+    instruments = instruments_of(warehouse)
+    put(warehouse, M1, [Bar(symbol, utc("2024-02-05T12:00"), close=10.0) for symbol in instruments])
+    put(warehouse, M1, [Bar(symbol, utc("2024-02-06T12:00"), close=10.0) for symbol in instruments])
+    list(
+        catch_up(warehouse, M1, list(instruments.values()), utc("2024-02-05"), utc("2024-02-06"))
+    )  # makes the partitions
+    steps = catch_up(warehouse, M1, list(instruments.values()), *EVER, limits=RollupLimits(worth_dividing=0))
+    with warehouse.connection() as connection:
+        deriving = threading.Thread(target=list, args=(steps,))
+        with connection.transaction():
+            lock_instruments(connection, M1, [instruments["AAA"].instrument_id])
+            deriving.start()
+            # The first waits. Unless the second goes on, this never ends: it waits for what comes after it.
+            while get(warehouse, M5, {"BBB": instruments["BBB"].instrument_id}).num_rows < 2:
+                assert deriving.is_alive()
+            assert get(warehouse, M5, {"AAA": instruments["AAA"].instrument_id}).num_rows == 1
+        deriving.join()
+    assert get(warehouse, M5, {"AAA": instruments["AAA"].instrument_id}).num_rows == 2
+
+
 # --- what fails
 
 
@@ -92,13 +114,14 @@ def failed(warehouse: Warehouse) -> list[tuple[object, ...]]:
         ).fetchall()
 
 
+@pytest.mark.parametrize("limits", [RollupLimits(), RollupLimits(worth_dividing=0)], ids=["together", "side by side"])
 def test_a_file_that_is_missing_keeps_no_other_instrument_from_being_rolled_up_and_is_tried_again(
-    tiered: Warehouse, tmp_path: Path
+    tiered: Warehouse, tmp_path: Path, limits: RollupLimits
 ) -> None:
     file, ids = lose_a_week(tiered, tmp_path / "lake")
     instruments = list(instruments_of(tiered).values())
     with pytest.raises(LakeError, match=f"^BBB: .*{file.name}"):
-        list(catch_up(tiered, D1, instruments, *EVER))
+        list(catch_up(tiered, D1, instruments, *EVER, limits=limits))
     assert {row["symbol"] for row in get(tiered, W1, ids).to_pylist()} == {"AAA", "CCC"}
     days = [date(2020, 12, 29), date(2021, 1, 2)]
     assert failed(tiered) == [("BBB", day, 1, True, True) for day in days]
@@ -109,19 +132,19 @@ def test_a_file_that_is_missing_keeps_no_other_instrument_from_being_rolled_up_a
     assert (base, count) == (D1, 2)
     assert file.name in error
     # Nobody tries before its time, unless a person asks for it; each failure doubles the pause.
-    assert list(catch_up(tiered, D1, instruments, *EVER, only_due=True)) == []
+    assert list(catch_up(tiered, D1, instruments, *EVER, limits=limits, only_due=True)) == []
     with pytest.raises(LakeError):
-        list(catch_up(tiered, D1, instruments, *EVER))
+        list(catch_up(tiered, D1, instruments, *EVER, limits=limits))
     assert failed(tiered) == [("BBB", day, 2, True, False) for day in days]
     # A day that comes meanwhile does not wait for them.
     put(tiered, D1, [Bar("BBB", utc("2021-03-02"), volume=3.0)])
-    assert list(catch_up(tiered, D1, instruments, *EVER, only_due=True))
+    assert list(catch_up(tiered, D1, instruments, *EVER, limits=limits, only_due=True))
     assert failed(tiered) == [("BBB", day, 2, True, False) for day in days]
 
     file.with_suffix(".lost").rename(file)
     with tiered.connection() as connection:
         connection.execute("UPDATE ops.rollup_pending SET next_try = clock_timestamp()")
-    list(catch_up(tiered, D1, instruments, *EVER, only_due=True))
+    list(catch_up(tiered, D1, instruments, *EVER, limits=limits, only_due=True))
     assert failed(tiered) == []
     volumes = {row["ts"].date(): row["volume"] for row in get(tiered, W1, ids).to_pylist() if row["symbol"] == "BBB"}
     assert volumes == {date(2020, 12, 28): 3.0, date(2021, 3, 1): 3.0}

@@ -150,7 +150,7 @@ def test_catching_up_leaves_every_derived_table_equal_to_the_recomputation(
         put(warehouse, base, batch, now=now)
         earlier = {tf: get(warehouse, tf, ids).to_pylist() for tf in derived_from(base)}
         days = data.draw(st.sampled_from([1, 2, 1000]))
-        limits = RollupLimits(minute_days=days, days=days)
+        limits = RollupLimits(minute_days=days, days=days, worth_dividing=data.draw(st.sampled_from([0, 30])))
         list(catch_up(warehouse, base, instruments, *EVER, now=now, limits=limits))
         for timeframe in derived_from(base):
             found = get(warehouse, timeframe, ids)
