@@ -1,8 +1,7 @@
-"""Writing bars and their earlier values: the only module that puts rows into the tables of bars.
+"""Merging rows into the tables of bars: what is new is inserted, what changed is revised, what is identical stays.
 
-``write`` merges incoming rows: what is new is inserted, what changed is revised, what is identical stays as it is.
-``replace_range`` puts rows that come back from the lake in place of what the store still holds of them. Not here: the
-checks before and the bookkeeping after, all in one transaction (``publishing``, ``tiers``).
+Not here: rows that come back from the lake (``replace``), the checks before and the bookkeeping after, all in one
+transaction (``publishing``).
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
-from chandlery.bars.rows import INCOMING, Rows, column_of, count_windows
-from chandlery.bars.sources import source_ids
-from chandlery.core.schema import VALUES
+from chandlery.bars.rows import INCOMING, Rows, count_windows
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column, read_array
 from chandlery.database.copy import encode
@@ -35,10 +31,14 @@ class MergeLimits:
     """What decides how rows travel.
 
     Attributes:
-        rows_as_arrays: up to this many rows, arrays in one statement are faster than COPY into a staging table.
+        rows_as_arrays: up to this many rows, arrays in one statement are faster than looking first whose range is
+            empty.
+        near_as_arrays: up to this many rows whose range is not empty, arrays are faster than COPY into a staging table,
+            if they lie in up to ``rows_as_arrays`` spans.
     """
 
     rows_as_arrays: int = 1000
+    near_as_arrays: int = 20_000
 
 
 DEFAULT_LIMITS = MergeLimits()
@@ -92,7 +92,8 @@ def write(
 ) -> Changes:
     """Merge ``rows`` into the table of ``timeframe`` and return what changed.
 
-    Rows of instruments whose range is empty are copied straight in; the others are compared with what is there.
+    Of more than a few, rows of instruments whose range is empty are copied straight in; the others are compared with
+    what is there.
 
     Args:
         connection: in the publishing transaction, which holds the instruments' locks.
@@ -105,77 +106,22 @@ def write(
     if not len(rows):
         return Changes.none()
     if len(rows) <= limits.rows_as_arrays:
-        return _merge_few(connection, timeframe, rows, known_at, derived)
+        return _merge_arrays(connection, timeframe, rows, known_at, derived)
     is_occupied = np.isin(rows.ids, _occupied_instruments(connection, timeframe, rows))
     changes = Changes.none()
     if is_occupied.any():
-        changes = _merge_many(connection, timeframe, rows.where(is_occupied), known_at, derived)
+        present = rows.where(is_occupied)
+        are_near = (
+            len(present) <= limits.near_as_arrays and len(_span_starts(timeframe, present)) <= limits.rows_as_arrays
+        )
+        merge = _merge_arrays if are_near else _merge_staged
+        changes = merge(connection, timeframe, present, known_at, derived)
     if not is_occupied.all():
         new = rows.where(~is_occupied)
         columns = new.columns | {"known_at": Column(np.full(len(new), _us(known_at)))}
         _copy(connection, sql.Identifier("market", timeframe.table), columns)
         changes = changes.joined(Changes(new.ids, new.ts, np.zeros(len(new), np.bool_)))
     return changes
-
-
-def replace_range(
-    connection: psycopg.Connection,
-    timeframe: Timeframe,
-    instrument_id: int,
-    span: tuple[datetime, datetime],
-    *,
-    bars: pa.Table,
-    revisions: pa.Table,
-) -> None:
-    """Have the store hold exactly these bars and earlier values of one instrument in a range, as they are.
-
-    Part of the caller's transaction, which holds the instrument's lock. Rows travel as arrays, because COPY cannot be
-    sent together with other statements.
-
-    Args:
-        connection: in that transaction.
-        timeframe: of the bars.
-        instrument_id: whose.
-        span: ``[start, end)``, UTC.
-        bars: columns ``ts``, those of ``VALUES``, ``source`` and ``known_at``; unique by ``ts``.
-        revisions: the same and ``superseded_at``.
-    """
-    start, end = span
-    table = sql.Identifier("market", timeframe.table)
-    connection.execute(
-        sql.SQL("DELETE FROM {} WHERE instrument_id = %(instrument_id)s AND ts >= %(start)s AND ts < %(end)s").format(
-            table
-        ),
-        {"instrument_id": instrument_id, "start": start, "end": end},
-    )
-    delete_revisions(connection, timeframe, instrument_id, start, end)
-    fixed: dict[str, object] = {"instrument_id": instrument_id}
-    if bars.num_rows:
-        connection.execute(query("bars/put_bars", bars=table), fixed | _arrays(connection, bars), prepare=False)
-    if revisions.num_rows:
-        fixed["timeframe"] = timeframe.value
-        superseded: dict[str, object] = {"superseded_at": column_of(revisions["superseded_at"])}
-        values = fixed | _arrays(connection, revisions) | superseded
-        connection.execute(query("bars/put_revisions"), values, prepare=False)
-
-
-def delete_revisions(
-    connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int, start: datetime, end: datetime
-) -> None:
-    """Delete the earlier values of one instrument's bars in ``[start, end)``, UTC, which the lake holds."""
-    connection.execute(
-        "DELETE FROM market.bars_revision WHERE timeframe = %(timeframe)s AND instrument_id = %(instrument_id)s"
-        " AND ts >= %(start)s AND ts < %(end)s",
-        {"timeframe": timeframe.value, "instrument_id": instrument_id, "start": start, "end": end},
-    )
-
-
-def _arrays(connection: psycopg.Connection, bars: pa.Table) -> dict[str, object]:
-    """Return the columns that bars and revisions have in common, ready for the wire."""
-    source = bars["source"].combine_chunks()
-    ids = np.array(source_ids(connection, source.dictionary.to_pylist()), np.int16)
-    columns: dict[str, object] = {name: column_of(bars[name]) for name in ("ts", *VALUES, "known_at")}
-    return columns | {"source": Column(ids[source.indices.to_numpy()])}
 
 
 def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) -> list[int]:
@@ -194,20 +140,19 @@ def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, 
     return [row[0] for row in instruments]
 
 
-def _merge_few(
+def _merge_arrays(
     connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime, derived: Sequence[int]
 ) -> Changes:
     """Merge rows that travel as arrays, in one statement."""
     values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at, "derived": _int2s(derived)}
     values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    return _read_changes(connection, _merge_few_statement(timeframe), values)
+    return _read_changes(connection, _merge_arrays_statement(timeframe), values)
 
 
 def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
     """Return the spans of ``rows`` for ``present_of_few``: runs of bars of one instrument that are near each other."""
-    near = np.timedelta64(_LARGEST_GAP_IN_SPAN * timeframe.microseconds, "us")
-    starts = np.flatnonzero(np.r_[True, (rows.ids[1:] != rows.ids[:-1]) | (np.diff(rows.ts) > near)])
+    starts = _span_starts(timeframe, rows)
     ends = np.r_[starts[1:], len(rows)] - 1
     return {
         "span_ids": Column(rows.ids[starts]),
@@ -216,8 +161,13 @@ def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
     }
 
 
+def _span_starts(timeframe: Timeframe, rows: Rows) -> npt.NDArray[np.intp]:
+    near = np.timedelta64(_LARGEST_GAP_IN_SPAN * timeframe.microseconds, "us")
+    return np.flatnonzero(np.r_[True, (rows.ids[1:] != rows.ids[:-1]) | (np.diff(rows.ts) > near)])
+
+
 @cache
-def _merge_few_statement(timeframe: Timeframe) -> bytes:
+def _merge_arrays_statement(timeframe: Timeframe) -> bytes:
     """Return ``merge_bars`` for rows that travel as arrays, each a parameter."""
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
@@ -233,7 +183,7 @@ def _merge_few_statement(timeframe: Timeframe) -> bytes:
     return merge.as_bytes()
 
 
-def _merge_many(
+def _merge_staged(
     connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime, derived: Sequence[int]
 ) -> Changes:
     """Merge rows that are copied into a staging table."""

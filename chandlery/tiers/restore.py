@@ -13,7 +13,7 @@ from datetime import date, datetime
 import psycopg
 
 from chandlery.bars.bookkeeping import forget_days
-from chandlery.bars.merge import replace_range
+from chandlery.bars.replace import replace_range
 from chandlery.bars.window_states import WindowState, advance_epoch, find_windows, mark_hot
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end

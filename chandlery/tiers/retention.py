@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from chandlery.bars.bookkeeping import record_days
-from chandlery.bars.merge import delete_revisions
+from chandlery.bars.replace import delete_revisions
 from chandlery.bars.window_states import WindowState, advance_epoch, find_windows, has_hot_windows, mark_cold
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
