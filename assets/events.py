@@ -10,27 +10,22 @@ from datetime import datetime
 from typing import TypeAlias
 
 import dagster as dg
-import pyarrow as pa
 
 from assets.checks import GOOD, evaluate_gate, evaluate_partitions
 from assets.metadata import ingest_metadata
 from assets.quarantine import materialize_quarantine
 from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
-from chandlery.bars.read import BarRange
 from chandlery.bars.recorded_windows import newest_changes
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress, describe_calls
 from chandlery.ingest.plan import KeySelection
 from chandlery.ingest.validate import PartitionResult, list_names
-from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 
 IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
-#: A picture takes longer to draw than a partition to publish; a run draws the newest window of so many symbols.
-_PICTURES = 12
 #: What is said of a partition in which there is nothing to do.
 _NOTHING = {"empty": "the provider has nothing", "unlisted": "not requested, because it was not listed then"}
 #: Each line of a run's log is a row in Dagster's storage.
@@ -44,7 +39,7 @@ class IngestEvents:
         context: of the step.
         timeframe: of the bars.
         listener: that hears of everything first.
-        warehouse: where the bars of pictures are read.
+        warehouse: whose quarantine and changes are looked at.
         partitions: all that the run ingests.
     """
 
@@ -61,7 +56,6 @@ class IngestEvents:
         self._partitions = partitions
         self._listener = listener
         self._warehouse = warehouse
-        self._drawn = _newest(partitions)
         self._earlier = _earlier(warehouse, partitions)
         self._failures: list[PartitionResult] = []
         self._quarantined = False
@@ -119,9 +113,8 @@ class IngestEvents:
         yield evaluate_gate(result)
         self._quarantined |= result.quarantine_id is not None
         if result.status in GOOD:
-            stored = self._read(partition) if partition in self._drawn else None
-            metadata = ingest_metadata(result, stored)
             changed_at = result.known_at or self._earlier.get(partition.key)
+            metadata = ingest_metadata(result, changed_at)
             yield dg.AssetMaterialization(
                 self._timeframe.table, partition=partition.key, metadata=metadata, tags=version_tag(changed_at)
             )
@@ -163,10 +156,6 @@ class IngestEvents:
             self._logged.add(trouble)
             self._context.log.error(f"{result.partition.key} {trouble}")
 
-    def _read(self, partition: Partition) -> pa.Table:
-        window = BarRange(partition.instrument_id, partition.window.start, partition.window.end)
-        return read_bars(self._warehouse, partition.timeframe, [window])
-
 
 def _earlier(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[str, datetime]:
     """Return when each partition had changed last as the run began, UTC, by key."""
@@ -175,15 +164,6 @@ def _earlier(warehouse: Warehouse, partitions: Sequence[Partition]) -> dict[str,
     with warehouse.connection() as connection:
         keys = {partition.key for partition in partitions}
         return newest_changes(connection, partitions[0].timeframe, keys)
-
-
-def _newest(partitions: Sequence[Partition]) -> frozenset[Partition]:
-    """Return the newest partition with any time in it, of the first few symbols."""
-    newest: dict[str, Partition] = {}
-    for partition in partitions:
-        if partition.start < partition.end and partition.end > newest.get(partition.symbol, partition).start:
-            newest[partition.symbol] = partition
-    return frozenset(list(newest.values())[:_PICTURES])
 
 
 def _trouble(result: PartitionResult) -> str:

@@ -5,16 +5,16 @@ Not here: what is computed.
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
+from assets.pictures import candles
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.ingest.validate import PartitionResult
-from chandlery.pictures.charts import candles_png
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "requested before, complete and final: the provider was not called (refresh: true calls it all the same)"
@@ -64,32 +64,38 @@ def check_metadata(result: PartitionResult) -> dict[str, Any]:
     return shown
 
 
-def ingest_metadata(result: PartitionResult, stored: pa.Table | None) -> dict[str, Any]:
+def ingest_metadata(result: PartitionResult, changed_at: datetime | None) -> dict[str, Any]:
     """Return what a materialization of bars shows: in this order, because that is the order on the page.
 
     Args:
         result: what became of the partition.
-        stored: the window's bars, to draw; None to draw nothing.
+        changed_at: when it had changed last, UTC; None where it has no bars.
     """
-    shown: dict[str, Any] = {
-        "inserted": result.inserted,
-        "revised": result.revised,
-        "unchanged": result.unchanged,
-        "quarantined": result.quarantined,
-        "source": ", ".join(result.sources) or "-",
-        "dagster/partition_row_count": result.inserted + result.revised + result.unchanged,
-    }
+    shown: dict[str, Any] = counts(result)
     if result.status == "complete":
         shown = {"note": _COMPLETE}
     if result.verdict is not None:
         coverage = next((check for check in result.verdict.checks if check.name == "session_count"), None)
         shown["coverage"] = (coverage and coverage.detail) or "-"
-    if stored is not None and stored.num_rows:
-        title = f"{result.partition.symbol} {result.partition.timeframe.value} {result.partition.window.key}"
-        shown["candles"] = picture(candles_png(stored, title=title), title)
+    if changed_at is not None:
+        shown["candles"] = candles(result.partition.timeframe, result.partition.key, changed_at)
     if result.verdict is not None:
         shown |= {"gate": gate_table(result.verdict), **_origin(result)}
     return shown
+
+
+def counts(result: PartitionResult) -> dict[str, Any]:
+    """Return what became of a partition's rows; those in the store now are its row count."""
+    rows = result.inserted + result.revised + result.unchanged
+    return {
+        "inserted": result.inserted,
+        "revised": result.revised,
+        "unchanged": result.unchanged,
+        "quarantined": result.quarantined,
+        "source": ", ".join(result.sources) or "-",
+        "dagster/row_count": rows,
+        "dagster/partition_row_count": rows,
+    }
 
 
 def _origin(result: PartitionResult) -> dict[str, str]:
@@ -108,10 +114,20 @@ def _rules(result: PartitionResult) -> str:
     return f"version {result.rules}" if result.rules else "-"
 
 
-def derived_metadata(timeframe: Timeframe, counts: Mapping[str, int]) -> dict[str, Any]:
-    """Return what a materialization of derived bars shows; of days also that they were not ingested."""
+def derived_metadata(
+    timeframe: Timeframe, key: str, counts: Mapping[str, int], changed_at: datetime | None
+) -> dict[str, Any]:
+    """Return what a materialization of derived bars shows; of days also that they were not ingested.
+
+    Args:
+        timeframe: of the bars.
+        key: of the partition.
+        counts: how many bars were ``inserted``, and how many ``revised``.
+        changed_at: when the partition had changed last, UTC; None where it has no bars.
+    """
     shown: dict[str, Any] = {"note": _ROLLED_UP} if timeframe.is_ingested else {}
-    return shown | {"inserted": counts.get("inserted", 0), "revised": counts.get("revised", 0)}
+    shown |= {"inserted": counts.get("inserted", 0), "revised": counts.get("revised", 0)}
+    return shown | ({"candles": candles(timeframe, key, changed_at)} if changed_at is not None else {})
 
 
 def gate_table(verdict: Verdict) -> dg.TableMetadataValue:

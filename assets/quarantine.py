@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.checks import GATE, evaluate_partitions
+from assets.metadata import counts
 from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import INGESTED
@@ -100,11 +101,7 @@ def release_events(result: PartitionResult, reason: str) -> Iterator[dg.AssetMat
         partition=result.partition.key,
         metadata={
             "released": said,
-            "inserted": result.inserted,
-            "revised": result.revised,
-            "unchanged": result.unchanged,
-            "quarantined": result.quarantined,
-            "source": ", ".join(result.sources) or "-",
+            **counts(result),
             "publication": str(result.publication_id),
         },
         tags=version_tag(result.known_at) if result.known_at is not None else None,

@@ -169,9 +169,10 @@ def _materializations(
             found = newest_changes(connection, timeframe, {key for own, key in keys if own is timeframe})
             newest |= {(timeframe, key): changed for key, changed in found.items()}
     for timeframe, key in keys:
+        changed_at = newest.get((timeframe, key))
         yield dg.AssetMaterialization(
             timeframe.table,
             partition=key,
-            metadata=derived_metadata(timeframe, changes[timeframe, key]),
-            tags=version_tag(newest.get((timeframe, key))),
+            metadata=derived_metadata(timeframe, key, changes[timeframe, key], changed_at),
+            tags=version_tag(changed_at),
         )

@@ -112,7 +112,7 @@ def _loading(world: World, installation: Installation) -> Section:
             f"library, {count}": lambda: emptied(library, *many),
             f"Dagster, {count}": lambda: emptied(dagster, *many),
         },
-        min(world.repeat, 2),
+        world.repeat,
     )
     of = {name: Measure(name, taken, int(name.split()[1]), "partitions") for name, taken in seconds.items()}
     section = Section(f"orchestration: loading 1 and {count} partitions of minutes and deriving from them")

@@ -36,6 +36,7 @@ from chandlery.lake.store import Lake
 from chandlery.providers.alpaca import AlpacaProvider
 from chandlery.providers.base import Provider
 from chandlery.providers.catalog import build_provider
+from chandlery.providers.http.rate_limit import RateLimiterFactory
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
@@ -73,14 +74,18 @@ def run(world: World) -> Iterator[Section]:
     yield _section(found, told, per_minute, len(names))
 
 
-def connect(url: str, warehouse: Warehouse, per_minute: float) -> Provider:
-    """Make the adapter as an installation does, with a rate limit that all processes share."""
+def connect(
+    url: str, warehouse: Warehouse, per_minute: float, rate_limiters: RateLimiterFactory | None = None
+) -> Provider:
+    """Make the adapter as an installation does, with a rate limit that all processes share unless given another."""
     os.environ |= dict.fromkeys(_KEYS.values(), "soak")
     config = ProviderConfig(
         kind="alpaca", options={"url": url}, key_env=_KEYS, limits=CallLimits(calls_per_minute=per_minute)
     )
     return build_provider(
-        "alpaca", ProvidersConfig(providers={"alpaca": config}), rate_limiters=shared_rate_limiters(warehouse.database)
+        "alpaca",
+        ProvidersConfig(providers={"alpaca": config}),
+        rate_limiters=rate_limiters or shared_rate_limiters(warehouse.database),
     )
 
 

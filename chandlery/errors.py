@@ -22,9 +22,14 @@ Not here: how an error becomes an exit code (``cli``) or a red run (``assets``).
 
 from __future__ import annotations
 
+from chandlery.redaction import hide
+
 
 class ChandleryError(Exception):
-    """Base of every error raised on purpose; its text tells a person what to do."""
+    """Base of every error raised on purpose; its text tells a person what to do, and holds no secret."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(hide(message))
 
 
 class UsageError(ChandleryError, ValueError):

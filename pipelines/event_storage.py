@@ -26,12 +26,14 @@ from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from chandlery.database.forks import forget_in_children
+from chandlery.redaction import hide_in_logs
 from pipelines.forget_partitions import forget_partitions
+from pipelines.hidden_secrets import holds_secrets, without_secrets
 
 _Type = dg.DagsterEventType
 #: Events that come by the thousand, one or more for each partition. Lines of a run's log may wait too.
@@ -72,9 +74,13 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        self._lock = threading.RLock()
+        hide_in_logs()  # here, because every process of Dagster has such a storage
+        #: Held while events are written or read. The queue has a lock of its own, so that events may join meanwhile.
+        self._lock, self._queue = threading.RLock(), threading.Lock()
         self._waiting: list[dg.EventLogEntry] = []
         self._timer: threading.Timer | None = None
+        #: Number of the first event of a batch whose commit nobody confirmed, and how many events it has.
+        self._uncertain: tuple[int, int] | None = None
         #: Of the batch that is being written, by the thread that holds the lock.
         self._writing: Connection | None = None
         super().__init__(postgres_url, should_autocreate_tables, inst_data)
@@ -100,12 +106,13 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event, now or soon."""
-        with self._lock:
+        with self._queue:
             self._waiting.append(event)
-            if not _may_wait(event) or len(self._waiting) >= _MOST_EVENTS:
-                self.flush()
-            else:
-                self._wait()
+            is_long = len(self._waiting) >= _MOST_EVENTS
+        if is_long or not _may_wait(event):
+            self.flush()
+        else:
+            self._wait()
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events, now or soon."""
@@ -123,9 +130,10 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             sqlalchemy.exc.SQLAlchemyError: the server is not available, or it refuses an event, which is then dropped.
         """
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            with self._queue:
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
             if not self._waiting:
                 return
             try:
@@ -144,8 +152,9 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
 
     def forget(self) -> None:
         """Be as new, in a child that was forked: what waits is the parent's to write."""
-        self._lock, self._timer, self._writing = threading.RLock(), None, None
-        self._waiting = []
+        self._lock, self._queue = threading.RLock(), threading.Lock()
+        self._timer, self._writing = None, None
+        self._waiting, self._uncertain = [], None
         self._engine.dispose(close=False)  # psycopg2 leaves alone what another process opened
 
     def _connect(self) -> AbstractContextManager[Connection]:
@@ -157,10 +166,11 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         return super()._connect()
 
     def _wait(self) -> None:
-        if self._timer is None:
-            self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
-            self._timer.daemon = True
-            self._timer.start()
+        with self._queue:
+            if self._timer is None:
+                self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
 
     def _flush_late(self) -> None:
         try:
@@ -190,26 +200,40 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             raise refused
 
     def _write(self, count: int) -> None:
-        """Write the first ``count`` events that wait, in one transaction."""
-        events = self._waiting[:count]
+        """Write the first ``count`` events that wait, in one transaction; fewer where some turn out to be stored."""
         with super()._connect() as kept:
             connection = kept.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
                 self._writing = connection
                 try:
-                    self._insert(connection, events)
+                    connection.execute(_IN_TURN)  # by now, a commit that nobody confirmed has come about or never will
+                    count -= self._drop_stored(connection)
+                    first = self._insert(connection, self._waiting[:count]) if count > 0 else None
                 finally:
                     self._writing = None
-        del self._waiting[:count]
+                self._uncertain = (first, count) if first is not None else None
+        self._uncertain = None
+        del self._waiting[: max(count, 0)]
 
-    def _insert(self, connection: Connection, events: Sequence[dg.EventLogEntry]) -> None:
-        """Insert the events and all that Dagster's own storage derives from them."""
-        connection.execute(_IN_TURN)
+    def _drop_stored(self, connection: Connection) -> int:
+        """Let go of the batch whose commit nobody confirmed, if it was stored; return how many events that were."""
+        if self._uncertain is None:
+            return 0
+        (first, count), self._uncertain = self._uncertain, None
+        table = SqlEventLogStorageTable
+        if connection.execute(select(table.c.id).where(table.c.id == first)).first() is None:
+            return 0
+        del self._waiting[:count]
+        return count
+
+    def _insert(self, connection: Connection, events: Sequence[dg.EventLogEntry]) -> int:
+        """Insert the events and all that Dagster's own storage derives from them; return the first one's number."""
+        rows = [self._event_to_row(event) for event in events]
+        if holds_secrets(*(row["event"] for row in rows)):
+            events = [without_secrets(event) for event in events]
+            rows = [self._event_to_row(event) for event in events]
         insert = SqlEventLogStorageTable.insert()
-        numbers = connection.execute(
-            insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True),
-            [self._event_to_row(event) for event in events],
-        )
+        numbers = connection.execute(insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True), rows)
         numbered = list(zip(numbers.scalars(), events, strict=True))
         of_assets = [(number, event) for number, event in numbered if _is(event, _OF_ASSETS)]
         if of_assets:
@@ -218,6 +242,8 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         for number, event in numbered:
             if _is(event, _OF_CHECKS):
                 self.store_asset_check_event(event, number)
+        first: int = numbered[0][0]
+        return first
 
     def _update_assets(self, connection: Connection, numbered: Sequence[tuple[int, dg.EventLogEntry]]) -> None:
         """Bring each asset's row to what the events, one after the other, make of it."""

@@ -25,8 +25,8 @@ run_storage:
     postgres_url:
       env: {URL_VARIABLE}
 schedule_storage:
-  module: dagster_postgres
-  class: PostgresScheduleStorage
+  module: pipelines.hidden_secrets
+  class: TickStorage
   config: *address
 event_log_storage:
   module: pipelines.event_storage

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import psutil
 
+from chandlery.redaction import hide
+
 LOG_BYTES, EARLIER_LOGS = 4 * 1024 * 1024, 3
 _SECONDS_TO_STOP = 10.0
 
@@ -105,7 +107,7 @@ def _copy(output: int, log: Path) -> None:
     logger.info(f"---- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: the web UI starts ----")
     with os.fdopen(output, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            logger.info(line.rstrip("\n"))
+            logger.info(hide(line.rstrip("\n")))
 
 
 def _end_group() -> None:

@@ -1,7 +1,8 @@
-"""The process that serves the web UI: Dagster's web server behind ``guard``. Started by ``serve`` and by containers.
+"""The process that serves the web UI: Dagster's web server and our pictures behind ``guard``.
 
-The token comes from the environment variable ``CHANDLERY_UI_TOKEN``, never from the command line, which others can see.
-Not here: what is let in (``guard``), and the other processes of the UI (``serve``).
+Started by ``serve`` and by containers. The token comes from the environment variable ``CHANDLERY_UI_TOKEN``, never from
+the command line, which others can see. Not here: what is let in (``guard``), what pictures show (``candles``), and the
+other processes of the UI (``serve``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import closing
 
 import dagster as dg
 import uvicorn
@@ -18,6 +20,9 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
 from chandlery.app.ui_token import TOKEN_VARIABLE, check_token
+from chandlery.settings import Settings
+from chandlery.tiers.warehouse import Warehouse
+from pipelines.candles import Candles
 from pipelines.guard import Access, Guard
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -53,14 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLED_AFTER_SECONDS, _MOST_CONNECTIONS)
         target = WorkspaceFileTarget(paths=[given.workspace])
         with WorkspaceProcessContext(instance, version=__version__, workspace_load_target=target) as context:
-            app = Guard(
-                create_app_from_workspace_process_context(context),
-                access(token, given.host, given.port, given.allow_host),
-            )
+            candles = Candles(create_app_from_workspace_process_context(context), lambda: Warehouse.open(Settings()))
+            app = Guard(candles, access(token, given.host, given.port, given.allow_host))
             # The address of a request may hold the token: no access log.
-            uvicorn.run(
-                app, host=given.host, port=given.port, log_level="warning", access_log=False, server_header=False
-            )
+            with closing(candles):
+                uvicorn.run(
+                    app, host=given.host, port=given.port, log_level="warning", access_log=False, server_header=False
+                )
 
 
 if __name__ == "__main__":

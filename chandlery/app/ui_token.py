@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from chandlery.errors import ConfigurationError
+from chandlery.redaction import remember
 
 TOKEN_VARIABLE = "CHANDLERY_UI_TOKEN"  # noqa: S105 - the variable's name
 FILE_NAME = "ui-token"
@@ -28,6 +29,7 @@ def check_token(token: str, place: str = TOKEN_VARIABLE) -> str:
             f"{place} holds no token for the web UI: write 16 to 256 letters, digits or . _ ~ -, for example from"
             " `openssl rand -hex 24`"
         )
+    remember(token)
     return token
 
 

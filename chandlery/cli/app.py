@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import traceback
 from types import FrameType
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from chandlery.cli import coverage, halts, ingest, move, quarantine, query, repl
 from chandlery.cli.failures import explain_failure
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
+from chandlery.redaction import hide_in_logs
 
 _HELP = """Keeps market candles: audited, versioned bars.
 
@@ -45,6 +47,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export its context's base class
         # What libraries log is for programs that set up logging. Without any handler, some would print it.
         logging.getLogger().addHandler(logging.NullHandler())
+        hide_in_logs()
         try:
             return super().invoke(ctx)
         except ChandleryError as error:
@@ -57,8 +60,10 @@ class _Commands(TyperGroup):
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
             failure = explain_failure(error)
-            if failure is None:
+            if failure is None and type(error).__module__.startswith("typer."):  # how a command ends
                 raise
+            if failure is None:  # a fault in our code, which is to be found by its traceback
+                failure = "".join(traceback.format_exception(error)).rstrip()
             say_error(failure)
             raise typer.Exit(1) from None
 

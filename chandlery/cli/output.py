@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from chandlery.errors import UsageError
+from chandlery.redaction import hide
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -221,7 +222,22 @@ def _cell(name: str, value: Any, *, day: bool) -> str:  # noqa: ANN401 - of any 
 
 def _console(stream: IO[str]) -> Console:
     console = Console(file=stream)
-    return console if console.is_terminal else Console(file=stream, width=10_000)
+    width = None if console.is_terminal else 10_000
+    return Console(file=cast("IO[str]", _WithoutSecrets(stream)), width=width)
+
+
+class _WithoutSecrets:
+    """A stream on which secrets are stars."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text`` as it may be shown."""
+        return self._stream.write(hide(text))
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of whatever the stream has
+        return getattr(self._stream, name)
 
 
 def columns_of(lines: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -52,8 +52,9 @@ class ProviderConfig(Section):
     @classmethod
     def _holds_no_key(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         for name in value if isinstance(value, Mapping) else ():
-            if re.search(r"(^|_)(key|secret|token|password)", str(name), re.IGNORECASE):
+            if re.search(r"(^|_|-)(api)?(key|secret|token|passw|auth|credential)", str(name), re.IGNORECASE):
                 raise problem_at((name,), "keys do not belong into this file; name an environment variable in key_env")
+            cls._holds_no_key(value[name])
         return value
 
     @field_validator("key_env", mode="before")

@@ -23,8 +23,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from chandlery.config.yaml_loader import Loader
 from chandlery.errors import ConfigurationError
+from chandlery.redaction import holds_credentials
 
 _MOST_BYTES = 64 << 20
+_CREDENTIALS = "holds a password or a key, which do not belong into a file; name an environment variable instead"
 #: Where a value stands: keys and list positions from the top, as pydantic reports them.
 Location: TypeAlias = tuple[int | str, ...]
 
@@ -99,7 +101,7 @@ class Document:
             if root is None:
                 raise ConfigurationError(f"{short_path(path)}: the file is empty")
             document = cls(path, None, root)
-            document._refuse_repeated_keys(root, (), set())
+            document._refuse_at_sight(root, (), set())
             return cls(path, loader.construct_document(root), root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -144,10 +146,12 @@ class Document:
         absent = known == len(at) - 1 and isinstance(node, yaml.MappingNode) and at[-1] != "[key]"
         return line + 1, key_path(at if absent else at[:known])
 
-    def _refuse_repeated_keys(self, node: yaml.Node, at: Location, seen: set[int]) -> None:
+    def _refuse_at_sight(self, node: yaml.Node, at: Location, seen: set[int]) -> None:
         if id(node) in seen:  # an alias (*name) of a node that was looked at already
             return
         seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode) and holds_credentials(node.value):  # which are not repeated here
+            raise ConfigurationError(self._text(node.start_mark.line + 1, key_path(at), _CREDENTIALS))
         if isinstance(node, yaml.MappingNode):
             lines: dict[object, int] = {}
             for key, value in node.value:
@@ -157,10 +161,10 @@ class Document:
                         text = f"given twice, first on line {lines[key.value]}"
                         raise ConfigurationError(self._text(line, key_path((*at, key.value)), text))
                     lines[key.value] = line
-                self._refuse_repeated_keys(value, (*at, str(key.value)), seen)
+                self._refuse_at_sight(value, (*at, str(key.value)), seen)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._refuse_repeated_keys(item, (*at, index), seen)
+                self._refuse_at_sight(item, (*at, index), seen)
 
 
 def list_problems(error: ValidationError) -> Iterable[tuple[Location, str]]:

@@ -21,9 +21,10 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from chandlery.database.connect import Connection, open_connection
-from chandlery.database.errors import explain, without_secret
+from chandlery.database.errors import explain, passwords_of_dsn
 from chandlery.database.forks import forget_in_children, keep_for_ever
 from chandlery.errors import ChandleryError, StoreError, StoreUnavailableError
+from chandlery.redaction import hide
 
 # Without a handler Python would print the warnings of the driver and its pool, which we raise as errors.
 for _name in ("psycopg", "psycopg.pool"):
@@ -81,7 +82,7 @@ class _Connector(Connection):
         except (psycopg.Error, ChandleryError) as error:
             failure.error = error
             # The pool logs what it catches.
-            raise psycopg.OperationalError(without_secret(str(error), conninfo)) from None
+            raise psycopg.OperationalError(hide(str(error), *passwords_of_dsn(conninfo))) from None
         failure.error = None
         return connection
 

@@ -5,6 +5,7 @@ Not here: connections (``connections``).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -12,8 +13,9 @@ import psycopg
 from psycopg import conninfo, sql
 
 from chandlery.database.connect import open_connection
-from chandlery.database.errors import explain, is_connection_lost, without_secret
+from chandlery.database.errors import explain, is_connection_lost
 from chandlery.errors import ConfigurationError, StoreError
+from chandlery.redaction import passwords_of, remember
 from chandlery.settings import Settings
 
 EMBEDDED_DATABASE = "chandlery"
@@ -35,12 +37,26 @@ def market_dsn(settings: Settings) -> str:
         raise ConfigurationError(
             "CHANDLERY_DATABASE_URL is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
         )
-    if rest.partition("?")[0].count("@") > 1:  # libpq would take a part of the password for the host, and repeat it
-        raise ConfigurationError("CHANDLERY_DATABASE_URL has more than one @; write one within the password as %40")
+    _refuse_unescaped(rest)
     try:
-        return conninfo.make_conninfo(f"postgresql://{rest}")
+        dsn = conninfo.make_conninfo(f"postgresql://{rest}")
     except psycopg.ProgrammingError:
-        raise ConfigurationError("CHANDLERY_DATABASE_URL cannot be parsed as a PostgreSQL URL") from None
+        raise ConfigurationError(
+            "CHANDLERY_DATABASE_URL cannot be parsed as a PostgreSQL URL; write % within the password as %25"
+        ) from None
+    remember(*passwords_of(url))
+    return dsn
+
+
+def _refuse_unescaped(rest: str) -> None:
+    """Raise where libpq would take a part of the password for something else, and repeat it in an error."""
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    if rest.partition("?")[0].count("@") > 1:
+        raise ConfigurationError("CHANDLERY_DATABASE_URL has more than one @; write one within the password as %40")
+    if "@" in rest and "@" not in authority and ":" in authority:
+        raise ConfigurationError(
+            "CHANDLERY_DATABASE_URL has an @ after the host's end; write / within the password as %2F, and ? as %3F"
+        )
 
 
 def embedded_dsn(data: Path, database: str) -> str:
@@ -127,7 +143,7 @@ def ensure_database(dsn: str) -> None:
             f"database {name!r} is absent and cannot be created ({explain(error, dsn)}); "
             f"ask your administrator for: CREATE DATABASE {name}"
         )
-        raise StoreError(without_secret(text, dsn), sqlstate=failure.sqlstate) from None
+        raise StoreError(text, sqlstate=failure.sqlstate) from None
     failure = _find_failure(dsn)  # it is there: somebody may have made it since
     if failure is not None:
         raise failure

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import select
 import sys
-from urllib.parse import quote
 
 import psycopg
 from psycopg import conninfo, pq
 
 from chandlery.errors import StoreError, StoreUnavailableError
+from chandlery.redaction import hide
 
 #: What happened and what to do about it, by SQLSTATE.
 _MEANINGS = {
@@ -77,7 +77,7 @@ def explain(error: BaseException, dsn: str) -> StoreError:
     """
     error = getattr(error, "orig", None) or error
     state = get_sqlstate(error)
-    text = without_secret(_text_of(error), dsn)
+    text = hide(_text_of(error), *passwords_of_dsn(dsn))
     if _is_failed_attempt(error):
         state = state or (find_sqlstate(dsn) if dsn else None)
         what, advice = _MEANINGS.get(state or "", (_UNREACHABLE, f"see that the server runs; {_AGAIN}"))
@@ -109,7 +109,9 @@ def is_connection_lost(error: BaseException) -> bool:
     if state is not None:
         return state in _ENDED or state.startswith("08")
     psycopg2 = sys.modules.get("psycopg2")
-    if isinstance(error, (psycopg.OperationalError, *([psycopg2.OperationalError] if psycopg2 else []))):
+    # Whoever uses a connection that psycopg2 has found to be closed gets its error of the interface.
+    older = (psycopg2.OperationalError, psycopg2.InterfaceError) if psycopg2 else ()
+    if isinstance(error, (psycopg.OperationalError, *older)):
         return True
     # ADBC: the status is that of an input or output error.
     return getattr(getattr(error, "status_code", None), "name", None) == "IO"
@@ -145,13 +147,9 @@ def find_sqlstate(dsn: str) -> str | None:
     return None
 
 
-def without_secret(text: str, dsn: str) -> str:
-    """Return ``text`` without any password of ``dsn``, a libpq connection string, written as it is or as in a URL."""
-    for name, value in conninfo.conninfo_to_dict(dsn).items():
-        if "password" in name and value:
-            for secret in (str(value), quote(str(value), safe=""), quote(str(value))):
-                text = text.replace(secret, "***")
-    return text
+def passwords_of_dsn(dsn: str) -> list[str]:
+    """Return the passwords in a libpq connection string."""
+    return [str(value) for name, value in conninfo.conninfo_to_dict(dsn).items() if "password" in name and value]
 
 
 def _attempt(dsn: str, trace: int) -> None:

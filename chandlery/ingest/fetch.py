@@ -174,12 +174,10 @@ def describe_calls(progress: Progress) -> str:
 
 def _unforeseen(provider: Provider, error: Exception) -> ProviderError:
     """Return what a provider raised and should not have raised as an error of it, with the place and without keys."""
-    text = f"{type(error).__name__}: {error}"
-    caller = getattr(provider, "caller", None)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return ProviderError(
         f"provider {provider.name!r} failed in {frame.name} ({frame.filename}:{frame.lineno}):"
-        f" {text if caller is None else caller.redact(text)}",
+        f" {type(error).__name__}: {error}",
         provider=provider.name,
     )
 

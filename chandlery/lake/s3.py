@@ -24,7 +24,6 @@ from pyarrow import fs
 from chandlery.errors import ConfigurationError, LakeError
 
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{2,62})(?P<prefix>(/[^/?#]+)*)/?")
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 #: In seconds: how long a connection may take, and how long it may go without a byte. A server that is up answers much
 #: sooner; one that accepts everything and never answers is given up after less than a minute.
 _TIMEOUT = 5.0
@@ -96,11 +95,8 @@ class Bucket:
 
 
 def describe_error(error: BaseException | str) -> str:
-    """Return the text of ``error``, the same whenever the failure is the same, and without credentials."""
-    text = _VOLATILE.sub("", str(error))
-    for secret in filter(None, map(os.environ.get, _SECRETS)):
-        text = text.replace(secret, "***")
-    return text
+    """Return the text of ``error``, the same whenever the failure is the same."""
+    return _VOLATILE.sub("", str(error))
 
 
 def _endpoint() -> tuple[str, str] | None:
@@ -108,6 +104,7 @@ def _endpoint() -> tuple[str, str] | None:
     if not text:
         return None
     parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+    more = "@" in parts.netloc or parts.path.strip("/") or parts.query
+    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
         raise ConfigurationError("AWS_ENDPOINT_URL is not of the form https://host:port")
     return parts.scheme, parts.netloc

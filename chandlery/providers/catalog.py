@@ -136,8 +136,7 @@ def build_provider(
     except ChandleryError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever another package does
-        text = setup.caller.redact(f"{type(error).__name__}: {error}")
-        raise ConfigurationError(f"provider {name!r} cannot be made: {text}") from None
+        raise ConfigurationError(f"provider {name!r} cannot be made: {type(error).__name__}: {error}") from None
 
 
 def serves(config: ProviderConfig, timeframe: Timeframe) -> bool:

@@ -229,10 +229,10 @@ def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page)
     page.goto(f"{ui.address}/assets/bars_1d?view=partitions&partition=AAPL%7C2012")
     shows(page, "AAPL|2012", "Materialized", "inserted", "quarantined", "sample:bokeh")
     shows(page, "250 of 250 closed sessions have bars", "candles", "low_is_lowest")
-    page.get_by_text("Show Markdown").first.click()
-    picture = page.locator('img[src^="data:image/png;base64,"]').first
-    picture.wait_for(state="visible")
-    assert picture.evaluate("image => image.complete && image.naturalWidth") == 720
+    picture = page.locator('img[src^="/candles.png?"]').first
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete", arg=picture.element_handle())
+    assert picture.evaluate("image => image.complete && image.naturalWidth") == 450
     assert picture.get_attribute("alt") == "AAPL 1d 2012"
 
 

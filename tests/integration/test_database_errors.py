@@ -201,6 +201,17 @@ def test_a_wrong_password_is_seen_without_reading_the_text(german: str) -> None:
     assert find_sqlstate(conninfo.make_conninfo(german, port=1)) is None
 
 
+def test_a_connection_that_the_orchestrators_driver_found_closed_is_unavailable_not_refused(server: str) -> None:
+    import psycopg2
+
+    connection = psycopg2.connect(server)
+    with connection.cursor() as cursor, pytest.raises(psycopg2.OperationalError):
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(psycopg2.InterfaceError) as closed:
+        connection.cursor()
+    assert isinstance(explain(closed.value, server), StoreUnavailableError)
+
+
 def test_errors_of_the_orchestrators_drivers_are_explained_too(german: str) -> None:
     import psycopg2
     import sqlalchemy

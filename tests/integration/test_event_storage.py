@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,18 @@ from uuid import uuid4
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickData, TickStatus
 from dagster_postgres import PostgresEventLogStorage
+from dagster_shared.error import SerializableErrorInfo
 from psycopg import conninfo, sql
+from sqlalchemy.exc import OperationalError
 
 from chandlery.settings import Settings
 from pipelines.event_storage import BatchedEventLogStorage
 from pipelines.instance import open_instance
 from tests.interpreter import run_python
+from tests.servers.postgres_proxy import Link, Message, PostgresProxy
 from tests.support import wait_until
 
 #: All that the log holds, without the moments at which PostgreSQL wrote it.
@@ -186,6 +192,36 @@ def test_a_lost_connection_loses_no_event(url: str, events: list[dg.EventLogEntr
     assert stored(url) == [event.get_dagster_event().partition for event in some]
 
 
+@pytest.mark.parametrize("came_through", [True, False])
+def test_a_connection_that_is_lost_at_the_commit_neither_doubles_a_batch_nor_loses_it(
+    server: str, url: str, events: list[dg.EventLogEntry], came_through: bool
+) -> None:
+    some = of_kind(events, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    struck, last = threading.Event(), b"COMMIT" if came_through else b"INSERT"
+
+    def strike(message: Message, _link: Link) -> bool:
+        """Cut the connection of the first batch, once: before its commit, or before that is confirmed to the end."""
+        if struck.is_set():
+            return False
+        if message.side == "server" and message.kind == b"C" and message.body.startswith(last):
+            struck.set()
+        return struck.is_set()
+
+    with PostgresProxy(server) as proxy:
+        host = conninfo.conninfo_to_dict(proxy.dsn)["host"]
+        storage = BatchedEventLogStorage(f"{url.partition('?')[0]}?host={host}&port=5432")
+        proxy.arm(strike)
+        for event in some[:20]:
+            storage.store_event(event)
+        with pytest.raises(OperationalError):
+            storage.flush()
+        assert struck.is_set()
+        for event in some[20:]:
+            storage.store_event(event)
+        storage.dispose()
+    assert stored(url) == [event.get_dagster_event().partition for event in some]
+
+
 def test_an_event_that_the_server_refuses_takes_no_other_with_it(url: str, events: list[dg.EventLogEntry]) -> None:
     storage = BatchedEventLogStorage(url)
     first, second, third, *_ = of_kind(events, dg.DagsterEventType.ASSET_MATERIALIZATION)
@@ -296,3 +332,44 @@ storage.store_event(EventLogEntry(
     run_python(code)
     with connect(url) as connection:
         assert connection.execute("SELECT run_id FROM event_logs").fetchall() == [("r",)]
+
+
+def test_no_secret_is_stored_with_an_event_or_a_tick(
+    url: str, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In metadata, in an error and in what it was raised from, in a line of the log, in a sensor's error."""
+    secret = 'Gr0ss/Geh"im'
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
+
+    @dg.asset
+    def leaky(context: dg.AssetExecutionContext) -> None:
+        context.add_output_metadata({"note": f"it is {secret}", "number": 7})
+        context.log.info("it is %s", secret)
+        raise ValueError(f"cannot use {secret}") from OSError(f"refused: {secret}")
+
+    @dg.asset
+    def talkative() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"note": f"it is {secret}", "password=abc": 7})
+
+    with open_instance(Settings(CHANDLERY_HOME=tmp_path)) as instance:  # type: ignore[call-arg]
+        for asset in (leaky, talkative):
+            dg.materialize([asset], instance=instance, raise_on_error=False)
+        instance.create_tick(TickData("o", "broken", InstigatorType.SENSOR, TickStatus.STARTED, 1.0, selector_id="s"))
+        (tick,) = instance.get_ticks("o", "s")
+        error = SerializableErrorInfo(f"ValueError: cannot use {secret}", [], "ValueError")
+        instance.update_tick(tick.with_status(TickStatus.FAILURE, error=error))
+        (tick,) = instance.get_ticks("o", "s")
+        assert tick.error is not None
+        assert tick.error.message.strip() == "ValueError: cannot use ***"
+        storage = instance.event_log_storage
+        note = instance.get_latest_materialization_event(talkative.key)
+    assert isinstance(storage, BatchedEventLogStorage)
+    assert note is not None
+    assert note.asset_materialization is not None
+    assert note.asset_materialization.metadata["note"].value == "it is ***"
+    with connect(storage.postgres_url) as connection:
+        everything = str([rows for table in TABLES for rows in connection.execute(f"TABLE {table}").fetchall()])  # type: ignore[call-overload]
+    assert "cannot use ***" in everything
+    assert "refused: ***" in everything
+    assert "Geh" not in everything

@@ -15,6 +15,7 @@ from chandlery.bars.read import BarRange
 from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
+from chandlery.database.locks import lock_instruments
 from chandlery.errors import LakeError
 from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
@@ -290,6 +291,19 @@ def test_a_publication_under_way_is_not_dropped(
         assert retaining.result().dropped == []  # the new window is not archived
     other.close()
     assert len(rows(get(tiered, M1, ids))) == 100
+
+
+def test_archiving_waits_for_a_publication_under_way(tiered: Warehouse, ids: dict[str, int]) -> None:
+    first, second = minutes("AAA", "2024-01-31T14:30", 2)
+    put(tiered, M1, [first])
+    with ThreadPoolExecutor(1) as pool, tiered.connection() as connection:
+        with connection.transaction():
+            lock_instruments(connection, M1, list(ids.values()))  # as a publication does first
+            archiving = pool.submit(settle, tiered, M1, utc("2025-01-01"))
+            wait_until(lambda: archiving.done() or _somebody_waits(tiered), "it waits, or has not waited")
+            publish(connection, tiered, M1, table([second]))
+        assert archiving.result() == 1
+        assert connection.execute("SELECT row_count FROM ops.manifest").fetchall() == [(2,)]
 
 
 def test_retired_files_are_deleted_after_their_grace(tiered: Warehouse, ids: dict[str, int], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pyarrow as pa
 import pytest
+from psycopg.pq import TransactionStatus
 
 from chandlery.app.installation import ROOM_AHEAD, Installation
 from chandlery.core.schema import empty_bars
@@ -309,3 +310,14 @@ def test_a_live_batch_that_fails_leaves_not_even_the_partition_it_made(warehouse
     with warehouse.connection() as connection:
         # Its locks would have gone with a transaction that ended early.
         assert connection.execute("SELECT to_regclass('market.bars_1m_2031_05')").fetchone() == (None,)
+
+
+def test_a_connection_on_which_a_live_batch_failed_can_be_used_further(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    with psycopg.connect(warehouse.database.dsn, autocommit=True) as connection:
+        connection.execute("ALTER TABLE ops.publication ADD CHECK (origin <> 'ingest')")
+        with pytest.raises(psycopg.errors.CheckViolation):
+            publish(connection, warehouse, Timeframe.M1, table([Bar("AAA", utc("2024-01-02T15:00"))]))
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        assert connection.execute("SELECT count(*) FROM market.bars_1m").fetchone() == (0,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.repair import BackfillRequest, plan_backfills, record_launch
 from chandlery.coverage.requested import RequestedRange, record_requested
-from chandlery.coverage.retry_schedule import ANSWERS_TO_CONFIRM, FIRST_PAUSE
+from chandlery.coverage.retry_schedule import (
+    ANSWERS_TO_CONFIRM,
+    FIRST_PAUSE,
+    RetrySession,
+    count_answers,
+    schedule_next_try,
+)
 from chandlery.coverage.session_states import session_states
 from chandlery.database.named_queries import query
 from chandlery.ingest import quarantine
@@ -27,7 +33,7 @@ from chandlery.tiers.warehouse import Warehouse
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
-from tests.support import instruments_of
+from tests.support import Bar, instruments_of, put, register
 
 START, END = day("2024-02-27"), day("2024-03-03")
 NOW = day("2024-03-03") + timedelta(hours=1)
@@ -210,6 +216,60 @@ def test_before_the_first_bar_one_answer_is_enough(remote: Remote, market: Marke
         instrument = remote.instruments()["BTC/USD"]
         table = session_states(connection, [instrument], Timeframe.M1, early.date(), END.date(), now=NOW)
     assert table["state"].to_pylist() == ["no_trades"] * 8
+
+
+def test_a_plan_measures_first_how_long_bars_are_missing_where_nobody_has(warehouse: Warehouse) -> None:
+    number = register(warehouse, {"AAA": "24/7"})["AAA"]
+    start = day("2024-03-01")
+    for first, last in ((0, 360), (720, 1440)):  # a session that comes in two parts is measured with neither
+        put(warehouse, Timeframe.M1, [Bar("AAA", start + timedelta(minutes=n)) for n in range(first, last)])
+    end = start + timedelta(days=1)
+    with warehouse.connection() as connection:
+        sync_sessions(connection, ["24/7"])
+        connection.execute("UPDATE market.instrument SET delisted = %s", (end.date(),))
+        record_requested(
+            connection, Timeframe.M1, [RequestedRange(number, "24/7", start, end, end + HOUR, timedelta())]
+        )
+        limits = {"simulated": ProviderLimits(remote=True)}
+        instruments = list(instruments_of(warehouse).values())
+        (backfill,) = plan_backfills(connection, instruments, Timeframe.M1, limits=limits, now=end + HOUR)
+    assert [item.session for item in backfill.sessions] == [start.date()]
+
+
+@pytest.mark.parametrize("known_by", ["bars", "days", "quarantine"])
+def test_one_answer_is_enough_only_before_the_first_bar_of_all(warehouse: Warehouse, known_by: str) -> None:
+    timeframe = Timeframe.D1 if known_by == "days" else Timeframe.M1
+    number = register(warehouse, {"AAA": "24/7"})["AAA"]
+    requested = RequestedRange(number, "24/7", day("2024-02-01"), day("2024-02-21"), day("2024-02-22"), timedelta())
+    sessions = [date(2024, 2, at) for at in (3, 8, 18)]
+    with warehouse.connection() as connection:
+        sync_sessions(connection, ["24/7"])
+        if known_by == "quarantine":  # the first bar of all was rejected, and one later
+            connection.execute(
+                "INSERT INTO ops.quarantine (instrument_id, timeframe, window_key, kind, provider, reason, checks,"
+                " row_count, digest, bars, sessions) SELECT %s, '1m', '2024-02', 'rows', 'test', 'bad', '[]', 1,"
+                " sha256(day::bytea), '', datemultirange(daterange(day::date, day::date, '[]'))"
+                " FROM unnest('{2024-02-05,2024-02-12}'::text[]) AS day",
+                (number,),
+            )
+    if known_by != "quarantine":
+        put(
+            warehouse,
+            timeframe,
+            [Bar("AAA", day(f"2024-02-{at:02}") + 12 * HOUR * (known_by == "bars")) for at in (5, 12)],
+        )
+    with warehouse.connection() as connection:
+        record_requested(connection, timeframe, [requested])
+        items = [RetrySession(number, "AAA", session, 0) for session in sessions]
+        schedule_next_try(connection, timeframe, items, day("2024-02-22"))
+        confirmed = []
+        for _ in range(ANSWERS_TO_CONFIRM):
+            count_answers(connection, timeframe, [requested], day("2024-02-23"))
+            rows = connection.execute(
+                "SELECT session FROM ops.retry_schedule WHERE confirmed_at IS NOT NULL ORDER BY 1"
+            )
+            confirmed.append([session for (session,) in rows])
+    assert confirmed == [sessions[:1]] * (ANSWERS_TO_CONFIRM - 1) + [sessions]
 
 
 def test_days_on_which_nobody_asked_are_fetched_newest_first(remote: Remote, market: Market) -> None:

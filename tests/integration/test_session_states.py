@@ -554,6 +554,25 @@ def test_a_day_from_minutes_hides_no_day_that_a_provider_owes(store: Store) -> N
 
 
 @pytest.mark.every_edition
+def test_days_that_left_the_store_are_still_known_to_be_there(database_url: str, tmp_path: Path) -> None:
+    warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
+    register(warehouse, {"AAA": "XNYS"})
+    with warehouse.connection() as connection:
+        sync_sessions(connection, ["XNYS"])
+        store = Store(warehouse, connection)
+        store.put(D1, [utc("2007-03-05"), utc("2007-03-07")])
+        store.ask(D1, "2007-03-05", "2007-03-09")
+        before = store.of(D1, "2007-03-01", "2007-03-15")
+        due = find_due(connection, D1, utc("2025-06-01"))
+    assert [row["state"] for row in before[2:6]] == ["complete", "provider_gap", "complete", "provider_gap"]
+    list(archive(warehouse, due))
+    assert apply_retention(warehouse, D1, utc("2025-01-01")).dropped
+    with warehouse.connection() as connection:
+        assert Store(warehouse, connection).of(D1, "2007-03-01", "2007-03-15") == before
+    warehouse.close()
+
+
+@pytest.mark.every_edition
 def test_states_stay_when_bars_leave_for_the_lake(database_url: str, tmp_path: Path) -> None:
     warehouse = Warehouse(Database(conninfo.make_conninfo(database_url)), Lake(tmp_path / "lake"))
     register(warehouse, {"AAA": "XNYS", "BTC": "24/7"})

@@ -6,27 +6,20 @@ is (the adapters), and how many there may be (``rate_limit``).
 
 from __future__ import annotations
 
-import html
-import json
 import random
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
 from chandlery.errors import ProviderError, ProviderRateLimitError, ProviderTransientError
 from chandlery.providers.http.rate_limit import LEEWAY, RateLimiter
+from chandlery.redaction import hide, remember
 
 T = TypeVar("T")
-
-#: The shortest beginning of a key that is redacted where a quoted answer was cut within a key. A shorter one is of no
-#: use to anybody, and could be part of an ordinary word.
-_SHORTEST_PREFIX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,7 @@ class Caller:
         rate_limiter: of its key.
         timeout: seconds that an adapter waits for the provider at each step of a call.
         attempts: how often one call is made at most.
-        secrets: what must never appear in an error.
+        secrets: what must never appear in an error, nor in anything else that this process says.
         retry: when a call is made again.
         wait: sleeps for so many seconds.
         clock: returns seconds that only go forward.
@@ -91,7 +84,8 @@ class Caller:
         self.retry = retry
         self._rate_limiter = rate_limiter
         self._attempts = attempts
-        self._secrets = tuple(secrets)
+        self._secrets = tuple(secret.get_secret_value() for secret in secrets)
+        remember(*self._secrets)
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._clock = clock
@@ -143,14 +137,8 @@ class Caller:
         raise AssertionError("the last attempt either returns or raises")
 
     def redact(self, text: str) -> str:
-        """Return ``text`` with three stars in the place of each key, however it is spelled."""
-        forms = {form for secret in self._secrets for form in _spellings(secret.get_secret_value()) if form}
-        if not forms:
-            return text
-        # What a server answered is quoted in part, and may end within a key.
-        prefixes = {form[:length] for form in forms for length in range(_SHORTEST_PREFIX, len(form))}
-        pattern = f"(?:{_any_of(prefixes)})(?=…)|{_any_of(forms)}" if prefixes else _any_of(forms)
-        return re.sub(pattern, "***", text, flags=re.IGNORECASE)
+        """Return ``text`` without the keys of this provider, and without any other secret."""
+        return hide(text, *self._secrets)
 
     def _await_turn(self, about: str) -> None:
         """Wait until the next call may be made.
@@ -195,16 +183,3 @@ class Caller:
         error.args = (f"{self.provider}: {about}: {self.redact(str(error))}{tried}",)
         error.__cause__ = error.__context__ = None
         return error
-
-
-def _any_of(texts: set[str]) -> str:
-    """Return a pattern of these, longest first: where one key begins like another, nothing is left of either."""
-    return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """Yield how a key, which holds no space, may be spelled: as it is, in a URL, in JSON, in HTML, in Python."""
-    escaped = json.dumps(secret)[1:-1]
-    yield from (secret, quote(secret), quote(secret, safe=""))
-    yield from (escaped, escaped.replace("/", "\\/"), html.escape(secret), html.escape(secret, quote=False))
-    yield repr(secret)[1:-1]

@@ -22,6 +22,7 @@ from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderEr
 from chandlery.providers.base import BarReply, BarRequest, ProviderLimits, ProviderSetup
 from chandlery.providers.http.errors import NotEntitledError
 from chandlery.providers.http.normalize import describe, join_bars
+from chandlery.redaction import holds_credentials
 
 T = TypeVar("T")
 DownloadT = TypeVar("DownloadT")
@@ -41,11 +42,13 @@ class RemoteOptions(Section):
     def _holds_no_credentials(cls, value: str | None) -> str | None:
         try:
             parts = urlsplit(value or "")
-            credentials = parts.username is not None or parts.password is not None or "@" in parts.netloc
         except ValueError:
             raise ValueError("is not an address; write https://host:port/path") from None
-        if credentials:  # not repeated here
-            raise ValueError("holds a user or password; name the keys' environment variables in key_env instead")
+        # Neither is repeated here.
+        if "@" in parts.netloc or holds_credentials(value or ""):
+            raise ValueError("holds a user, a password or a key; name the keys' environment variables in key_env")
+        if parts.query or parts.fragment:
+            raise ValueError("ends in a query or a fragment; write https://host:port/path")
         return value
 
 

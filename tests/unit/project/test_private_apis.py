@@ -35,12 +35,18 @@ KNOWN = {
         "dagster._core.storage.event_log.migration",
         "dagster._serdes",
     },
+    "pipelines/hidden_secrets.py": {"dagster._core.scheduler.instigation", "dagster._serdes"},
     # The daemon has no public module to run with `python -m`; its script may lie elsewhere than our interpreter.
     "pipelines/serve.py": {"dagster._daemon"},
     # The workspace that Dagster's own command makes for its web server, to serve it behind a guard of ours.
     "pipelines/web.py": {"dagster._core.workspace.context", "dagster._core.workspace.load_target"},
     # A code server in this process, to measure what the web UI and the daemon wait for.
     "benchmarks/orchestration.py": {"dagster._core.workspace.context", "dagster._core.workspace.load_target"},
+    # How Dagster records what became of a sensor.
+    "tests/integration/test_event_storage.py": {
+        "dagster._core.definitions.run_request",
+        "dagster._core.scheduler.instigation",
+    },
     # How the driver understands a statement with parameters.
     "tests/unit/database/test_named_queries.py": {"psycopg._queries"},
 }
