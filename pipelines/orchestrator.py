@@ -35,7 +35,7 @@ from pipelines.instance import open_instance, prepare_home
 from pipelines.interruptions import cancelled_by_interruption
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import neighbours, range_tags
-from pipelines.ui_lock import ui_lock
+from pipelines.ui_lock import daemon_lease, ui_lock
 from pipelines.unfinished_runs import close_abandoned_runs, close_dead_runs, process_tag
 
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -97,11 +97,12 @@ class DagsterOrchestrator:
         """See ``chandlery.app.orchestrator.Orchestrator``."""
         settings = self._installation.settings
         token, home = ui_token(settings.home), prepare_home(settings)
-        with ui_lock(home, f"http://{host}:{port}") as lock:
+        address = f"http://{host}:{port}"
+        with ui_lock(home, address) as lock, daemon_lease(self._installation.warehouse.database, port) as lost:
             self.prepare()
             with self._open_instance(settings) as instance:
                 close_abandoned_runs(instance)
-            return serve.serve(home, host, port, token=token, lock=lock, allowed_hosts=allowed_hosts)
+            return serve.serve(home, host, port, token=token, lock=lock, lost=lost, allowed_hosts=allowed_hosts)
 
     def _register(self, instance: dg.DagsterInstance) -> None:
         close_dead_runs(instance)

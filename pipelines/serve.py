@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,16 @@ _SECONDS_TO_START = 60.0
 _SECONDS_TO_STOP = 15.0
 
 
-def serve(home: Path, host: str, port: int, *, token: str, lock: int, allowed_hosts: Sequence[str] = ()) -> int:
+def serve(
+    home: Path,
+    host: str,
+    port: int,
+    *,
+    token: str,
+    lock: int,
+    lost: Callable[[], str | None],
+    allowed_hosts: Sequence[str] = (),
+) -> int:
     """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if one of the processes died by itself.
 
     Args:
@@ -44,6 +53,7 @@ def serve(home: Path, host: str, port: int, *, token: str, lock: int, allowed_ho
         port: of the web server.
         token: that opens the UI; see ``chandlery.app.ui_token``.
         lock: file descriptor of the lock of ``home``, which lasts until all processes have ended.
+        lost: says why it may serve no longer; None while it may.
         allowed_hosts: other names by which the server is called.
 
     Raises:
@@ -79,6 +89,9 @@ def serve(home: Path, host: str, port: int, *, token: str, lock: int, allowed_ho
         while not stop.wait(0.5):
             if any(process.poll() is not None for process in parts):
                 print(f"a part of the user interface ended by itself; {log} says why", file=sys.stderr)
+                return 1
+            if (reason := lost()) is not None:
+                print(reason, file=sys.stderr)
                 return 1
     return 0
 

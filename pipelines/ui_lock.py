@@ -1,6 +1,7 @@
-"""One web UI for each home: a locked file that says which one runs.
+"""One web UI for each home, and one for each database, with its daemon: two daemons would launch every run twice.
 
-The kernel holds the lock for as long as the UI, or what it started, lives; so a kill leaves nothing to clean up.
+Of a home it is a locked file that says which one runs. The kernel holds the lock for as long as the UI, or what it
+started, lives; so a kill leaves nothing to clean up. Of a database, which several homes may share, it is a lease.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,11 +19,17 @@ from pathlib import Path
 
 import psutil
 
+from chandlery.database.connections import Database
+from chandlery.database.lease import Lease
 from chandlery.errors import UsageError
 
 FILE_NAME = "ui.lock"
 #: As long as the rest of a UI that was killed may take to end.
 _SECONDS_TO_END = 20.0
+
+
+#: Of the lease on a database.
+_DAEMON = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +50,14 @@ class RunningUi:
     def lives(self) -> bool:
         """Whether this very process is there; a number alone may belong to somebody else by now."""
         try:
-            return bool(abs(psutil.Process(self.pid).create_time() - self.since) < 1)
+            process = psutil.Process(self.pid)
+            is_this = abs(process.create_time() - self.since) < 1
+            return bool(is_this and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 
     def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.since, UTC)
-        return f"{self.address}, process {self.pid}, since {since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.address}, process {self.pid}, since {_moment(self.since)}"
 
 
 @contextmanager
@@ -73,6 +82,55 @@ def ui_lock(home: Path, address: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def daemon_lease(database: Database, port: int) -> Iterator[Callable[[], str | None]]:
+    """Be the one web UI of ``database``, whatever its home; yield what tells why it is so no more, or None while it is.
+
+    Waits a little where the one that held the lease was killed and its connection is just ending.
+
+    Args:
+        database: of the market.
+        port: of the pages, to tell who comes next.
+
+    Raises:
+        UsageError: another one serves this database; says which.
+        StoreError: the database cannot be asked.
+    """
+    me = f"chandlery-ui/{os.getpid()}/{psutil.Process().create_time():.0f}/{port}/{socket.gethostname()[:25]}"
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while True:
+        with Lease(database, _DAEMON, me) as lease:
+            if lease.held_by is None:
+                yield lambda: None if lease.held_by is None else _taken(lease.held_by)
+                return
+        if not _is_dead(lease.held_by) or time.monotonic() > deadline:
+            raise UsageError(f"{_taken(lease.held_by)}; one database has one web UI and daemon: use that, or stop it")
+        time.sleep(0.1)
+
+
+def _taken(holder: str) -> str:
+    """Return, for people, who holds the lease."""
+    try:
+        _, pid, since, port, host = holder.split("/")
+        who = f"process {pid} on {host}, port {port}, since {_moment(float(since))}"
+    except ValueError:
+        who = "a process that this role may not see"
+    return f"the web UI of another home serves this database already: {who}"
+
+
+def _is_dead(holder: str) -> bool:
+    """Return whether a holder on this machine has ended, so that the server is about to notice."""
+    try:
+        _, pid, since, _, host = holder.split("/")
+    except ValueError:
+        return False
+    return host == socket.gethostname()[:25] and not RunningUi("", int(pid), float(since)).lives
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _lock(descriptor: int) -> None:

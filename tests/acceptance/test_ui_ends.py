@@ -59,9 +59,10 @@ def test_all_of_it_ends_with_it_and_only_one_runs(environment: dict[str, str], t
             second = run("ui", "--port", str(free_port()), environment=environment)
             assert second.returncode == 2
             assert f"http://127.0.0.1:{port}, process {ui.pid}, since 20" in second.stderr
-            elsewhere = run("ui", "--port", str(port), environment=environment | {"CHANDLERY_HOME": f"{home}-2"})
+            other_home = environment | {"CHANDLERY_HOME": f"{home}-2"}
+            elsewhere = run("ui", "--port", str(free_port()), environment=other_home)
             assert elsewhere.returncode == 2
-            assert f"cannot listen on 127.0.0.1:{port}: Address already in use by process " in elsewhere.stderr
+            assert f"process {ui.pid} on {socket.gethostname()[:25]}, port {port}, since 20" in elsewhere.stderr
         parts = [process for process in alive(home) if process.pid != ui.pid]
         assert len(parts) >= 4, [
             process.cmdline() for process in parts
