@@ -45,7 +45,7 @@ def serve(
     lost: Callable[[], str | None],
     allowed_hosts: Sequence[str] = (),
 ) -> int:
-    """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if one of the processes died by itself.
+    """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if it could not go on.
 
     Args:
         home: Dagster's home, prepared.
@@ -84,15 +84,26 @@ def serve(
         _await_server(socket.AF_INET, (host, port), web, stop)
         parts = (dog.process, *processes)
         if not stop.is_set() and all(process.poll() is None for process in parts):
-            print(f"Chandlery is at http://{host}:{port}/?token={token}", flush=True)
-            print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
-        while not stop.wait(0.5):
-            if any(process.poll() is not None for process in parts):
-                print(f"a part of the user interface ended by itself; {log} says why", file=sys.stderr)
-                return 1
-            if (reason := lost()) is not None:
-                print(reason, file=sys.stderr)
-                return 1
+            _invite(f"http://{host}:{port}/?token={token}", log)
+        return _watch(parts, stop, lost, log)
+
+
+def _invite(address: str, log: Path) -> None:
+    print(f"Chandlery is at {address}", flush=True)
+    print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
+
+
+def _watch(
+    parts: Sequence[subprocess.Popen[bytes]], stop: threading.Event, lost: Callable[[], str | None], log: Path
+) -> int:
+    """Wait until interrupted, which is 0, or until a part ends by itself or another UI takes over, which is 1."""
+    while not stop.wait(0.5):
+        reason = lost()
+        if any(process.poll() is not None for process in parts):
+            reason = f"a part of the user interface ended by itself; {log} says why"
+        if reason is not None:
+            print(reason, file=sys.stderr)
+            return 1
     return 0
 
 
