@@ -62,8 +62,7 @@ def serve(
     _refuse_taken(host, port)
     workspace, log = home / "workspace.yaml", home / "ui.log"
     stop = threading.Event()
-    # The code server runs whatever it is sent, so it listens where only the owner can connect; in a short path, because
-    # that of a socket may have a hundred letters.
+    # The code server runs whatever it is sent: only the owner can connect. The path of a socket has to be short.
     private = tempfile.mkdtemp(prefix="chandlery-ui-")
     with _until_interrupted(stop), watchdog(log, Path(private), lock) as dog, _stopping() as processes:
         code_socket = Path(private) / "code"
