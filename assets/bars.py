@@ -13,10 +13,12 @@ import dagster as dg
 from pydantic import Field
 
 from assets.checks import check_specs, evaluate_alone
+from assets.choices import choices_of_run
 from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.errors import UsageError
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
@@ -65,11 +67,21 @@ class IngestConfig(dg.Config):
         return IngestOptions(self.provider, self.options, self.refresh, since)
 
     def parsed_ranges(self) -> dict[str, tuple[datetime, datetime]]:
-        """Return ``ranges`` as pairs of instants, UTC."""
-        return {
-            symbol: (parse_moment(start, name="ranges"), parse_moment(end, name="ranges"))
-            for symbol, (start, end) in self.ranges.items()
-        }
+        """Return ``ranges`` as pairs of instants, UTC.
+
+        Raises:
+            UsageError: one of them is no range.
+        """
+        return {symbol: _parse_range(symbol, given) for symbol, given in self.ranges.items()}
+
+
+def _parse_range(symbol: str, given: Sequence[str]) -> tuple[datetime, datetime]:
+    if len(given) != 2:
+        raise UsageError(f"ranges: {symbol}: {given} is not a range; write [start, end] in ISO 8601, UTC")
+    start, end = (parse_moment(moment, name=f"ranges: {symbol}") for moment in given)
+    if start >= end:
+        raise UsageError(f"ranges: {symbol}: {given} is empty; the end, which is exclusive, has to be after the start")
+    return start, end
 
 
 def build_bars(
@@ -90,13 +102,14 @@ def build_bars(
         if spec.key not in context.selected_asset_keys:  # a check alone
             yield from evaluate_alone(context, store.warehouse, timeframe)
             return
-        instruments = _registered(store)
-        keys = select_keys(context.partition_keys, instruments, config.symbols)
-        planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
-        pipeline = _pipeline(context, store, gate.get(max_rejected_share=config.max_rejected_share), instruments)
+        with choices_of_run(context):
+            instruments = _registered(store)
+            keys = select_keys(context.partition_keys, instruments, config.symbols)
+            planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
+            pipeline = _pipeline(context, store, gate.get(max_rejected_share=config.max_rejected_share), instruments)
+            asked, options = providers.get(store.rate_limiters), config.ingest_options()
         events = IngestEvents(context, timeframe, listener, store.warehouse, planned)
         events.introduce(keys, _providers(planned, instruments, config.provider))
-        asked, options = providers.get(store.rate_limiters), config.ingest_options()
         for result in pipeline.run(planned, asked, options, on_progress=events.progress):
             yield from events.of(result)
         yield from events.at_the_end()

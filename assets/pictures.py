@@ -11,8 +11,8 @@ import dagster as dg
 
 from chandlery.core.timeframe import Timeframe
 
-#: Path of the pictures on the web server.
-CANDLES = "/candles.png"
+#: Address of the pictures, relative to that of whatever page shows them.
+CANDLES = "candles.png"
 
 
 def candles(timeframe: Timeframe, key: str, changed_at: datetime) -> dg.MarkdownMetadataValue:

@@ -10,11 +10,11 @@ import dagster as dg
 from pydantic import Field
 
 from assets.checks import GATE, evaluate_partitions
+from assets.choices import choices_of_run
 from assets.metadata import counts
 from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import INGESTED
-from chandlery.errors import GateError, UsageError
 from chandlery.ingest.quarantine import QuarantineEntry, list_entries
 from chandlery.ingest.release import release
 from chandlery.ingest.validate import PartitionResult
@@ -62,7 +62,7 @@ def release_entry(
     listener: dg.ResourceParam[Listener],
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """Publishes the rows of an entry in quarantine, with the reason, and records their partition as materialized."""
-    try:
+    with choices_of_run(context):
         result = release(
             store.warehouse,
             config.entry,
@@ -71,8 +71,6 @@ def release_entry(
             good_rows_only=config.good_rows_only,
             run_id=context.run.run_id,
         )
-    except (UsageError, GateError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
     listener.ingested(result)
     yield from release_events(result, config.reason)
     yield from after_release(context.instance, store.warehouse, result)

@@ -9,10 +9,10 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
+from assets.choices import choices_of_run
 from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import Timeframe, parse_moment
-from chandlery.errors import ConfigurationError, UsageError
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.replay import plan_replay, planned_partitions
@@ -43,7 +43,8 @@ def replay_answers(  # noqa: PLR0917 - Dagster passes them by name
     listener: dg.ResourceParam[Listener],
 ) -> Iterator[IngestEvent]:
     """Audits and publishes again what landed, for example because a rule of the gate changed. Calls no provider."""
-    plan = _plan(store, config)
+    with choices_of_run(context):
+        plan = _plan(store, config)
     if not plan.ranges:
         context.log.info(f"nothing landed of {config.timeframe} from {config.provider}")
         return
@@ -64,16 +65,13 @@ def replay_answers(  # noqa: PLR0917 - Dagster passes them by name
 
 def _plan(store: StoreResource, config: ReplayConfig) -> IngestPlan:
     installation = store.installation
-    try:
-        installation.configuration.providers.provider(config.provider)
-        since = parse_moment(config.since, name="since") if config.since else None
-        return plan_replay(
-            store.warehouse,
-            installation.landing,
-            config.provider,
-            Timeframe(config.timeframe),
-            since=since,
-            symbols=config.symbols,
-        )
-    except (UsageError, ConfigurationError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+    installation.configuration.providers.provider(config.provider)
+    since = parse_moment(config.since, name="since") if config.since else None
+    return plan_replay(
+        store.warehouse,
+        installation.landing,
+        config.provider,
+        Timeframe(config.timeframe),
+        since=since,
+        symbols=config.symbols,
+    )

@@ -45,8 +45,8 @@ class Candles:
         self._opening = Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the ASGI specification."""
-        if scope["type"] != "http" or scope["path"] != CANDLES:
+        """See the ASGI specification. The address of a picture is relative to that of the page that shows it."""
+        if scope["type"] != "http" or not scope["path"].endswith(f"/{CANDLES}"):
             await self._app(scope, receive, send)
             return
         response = await run_in_threadpool(self._answer, Request(scope).query_params)

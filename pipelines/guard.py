@@ -3,7 +3,9 @@
 A request has to name a host that is ours (a page of another origin could make a name of its own point here: DNS
 rebinding), to come from a page of ours where a browser says from which page it comes, and to carry the token of the
 installation. GET changes nothing, and whatever changes something is a POST of JSON, which no form of another page can
-send. Sources: OWASP, "Cross-Site Request Forgery Prevention"; W3C, "Fetch Metadata Request Headers"; RFC 6454.
+send. A browser remembers not the token but a secret of this start of the server, and gives it to no other server of the
+same host: browsers keep cookies by host and path, whatever the port, so all pages stand below a path that nobody else
+knows. Sources: OWASP, "Cross-Site Request Forgery Prevention"; W3C, "Fetch Metadata Request Headers"; RFC 6265, 6454.
 
 Not here: the server behind it (``web``), and where the token comes from (``chandlery.app.ui_token``).
 """
@@ -12,8 +14,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+import secrets
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +29,6 @@ HEALTH = "/healthz"
 PARAMETER = "token"
 _GRAPHQL = "/graphql"
 _READING = frozenset({"GET", "HEAD"})
-_YEAR_SECONDS = 365 * 24 * 3600
 
 _LOGIN = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Chandlery</title>
@@ -51,22 +52,28 @@ class Access:
 
     Attributes:
         token: the secret of the installation.
-        port: on which the server listens; part of a host and of the cookie's name, because browsers keep cookies by
-            host alone.
+        port: on which the server listens; part of a host and of the cookie's name.
         hosts: names by which the server may be called, in lower case, without a port.
         any_address: whether the server may also be called by any address in numbers, which nobody can rebind: for a
             server that listens on more than this machine.
+        session: what a browser that showed the token sends from then on, until the server ends.
     """
 
     token: str
     port: int
     hosts: frozenset[str]
     any_address: bool = False
+    session: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the token."""
+        """Name of the cookie that holds the session."""
         return f"chandlery_ui_{self.port}"
+
+    @property
+    def prefix(self) -> str:
+        """Begin of the path of every page, the same at every start: only who has the token knows it."""
+        return "/" + hmac.new(self.token.encode(), b"path of the pages", "sha256").hexdigest()[:32]
 
     def knows_host(self, host: str) -> bool:
         """Whether ``host``, as in a ``Host`` header or an origin, names this server."""
@@ -81,16 +88,21 @@ class Access:
             return self.any_address or (80 if port is None else port) == self.port
         return self.any_address and _is_address(name)
 
-    def opens(self, given: str | None) -> bool:
-        """Whether ``given`` is the token; takes as long whatever it is."""
-        return given is not None and hmac.compare_digest(given.encode(), self.token.encode())
+    def is_within(self, path: str) -> bool:
+        """Whether ``path`` is that of a page, or of what pages ask for."""
+        return path == self.prefix or path.startswith(f"{self.prefix}/")
+
+
+def _is_same(given: str | None, secret: str) -> bool:
+    """Return whether ``given`` is ``secret``; takes as long whatever it is."""
+    return given is not None and hmac.compare_digest(given.encode(), secret.encode())
 
 
 class Guard:
     """ASGI middleware that hands on only what the owner sends.
 
     Args:
-        app: the web server.
+        app: the web server, below ``access.prefix``.
         access: who may use it.
     """
 
@@ -105,7 +117,7 @@ class Guard:
             return
         response = self._answer(HTTPConnection(scope), str(scope.get("method", "GET")))
         if response is None:
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(self._below_prefix(scope), receive, _with_headers(send))
         elif scope["type"] == "websocket":
             # Before it is accepted, so that the browser's handshake fails with 403.
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
@@ -124,7 +136,7 @@ class Guard:
         entering = self._enter(connection, method)
         if entering is not None:
             return entering
-        if not self._access.opens(self._token(connection)):
+        if not self._is_owner(connection):
             page = "text/html" in headers.get("accept", "")
             return HTMLResponse(_LOGIN, 401) if page else _refuse(401, "a token is needed: Authorization: Bearer TOKEN")
         return _refuse_change(method, headers, path, connection.url.query)
@@ -146,28 +158,32 @@ class Guard:
         given = [value for name, value in parameters if name == PARAMETER]
         if connection.scope["type"] != "http" or method != "GET" or len(given) != 1:
             return None
-        if not self._access.opens(given[0]):
+        if not _is_same(given[0], self._access.token):
             return HTMLResponse(_LOGIN, 401)
         rest = urlencode([(name, value) for name, value in parameters if name != PARAMETER])
         # The path alone, so that no address can send the browser elsewhere.
-        place = "/" + connection.url.path.lstrip("/\\")
+        place = f"{self._access.prefix}/{connection.url.path.removeprefix(self._access.prefix).lstrip('/')}"
         response = RedirectResponse(place + (f"?{rest}" if rest else ""), 303)
         response.set_cookie(
-            self._access.cookie, self._access.token, max_age=_YEAR_SECONDS, path="/", httponly=True, samesite="strict"
+            self._access.cookie, self._access.session, path=self._access.prefix, httponly=True, samesite="strict"
         )
         return response
 
-    def _token(self, connection: HTTPConnection) -> str | None:
+    def _is_owner(self, connection: HTTPConnection) -> bool:
+        """Whether the token came, or within the pages the session that a browser got for it."""
         scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return bearer.strip()
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(connection.headers.get("cookie", ""))
-        except CookieError:
-            return None
-        morsel = cookies.get(self._access.cookie)
-        return None if morsel is None else morsel.value
+            return _is_same(bearer.strip(), self._access.token)
+        within = self._access.is_within(connection.scope["path"])
+        return within and _is_same(connection.cookies.get(self._access.cookie), self._access.session)
+
+    def _below_prefix(self, scope: Scope) -> Scope:
+        """Return the request of a program, which sends the token, as one below the prefix."""
+        if self._access.is_within(scope["path"]):
+            return scope
+        prefix = self._access.prefix
+        raw = {"raw_path": prefix.encode() + scope["raw_path"]} if scope.get("raw_path") else {}
+        return {**scope, "path": prefix + scope["path"], **raw}
 
 
 def _navigates(headers: Headers, method: str, path: str) -> bool:

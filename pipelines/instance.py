@@ -74,7 +74,9 @@ def prepare_home(settings: Settings) -> Path:
     """Make Dagster's home and database where they are absent, and point this process at them; return the home."""
     home = settings.home / "dagster"
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in it concerns nobody else
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.stat().st_uid == os.geteuid():
+        home.chmod(0o700)  # whoever writes there decides which classes are loaded
     for name, content in (("dagster.yaml", _DAGSTER_YAML), (_COMMAND_LINE, _COMMAND_LINE_YAML)):
         file = home / name
         if not file.exists() or file.read_text() != content:

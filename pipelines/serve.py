@@ -62,7 +62,7 @@ def serve(
     _refuse_taken(host, port)
     workspace, log = home / "workspace.yaml", home / "ui.log"
     stop = threading.Event()
-    # The code server runs whatever it is sent: only the owner can connect. The path of a socket has to be short.
+    # Both code servers run whatever they are sent: only the owner can connect. The path of a socket has to be short.
     private = tempfile.mkdtemp(prefix="chandlery-ui-")
     with _until_interrupted(stop), watchdog(log, Path(private), lock) as dog, _stopping() as processes:
         code_socket = Path(private) / "code"
@@ -70,7 +70,8 @@ def serve(
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
         def start(*command: str) -> subprocess.Popen[bytes]:
-            processes.append(_start(command, dog, {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}))
+            secrets = {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}
+            processes.append(_start(command, dog, {"TMPDIR": private} | secrets))
             return processes[-1]
 
         # One code server for both, so that a reload in the UI reaches the daemon too.
@@ -128,11 +129,11 @@ def _listener(port: int) -> str:
     return ""
 
 
-def _start(command: Sequence[str], dog: Watchdog, secrets: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], dog: Watchdog, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
     line = [sys.executable, "-m", *command]
     # Modules are looked for where they are installed: the working directory may hold others that are called the same.
     shared = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
-    env = {**shared, "PYTHONSAFEPATH": "1", **secrets}
+    env = {**shared, "PYTHONSAFEPATH": "1", **own}
     # In the watchdog's process group: Ctrl-C reaches us alone, and we stop them in order.
     return subprocess.Popen(  # noqa: S603
         line, stdin=subprocess.DEVNULL, stdout=dog.output, stderr=dog.output, env=env, process_group=dog.process.pid

@@ -58,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLED_AFTER_SECONDS, _MOST_CONNECTIONS)
         target = WorkspaceFileTarget(paths=[given.workspace])
         with WorkspaceProcessContext(instance, version=__version__, workspace_load_target=target) as context:
-            candles = Candles(create_app_from_workspace_process_context(context), lambda: Warehouse.open(Settings()))
-            app = Guard(candles, access(token, given.host, given.port, given.allow_host))
+            allowed = access(token, given.host, given.port, given.allow_host)
+            pages = create_app_from_workspace_process_context(context, allowed.prefix)
+            candles = Candles(pages, lambda: Warehouse.open(Settings()))
+            app = Guard(candles, allowed)
             # The address of a request may hold the token: no access log.
             with closing(candles):
                 uvicorn.run(

@@ -115,7 +115,10 @@ def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
         records = orchestrator.ingest(prepared.plan, listener)
     tally = listener.tally
     _sum_up(prepared.plan, tally, time.monotonic() - begun)
-    return report_failures(tally, records)
+    for error in prepared.refused.values():
+        say_error(str(error))
+    code = report_failures(tally, records)
+    return FAILED if prepared.refused else code
 
 
 def _approve(costs: Sequence[Cost], *, dry_run: bool, yes: bool) -> None:

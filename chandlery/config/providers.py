@@ -28,8 +28,8 @@ class CallLimits(Section):
         attempts: how often a call is made at most while its errors are expected to pass.
     """
 
-    calls_per_minute: Annotated[float, Field(gt=0)] | None = None
-    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    calls_per_minute: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    timeout: Annotated[float, Field(strict=True, gt=0, le=600)] = 30.0
     attempts: Annotated[int, Field(strict=True, ge=1, le=20)] = 6
 
 

@@ -142,7 +142,9 @@ class InstrumentConfig(Section):
             return data
         symbol = str(data.get("symbol", ""))
         asset_class = data.get("asset_class", default_asset_class(symbol))
-        return {"asset_class": asset_class, "calendar": default_calendar(symbol, asset_class), **data}
+        # What is no text cannot be looked up; that it is wrong is said of the field itself.
+        calendar = default_calendar(symbol, asset_class if isinstance(asset_class, str) else "")
+        return {"asset_class": asset_class, "calendar": calendar, **data}
 
     @model_validator(mode="after")
     def _is_forward(self) -> Self:

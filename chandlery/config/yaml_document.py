@@ -128,9 +128,7 @@ class Document:
         return ConfigurationError(self._text(*self._place(at), text))
 
     def _text(self, line: int, place: str, text: str) -> str:
-        shown = f"{short_path(self.path)}:{line}: {f'{place}: ' if place else ''}{text}"
-        # A terminal would obey them.
-        return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in shown)
+        return f"{short_path(self.path)}:{line}: {printable(f'{place}: ' if place else '')}{printable(text)}"
 
     def _place(self, at: Location) -> tuple[int, str]:
         """Return line and key path of the value at ``at``, or of the nearest thing around it."""
@@ -211,9 +209,14 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with an escape sequence in the place of each control character, which a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
+
+
 def short_path(path: Path) -> str:
     """Return ``path`` as a person would type it: relative to the working directory if it lies below it."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node, yaml.Node] | None:

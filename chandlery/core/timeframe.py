@@ -148,7 +148,7 @@ def parse_moment(value: str | date | datetime, *, name: str) -> datetime:
         name: the parameter's name, for the error.
 
     Raises:
-        UsageError: the text is not ISO 8601, or a time of day carries no zone.
+        UsageError: the text is not ISO 8601, a time of day carries no zone, or it is of no year from 1 to 9999 in UTC.
     """
     moment: date | datetime
     if isinstance(value, str):
@@ -164,7 +164,10 @@ def parse_moment(value: str | date | datetime, *, name: str) -> datetime:
         return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     if moment.tzinfo is None:
         raise UsageError(f"{name}={value!r} has no time zone; add one, for example {moment.isoformat()}+00:00")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{name}={value!r} is not in the years 1 to 9999 in UTC") from None
 
 
 def parse_range(start: str | date | datetime, end: str | date | datetime) -> tuple[datetime, datetime]:
@@ -175,8 +178,9 @@ def parse_range(start: str | date | datetime, end: str | date | datetime) -> tup
     """
     first, last = parse_moment(start, name="start"), parse_moment(end, name="end")
     if first >= last:
+        day = min(first.date(), date.max - timedelta(days=1))
         raise UsageError(
             f"start={start!s} is not before end={end!s}; ranges are half-open [start, end), so one day is "
-            f"start={first.date()} end={first.date() + timedelta(days=1)}"
+            f"start={day} end={day + timedelta(days=1)}"
         )
     return first, last

@@ -19,7 +19,7 @@ from chandlery.core.partition import Listing, Partition
 from chandlery.core.timeframe import Timeframe, Window
 from chandlery.core.windows import DAY_US
 from chandlery.coverage.requested import final_sessions, session_slice
-from chandlery.errors import UnknownSymbolError
+from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
 
@@ -91,8 +91,13 @@ def select_keys(
         keys: of the partitions, as ``parse_keys`` reads them.
         instruments: by symbol.
         symbols: those that the run is for; all by default.
+
+    Raises:
+        UsageError: one of ``symbols`` is unknown.
     """
     chosen = None if symbols is None else frozenset(symbols)
+    if chosen and (unknown := chosen - instruments.keys() - {key.rpartition("|")[0] for key in keys}):
+        raise UsageError(f"symbols: {' '.join(sorted(unknown))}: not registered; run `chandlery init`")
     taken: list[str] = []
     strangers: dict[str, None] = {}
     unregistered: dict[str, None] = {}

@@ -5,7 +5,8 @@ Not here: the request itself, and the plan that comes of it (``request``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,12 @@ _WEEK = timedelta(days=7)
 
 
 class RequestPlanner:
-    """Looks up what one request leaves open; see ``request.plan_ingest`` for the arguments."""
+    """Looks up what one request leaves open; see ``request.plan_ingest`` for the arguments.
+
+    Attributes:
+        refused: why symbols cannot be planned, where nobody named them, because all of a provider were requested. What
+            is wrong with a symbol that was named is raised.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class RequestPlanner:
         self._providers = providers
         self._now = now
         self._alone = True
+        self.refused: dict[str, UsageError] = {}
         self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
@@ -79,18 +86,44 @@ class RequestPlanner:
         resolved: dict[str, str] = {}
         start, end = self._request.start or self._first, self._request.end or self._now
         for symbol in symbols:
-            try:
-                instrument = resolve(connection, symbol, start, end)
-            except UnknownSymbolError:
-                if _was_an_alias(connection, symbol):
-                    raise
-                new[symbol] = self._describe(symbol)
-                continue
-            self._refuse_other_description(instrument)
-            known[instrument.symbol] = instrument
-            if instrument.symbol != symbol:
-                resolved[symbol] = instrument.symbol
+            with self._refusing(symbol):
+                try:
+                    instrument = resolve(connection, symbol, start, end)
+                except UnknownSymbolError:
+                    if _was_an_alias(connection, symbol):
+                        raise
+                    new[symbol] = self._describe(symbol)
+                    continue
+                self._refuse_other_description(instrument)
+                known[instrument.symbol] = instrument
+                if instrument.symbol != symbol:
+                    resolved[symbol] = instrument.symbol
         return known, list(new.values()), resolved
+
+    @contextmanager
+    def _refusing(self, symbol: str) -> Iterator[None]:
+        try:
+            yield
+        except UsageError as error:
+            if self._request.symbols:
+                raise
+            self.refused[symbol] = error
+
+    def ranges(
+        self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]
+    ) -> dict[str, tuple[datetime, datetime]]:
+        """Return the range to plan for each symbol that is not refused, half-open, UTC.
+
+        Raises:
+            UsageError: a symbol that was named is wrong, or all are.
+        """
+        found: dict[str, tuple[datetime, datetime]] = {}
+        for symbol, provider in self.providers(known, new):
+            with self._refusing(symbol):
+                found[symbol] = self.range_of(symbol, provider)
+        if not found:
+            raise next(iter(self.refused.values()))
+        return found
 
     def providers(
         self, known: Mapping[str, Instrument], new: Sequence[InstrumentConfig]
@@ -127,6 +160,8 @@ class RequestPlanner:
         request = self._request
         usual_start, usual_end = self._span(symbol, provider)
         start, end = request.start or usual_start, request.end or usual_end
+        if start >= self._now:
+            raise UsageError(f"{symbol}: its first bar starts on {start:%Y-%m-%d %H:%M}Z, which is yet to come")
         if start >= end and request.end is None:
             end = self._now
         elif start >= end:

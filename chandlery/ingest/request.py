@@ -63,12 +63,15 @@ class PreparedIngest:
         registered: the instruments that are new, as they were registered.
         resolved: canonical symbol by the ticker that was given, where they differ.
         unlisted: symbols that were not listed at any time of the range, and that the plan leaves out.
+        refused: why other symbols are left out, of all that a provider has: one of its files has no symbol's name, or
+            reaches back too far.
     """
 
     plan: IngestPlan
     registered: Sequence[InstrumentConfig] = ()
     resolved: Mapping[str, str] = field(default_factory=dict)
     unlisted: Sequence[Instrument] = ()
+    refused: Mapping[str, UsageError] = field(default_factory=dict)
 
 
 def plan_ingest(
@@ -105,9 +108,10 @@ def plan_ingest(
     symbols = list(dict.fromkeys(request.symbols or planner.everything()))
     with warehouse.connection() as connection:
         known, new, resolved = planner.identify(connection, symbols)
-        ranges = {symbol: planner.range_of(symbol, provider) for symbol, provider in planner.providers(known, new)}
+        ranges = planner.ranges(known, new)
+        new = [config for config in new if config.symbol in ranges]
         known |= {config.symbol: _unregistered(config, -number) for number, config in enumerate(new, start=1)}
-        listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in known}, request.timeframe)
+        listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in ranges}, request.timeframe)
         options = IngestOptions(request.provider, dict(request.options), request.refresh)
         approve(estimate_costs(connection, listed, request.timeframe, providers, options))
         if new:
@@ -115,7 +119,7 @@ def plan_ingest(
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
     plan = IngestPlan(request.timeframe, listed, options, request.max_rejected_share)
-    return PreparedIngest(plan, new, resolved, unlisted)
+    return PreparedIngest(plan, new, resolved, unlisted, planner.refused)
 
 
 def _check(request: IngestRequest, now: datetime) -> None:

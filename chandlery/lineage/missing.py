@@ -51,11 +51,9 @@ def explain_missing(
         now: the present, UTC; the clock by default.
 
     Raises:
-        UsageError: the time is yet to come, or earlier than the calendar knows.
+        UsageError: the time is earlier than the calendar knows.
     """
     now = now or datetime.now(UTC)
-    if place.ts >= now:
-        raise UsageError(f"ts={place.text} is yet to come; give the start of a bar that has begun")
     first = session_date(place.calendar, 0)
     if place.ts.date() < first:
         raise UsageError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from chandlery.bars.read import BarRange
@@ -60,6 +60,8 @@ def trace(
     """
     with warehouse.connection() as connection:
         place = Place(resolve(connection, symbol, ts, ts + _MICROSECOND), timeframe, ts)
+    if ts >= (now or datetime.now(UTC)):
+        raise UsageError(f"ts={place.text} is yet to come; give the start of a bar that has begun")
     rows = _believed(warehouse, place, as_of)
     if not rows and place.label != ts:
         label = Place(place.instrument, timeframe, place.label).text

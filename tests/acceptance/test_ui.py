@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from pipelines.guard import Access
 from tests.processes import CLI, alive, free_port
 from tests.support import wait_until
 
@@ -49,7 +50,7 @@ class Ui:
     """A running web UI.
 
     Attributes:
-        address: of its pages.
+        address: of its door.
         backfill: number of the backfill that was launched as soon as it answered.
         launched: when, on the monotonic clock.
     """
@@ -57,6 +58,11 @@ class Ui:
     address: str
     backfill: str
     launched: float
+
+    @property
+    def pages(self) -> str:
+        """Address of its pages, for who was let in."""
+        return self.address + Access(TOKEN, 0, frozenset()).prefix
 
 
 @pytest.fixture(scope="module")
@@ -215,21 +221,21 @@ def shows(page: Page, *texts: str) -> None:
 
 
 def test_the_asset_graph_shows_the_groups(ui: Ui, page: Page) -> None:
-    page.goto(f"{ui.address}/asset-groups")
+    page.goto(f"{ui.pages}/asset-groups")
     shows(page, "Global asset lineage", "reference", "providers", "bars", "rollups", "quality")
 
 
 def test_lineage_leads_from_providers_over_bars_to_what_derives(ui: Ui, page: Page) -> None:
     page.set_viewport_size({"width": 1500, "height": 3000})  # only what is in view is drawn
-    page.goto(f"{ui.address}/locations/chandlery/asset-groups/bars/lineage")
+    page.goto(f"{ui.pages}/locations/chandlery/asset-groups/bars/lineage")
     shows(page, "sample", "simulated", "files", "bars_1d", "bars_1m", "bars_1w", "bars_4h", "coverage_1d")
 
 
 def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page) -> None:
-    page.goto(f"{ui.address}/assets/bars_1d?view=partitions&partition=AAPL%7C2012")
+    page.goto(f"{ui.pages}/assets/bars_1d?view=partitions&partition=AAPL%7C2012")
     shows(page, "AAPL|2012", "Materialized", "inserted", "quarantined", "sample:bokeh")
     shows(page, "250 of 250 closed sessions have bars", "candles", "low_is_lowest")
-    picture = page.locator('img[src^="/candles.png?"]').first
+    picture = page.locator('img[src^="candles.png?"]').first
     picture.scroll_into_view_if_needed()
     page.wait_for_function("image => image.complete", arg=picture.element_handle())
     assert picture.evaluate("image => image.complete && image.naturalWidth") == 450
@@ -237,12 +243,12 @@ def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page)
 
 
 def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
-    page.goto(f"{ui.address}/assets/bars_1d?view=checks")
+    page.goto(f"{ui.pages}/assets/bars_1d?view=checks")
     shows(page, "Checks (2)", "gate", "Latest execution", "Passed", "prices_not_null")
 
 
 def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:
-    page.goto(f"{ui.address}/automation")
+    page.goto(f"{ui.pages}/automation")
     shows(page, "xnys_1d_after_close", "xnys_1m_after_close", "always_open_1m_after_close", "maintain_daily")
     shows(page, "follow_1d", "follow_1m", "repair_1d", "repair_1m", "reconcile", "automation")
     page.get_by_text("only on Monday, Tuesday, Wednesday, Thursday, and Friday").first.wait_for()
@@ -270,7 +276,7 @@ def test_a_backfill_of_a_rectangle_comes_through_and_derived_bars_follow(ui: Ui,
     assert materialized(ui, "bars_1d") == RECTANGLE | {"AAPL|2011", "AAPL|2012", "MSFT|2011", "MSFT|2012"}
     wait_until(lambda: materialized(ui, "bars_1mo").issuperset(RECTANGLE), "the derived bars are there")
     print(f"the derived bars were there {time.monotonic() - ui.launched:.0f} s after it was launched")
-    page.goto(f"{ui.address}/runs")
+    page.goto(f"{ui.pages}/runs")
     shows(page, ui.backfill, "6 partitions", "follow_1d", "Success")
 
 
@@ -338,13 +344,24 @@ def hostile(playwright: Playwright, chromium: str) -> Iterator[Browser]:
     browser.close()
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another server: its port, and the cookies that it was sent."""
+
+    port: int
+    cookies: Sequence[str]
+
+
 @pytest.fixture
-def elsewhere(ui: Ui) -> Iterator[int]:
-    """Port of another server on this machine, which serves the attacker's page."""
-    page = (ATTACKER % {"ui": json.dumps(ui.address), "query": json.dumps(ATTACK)}).encode()
+def elsewhere(ui: Ui) -> Iterator[Elsewhere]:
+    """Another server on this machine, with the page of an attacker who has learned where our pages are."""
+    page = (ATTACKER % {"ui": json.dumps(ui.pages), "query": json.dumps(ATTACK)}).encode()
+
+    cookies: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            cookies.extend(self.headers.get_all("Cookie", []))
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
@@ -356,7 +373,7 @@ def elsewhere(ui: Ui) -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
+        yield Elsewhere(server.server_port, cookies)
         server.shutdown()
         thread.join()
 
@@ -368,20 +385,21 @@ def titles(ui: Ui) -> list[str | None]:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "evil.example"])
-def test_a_page_of_another_origin_can_do_nothing(ui: Ui, hostile: Browser, elsewhere: int, name: str) -> None:
+def test_a_page_of_another_origin_can_do_nothing(ui: Ui, hostile: Browser, elsewhere: Elsewhere, name: str) -> None:
     before = titles(ui)
     with hostile.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(PAGE_MS)
         page.goto(f"{ui.address}/server_info?token={TOKEN}")  # the owner uses the same browser
         assert "dagster_version" in page.content()
-        page.goto(f"http://{name}:{elsewhere}/")
+        page.goto(f"http://{name}:{elsewhere.port}/")
         page.wait_for_function("window.seen")
         seen = page.evaluate("window.seen")
         page.frame("sink").wait_for_load_state()  # type: ignore[union-attr] - the form's answer is there
     assert len(seen) == 8
     assert [attempt for attempt, answer in seen.items() if not str(answer).startswith(("refused", "0 "))] == []
     assert titles(ui) == before
+    assert list(elsewhere.cookies) == []  # though browsers send what they keep to every port of a host
 
 
 def test_a_name_that_an_attacker_makes_point_here_opens_nothing(ui: Ui, hostile: Browser) -> None:

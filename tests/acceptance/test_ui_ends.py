@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -44,13 +45,22 @@ def answers(port: int) -> bool:
         return False
 
 
+def sockets(processes: Sequence[psutil.Process]) -> list[Path]:
+    """Return the files on which these processes listen."""
+    found = [connection.laddr for process in processes for connection in process.net_connections("unix")]
+    return sorted({Path(place) for place in found if isinstance(place, str) and place.startswith("/")})
+
+
 def test_all_of_it_ends_with_it_and_only_one_runs(environment: dict[str, str], tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     log = home / "dagster" / "ui.log"
     done = run("init", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     for starts, how in enumerate((signal.SIGHUP, signal.SIGKILL), 1):
-        ui = subprocess.Popen([*CLI, "ui", "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True)
+        # Also where whatever is made can be written by everybody.
+        ui = subprocess.Popen(
+            [*CLI, "ui", "--port", str(port)], env=environment, stdout=subprocess.PIPE, text=True, umask=0
+        )
         assert ui.stdout is not None
         address = ui.stdout.readline()
         assert address.startswith(f"Chandlery is at http://127.0.0.1:{port}/"), log.read_text()
@@ -67,6 +77,10 @@ def test_all_of_it_ends_with_it_and_only_one_runs(environment: dict[str, str], t
         assert len(parts) >= 4, [
             process.cmdline() for process in parts
         ]  # code server and its child, web server, daemon
+        listening = sockets(parts)
+        assert len(listening) >= 2  # of the code server and its child
+        for place in (*listening, log):
+            assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700, place
         ui.send_signal(how)
         _, left = psutil.wait_procs(parts, timeout=60)
         assert left == []

@@ -133,7 +133,7 @@ def test_a_partition_is_published_without_any_configuration(bench: Workbench) ->
     (value,) = DataAPI(bench.installation.warehouse).lineage("AAPL", "2011-06-01").values
     assert value.publication is not None
     assert (value.publication.publication_id, value.publication.run_id) == (1, result.run_id)
-    assert str(shown["candles"]).startswith("![AAPL 1d 2011](/candles.png?timeframe=1d&symbol=AAPL&window=2011&as_of=")
+    assert str(shown["candles"]).startswith("![AAPL 1d 2011](candles.png?timeframe=1d&symbol=AAPL&window=2011&as_of=")
     check = evaluations(bench.instance, result.run_id)["AAPL|2011"]
     assert check.passed
     assert check.metadata["rows"].value == 252

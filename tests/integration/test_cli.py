@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -215,6 +216,35 @@ def test_without_symbols_a_folder_is_loaded_whole(ready: Run, tmp_path: Path) ->
     assert result.exit_code == 0
     assert line_of(result, "total").split()[1] == "inserted=6"
     assert "registered VOD.L: equity, calendar XLON" in result.stderr
+
+
+def test_what_is_wrong_in_a_folder_fails_alone_and_is_named(ready: Run, tmp_path: Path) -> None:
+    folder = write_days(tmp_path, "AAA", GOOD) / "bars_1d"
+    write_days(tmp_path, "OLD", ["1700-01-04,10,12,9,11,1.5"])
+    write_days(tmp_path, "SOON", ["9999-12-31,10,12,9,11,1.5"])
+    write_days(tmp_path, "A B", GOOD)
+    os.mkfifo(folder / "PIPE.csv")
+    (folder / "FOLDER.csv").mkdir()
+    (folder / "LINK.parquet").symlink_to("nowhere")
+    (folder / "LOOP.csv.gz").symlink_to("LOOP.csv.gz")
+    (folder / "DEVICE.csv").symlink_to("/dev/zero")
+    result = ready("ingest", "--path", str(tmp_path))
+    assert result.exit_code == 1
+    assert line_of(result, "AAA").split()[1] == "inserted=3"
+    for said in (
+        "OLD: the range begins on 1700-01-04, before history.1d",
+        "SOON: its first bar starts on 9999-12-31 00:00Z, which is yet to come",
+        "symbol 'A B' has ' ' at position 2",
+        f"{folder / 'PIPE.csv'} is a pipe, not a file",
+        f"{folder / 'FOLDER.csv'} is a folder, not a file",
+        f"{folder / 'LINK.parquet'} is a link that leads nowhere, not a file",
+        f"{folder / 'LOOP.csv.gz'} is a link that leads nowhere, not a file",
+        f"{folder / 'DEVICE.csv'} is a device, not a file",
+    ):
+        assert said in result.stderr
+    # Who names a symbol is told before anything is loaded.
+    named = ready("ingest", "AAA", "OLD", "--path", str(tmp_path))
+    assert (named.exit_code, named.stdout) == (2, "")
 
 
 def test_a_symbol_without_a_file_fails_alone(ready: Run, tmp_path: Path) -> None:

@@ -167,12 +167,44 @@ def test_releasing_from_the_ui_materializes_the_partition_and_turns_it_green(ben
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [({"entry": 99, "reason": "x"}, "quarantine has no entry 99"), ({"entry": 1, "reason": " "}, "reason is blank")],
+    [
+        ({"entry": 99, "reason": "x"}, "quarantine has no entry 99"),
+        ({"entry": 1, "reason": " "}, "reason is blank"),
+        ({"entry": 1, "reason": {"env": "HOME"}}, "reason: a run does not take values from environment variables"),
+    ],
 )
 def test_a_release_that_cannot_be_says_why(bench: Workbench, config: dict[str, Any], said: str) -> None:
     result = execute(bench, "release_quarantined", "release_entry", config)
     assert not result.success
     assert said in failure_text(result)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"provider": {"env": "A_KEY"}}, "ops.bars_1d.config.provider: a run does not take values from environment"),
+        ({"replay_since": {"env": "A_KEY"}}, "ops.bars_1d.config.replay_since: a run does not take values"),
+        ({"symbols": ["BAD", {"env": "A_KEY"}]}, "ops.bars_1d.config.symbols.1: a run does not take values"),
+        ({"ranges": {"BAD": ["2023-01-01"]}}, "ranges: BAD: ['2023-01-01'] is not a range; write"),
+        ({"ranges": {"BAD": ["2023-02-01", "2023-01-01"]}}, "the end, which is exclusive, has to be after the start"),
+        ({"ranges": {"BAD": ["2023-02-01", "soon"]}}, "ranges: BAD='soon' is not"),
+        ({"symbols": ["NOSUCH"]}, "symbols: NOSUCH: not registered"),
+        ({"max_rejected_share": 5.0}, "max_rejected_share=5.0"),
+        ({"replay_since": "soon"}, "replay_since='soon'"),
+    ],
+)
+def test_a_choice_that_is_not_allowed_ends_the_run_with_a_sentence(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setenv("A_KEY", "the-content-of-a-key")
+    result = bench.materialize("bars_1d", "BAD|2023", config=config)
+    assert not result.success
+    assert said in failure_text(result)
+    events = bench.instance.all_logs(result.run_id)
+    assert not [event for event in events if "the-content-of-a-key" in f"{event}"]
+    (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None  # a sentence, not a traceback
+    assert [event for event in result.all_events if event.is_step_up_for_retry] == []
 
 
 def test_releasing_on_the_command_line_materializes_the_partition_and_what_derives_from_it(bench: Workbench) -> None:

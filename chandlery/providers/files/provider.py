@@ -7,9 +7,11 @@ Here is which file holds a symbol, and what of it is kept for the next request. 
 from __future__ import annotations
 
 import csv
+import os
+import stat
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import get_args
@@ -31,6 +33,8 @@ from chandlery.providers.files.times import EpochUnit, Times, UnreadableError
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _CACHED_ROWS = 5_000_000
 _KIND = "files"
+#: The last instant that a ``datetime`` can be.
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class FilesOptions(Section):
@@ -105,10 +109,12 @@ class FilesProvider:
     def symbols(self, timeframe: Timeframe) -> list[str]:
         """Return the names of the files held for ``timeframe``, sorted; ``BTC/USD`` shows as ``BTC-USD``.
 
+        What is called like a file and is none, such as a folder or a pipe, is among them: to fetch it says so.
+
         Raises:
             ConfigurationError: there is no such folder.
         """
-        names = (_split(entry.name) for entry in self._folder(timeframe).iterdir() if entry.is_file())
+        names = (_split(entry.name) for entry in self._folder(timeframe).iterdir())
         return sorted({stem for stem, suffix in names if suffix and not stem.startswith(".")})
 
     def fetch(self, request: BarRequest) -> BarReply:
@@ -141,7 +147,7 @@ class FilesProvider:
         ts = self._bars(symbol, timeframe)["ts"]
         if not len(ts):
             return None
-        last = ts[-1].value + timeframe.microseconds
+        last = min(ts[-1].value + timeframe.microseconds, microseconds(_LAST))
         return ts[0].as_py(), pa.scalar(last, TS).as_py()
 
     def _folder(self, timeframe: Timeframe) -> Path:
@@ -157,7 +163,7 @@ class FilesProvider:
 
     def _file(self, symbol: str, timeframe: Timeframe) -> Path:
         stem = self._folder(timeframe) / symbol.replace("/", "-")
-        files = [file for suffix in SUFFIXES if (file := stem.with_name(stem.name + suffix)).is_file()]
+        files = [file for suffix in SUFFIXES if os.path.lexists(file := stem.with_name(stem.name + suffix))]
         if not files:
             raise ProviderNotFoundError(
                 f"no file for {symbol}: looked for {stem} with {', '.join(SUFFIXES)}", provider=self.name, symbol=symbol
@@ -166,6 +172,10 @@ class FilesProvider:
             names = " and ".join(file.name for file in files)
             raise ProviderBadDataError(
                 f"{files[0].parent} holds {names}; keep one of them", provider=self.name, symbol=symbol
+            )
+        if not files[0].is_file():
+            raise ProviderBadDataError(
+                f"{files[0]} is {_nature(files[0])}, not a file", provider=self.name, symbol=symbol
             )
         return files[0]
 
@@ -176,8 +186,8 @@ class FilesProvider:
         try:
             if file.suffix == ".parquet":
                 return read_parquet(file, times, self._ignored, start, end)
-            stat = file.stat()
-            key = (file, stat.st_mtime_ns, stat.st_size)
+            state = file.stat()
+            key = (file, state.st_mtime_ns, state.st_size)
             table = self._cache.get(key)
             if table is None:
                 table = read_csv(file, times, self._ignored)
@@ -189,6 +199,16 @@ class FilesProvider:
                 f"{file} cannot be read as {_split(file.name)[1]}: {error}", provider=self.name, symbol=symbol
             ) from error
         return table
+
+
+def _nature(place: Path) -> str:
+    """Return what stands where a file should."""
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return "a link that leads nowhere"
+    natures = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return natures.get(stat.S_IFMT(mode), "a device")
 
 
 class _Cache:

@@ -75,6 +75,70 @@ def test_aliases_that_stand_for_little_are_fine(tmp_path: Path) -> None:
     assert Document.read(place).data == {"a": [1, 2], "b": [[1, 2], [1, 2]], "c": [1, 2]}
 
 
+def complaint(universe: Path) -> str:
+    """Return what is wrong with a file."""
+    try:
+        load_universe(universe)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+ODD = [
+    "[]",
+    "{}",
+    "[1]",
+    "1",
+    "true",
+    "1.5",
+    "1e400",
+    ".inf",
+    "2024-01-01",
+    "!!set {a}",
+    "[[a]]",
+    "{a: {b: 1}}",
+    "''",
+    "~",
+]
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize(
+    "place", ["symbol", "asset_class", "calendar", "provider", "name", "timeframes", "listed", "aliases"]
+)
+def test_whatever_stands_in_the_place_of_a_setting_is_taken_or_named(tmp_path: Path, place: str, value: str) -> None:
+    others = {"symbol": "AAPL", "provider": "p"} | {place: value}
+    file = tmp_path / "universe.yaml"
+    file.write_text("instruments:\n  -\n" + "".join(f"    {name}: {given}\n" for name, given in others.items()))
+    assert complaint(file).startswith(f"{file}:") or complaint(file) == ""
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "history: {1d: %s}",
+        "gate: {max_rejected_share: %s}",
+        "presets: {a: %s}",
+        "presets: {a: {file: %s}}",
+        "presets: %s",
+    ],
+)
+def test_whatever_stands_elsewhere_in_it_is_taken_or_named(tmp_path: Path, place: str, value: str) -> None:
+    file = tmp_path / "universe.yaml"
+    file.write_text(f"instruments: []\n{place % value}\n")
+    assert complaint(file).startswith(str(tmp_path)) or complaint(file) == ""
+
+
+@pytest.mark.parametrize("value", ["true", ".inf", "1e400", "0", "-1", ".nan", "[]", "soon"])
+@pytest.mark.parametrize("name", ["calls_per_minute", "timeout"])
+def test_a_limit_of_calls_is_a_number(tmp_path: Path, name: str, value: str) -> None:
+    file = tmp_path / "providers.yaml"
+    file.write_text(f"providers:\n  coins:\n    kind: coinbase\n    limits: {{{name}: {value}}}\n")
+    with pytest.raises(ConfigurationError, match=rf"providers.yaml:4: providers.coins.limits.{name}: "):
+        load_providers(file)
+
+
 def test_a_terminal_obeys_nothing_that_stands_in_a_file(tmp_path: Path) -> None:
     place = tmp_path / "universe.yaml"
     place.write_text('instruments: []\n"\\e]0;gone\\a": 1\n')
@@ -82,3 +146,7 @@ def test_a_terminal_obeys_nothing_that_stands_in_a_file(tmp_path: Path) -> None:
         load_universe(place)
     assert "\\x1b]0;gone\\x07" in str(caught.value)
     assert "\x1b" not in str(caught.value)
+    place.write_text('instruments: []\npresets: {a: {file: "\\e[31m"}}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load_universe(place)
+    assert "\\x1b[31m: cannot be read" in str(caught.value)

@@ -107,7 +107,15 @@ def test_what_is_no_time_is_refused_with_an_example(given: str) -> None:
         parse_moment(given, name="as_of")
 
 
+@pytest.mark.parametrize("given", ["0001-01-01T00:00+14:00", "9999-12-31T23:00-10:00"])
+def test_a_moment_beyond_the_end_of_time_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match="is not in the years 1 to 9999 in UTC"):
+        parse_moment(given, name="start")
+
+
 def test_a_range_that_is_empty_or_reversed_is_explained() -> None:
+    with pytest.raises(UsageError, match="one day is start=9999-12-30 end=9999-12-31"):
+        parse_range("9999-12-31", "2024-01-02")
     assert parse_range("2024-01-01", "2024-01-02") == (utc("2024-01-01"), utc("2024-01-02"))
     with pytest.raises(UsageError, match=r"half-open.* one day is start=2024-01-02 end=2024-01-03"):
         parse_range("2024-01-02", "2024-01-02")

@@ -20,7 +20,10 @@ PORT = 3000
 OURS = "127.0.0.1:3000"
 JSON = {"content-type": "application/json"}
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-COOKIE = {"cookie": f"chandlery_ui_{PORT}={TOKEN}"}
+ALLOWED = access(TOKEN, "127.0.0.1", PORT)
+#: Where a browser is that was let in, and what it sends.
+IN = ALLOWED.prefix
+COOKIE = {"cookie": f"chandlery_ui_{PORT}={ALLOWED.session}"}
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Server:
 class Reply:
     status: int
     headers: Headers
-    reached: bool
+    reached: str | None
 
 
 def send(
@@ -62,6 +65,7 @@ def send(
         "type": kind,
         "method": method,
         "path": path,
+        "raw_path": path.encode(),
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in pairs],
         "scheme": "http" if kind == "http" else "ws",
@@ -75,10 +79,10 @@ def send(
     async def remember(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Guard(server, allowed or access(TOKEN, "127.0.0.1", PORT))(scope, receive, remember))
+    asyncio.run(Guard(server, allowed or ALLOWED)(scope, receive, remember))
     first = sent[0]
     status = {"websocket.accept": 101, "websocket.close": 403}.get(first["type"]) or first["status"]
-    return Reply(status, Headers(raw=first.get("headers", [])), bool(server.reached))
+    return Reply(status, Headers(raw=first.get("headers", [])), next(iter(server.reached), None))
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/graphql", "/server_info", "/report_asset_materialization/bars_1d"])
@@ -90,37 +94,72 @@ def send(
         {"authorization": "Bearer another-token-of-some-length"},
         {"authorization": f"Basic {TOKEN}"},
         {"authorization": TOKEN},
-        {"cookie": f"chandlery_ui_3001={TOKEN}"},
-        {"cookie": f"chandlery_ui_{PORT}={TOKEN}x"},
+        {"cookie": f"chandlery_ui_3001={ALLOWED.session}"},
+        {"cookie": f"chandlery_ui_{PORT}={ALLOWED.session}x"},
+        {"cookie": f"chandlery_ui_{PORT}={TOKEN}"},
+        {"cookie": f"chandlery_ui_{PORT}={access(TOKEN, '127.0.0.1', PORT).session}"},  # of another start
         {"cookie": f"chandlery_ui_{PORT}="},
         {"authorization": "Bearer \xe4\xf6\xfc"},
     ],
 )
 def test_without_the_token_nobody_gets_in(path: str, headers: dict[str, str]) -> None:
     for method in ("GET", "POST"):
-        reply = send(path, headers | (JSON if method == "POST" else {}), method=method)
-        assert (reply.status, reply.reached) == (401, False)
+        for place in (path, IN + path):
+            reply = send(place, headers | (JSON if method == "POST" else {}), method=method)
+            assert (reply.status, reply.reached) == (401, None)
 
 
-@pytest.mark.parametrize("given", [BEARER, COOKIE, {"cookie": f"a=b; chandlery_ui_{PORT}={TOKEN}; c=d"}])
-def test_the_token_opens(given: dict[str, str]) -> None:
-    assert send("/runs", given).reached
-    assert send("/graphql", given | JSON, method="POST").reached
-    assert send("/graphql", given | {"accept": "text/html"}).reached
-    assert send("/graphql", given, kind="websocket").status == 101
+#: What other servers of this machine have the browser send, too.
+ODD_COOKIES = [
+    "a=b",
+    'prefs={"a": 1}',
+    "flash=hello world",
+    "a:b[c]=1",
+    "x",
+    "path=/",
+    "expires=never",
+    'q="',
+    "=",
+    "ä=ö",
+]
+
+
+@pytest.mark.parametrize("given", [COOKIE, *({"cookie": f"{odd}; {COOKIE['cookie']}; {odd}"} for odd in ODD_COOKIES)])
+def test_a_browser_that_was_let_in_stays_in(given: dict[str, str]) -> None:
+    assert send(f"{IN}/runs", given).reached == f"{IN}/runs"
+    assert send(f"{IN}/graphql", given | JSON, method="POST").reached
+    assert send(f"{IN}/graphql", given | {"accept": "text/html"}).reached
+    assert send(f"{IN}/graphql", given, kind="websocket").status == 101
+
+
+def test_what_a_browser_keeps_opens_nothing_outside_of_the_pages() -> None:
+    for path in ("/", "/runs", "/graphql", f"{IN}x/runs", f"/x{IN}/runs"):
+        assert send(path, COOKIE).status == 401
+
+
+@pytest.mark.parametrize("path", ["/graphql", f"{IN}/graphql"])
+def test_a_program_with_the_token_needs_to_know_nothing_else(path: str) -> None:
+    assert send(path, BEARER | JSON, method="POST").reached == f"{IN}/graphql"
+    assert send(path, BEARER, kind="websocket").reached == f"{IN}/graphql"
 
 
 def test_an_address_with_the_token_becomes_a_cookie_and_loses_it() -> None:
     reply = send(f"/runs?view=all&token={TOKEN}&x=1")
-    assert (reply.status, reply.reached, reply.headers["location"]) == (303, False, "/runs?view=all&x=1")
+    assert (reply.status, reply.reached, reply.headers["location"]) == (303, None, f"{IN}/runs?view=all&x=1")
+    assert send(f"{IN}/runs?token={TOKEN}").headers["location"] == f"{IN}/runs"
     cookie = reply.headers["set-cookie"].lower()
-    assert cookie.startswith(f"chandlery_ui_{PORT}={TOKEN};".lower())
+    assert cookie.startswith(f"chandlery_ui_{PORT}={ALLOWED.session};".lower())
+    assert f"; path={IN};" in f"{cookie};"
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+    # Neither the token nor anything that lasts longer than the server is in the browser.
+    assert TOKEN not in cookie
+    assert "max-age" not in cookie
+    assert "expires" not in cookie
     assert send("/?token=another-token-of-some-length").status == 401
     assert "set-cookie" not in send("/?token=another-token-of-some-length").headers
-    assert send(f"//evil.example/x?token={TOKEN}").headers["location"] == "/evil.example/x"
-    assert send(f"/\\evil.example/x?token={TOKEN}").headers["location"] == "/%5Cevil.example/x"
+    assert send(f"//evil.example/x?token={TOKEN}").headers["location"] == f"{IN}/evil.example/x"
+    assert send(f"/\\evil.example/x?token={TOKEN}").headers["location"] == f"{IN}/%5Cevil.example/x"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +183,7 @@ def test_an_address_with_the_token_becomes_a_cookie_and_loses_it() -> None:
 )
 def test_a_name_that_is_not_ours_is_refused_whatever_else_is_right(host: str | None) -> None:
     for kind in ("http", "websocket"):
-        reply = send("/graphql", COOKIE | JSON, method="POST", host=host, kind=kind)
+        reply = send(f"{IN}/graphql", COOKIE | JSON, method="POST", host=host, kind=kind)
         assert not reply.reached
         assert reply.status in {421, 403}
 
@@ -155,7 +194,7 @@ def test_two_hosts_are_none() -> None:
 
 @pytest.mark.parametrize("host", [OURS, "localhost:3000", "LOCALHOST:3000", "[::1]:3000"])
 def test_our_own_names_are_answered(host: str) -> None:
-    assert send("/", COOKIE, host=host).reached
+    assert send(f"{IN}/", COOKIE, host=host).reached
 
 
 @pytest.mark.parametrize(
@@ -179,24 +218,24 @@ def test_our_own_names_are_answered(host: str) -> None:
 def test_a_page_of_another_origin_reaches_nothing_though_the_browser_sends_the_cookie(
     headers: dict[str, str], method: str, kind: str
 ) -> None:
-    for path in ("/graphql", "/server_info", f"/?token={TOKEN}"):
+    for path in (f"{IN}/graphql", f"{IN}/server_info", f"{IN}/?token={TOKEN}"):
         reply = send(path, COOKIE | JSON | headers, method=method, kind=kind)
-        assert (reply.status, reply.reached) == (403, False)
+        assert (reply.status, reply.reached) == (403, None)
 
 
 def test_a_link_from_elsewhere_opens_a_page_and_does_nothing() -> None:
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
-    assert send("/runs", COOKIE | link).reached
-    assert not send("/graphql", COOKIE | link).reached
-    assert not send("/graphql", COOKIE | JSON | link, method="POST").reached
-    assert not send("/runs", COOKIE | JSON | link, method="POST").reached
+    assert send(f"{IN}/runs", COOKIE | link).reached
+    assert not send(f"{IN}/graphql", COOKIE | link).reached
+    assert not send(f"{IN}/graphql", COOKIE | JSON | link, method="POST").reached
+    assert not send(f"{IN}/runs", COOKIE | JSON | link, method="POST").reached
 
 
 @pytest.mark.parametrize("origin", [f"http://{OURS}", "http://localhost:3000"])
 def test_our_own_pages_may_do_everything(origin: str) -> None:
     ours = COOKIE | {"origin": origin, "sec-fetch-site": "same-origin"}
-    assert send("/graphql", ours | JSON, method="POST").reached
-    assert send("/graphql", ours, kind="websocket").status == 101
+    assert send(f"{IN}/graphql", ours | JSON, method="POST").reached
+    assert send(f"{IN}/graphql", ours, kind="websocket").status == 101
 
 
 @pytest.mark.parametrize("path", ["/graphql?query=mutation", "/graphql/?query={version}", "/graphql?x=1&query="])
@@ -230,12 +269,12 @@ def test_other_methods_are_not_used(method: str) -> None:
 
 def test_health_needs_no_token_and_says_nothing() -> None:
     reply = send("/healthz", host="whatever")
-    assert (reply.status, reply.reached) == (204, False)
+    assert (reply.status, reply.reached) == (204, None)
     assert send("/healthz", method="POST", host="whatever").status == 421
 
 
 def test_no_page_may_show_ours_within_itself() -> None:
-    for reply in (send("/", COOKIE), send("/", {"accept": "text/html"})):
+    for reply in (send(f"{IN}/", COOKIE), send("/", {"accept": "text/html"})):
         assert reply.headers["x-frame-options"] == "DENY"
         assert reply.headers["referrer-policy"] == "same-origin"
 
@@ -243,7 +282,7 @@ def test_no_page_may_show_ours_within_itself() -> None:
 def test_on_another_address_the_server_is_called_by_numbers_or_by_names_that_were_given() -> None:
     wide = access(TOKEN, "0.0.0.0", PORT, ["Bars.Example"])
     for host in ("10.1.2.3:3000", "[fe80::1]:8080", "bars.example", "bars.example:443", "localhost:8080"):
-        assert send("/", COOKIE, host=host, allowed=wide).reached
+        assert send("/", BEARER, host=host, allowed=wide).reached
     for host in ("evil.example", "0.0.0.0.evil.example:3000"):
-        assert send("/", COOKIE, host=host, allowed=wide).status == 421
+        assert send("/", BEARER, host=host, allowed=wide).status == 421
     assert send("/", host="10.1.2.3:3000", allowed=wide).status == 401

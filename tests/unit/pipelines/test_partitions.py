@@ -12,7 +12,7 @@ import pytest
 from assets.reference import SYMBOLS
 from chandlery.config.universe import HistoryConfig
 from chandlery.core.timeframe import Timeframe, Window
-from chandlery.errors import UnknownSymbolError
+from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.ingest.plan import IngestPlan, KeySelection, parse_keys, plan_partitions, select_keys
 from chandlery.instruments.registry import Instrument
 from pipelines.orchestrator import plan_runs
@@ -103,6 +103,8 @@ def test_a_run_takes_what_it_is_for_and_can_ingest() -> None:
     assert select_keys(keys, known) == KeySelection(keys[:4], [], ["X"])
     assert select_keys(keys, known, ["A"]) == KeySelection(keys[:2], ["B", "X"], [])
     assert select_keys(keys, known, ["X"]) == KeySelection([], ["A", "B"], ["X"])
+    with pytest.raises(UsageError, match="symbols: Y Z: not registered"):
+        select_keys(keys, known, ["A", "Z", "Y"])
 
 
 def test_a_rectangle_is_named_by_two_corners() -> None:
