@@ -40,7 +40,13 @@ async def _behind(scope: Scope, receive: Receive, send: Send) -> None:
 def look(warehouse: Warehouse, address: str) -> tuple[int, bytes]:
     """Return status and content of what is answered at ``address``, of a page of an asset."""
     path, _, query = address.partition("?")
-    scope: Scope = {"type": "http", "method": "GET", "path": f"/assets/{path}", "query_string": query.encode(), "headers": []}
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/assets/{path}",
+        "query_string": query.encode(),
+        "headers": [],
+    }
     sent: list[Message] = []
 
     async def receive() -> Message:
