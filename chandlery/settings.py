@@ -11,6 +11,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chandlery.errors import ConfigurationError
+
+_NOWHERE = "the working directory is gone; change to another one, and try again"
+
 
 class Settings(BaseSettings):
     """Settings of an installation. Each is an environment variable with the prefix ``CHANDLERY_``.
@@ -29,10 +33,11 @@ class Settings(BaseSettings):
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CHANDLERY_", frozen=True, extra="ignore")
+    # An empty variable is none: otherwise `CHANDLERY_HOME=$UNSET` would mean the working directory.
+    model_config = SettingsConfigDict(env_prefix="CHANDLERY_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home_override: Path | None = Field(default=None, alias="CHANDLERY_HOME")
-    project: Path = Field(default_factory=lambda values: _find_project(Path.cwd(), values.get("home_override")))
+    project: Path = Field(default_factory=lambda values: _find_project(values.get("home_override")))
     config_override: Path | None = Field(default=None, alias="CHANDLERY_CONFIG")
     database_url: SecretStr | None = None
     lake_override: str | None = Field(default=None, alias="CHANDLERY_LAKE")
@@ -51,19 +56,37 @@ class Settings(BaseSettings):
     @cached_property
     def home(self) -> Path:
         """Folder for everything this installation writes."""
-        return (self.home_override or self.project / ".chandlery").expanduser().absolute()
+        return _absolute("CHANDLERY_HOME", self.home_override or self.project / ".chandlery")
 
     @cached_property
     def config(self) -> Path:
         """Folder with the configuration files."""
-        return (self.config_override or self.project / "config").expanduser().absolute()
+        return _absolute("CHANDLERY_CONFIG", self.config_override or self.project / "config")
 
 
-def _find_project(start: Path, home: Path | None) -> Path:
+def _absolute(name: str, given: Path) -> Path:
+    """Return the path that the variable ``name`` means.
+
+    Raises:
+        ConfigurationError: it begins with a home that nobody has, or the working directory is gone.
+    """
+    try:
+        return given.expanduser().absolute()
+    except RuntimeError:
+        raise ConfigurationError(f"{name}={given}: there is no such user's home; write the whole path") from None
+    except FileNotFoundError:
+        raise ConfigurationError(_NOWHERE) from None
+
+
+def _find_project(home: Path | None) -> Path:
+    try:
+        start = Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError(_NOWHERE) from None
     for folder in (start, *start.parents):
         if (folder / "config" / "universe.yaml").is_file():
             return folder
     checkout = Path(__file__).parent.parent
     if (checkout / "config" / "universe.yaml").is_file():
         return checkout
-    return home.expanduser().absolute().parent if home else start
+    return _absolute("CHANDLERY_HOME", home).parent if home else start

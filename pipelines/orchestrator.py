@@ -97,7 +97,7 @@ class DagsterOrchestrator:
         """See ``chandlery.app.orchestrator.Orchestrator``."""
         settings = self._installation.settings
         token, home = ui_token(settings.home), prepare_home(settings)
-        address = f"http://{host}:{port}"
+        address = serve.address(host, port)
         with ui_lock(home, address) as lock, daemon_lease(self._installation.warehouse.database, port) as lost:
             self.prepare()
             with self._open_instance(settings) as instance:

@@ -81,15 +81,15 @@ def serve(
         names = [option for name in allowed_hosts for option in ("--allow-host", name)]
         web = start("pipelines.web", "--host", host, "--port", str(port), "--workspace", str(workspace), *names)
         start("dagster._daemon", "run", "-w", str(workspace), *quiet)
-        _await_server(socket.AF_INET, (host, port), web, stop)
+        _await_server(_family(host), (host, port), web, stop)
         parts = (dog.process, *processes)
         if not stop.is_set() and all(process.poll() is None for process in parts):
-            _invite(f"http://{host}:{port}/?token={token}", log)
+            _invite(f"{address(host, port)}/?token={token}", log)
         return _watch(parts, stop, lost, log)
 
 
-def _invite(address: str, log: Path) -> None:
-    print(f"Chandlery is at {address}", flush=True)
+def _invite(place: str, log: Path) -> None:
+    print(f"Chandlery is at {place}", flush=True)
     print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
 
 
@@ -107,8 +107,17 @@ def _watch(
     return 0
 
 
+def address(host: str, port: int) -> str:
+    """Return the address of the pages of a server that listens on ``host`` and ``port``."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def _refuse_taken(host: str, port: int) -> None:
-    with socket.socket() as probe:
+    with socket.socket(_family(host)) as probe:
         # As the web server does; otherwise a port that was in use a moment ago would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

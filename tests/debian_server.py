@@ -17,7 +17,15 @@ from psycopg import conninfo
 from tests.apache_server import UnavailableError
 
 PASSWORD = "only-for-tests"
-_SETTINGS = "fsync = off\nmax_connections = 40\nwal_level = replica\nhot_standby = on\nautovacuum = off\n"
+#: A server's own choices never change an answer, nor does its standby refuse one for them.
+_SETTINGS = """
+default_transaction_isolation = serializable
+fsync = off
+max_connections = 40
+wal_level = replica
+hot_standby = on
+autovacuum = off
+"""
 #: Over the network only with TLS, and replication over the socket.
 _HBA = "hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\nlocal replication all scram-sha-256\n"
 

@@ -115,7 +115,11 @@ def open_connection(dsn: str) -> Connection:
         _check_version(connection.info.server_version)
         # A pooler does not know the session that it will lend, so it invents the number of the process.
         pooled = sql.SQL("(pg_catalog.pg_backend_pid() <> {})").format(connection.info.backend_pid)
-        row = connection.execute(_change(_SETTINGS, pooled)).fetchone() or (True,)
+        # In a transaction of the isolation that we want: a standby refuses a query in a serializable one.
+        change = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED; {}; COMMIT").format(_change(_SETTINGS, pooled))
+        answers = connection.execute(change)
+        answers.nextset()
+        row = answers.fetchone() or (True,)
         _check(row[1:3])
         if row[0]:
             connection.is_pooled = True

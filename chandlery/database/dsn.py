@@ -29,7 +29,7 @@ def market_dsn(settings: Settings) -> str:
         StoreError: the embedded server does not start.
     """
     if settings.database_url is None:
-        return embedded_dsn(settings.home / "postgres", EMBEDDED_DATABASE)
+        return embedded_dsn(embedded_data(settings), EMBEDDED_DATABASE)
     url = settings.database_url.get_secret_value()
     # SQLAlchemy's spelling of the same thing is common in .env files.
     scheme, _, rest = url.partition("://")
@@ -57,6 +57,11 @@ def _refuse_unescaped(rest: str) -> None:
         raise ConfigurationError(
             "CHANDLERY_DATABASE_URL has an @ after the host's end; write / within the password as %2F, and ? as %3F"
         )
+
+
+def embedded_data(settings: Settings) -> Path:
+    """Return the folder of the embedded server's data, be it made yet or not."""
+    return settings.home / "postgres"
 
 
 def embedded_dsn(data: Path, database: str) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import psycopg
 
 from chandlery.database.connections import Database
-from chandlery.database.dsn import market_dsn
+from chandlery.database.dsn import embedded_data, market_dsn
 from chandlery.database.editions.base import Edition
+from chandlery.errors import StoreError
 from chandlery.lake.identity import claim_lake
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
@@ -36,8 +37,13 @@ class Warehouse:
 
         Raises:
             ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed.
-            StoreError: the embedded server does not start.
+            StoreError: the embedded server was never set up, or does not start.
         """
+        if settings.database_url is None and not embedded_data(settings).exists():
+            raise StoreError(
+                f"there is no installation in {settings.home}: run `chandlery init`, or let CHANDLERY_HOME name the"
+                " home of one"
+            )
         return cls(Database(market_dsn(settings)), Lake(settings.lake))
 
     @property
