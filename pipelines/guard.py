@@ -56,6 +56,7 @@ class Access:
         hosts: names by which the server may be called, in lower case, without a port.
         any_address: whether the server may also be called by any address in numbers, which nobody can rebind: for a
             server that listens on more than this machine.
+        proxies: names, among ``hosts``, of proxies before it, by which browsers know its pages.
         session: what a browser that showed the token sends from then on, until the server ends.
     """
 
@@ -63,6 +64,7 @@ class Access:
     port: int
     hosts: frozenset[str]
     any_address: bool = False
+    proxies: frozenset[str] = frozenset()
     session: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
@@ -87,6 +89,14 @@ class Access:
         if name in self.hosts:
             return self.any_address or (80 if port is None else port) == self.port
         return self.any_address and _is_address(name)
+
+    def has_page(self, origin: str, host: str) -> bool:
+        """Whether a page of ``origin`` is ours, where the request calls the server ``host``."""
+        scheme, _, name = origin.partition("://")
+        if scheme not in {"http", "https"} or not self.knows_host(name):
+            return False
+        # Elsewhere than on loopback, a page of another port or address may be anybody's.
+        return not self.any_address or name.lower() == host.lower() or _name_of(name) in self.proxies
 
     def is_within(self, path: str) -> bool:
         """Whether ``path`` is that of a page, or of what pages ask for."""
@@ -144,10 +154,8 @@ class Guard:
     def _comes_from_us(self, headers: Headers, *, navigates: bool) -> bool:
         """Whether a browser, if it is one, says that a page of ours or the person sent this."""
         origin = headers.get("origin")
-        if origin is not None:
-            scheme, _, host = origin.partition("://")
-            if scheme not in {"http", "https"} or not self._access.knows_host(host):
-                return False
+        if origin is not None and not self._access.has_page(origin, headers["host"]):
+            return False
         site = headers.get("sec-fetch-site", "none")
         # "same-site" is another port of this machine, where anybody may listen. A link is followed all the same.
         return site in {"same-origin", "none"} or navigates
@@ -221,6 +229,10 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return guarded
+
+
+def _name_of(host: str) -> str:
+    return (urlsplit(f"//{host}").hostname or "").lower()
 
 
 def _is_address(name: str) -> bool:

@@ -108,8 +108,9 @@ def _watch(
 
 
 def address(host: str, port: int) -> str:
-    """Return the address of the pages of a server that listens on ``host`` and ``port``."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    """Return where the pages of a server are that listens on ``host`` and ``port``, for who is at this machine."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no socket
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -41,7 +41,13 @@ def access(token: str, host: str, port: int, allowed_hosts: Sequence[str] = ()) 
         allowed_hosts: other names by which the server is called, for example those of a proxy before it.
     """
     names = {host, *allowed_hosts, *_LOOPBACK} - {"0.0.0.0", "::"}  # noqa: S104 - names, not a socket
-    return Access(token, port, frozenset(name.lower() for name in names), any_address=host not in _LOOPBACK)
+    return Access(
+        token,
+        port,
+        frozenset(name.lower() for name in names),
+        any_address=host not in _LOOPBACK,
+        proxies=frozenset(name.lower() for name in allowed_hosts),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from chandlery.core.text import printable
 from chandlery.errors import UsageError
 from chandlery.redaction import hide
 
@@ -43,25 +44,32 @@ def err() -> Console:
 
 
 def say(text: str = "") -> None:
-    """Print a line of a result to standard output, exactly as it is."""
-    out().print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print a line of a result to standard output, exactly as it is, but for what a terminal would obey."""
+    out().print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a line that is not part of the result to standard error."""
-    err().print(text, markup=False, highlight=False, soft_wrap=True, style="dim")
+    err().print(printable(text), markup=False, highlight=False, soft_wrap=True, style="dim")
 
 
 def say_error(text: str) -> None:
     """Print an error to standard error."""
     console = err()
     console.print("error: ", style="bold red", end="")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+class _Grid(Table):
+    """A table in which a terminal obeys nothing that stands in a cell."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
+        super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> Table:
     """Return an empty table. Columns are aligned to the right, as numbers are, but for those named in ``left``."""
-    grid = Table(
+    grid = _Grid(
         box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False
     )
     for column in columns:

@@ -78,7 +78,7 @@ def _page(lineage: Lineage) -> Iterator[str]:
         until = f" until {_exact(value.superseded_at)}" if value.superseded_at is not None else ""
         title = f"{'before' if place else 'value'}, believed from {_exact(value.known_at)}{until}"
         yield from _section(title, _value_facts(value))
-    shown = {value.publication.release for value in lineage.values if value.publication is not None}
+    shown = [value.publication.release for value in lineage.values if value.publication is not None]
     for rejection in lineage.rejections:
         if rejection not in shown:
             yield from _section(f"rejected on {moment(rejection.rejected_at)}", _rejection_facts(rejection))

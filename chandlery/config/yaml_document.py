@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from chandlery.config.yaml_loader import Loader
+from chandlery.core.text import printable
 from chandlery.errors import ConfigurationError
 from chandlery.redaction import holds_credentials
 
@@ -207,11 +208,6 @@ def read_text(path: Path) -> str:
         raise ConfigurationError(
             f"{short_path(path)}:{line}: is not UTF-8 text: {error.reason} at byte {error.start}"
         ) from None
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with an escape sequence in the place of each control character, which a terminal would obey."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
 
 
 def short_path(path: Path) -> str:

@@ -267,12 +267,18 @@ def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: R
     shown = json.loads(ready("quarantine", "show", number[1], "--format", "json").stdout)
     assert [bool(row["reasons"]) for row in shown] == [False, False, False, True]
 
-    released = ready("quarantine", "release", number[1], "--reason", "typing error", "--good-rows-only")
+    reason = "typing error\x1b[31m"
+    released = ready("quarantine", "release", number[1], "--reason", reason, "--good-rows-only")
     assert released.exit_code == 0
     assert "inserted=3 revised=0 unchanged=0" in released.stdout
     assert "derived bars (1w 1mo) are in step: 2 changed" in released.stdout
     assert "Nothing waits" in ready("quarantine", "list").stderr
-    assert "typing error" in ready("quarantine", "show", number[1]).stdout
+    why = ready("why", "AAA", "2024-01-02")
+    assert why.exit_code == 0
+    assert re.search(r"released +\d{4}-\d\d-\d\d .* by .*: typing error", why.stdout)
+    for said in (why.stdout, ready("quarantine", "show", number[1]).stdout):
+        assert "typing error\\x1b[31m" in said  # a terminal obeys none of it
+        assert "\x1b" not in said
     weeks = json.loads(ready("query", "AAA", "--timeframe", "1w", "--format", "json").stdout)
     assert [(row["open"], row["close"], row["volume"]) for row in weeks] == [(10.0, 13.0, 300.0)]
 

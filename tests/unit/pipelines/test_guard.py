@@ -286,3 +286,26 @@ def test_on_another_address_the_server_is_called_by_numbers_or_by_names_that_wer
     for host in ("evil.example", "0.0.0.0.evil.example:3000"):
         assert send("/", BEARER, host=host, allowed=wide).status == 421
     assert send("/", host="10.1.2.3:3000", allowed=wide).status == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "ours"),
+    [
+        ("http://10.1.2.3:3000", "10.1.2.3:3000", True),
+        ("https://bars.example", "bars.example", True),
+        ("https://bars.example", "127.0.0.1:3000", True),  # the proxy calls it by another name
+        ("http://10.1.2.3:8080", "10.1.2.3:3000", False),
+        ("http://10.1.2.3", "10.1.2.3:3000", False),
+        ("http://203.0.113.5", "10.1.2.3:3000", False),
+        ("http://127.0.0.1:9999", "127.0.0.1:3000", False),
+        ("http://127.0.0.1:9999", "10.1.2.3:3000", False),
+        ("http://evil.example", "10.1.2.3:3000", False),
+    ],
+)
+def test_on_another_address_a_page_is_ours_where_the_browser_calls_both_alike(
+    origin: str, host: str, ours: bool
+) -> None:
+    wide = access(TOKEN, "0.0.0.0", PORT, ["Bars.Example"])
+    for kind in ("http", "websocket"):
+        reply = send("/graphql", BEARER | JSON | {"origin": origin}, method="POST", host=host, kind=kind, allowed=wide)
+        assert bool(reply.reached) == ours
