@@ -87,7 +87,8 @@ def prepare_home(settings: Settings) -> Path:
     ensure_database(dsn)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[URL_VARIABLE] = sqlalchemy_url(dsn)
-    # Dagster stores the server's idea of the local time as UTC. libpq asks for UTC, and a pooler keeps to it.
+    # Dagster stores the server's idea of the local time as UTC. libpq asks for UTC, and a pooler keeps to it, which
+    # would refuse the same wish among the address's options; libpq knows no other way to say it.
     os.environ["PGTZ"] = "UTC"
     return home
 

@@ -12,6 +12,7 @@ import sys
 import psycopg
 from psycopg import conninfo, pq
 
+from chandlery.database.reachability import diagnose, find_addresses
 from chandlery.errors import StoreError, StoreUnavailableError
 from chandlery.redaction import hide
 
@@ -78,9 +79,11 @@ def explain(error: BaseException, dsn: str) -> StoreError:
     error = getattr(error, "orig", None) or error
     state = get_sqlstate(error)
     text = hide(_text_of(error), *passwords_of_dsn(dsn))
-    if _is_failed_attempt(error):
+    if _is_failed_attempt(error, dsn):
         state = state or (find_sqlstate(dsn) if dsn else None)
         what, advice = _MEANINGS.get(state or "", (_UNREACHABLE, f"see that the server runs; {_AGAIN}"))
+        if state is None and dsn:
+            advice = diagnose(dsn) or advice
         return StoreUnavailableError(_sentence(what, text, advice), sqlstate=state)
     if is_connection_lost(error):
         return StoreUnavailableError(_sentence(_LOST, text, _AGAIN), sqlstate=state)
@@ -170,9 +173,12 @@ def _attempt(dsn: str, trace: int) -> None:
         connection.finish()
 
 
-def _is_failed_attempt(error: BaseException) -> bool:
+def _is_failed_attempt(error: BaseException, dsn: str) -> bool:
     """Return whether ``error`` was raised because no connection could be made."""
-    return isinstance(error, psycopg.OperationalError) and error.pgconn is not None
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    # The driver looks a host's name up by itself, and then its error is like one of a connection that was lost.
+    return error.pgconn is not None or (error.sqlstate is None and bool(dsn) and find_addresses(dsn) is None)
 
 
 def _text_of(error: BaseException) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +24,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import sqlalchemy_url
 from chandlery.database.migrate import REVISION, current_revision, migrate
-from chandlery.errors import StoreError
+from chandlery.errors import StoreError, StoreUnavailableError
 from chandlery.settings import Settings
 from tests.apache_server import UnavailableError
 from tests.debian_server import debian_server, standby
@@ -184,3 +189,91 @@ def test_a_revision_that_was_kept_in_public_moves_to_our_schema(shared: str) -> 
         migrate(connection)
         assert current_revision(connection) == REVISION
         assert connection.execute("SELECT to_regclass('public.schema_version')").fetchone() == (None,)
+
+
+# Servers that cannot be reached --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[int]:
+    """Port of a server that speaks something else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    client.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+#: What is changed in the connection string of a server that works; the SQLSTATE; and what to do, as it is said.
+UNREACHABLE: dict[str, tuple[dict[str, object], str | None, str]] = {
+    "host": ({"host": "nowhere.invalid"}, None, "the host name nowhere.invalid is not known here: check it in"),
+    "port": ({"port": 1}, None, "nothing answers at 127.0.0.1 port 1: start the server, or check host and port in"),
+    "other": ({"port": "LISTENER"}, None, "what answers there is no PostgreSQL: check host and port in"),
+    "socket": ({"host": "/nowhere"}, None, "no server listens in /nowhere at port "),
+    "password": ({"password": "Wr0ng-pass"}, "28P01", "check the user and the password in CHANDLERY_DATABASE_URL"),
+    "user": ({"user": "nobody_else"}, "28P01", "check the user and the password in CHANDLERY_DATABASE_URL"),
+    "database": ({"dbname": "absent"}, "3D000", "run `chandlery init` to create it"),
+    "no tls": ({"sslmode": "disable"}, "28000", "its sslmode=require where the server wants TLS"),
+    "certificate": ({"sslmode": "verify-full", "sslrootcert": "ROOT"}, None, "its certificate is refused ("),
+    "no root": (
+        {"sslmode": "verify-ca", "sslrootcert": "/nowhere/ca.pem"},
+        None,
+        "no file of certificates /nowhere",
+    ),
+}
+
+
+def make_certificate(path: Path) -> None:
+    """Write a certificate that is not the server's."""
+    options = ["-new", "-x509", "-nodes", "-days", "2", "-subj", "/CN=elsewhere", "-keyout", os.devnull]
+    subprocess.run(["openssl", "req", *options, "-out", path], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("case", UNREACHABLE)
+def test_a_server_that_cannot_be_reached_is_one_line_that_says_what_to_do(
+    case: str, primary: str, listener: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes, state, advice = UNREACHABLE[case]
+    root = tmp_path / "ca.pem"
+    make_certificate(root)
+    given = {name: {"LISTENER": listener, "ROOT": str(root)}.get(str(value), value) for name, value in changes.items()}
+    dsn = conninfo.make_conninfo(primary, **given)  # type: ignore[arg-type]
+    with Database(dsn) as database, pytest.raises(StoreUnavailableError) as caught, database.connection():
+        pass
+    assert caught.value.sqlstate == state
+    assert str(caught.value).startswith("the database cannot be reached: ")
+    assert advice in str(caught.value)
+    assert "\n" not in str(caught.value)
+    for name, value in (("HOME", str(tmp_path)), ("URL", sqlalchemy_url(dsn)), ("CONFIG", str(CONFIG))):
+        monkeypatch.setenv(f"CHANDLERY_{'DATABASE_' if name == 'URL' else ''}{name}", value)
+    result = CliRunner().invoke(app, ["status"], obj=Session(InMemoryOrchestrator))
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1, result.output
+    assert result.stderr.startswith("error: the database cannot be reached: ")
+    assert advice in result.stderr
+    assert "Wr0ng-pass" not in result.stderr
+
+
+def test_a_server_without_tls_says_so(database_url: str) -> None:
+    """Over its socket, TLS is never spoken; so the network's answer is given by a server that only says no."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    client.recv(8)
+                    client.sendall(b"N")
+                    client.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        place = f"host=127.0.0.1 port={server.getsockname()[1]} user=x dbname=x sslmode=require"
+        with Database(place) as database, pytest.raises(StoreUnavailableError) as caught, database.connection():
+            pass
+    assert "speaks no TLS: have it turned on there (ssl = on), or take sslmode=require out" in str(caught.value)

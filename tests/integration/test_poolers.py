@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,7 +28,8 @@ from tests.editions import Server, url
 from tests.integration.test_cli import CONFIG, InMemoryOrchestrator
 from tests.integration.test_move import Listener
 from tests.pgbouncer_server import pgbouncer
-from tests.support import Bar, every_row, get, open_warehouse, put, register, utc
+from tests.processes import CLI, free_port
+from tests.support import Bar, every_row, get, open_warehouse, put, register, utc, wait_until
 
 #: What a database may prefer. Each of these once changed an answer, or would.
 PREFERENCES = {
@@ -245,3 +248,49 @@ def test_commands_answer_alike_through_a_pooler_and_directly(
     assert answers[0] == answers[1]
     assert "200" in answers[0][0]
     assert answers[0][1].count("\n") == 201
+
+
+# Dagster -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_dagsters_own_storage_stands_behind_a_pooler_too(server: str, pooler: Pooler, tmp_path: Path) -> None:
+    """A run, the web UI and the daemon in transaction mode, where the database prefers another time zone."""
+    names = ("pooled_bars", "pooled_bars_dagster")
+    folder = tmp_path / "data" / "bars_1d"
+    folder.mkdir(parents=True)
+    (folder / "AAPL.csv").write_text("ts,open,high,low,close,volume\n2024-01-09,10,12,9,11,100\n")
+    with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
+        for name in names:
+            admin.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            admin.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")  # type: ignore[call-overload]
+        try:
+            place = pooler(conninfo.make_conninfo(server, dbname=names[0]))
+            keep = {
+                name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))
+            }
+            home = {"CHANDLERY_DATABASE_URL": url(place), "CHANDLERY_HOME": str(tmp_path / "home")}
+            environment = keep | home | {"CHANDLERY_CONFIG": str(CONFIG)}
+            ingest = ["ingest", "AAPL", "-t", "1d", "--path", str(tmp_path / "data"), "--start", "2024-01-08"]
+            for command in (["init"], [*ingest, "--end", "2024-01-11", "--yes"]):
+                done = subprocess.run([*CLI, *command], env=environment, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stdout + done.stderr
+            ui = [*CLI, "ui", "--port", str(free_port())]
+            with subprocess.Popen(ui, env=environment, stdout=subprocess.PIPE, text=True) as running:
+                assert running.stdout is not None
+                assert running.stdout.readline().startswith("Chandlery is at ")
+                with psycopg.connect(conninfo.make_conninfo(server, dbname=names[1]), autocommit=True) as watcher:
+                    beats = "SELECT count(*) FROM daemon_heartbeats"
+                    wait_until(lambda: watcher.execute(beats).fetchone() != (0,), "the daemon is heard of")
+                    late = watcher.execute(
+                        "SELECT count(*), max(abs(extract(epoch FROM now() AT TIME ZONE 'UTC' - create_timestamp)))"
+                        " FROM runs WHERE status = 'SUCCESS'"
+                    ).fetchone()
+                running.terminate()
+                assert running.wait(60) == 0
+            assert late is not None
+            assert late[0] > 0
+            assert late[1] < 3600, "times are in UTC"
+        finally:
+            for name in names:
+                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[call-overload]
