@@ -13,6 +13,7 @@ is kept (``bars.identity``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from math import fsum
 
 import numpy as np
@@ -29,6 +30,7 @@ from chandlery.errors import UsageError
 _EXACT = float(2**53)
 
 _Floats = npt.NDArray[np.float64]
+_Wide = npt.NDArray[np.longdouble]
 _Places = npt.NDArray[np.intp]
 
 
@@ -48,37 +50,115 @@ def roll_up(bars: pa.Table, timeframe: Timeframe, calendars: Mapping[str, str]) 
         one. ``source`` is the base bars' or, if they differ, ``MIXED``; of days, ``DERIVED``, the base's timeframe and
         that.
     """
-    if timeframe is Timeframe.M1:
-        raise UsageError("1m bars come from providers; derived are 5m 15m 30m 1h 4h 1d 1w 1mo")
-    if not bars.num_rows:
-        return BARS.empty_table()
-    bars = _sorted(conform(bars))
-    if timeframe is Timeframe.D1:
-        bars, label = _of_sessions(bars, calendars)
+    return BaseBars(bars).roll_up(timeframe, calendars)
+
+
+class BaseBars:
+    """Bars that several timeframes are rolled up from, prepared once for all of them; see ``roll_up``."""
+
+    def __init__(self, bars: pa.Table) -> None:
+        self._bars = _sorted(conform(bars)) if bars.num_rows else BARS.empty_table()
+
+    def roll_up(self, timeframe: Timeframe, calendars: Mapping[str, str]) -> pa.Table:
+        """Return what ``roll_up`` returns."""
+        if timeframe is Timeframe.M1:
+            raise UsageError("1m bars come from providers; derived are 5m 15m 30m 1h 4h 1d 1w 1mo")
+        if not self._bars.num_rows:
+            return BARS.empty_table()
+        if timeframe is not Timeframe.D1:
+            return self.by_label(_labels(timeframe, self._bars, calendars))
+        bars, label = _of_sessions(self._bars, calendars)
         if not bars.num_rows:
             return bars
-    else:
-        label = _labels(timeframe, bars, calendars)
-    symbol = bars["symbol"].combine_chunks()
-    codes = symbol.indices.to_numpy()
-    starts = np.flatnonzero(np.r_[True, (codes[1:] != codes[:-1]) | (label[1:] != label[:-1])])
-    ends = np.r_[starts[1:], len(label)]
-    volume, traded = _known(bars["volume"])
-    trades, counted = _known(bars["trades"])
-    sources = bars["source"].combine_chunks()
-    columns = {
-        "symbol": pa.DictionaryArray.from_arrays(pa.array(codes[starts]), symbol.dictionary),
-        "ts": pa.array(label[starts]).cast(TS),
-        "open": bars["open"].to_numpy()[starts],
-        "high": np.maximum.reduceat(bars["high"].to_numpy(), starts),
-        "low": np.minimum.reduceat(bars["low"].to_numpy(), starts),
-        "close": bars["close"].to_numpy()[ends - 1],
-        "volume": _masked(_sums(volume, starts, ends), np.logical_or.reduceat(traded, starts)),
-        "vwap": _vwap(bars, volume, starts, ends),
-        "trades": _masked(np.add.reduceat(trades, starts).astype(np.int32), np.logical_or.reduceat(counted, starts)),
-        "source": _sources(sources, starts, prefix=f"{DERIVED}1m:" if timeframe is Timeframe.D1 else ""),
-    }
-    return pa.table([columns[name] for name in BARS.names], schema=BARS)
+        of_sessions = self if bars is self._bars else BaseBars(bars)
+        return of_sessions.by_label(label, source_prefix=f"{DERIVED}1m:")
+
+    def by_label(self, label: npt.NDArray[np.int64], *, source_prefix: str = "") -> pa.Table:
+        """Return a bar of each run of bars of one symbol with the same label, which becomes its ``ts``."""
+        bars, symbol = self._bars, self._bars["symbol"].combine_chunks()
+        codes = symbol.indices.to_numpy()
+        starts = np.flatnonzero(np.r_[True, (codes[1:] != codes[:-1]) | (label[1:] != label[:-1])])
+        ends = np.r_[starts[1:], len(label)]
+        trades, counted = self._trades
+        columns = {
+            "symbol": pa.DictionaryArray.from_arrays(pa.array(codes[starts]), symbol.dictionary),
+            "ts": pa.array(label[starts]).cast(TS),
+            "open": bars["open"].to_numpy()[starts],
+            "high": np.maximum.reduceat(bars["high"].to_numpy(), starts),
+            "low": np.minimum.reduceat(bars["low"].to_numpy(), starts),
+            "close": bars["close"].to_numpy()[ends - 1],
+            "trades": _masked(
+                np.add.reduceat(trades, starts).astype(np.int32), np.logical_or.reduceat(counted, starts)
+            ),
+            "source": _sources(bars["source"].combine_chunks(), starts, prefix=source_prefix),
+        }
+        columns |= self._turnover(starts, ends)
+        return pa.table([columns[name] for name in BARS.names], schema=BARS)
+
+    def _turnover(self, starts: _Places, ends: _Places) -> dict[str, pa.Array]:
+        """Return ``volume`` and ``vwap`` of each group."""
+        volume, traded = self._volume
+        total = volume.sums(starts, ends)
+        columns = {"volume": _masked(total, np.logical_or.reduceat(traded, starts))}
+        if self._bars["vwap"].null_count == self._bars.num_rows:
+            return columns | {"vwap": pa.nulls(len(starts), pa.float64())}
+        turnover, complete = self._priced
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = turnover.sums(starts, ends) / total
+        return columns | {"vwap": _masked(value, np.logical_and.reduceat(complete, starts) & (total > 0))}
+
+    @cached_property
+    def _volume(self) -> tuple[_Summands, npt.NDArray[np.bool_]]:
+        volume, traded = _known(self._bars["volume"])
+        return _Summands(volume.astype(np.float64, copy=False)), traded
+
+    @cached_property
+    def _trades(self) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        return _known(self._bars["trades"])
+
+    @cached_property
+    def _priced(self) -> tuple[_Summands, npt.NDArray[np.bool_]]:
+        """Price times volume, and whether that is known."""
+        price, priced = _known(self._bars["vwap"])
+        volume = self._volume[0].values
+        return _Summands(price.astype(np.float64, copy=False) * volume), priced | (volume == 0)
+
+
+class _Summands:
+    """Numbers that are summed by groups, of several widths."""
+
+    def __init__(self, values: _Floats) -> None:
+        self.values = values
+
+    def sums(self, starts: _Places, ends: _Places) -> _Floats:
+        """Return the correctly rounded sum of each group, which is the same in any order."""
+        if self._are_exact:
+            return np.asarray(np.add.reduceat(self.values, starts))
+        # In extended precision, where the machine has it, nearly every sum is known well enough to be rounded: the
+        # error of adding n numbers is below n x eps x the sum of their absolutes (Higham, Accuracy and Stability, 4.2).
+        total = np.add.reduceat(self._wide, starts)
+        absolute = total if self._absolute is self._wide else np.add.reduceat(self._absolute, starts)
+        with np.errstate(invalid="ignore"):
+            error = absolute * (ends - starts) * np.finfo(np.longdouble).eps
+            low, high = ((total + side).astype(np.float64) for side in (-error, error))
+        sums: _Floats = low + 0.0
+        for place in np.flatnonzero(~(low == high)).tolist():
+            sums[place] = fsum(self.values[starts[place] : ends[place]].tolist())
+        return sums
+
+    @cached_property
+    def _are_exact(self) -> bool:
+        """Whether they are whole numbers that add up exactly as they are."""
+        whole = float(np.abs(self.values).sum()) < _EXACT
+        return whole and bool((self.values == np.rint(self.values)).all())
+
+    @cached_property
+    def _wide(self) -> _Wide:
+        return self.values.astype(np.longdouble)
+
+    @cached_property
+    def _absolute(self) -> _Wide:
+        return self._wide if bool((self.values >= 0).all()) else np.abs(self._wide)
 
 
 def _sorted(bars: pa.Table) -> pa.Table:
@@ -138,36 +218,6 @@ def _by_calendar(
 def _known(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
     array = column.combine_chunks()
     return array.fill_null(0).to_numpy(zero_copy_only=False), array.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _sums(values: npt.NDArray[np.generic], starts: _Places, ends: _Places) -> _Floats:
-    """Return the correctly rounded sum of each group, which is the same in any order."""
-    floats = values.astype(np.float64, copy=False)
-    if float(np.abs(floats).sum()) < _EXACT and bool((floats == np.rint(floats)).all()):
-        return np.asarray(np.add.reduceat(floats, starts))  # whole numbers add up exactly as they are
-    # In extended precision, where the machine has it, nearly every sum is known well enough to be rounded: the error of
-    # adding n numbers is below n x eps x the sum of their absolutes (Higham, Accuracy and Stability, section 4.2).
-    wide = floats.astype(np.longdouble)
-    total = np.add.reduceat(wide, starts)
-    with np.errstate(invalid="ignore"):
-        error = np.add.reduceat(np.abs(wide), starts) * (ends - starts) * np.finfo(np.longdouble).eps
-        low, high = ((total + side).astype(np.float64) for side in (-error, error))
-    sums: _Floats = low + 0.0
-    for place in np.flatnonzero(~(low == high)).tolist():
-        sums[place] = fsum(floats[starts[place] : ends[place]].tolist())
-    return sums
-
-
-def _vwap(bars: pa.Table, volume: npt.NDArray[np.generic], starts: _Places, ends: _Places) -> pa.Array:
-    if bars["vwap"].null_count == bars.num_rows:
-        return pa.nulls(len(starts), pa.float64())
-    price, priced = _known(bars["vwap"])
-    weight = volume.astype(np.float64)
-    total = _sums(weight, starts, ends)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = _sums(price.astype(np.float64) * weight, starts, ends) / total
-    complete = np.logical_and.reduceat(priced | (weight == 0), starts)
-    return _masked(value, complete & (total > 0))
 
 
 def _sources(sources: pa.DictionaryArray, starts: _Places, *, prefix: str) -> pa.DictionaryArray:

@@ -30,7 +30,7 @@ from chandlery.errors import LakeError
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish
 from chandlery.reading.bars import read_bars
-from chandlery.rollups.aggregate import roll_up
+from chandlery.rollups.aggregate import BaseBars
 from chandlery.rollups.continuous import note_days, refresh_aggregates
 from chandlery.rollups.periods import (
     NO_SESSIONS,
@@ -253,12 +253,12 @@ class _Work:
                 note_days(connection, self.warehouse.edition, stale.ids, stale.days)
                 days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
             stored = read_bars(self.warehouse, base, base_ranges(base, stale, days), columns=BARS.names)
-            bars = with_symbols(stored, names)
+            bars = BaseBars(with_symbols(stored, names))
             for timeframe in rolled_up_from(base):
                 kept = days.of if timeframe is Timeframe.D1 else stale
                 if not len(kept):
                     continue
-                rolled = keep_stale(roll_up(bars, timeframe, calendars), timeframe, kept, names)
+                rolled = keep_stale(bars.roll_up(timeframe, calendars), timeframe, kept, names)
                 report = publish(connection, self.warehouse, timeframe, rolled, origin=self.origin, now=self.now)
                 derived.append(Derived(timeframe, len(stale), report, names))
         return derived
