@@ -64,7 +64,12 @@ def _make(path: Path) -> None:
 
 
 def _read_private(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} is no file of a token ({error.strerror}); delete it, and one is made"
+        ) from None
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ def test_a_token_is_made_once_in_a_file_that_only_its_owner_can_read(tmp_path: P
     assert len(token) >= 32
     assert ui_token(home) == token
     assert stat.S_IMODE((home / FILE_NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert [path.name for path in home.iterdir()] == [FILE_NAME]
     assert ui_token(tmp_path / "other") != token
 
@@ -57,6 +59,15 @@ def test_a_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: i
 
 def test_a_link_to_another_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("a-token-of-somebody-else")
+    (tmp_path / "elsewhere").chmod(0o600)
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises((ConfigurationError, OSError)):
+    with pytest.raises(ConfigurationError, match="is no file of a token"):
+        ui_token(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    ui_token(tmp_path)
+    os.chown(tmp_path / FILE_NAME, 65534, 65534)
+    with pytest.raises(ConfigurationError, match="by others; delete it"):
         ui_token(tmp_path)

@@ -157,6 +157,7 @@ def test_an_address_with_the_token_becomes_a_cookie_and_loses_it() -> None:
     assert "max-age" not in cookie
     assert "expires" not in cookie
     assert send("/?token=another-token-of-some-length").status == 401
+    assert send(f"/?token={TOKEN}&token={TOKEN}").status == 401
     assert "set-cookie" not in send("/?token=another-token-of-some-length").headers
     assert send(f"//evil.example/x?token={TOKEN}").headers["location"] == f"{IN}/evil.example/x"
     assert send(f"/\\evil.example/x?token={TOKEN}").headers["location"] == f"{IN}/%5Cevil.example/x"
@@ -206,6 +207,7 @@ def test_our_own_names_are_answered(host: str) -> None:
         {"origin": "http://localhost"},
         {"origin": "null"},
         {"origin": "file://"},
+        {"origin": f"ftp://{OURS}"},
         {"origin": ""},
         {"origin": f"http://{OURS}.evil.example"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -11,6 +11,9 @@ import pytest
 from assets.reference import SYMBOLS
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.due_windows import due_windows
+from chandlery.instruments.registry import list_instruments
+from chandlery.providers.base import ProviderLimits
 from pipelines.partitions import RANGE_END, RANGE_START
 from pipelines.schedules import cron_after_close, last_windows
 from tests.pipeline import Tick, Workbench, failure_text, install, moment, new_database, open_workbench, requests
@@ -231,6 +234,27 @@ def test_as_many_windows_are_caught_up_as_a_run_bears_the_newest_first(
     requested("SIM", "{[2022-01-20,2022-01-28)}")
     found = tick(bench, "xnys_1m_after_close", "2024-01-10 16:30")
     assert ("SIM|2023-02", "SIM|2024-01") in ranges(found)
+
+
+def test_nothing_is_caught_up_that_the_provider_does_not_serve_any_more_or_that_was_not_listed(
+    bench: Workbench, requested: Callable[[str, str], None]
+) -> None:
+    requested("SIM", "{[2022-01-20,2022-01-28)}")
+    requested("FED", "{[2023-06-20,2023-06-28)}")
+    limits = {"vendor": ProviderLimits(remote=True, history_depth={Timeframe.M1: timedelta(days=40)})}
+    with bench.installation.warehouse.connection() as connection:
+        connection.execute("UPDATE market.instrument SET delisted = '2023-08-15' WHERE symbol = 'FED'")
+        instruments = [each for each in list_instruments(connection) if each.symbol in {"SIM", "FED"}]
+        found = due_windows(
+            connection,
+            instruments,
+            Timeframe.M1,
+            limits=limits,
+            since=date(2020, 1, 1),
+            now=utc("2024-01-10T21:30"),
+        )
+        connection.execute("UPDATE market.instrument SET delisted = NULL")
+    assert found == {"SIM": ["2023-12", "2024-01"], "FED": ["2023-06", "2023-07", "2023-08"]}
 
 
 def test_what_a_feed_without_repair_missed_arrives_and_is_requested_once(

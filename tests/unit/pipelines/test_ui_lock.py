@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from chandlery.errors import UsageError
-from pipelines.ui_lock import FILE_NAME, ui_lock
+from pipelines.ui_lock import FILE_NAME, RunningUi, ui_lock
 
 HOLD = """
 import sys
@@ -43,6 +43,12 @@ def test_the_second_says_which_runs_and_since_when(tmp_path: Path) -> None:
     assert f"http://127.0.0.1:3999, process {first.pid}, since " in str(refused.value)
     assert re.search(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", str(refused.value))
     assert json.loads((tmp_path / FILE_NAME).read_text())["since"] == pytest.approx(since, abs=0.5)
+
+
+def test_a_number_that_another_process_bears_by_now_names_nobody() -> None:
+    me = psutil.Process()
+    assert RunningUi("http://127.0.0.1:3999", me.pid, me.create_time()).lives
+    assert not RunningUi("http://127.0.0.1:3999", me.pid, me.create_time() - 100).lives
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
