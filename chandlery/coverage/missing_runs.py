@@ -24,7 +24,7 @@ def measure_missing_runs(
     """Measure the longest missing run of each session of minutes where it was not measured at publication.
 
     Args:
-        connection: to the database, not in a transaction.
+        connection: to the database; in a transaction only where that published to these instruments anyway.
         ids: of the instruments.
         since: first session, inclusive.
         until: last session, exclusive.

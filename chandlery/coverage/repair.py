@@ -18,8 +18,8 @@ from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight
 from chandlery.coverage.missing_runs import measure_missing_runs
-from chandlery.coverage.retry_schedule import RetrySession, schedule_next_try
-from chandlery.coverage.session_states import LONG_MISSING_RUN, State
+from chandlery.coverage.retry_schedule import RetrySession, forget_healed, schedule_next_try
+from chandlery.coverage.session_states import State, states_query
 from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
@@ -145,18 +145,11 @@ class _Search:
         return self._connection.execute(statement).fetchall()
 
     def _lacking(self, since: date, until: date) -> list[tuple[int, str, date, datetime, int]]:
-        """Return the sessions in ``[since, until)`` that are final and lack something."""
+        """Return the sessions in ``[since, until)`` that are final and lack something; forget those that do no more."""
         if self._timeframe is Timeframe.M1:
             measure_missing_runs(self._connection, self._ids, since, until)
-        states = query(
-            "coverage/session_states",
-            ids=self._ids,
-            timeframe=self._timeframe.value,
-            since=since,
-            until=until,
-            now=self._now,
-            long_run=LONG_MISSING_RUN,
-        )
+        forget_healed(self._connection, self._timeframe, self._ids, (since, until), self._now)
+        states = states_query(self._timeframe, self._ids, (since, until), self._now)
         statement = query(
             "coverage/repairable_sessions",
             states=states,

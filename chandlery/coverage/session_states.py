@@ -201,17 +201,25 @@ def _states(
     ids, now = _ids(instruments), now or datetime.now(UTC)
     if timeframe is Timeframe.M1:
         measure_missing_runs(connection, ids, *span)
-        return _statement(timeframe, ids, span, now)
+        return states_query(timeframe, ids, span, now)
     values = {"ids": ids, "since": span[0], "until": span[1]}
     first, last, owners = connection.execute(query("coverage/sessions_with_minutes"), values).fetchone() or (None,) * 3
     of_minutes = (first, last + timedelta(days=1)) if owners else (date.min, date.min)
     if owners:
         measure_missing_runs(connection, owners, *of_minutes)
-    days, minutes = _statement(timeframe, ids, span, now), _statement(Timeframe.M1, owners or [], of_minutes, now)
+    days, minutes = states_query(timeframe, ids, span, now), states_query(Timeframe.M1, owners or [], of_minutes, now)
     return query("coverage/states_of_days", states=days, minutes=minutes)
 
 
-def _statement(timeframe: Timeframe, ids: Sequence[int], span: tuple[date, date], now: datetime) -> sql.Composed:
+def states_query(timeframe: Timeframe, ids: Sequence[int], span: tuple[date, date], now: datetime) -> sql.Composed:
+    """Return the query of the states of sessions, to be part of another one.
+
+    Args:
+        timeframe: ``1m`` or ``1d``.
+        ids: of the instruments.
+        span: first session, inclusive, and last, exclusive.
+        now: the present, UTC.
+    """
     return query(
         "coverage/session_states",
         ids=ids,

@@ -33,7 +33,7 @@ from chandlery.tiers.warehouse import Warehouse
 from tests.remote import PAIRS, Remote, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
-from tests.support import Bar, instruments_of, put, register
+from tests.support import Bar, every_row, instruments_of, put, register
 
 START, END = day("2024-02-27"), day("2024-03-03")
 NOW = day("2024-03-03") + timedelta(hours=1)
@@ -104,6 +104,12 @@ def states(remote: Remote, now: datetime, symbol: str = "BTC/USD") -> list[str]:
     return [str(state) for state in table["state"].to_pylist()]
 
 
+def scheduled(remote: Remote) -> int:
+    """Return how many sessions wait for another request."""
+    count: int = remote.scalar("SELECT count(*) FROM ops.retry_schedule WHERE confirmed_at IS NULL")
+    return count
+
+
 LOSSES = {
     "a whole day": (day("2024-02-29"), day("2024-03-01")),
     "the begin": (START, START + 5 * HOUR),
@@ -128,7 +134,51 @@ def test_what_was_lost_and_comes_later_is_repaired(
     assert len(remote.server.requests) - before == 2 * 5  # a day of each
     assert set(states(remote, NOW + FIRST_PAUSE)) == {"no_trades"}
     assert remote.is_whole(market, START, END)
+    assert scheduled(remote) == 0, "what lacks nothing any more is not scheduled"
     assert repair(remote, NOW + timedelta(days=30)) == 0
+
+
+def test_a_session_that_somebody_else_mended_leaves_the_schedule_and_an_idle_plan_writes_nothing(
+    remote: Remote, market: Market
+) -> None:
+    lost = LOSSES["a whole day"]
+    remote.server.market = without(market, lost)
+    remote.load(START, END, now=NOW)
+    assert repair(remote, NOW) == 2
+    assert scheduled(remote) == 2
+    with remote.warehouse.connection() as connection:
+        ours = every_row(connection)
+        assert plan(remote, NOW + FIRST_PAUSE)  # looks, and changes nothing
+        assert every_row(connection) == ours
+        connection.execute(
+            "INSERT INTO market.halt (instrument_id, start_ts, end_ts, reason)"
+            " SELECT instrument_id, %s, %s, 'closed' FROM market.instrument",
+            lost,
+        )
+        assert plan(remote, NOW + FIRST_PAUSE) == []
+        assert scheduled(remote) == 0
+        ours = every_row(connection)
+        assert plan(remote, NOW + 2 * FIRST_PAUSE) == []
+        assert every_row(connection) == ours
+
+
+def test_a_day_that_comes_after_it_was_confirmed_to_be_missing_leaves_the_schedule(warehouse: Warehouse) -> None:
+    number = register(warehouse, {"AAA": "24/7"})["AAA"]
+    whole = RequestedRange(number, "24/7", day("2024-02-01"), day("2024-02-04"), day("2024-02-05"), timedelta())
+    put(warehouse, Timeframe.D1, [Bar("AAA", day("2024-02-01")), Bar("AAA", day("2024-02-03"))])
+    with warehouse.connection() as connection:
+        sync_sessions(connection, ["24/7"])
+        record_requested(connection, Timeframe.D1, [whole])
+        schedule_next_try(
+            connection, Timeframe.D1, [RetrySession(number, "AAA", date(2024, 2, 2), 0)], day("2024-02-05")
+        )
+        for _ in range(ANSWERS_TO_CONFIRM):
+            count_answers(connection, Timeframe.D1, [whole], day("2024-02-05"))
+        rows = "SELECT session, confirmed_at IS NOT NULL FROM ops.retry_schedule"
+        assert connection.execute(rows).fetchall() == [(date(2024, 2, 2), True)]
+        put(warehouse, Timeframe.D1, [Bar("AAA", day("2024-02-02"))])
+        count_answers(connection, Timeframe.D1, [whole], day("2024-02-06"))
+        assert connection.execute(rows).fetchall() == []
 
 
 def test_what_the_provider_confirms_is_asked_for_so_often_and_no_more(remote: Remote, market: Market) -> None:

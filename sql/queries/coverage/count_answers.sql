@@ -1,6 +1,6 @@
 -- Counts an answer for each session of the retry schedule that was answered and is final by now. After enough answers, it is confirmed that
 -- what is missing does not exist. Before the first bar of all, be it one that was rejected, one answer is enough: there the provider's
--- history begins.
+-- history begins. Returns the sessions that were counted.
 --
 -- ids: int4[]; starts, ends: timestamptz[]; parallel arrays: the ranges that were requested and answered; timeframe: '1m' or '1d'
 -- enough: how many answers confirm; now: timestamptz
@@ -25,3 +25,4 @@ JOIN market.session AS s
     AND CASE WHEN :'timeframe' = '1d' THEN s.session >= n.first AND s.session < n.after
              ELSE s.open >= n.first AND s.close <= n.after END
 WHERE g.instrument_id = n.id AND g.timeframe = :'timeframe' AND g.session = s.session AND s.session <@ a.final
+RETURNING g.instrument_id, g.session
