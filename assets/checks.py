@@ -34,7 +34,8 @@ class Standing:
     """How the partitions of an asset stand.
 
     Attributes:
-        failed: keys of those that the gate rejected or no provider delivered, and that nothing has mended since.
+        failed: keys of those that the gate rejected or no provider delivered, or whose run ended before the gate came
+            to them, and that nothing has mended since.
         batches: whole partitions that wait in quarantine.
         rows: rows that wait there, of partitions that are published.
     """
@@ -109,18 +110,51 @@ def find_standing(instance: dg.DagsterInstance, warehouse: Warehouse, timeframe:
         timeframe: ``1m`` or ``1d``.
     """
     key = dg.AssetCheckKey(dg.AssetKey(timeframe.table), GATE)
-    failed = [
-        info.partition_key
+    audited = {
+        info.partition_key: info
         for info in instance.event_log_storage.get_asset_check_partition_info([key])
         if info.partition_key is not None
-        and info.latest_execution_status.value == "FAILED"
+    }
+    rejected = {
+        partition
+        for partition, info in audited.items()
+        if info.latest_execution_status.value == "FAILED"
         # What was materialized after it was audited passed with a warning, or was mended otherwise.
         and (info.latest_materialization_storage_id or 0) < info.latest_check_event_storage_id
-    ]
+    }
+    last_audit = {partition: info.latest_check_event_storage_id for partition, info in audited.items()}
+    failed = sorted(rejected | _abandoned(instance, timeframe, last_audit))
     with warehouse.connection() as connection:
         waiting = [entry for entry in list_entries(connection) if entry.timeframe == timeframe.value]
     batches = [entry for entry in waiting if entry.kind == "batch"]
     return Standing(failed, batches, [entry for entry in waiting if entry.kind == "rows"])
+
+
+def _abandoned(instance: dg.DagsterInstance, timeframe: Timeframe, last_audit: Mapping[str, int]) -> set[str]:
+    """Return the partitions that a run was for, and that were neither audited nor materialized since, because it died.
+
+    A run that came to its end left out only partitions in which there was nothing to do. It evaluated the check of all
+    partitions last.
+    """
+    key = dg.AssetKey(timeframe.table)
+    attempts = instance.event_log_storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+        key
+    )
+    unaudited = {partition: run for partition, (run, at) in attempts.items() if last_audit.get(partition, 0) < at}
+    if not unaudited:
+        return set()
+    failed = dg.RunsFilter(run_ids=sorted(set(unaudited.values())), statuses=[dg.DagsterRunStatus.FAILURE])
+    dead = {run.run_id for run in instance.get_runs(failed) if not _came_to_its_end(instance, run.run_id)}
+    return {partition for partition, run in unaudited.items() if run in dead}
+
+
+def _came_to_its_end(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run evaluated the check of all partitions, which it does last."""
+    evaluations = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION, limit=1, ascending=False
+    ).records
+    event = evaluations[0].event_log_entry.dagster_event if evaluations else None
+    return event is not None and event.asset_check_evaluation_data.check_name == PARTITIONS
 
 
 def _evaluation(
@@ -161,7 +195,7 @@ def _records(standing: Standing) -> Iterator[dg.TableRecord]:
                     "what": "failed",
                     "entry": 0,
                     "rows": 0,
-                    "reason": "see its latest evaluation of the gate",
+                    "reason": "see its latest evaluation of the gate, or the run that ended before it",
                 }
             )
         )

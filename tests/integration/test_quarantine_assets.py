@@ -17,6 +17,7 @@ from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from pipelines.orchestrator import DagsterOrchestrator
+from pipelines.partitions import range_tags
 from tests.pipeline import Workbench, failure_text, install, new_database, open_workbench, simulate, write_file
 from tests.support import forget_bars
 
@@ -90,7 +91,8 @@ def waiting(bench: Workbench) -> list[quarantine.QuarantineEntry]:
 def test_the_latest_check_does_not_turn_green_while_a_partition_is_red(bench: Workbench) -> None:
     assert not bench.materialize("bars_1d", "BAD|2023").success
     assert not bench.materialize("bars_1d", "GONE|2023").success
-    assert bench.materialize("bars_1d", "GOOD|2023").success
+    good = bench.materialize("bars_1d", "GOOD|2023")
+    assert good.success, failure_text(good)
     assert latest(bench, GATE).passed  # of the last partition
     found = latest(bench, PARTITIONS)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
@@ -101,6 +103,36 @@ def test_the_latest_check_does_not_turn_green_while_a_partition_is_red(bench: Wo
         "BAD|2023",
         "GONE|2023",
     ]
+
+
+def standing(bench: Workbench) -> dg.AssetCheckEvaluation:
+    """Execute the check of all partitions alone, and return what it says."""
+    job = bench.defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection={dg.AssetCheckKey(BARS, PARTITIONS)}
+    )
+    (evaluation,) = job.execute_in_process(instance=bench.instance).get_asset_check_evaluations()
+    return evaluation
+
+
+def test_a_partition_is_red_whose_run_died_before_the_gate_came_to_it_until_a_run_gets_there(bench: Workbench) -> None:
+    bad(bench.installation.settings.config.parent, 0)
+    job = bench.defs.resolve_job_def("ingest_1d")
+    run = bench.instance.create_run_for_job(job, tags=range_tags("BAD", "GOOD", "2023", "2023"))
+    assert standing(bench).passed, "it may still get there"
+    bench.instance.report_run_failed(run, "its process was killed")
+    found = standing(bench)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert found.description == "2 partitions are red: BAD|2023, GOOD|2023"
+    assert bench.materialize("bars_1d", "GOOD|2023").success
+    assert latest(bench, PARTITIONS).description == "1 partitions are red: BAD|2023"
+    assert bench.materialize("bars_1d", "BAD|2023").success
+    assert latest(bench, PARTITIONS).passed
+
+
+def test_a_partition_that_a_run_left_alone_is_not_red_because_another_failed(bench: Workbench) -> None:
+    strangers = range_tags("BAD", "GONE", "2023", "2023")
+    assert not bench.materialize("bars_1d", config={"symbols": ["GONE"]}, tags=strangers).success
+    assert latest(bench, PARTITIONS).description == standing(bench).description == "1 partitions are red: GONE|2023"
 
 
 def test_the_history_of_the_gate_names_partition_rule_and_rows(bench: Workbench) -> None:
