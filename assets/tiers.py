@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.versions import DATA_VERSION
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
 from chandlery.core.timeframe import INGESTED, Timeframe
@@ -119,7 +120,13 @@ def _events(installation: Installation, file: ArchivedFile) -> Iterator[dg.Asset
     metadata = _archive_metadata(installation, file)
     for key in dict.fromkeys(timeframe.window_of(start).key for _, start in file.windows):
         partition = f"{file.scope.symbol}|{key}" if file.scope.symbol else key
-        yield dg.AssetMaterialization(archive_name(timeframe), partition=partition, metadata=metadata)
+        tags = file_tag(file.bars.path)
+        yield dg.AssetMaterialization(archive_name(timeframe), partition=partition, metadata=metadata, tags=tags)
+
+
+def file_tag(path: str) -> dict[str, str]:
+    """Return the tag of an archived partition's materialization: the path of its file is its data version."""
+    return {DATA_VERSION: path}
 
 
 def _archive_metadata(installation: Installation, file: ArchivedFile) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keeps Dagster's records of bars' partitions in line with the store, both ways.
+"""Keeps Dagster's records of partitions in line with the store and the lake, both ways.
 
 A run that is killed after it published and before it said so, or somebody who publishes outside of Dagster, leaves
 partitions that Dagster does not know of, or knows as they were: these are recorded. What Dagster has on record and the
@@ -7,7 +7,8 @@ its publication as its data version (``assets.versions``); by that the two are c
 
 Where nothing changed since the last look, nothing is compared and nothing written. Once a day, all is compared.
 
-Not here: what the store knows of its partitions (``chandlery.bars.recorded_windows``).
+Not here: what the store knows of its partitions (``chandlery.bars.recorded_windows``), and how archived partitions are
+compared (``reconcile_archive``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from chandlery.bars.recorded_windows import Unrecorded, list_unrecorded, log_pos
 from chandlery.core.timeframe import Timeframe
 from chandlery.tiers.warehouse import Warehouse
 from pipelines.forget_partitions import forget_partitions
+from pipelines.jobs import maintain
+from pipelines.reconcile_archive import ARCHIVES, archive_position, reconcile_archive
 from pipelines.unfinished_runs import UNFINISHED, close_dead_runs
 from resources.store import StoreResource
 
@@ -56,12 +59,14 @@ class Cursor:
         complete: day, UTC, on which all of it was compared last, by name of the asset.
         published: position of the store's log of publications.
         waiting: whether the last look left anything to record.
+        archived: position of the lake, and of Dagster's records of it (``reconcile_archive``).
     """
 
     seen: dict[str, int] = field(default_factory=dict)
     complete: dict[str, str] = field(default_factory=dict)
     published: list[int] = field(default_factory=list)
     waiting: bool = True
+    archived: list[int] = field(default_factory=list)
 
     @classmethod
     def parse(cls, text: str | None) -> Cursor:
@@ -73,6 +78,7 @@ class Cursor:
                 dict(content["complete"]),
                 list(content["published"]),
                 bool(content["waiting"]),
+                list(content["archived"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
@@ -92,7 +98,9 @@ def build_reconcile(limits: ReconcileLimits = ReconcileLimits()) -> dg.SensorDef
     )
     def reconcile(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
         cursor = Cursor.parse(context.cursor)
-        events = _reconcile(context.instance, store.warehouse, cursor, limits, datetime.now(UTC))
+        now = datetime.now(UTC)
+        events = _reconcile(context.instance, store.warehouse, cursor, limits, now)
+        events += _reconcile_archive(context.instance, store.warehouse, cursor, limits, now)
         if not events and str(cursor) == context.cursor:
             return dg.SkipReason("Dagster's records agree with the store")
         return dg.SensorResult(asset_events=events, cursor=str(cursor))
@@ -125,6 +133,30 @@ def _reconcile(
     unrecorded = [partition for partition in waiting if partition in still]
     _register(instance, unrecorded)
     return [_materialization(partition) for partition in unrecorded]
+
+
+def _reconcile_archive(
+    instance: dg.DagsterInstance,
+    warehouse: Warehouse,
+    cursor: Cursor,
+    limits: ReconcileLimits,
+    now: datetime,
+) -> list[dg.AssetMaterialization]:
+    """Compare what the lake holds, if that changed, and return what has to be recorded."""
+    position = archive_position(instance, warehouse, now.date())
+    if position == cursor.archived or _is_archiving(instance):
+        return []
+    events = reconcile_archive(instance, warehouse, limits.events, instance.get_dynamic_partitions(SYMBOLS))
+    if not events:  # otherwise all is looked at once more
+        cursor.archived = position
+    return events
+
+
+def _is_archiving(instance: dg.DagsterInstance) -> bool:
+    """Whether a run is under way that may be about to record what it archived."""
+    unfinished = _unfinished(instance)
+    runs = instance.get_runs(dg.RunsFilter(run_ids=sorted(unfinished))) if unfinished else ()
+    return any(run.job_name == maintain.name or ARCHIVES & (run.asset_selection or set()) for run in runs)
 
 
 def _unrecorded(warehouse: Warehouse, limits: ReconcileLimits, unfinished: Collection[str]) -> list[Unrecorded]:

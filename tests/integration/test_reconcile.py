@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from assets.versions import DATA_VERSION, version_tag
 from chandlery.app.installation import Installation
+from chandlery.app.maintenance import archive_due
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.dsn import dagster_dsn
 from pipelines.instance import open_instance
@@ -24,7 +26,7 @@ from pipelines.partitions import range_tags
 from pipelines.reconcile import ReconcileLimits, build_reconcile
 from pipelines.unfinished_runs import process_tag
 from tests.pipeline import Workbench, install, new_database, open_workbench
-from tests.support import every_row, forget_bars, put, table, utc, wait_until
+from tests.support import Bar, every_row, forget_bars, put, table, utc, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 UNIVERSE = [{"symbol": symbol, "calendar": "XNYS", "provider": "sample"} for symbol in ("AAPL", "IBM", "MSFT")]
@@ -39,11 +41,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[In
         yield install(folder, url, patch, UNIVERSE)
 
 
+def forget_all(installation: Installation) -> None:
+    """Empty the store and the lake, which belong together."""
+    with installation.warehouse.connection() as connection:
+        forget_bars(connection)
+    shutil.rmtree(installation.warehouse.lake.root, ignore_errors=True)
+
+
 @pytest.fixture
 def bench(shared: Installation) -> Iterator[Workbench]:
     """A workbench with nothing in its store, and Dagster's records in memory."""
-    with shared.warehouse.connection() as connection:
-        forget_bars(connection)
+    forget_all(shared)
     with dg.DagsterInstance.ephemeral() as instance, open_workbench(shared, instance) as bench:
         yield bench
 
@@ -207,11 +215,68 @@ def test_many_are_recorded_little_by_little(bench: Workbench) -> None:
     assert len(bench.materialized("bars_1d")) == 5
 
 
+# --- archived partitions
+
+
+def archive(bench: Workbench) -> None:
+    """Archive what is due outside of Dagster, as ``chandlery archive`` does."""
+    assert list(archive_due(bench.installation))
+
+
+def publish_and_record(bench: Workbench, *bars: tuple[str, str, float]) -> None:
+    publish(bench, *bars)
+    Sensor(bench).settle()
+
+
+def test_what_was_archived_and_not_recorded_is_recorded_once_and_again_when_its_file_is_another(
+    bench: Workbench,
+) -> None:
+    publish_and_record(bench, ("AAPL", "2012-01-03", 1.0), ("IBM", "2013-01-03", 1.0))
+    sensor = Sensor(bench)
+    sensor.settle()
+    archive(bench)
+    assert sensor.tick() == ["archive_1d 2012", "archive_1d 2013"]
+    assert sensor.settle() == []
+    put(
+        bench.installation.warehouse,
+        Timeframe.M1,
+        [Bar("AAPL", utc("2012-02-03T15:00")), Bar("IBM", utc("2012-03-05T15:00"))],
+    )
+    sensor.settle()
+    archive(bench)
+    assert sensor.settle() == ["archive_1m AAPL|2012-02", "archive_1m IBM|2012-03"]
+    publish_and_record(bench, ("AAPL", "2012-01-03", 2.0))  # a correction: the file gets another version
+    archive(bench)
+    assert sensor.settle() == ["archive_1d 2012"]
+    assert Path(str(version(bench, "2012", dg.AssetKey("archive_1d")))).stem.endswith("_v2")
+
+
+def test_what_a_run_archived_and_recorded_itself_is_not_recorded_again(bench: Workbench) -> None:
+    publish_and_record(bench, ("AAPL", "2012-01-03", 1.0))
+    assert bench.materialize("archive_1d", "2012").success
+    assert Sensor(bench).settle() == []
+
+
+def test_what_the_lake_does_not_hold_is_taken_off_the_records(bench: Workbench) -> None:
+    publish_and_record(bench, ("AAPL", "2012-01-03", 1.0))
+    archive(bench)
+    sensor = Sensor(bench)
+    sensor.settle()
+    for key, partition in (("archive_1d", "2011"), ("archive_1m", "AAPL|2012-01")):  # as a recovery leaves it
+        bench.instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
+    assert sensor.settle() == []
+    assert (bench.materialized("archive_1d"), bench.materialized("archive_1m")) == ({"2012"}, set())
+    with bench.installation.warehouse.connection() as connection:  # as a recovery of an older state leaves it
+        connection.execute("UPDATE ops.bar_window SET manifest_id = NULL, archived_change = NULL")
+        connection.execute("DELETE FROM ops.manifest")
+    assert sensor.settle() == []
+    assert bench.materialized("archive_1d") == set()
+
+
 @pytest.fixture
 def stored(shared: Installation) -> Iterator[Workbench]:
     """A workbench with nothing in its store, and Dagster's records in PostgreSQL."""
-    with shared.warehouse.connection() as connection:
-        forget_bars(connection)
+    forget_all(shared)
     with open_instance(shared.settings) as instance:
         instance.wipe_all_schedules()
         with open_workbench(shared, instance) as bench:
@@ -265,6 +330,44 @@ $$BEGIN PERFORM pg_advisory_xact_lock(42); RETURN new; END$$;
 CREATE OR REPLACE TRIGGER hold_up BEFORE INSERT ON event_logs FOR EACH ROW
 WHEN (new.dagster_event_type IN ('ASSET_CHECK_EVALUATION', 'ASSET_MATERIALIZATION')) EXECUTE FUNCTION hold_up();
 """
+
+
+ARCHIVE = """
+import dagster as dg
+from chandlery.app.installation import Installation
+from pipelines.definitions import build_defs
+from pipelines.instance import open_instance
+from pipelines.unfinished_runs import process_tag
+installation = Installation.open()
+defs = build_defs(installation.configuration)
+with open_instance(installation.settings) as instance:
+    defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey("archive_1d")], partition_key="2012", tags=process_tag()
+    )
+"""
+
+
+def test_a_run_that_is_killed_after_it_archived_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
+    publish(stored, ("IBM", "2012-01-03", 1.0))
+    sensor = Sensor(stored)
+    sensor.settle()
+    with closing(psycopg.connect(dagster_dsn(stored.installation.settings), autocommit=True)) as connection:
+        connection.execute(HOLD_UP)
+        connection.execute("SELECT pg_advisory_lock(42)")
+        run = subprocess.Popen([sys.executable, "-c", ARCHIVE], cwd=ROOT, env=os.environ, start_new_session=True)
+        try:
+            held_up = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 42"
+            wait_until(lambda: connection.execute(held_up).fetchone() is not None, "it wants to say so", 300)
+            assert stored.scalar("SELECT count(*) FROM ops.manifest") == 1
+            assert stored.materialized("archive_1d") == set()
+            assert sensor.settle() == [], "the run is still alive"
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+        connection.execute("SELECT pg_advisory_unlock(42)")
+        connection.execute("DROP TRIGGER hold_up ON event_logs")
+    assert sensor.settle() == ["archive_1d 2012"]
+    assert stored.materialized("archive_1d") == {"2012"}
 
 
 def test_a_run_that_is_killed_after_it_published_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
