@@ -6,7 +6,7 @@ here: how ingestion works (``chandlery.ingest``), what a run shows of it (``asse
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -26,9 +26,6 @@ from chandlery.instruments.registry import Instrument, load_instruments
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
 from resources.store import StoreResource
-
-#: A long weekend passes without new bars; more does not.
-_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=5), warn_window=timedelta(days=4))
 
 
 class IngestConfig(dg.Config):
@@ -146,7 +143,6 @@ def _describe(
         skippable=True,
         group_name="bars",
         kinds={"postgres"},
-        freshness_policy=_FRESHNESS,
         description=f"{timeframe.value} bars as providers deliver them, audited before they are published.",
     )
 

@@ -25,11 +25,16 @@ from resources.store import StoreResource
 _SYMBOLS_SHOWN = 60
 
 
+def coverage_name(base: Timeframe) -> str:
+    """Return the name of the asset that holds the coverage of ``base``."""
+    return f"coverage_{base.value}"
+
+
 def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
     """Return the coverage of an ingested timeframe, all symbols together."""
 
     @dg.asset(
-        name=f"coverage_{base.value}",
+        name=coverage_name(base),
         deps=[base.table],
         group_name="quality",
         kinds={"postgres"},

@@ -14,6 +14,7 @@ import dagster as dg
 from assets.checks import GOOD, evaluate_gate, evaluate_partitions
 from assets.metadata import ingest_metadata
 from assets.quarantine import materialize_quarantine
+from assets.tags import run_tags
 from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.bars.recorded_windows import newest_changes
@@ -72,13 +73,8 @@ class IngestEvents:
             providers: names of those that it asks.
         """
         symbols = list(dict.fromkeys(partition.symbol for partition in partitions))
-        named = sorted({name for name in providers if name is not None})
-        tags = {
-            "chandlery/timeframe": self._timeframe.value,
-            "chandlery/symbols": list_names(symbols),
-            "chandlery/provider": list_names(named),
-        }
-        self._context.instance.add_run_tags(self._context.run.run_id, {name: tag for name, tag in tags.items() if tag})
+        tags = run_tags(self._timeframe, symbols, providers)
+        self._context.instance.add_run_tags(self._context.run.run_id, tags)
 
     def introduce(self, keys: KeySelection, providers: Iterable[str | None]) -> None:
         """Tag the run, and say which symbols of its partitions are left alone; remember those that it cannot ingest.

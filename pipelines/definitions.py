@@ -15,6 +15,7 @@ import dagster as dg
 from assets.bars import build_bars
 from assets.catalog import describe
 from assets.coverage import build_coverage
+from assets.freshness import build_freshness
 from assets.quarantine import quarantine
 from assets.reference import build_providers, instruments, provider_key
 from assets.rollups import build_rollups
@@ -53,6 +54,7 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
     calendars = {"XNYS", "24/7", *(instrument.calendar for instrument in universe.instruments)}
     return dg.Definitions(
         assets=dg.map_asset_specs(describe, _build_assets(providers, partitions)),
+        asset_checks=[build_freshness(base) for base in INGESTED],
         jobs=[
             *(build_ingest_job(base) for base in INGESTED),
             *build_derive_jobs(),

@@ -20,6 +20,7 @@ from dagster_shared.error import SerializableErrorInfo
 from assets.quarantine import after_release, release_events
 from assets.reference import SYMBOLS, register_symbols
 from assets.rollups import derived_events
+from assets.tags import run_tags
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
@@ -77,7 +78,9 @@ class DagsterOrchestrator:
             job = defs.resolve_job_def(ingest_job_name(plan.timeframe))
             for tags, ranges in plan_runs(plan, symbols):
                 config = {"ops": {plan.timeframe.table: {"config": _config(plan, ranges)}}, "loggers": _QUIET}
-                records.append(_run(job, instance, tags, config))
+                asked = [plan.options.provider or instrument.provider for instrument in ranges]
+                known = run_tags(plan.timeframe, [instrument.symbol for instrument in ranges], asked)
+                records.append(_run(job, instance, tags | known, config))
             with self._installation.warehouse.connection() as connection:
                 stale = read_staleness(connection, plan.timeframe)
             if stale.due or stale.waiting:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from assets.reference import SYMBOLS
+from assets.tags import run_tags
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.due_windows import due_windows, last_windows
@@ -86,12 +87,14 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
             yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
         elif not due:
             yield dg.SkipReason(f"no {calendar.name} symbol was listed in the last day")
+        providers = {instrument.symbol: instrument.provider for instrument in scheduled}
         for (first, last), symbols in _by_range(timeframe, due).items():
             for group in rectangles(symbols, order, _RUNS):
                 yield dg.RunRequest(
                     run_key=f"{tick.isoformat()}/{first}/{group[0]}",
                     job_name=ingest_job_name(timeframe),
-                    tags=range_tags(group[0], group[-1], first, last),
+                    tags=range_tags(group[0], group[-1], first, last)
+                    | run_tags(timeframe, group, [providers[symbol] for symbol in group]),
                     run_config=run_config(timeframe, group, order),
                 )
 

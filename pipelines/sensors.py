@@ -13,10 +13,12 @@ import dagster as dg
 
 from assets.reference import SYMBOLS
 from assets.rollups import follow_name
+from assets.tags import run_tags
 from chandlery.bars.bookkeeping import FIRST_PAUSE, LONGEST_PAUSE
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.rollups.stale import Staleness, read_staleness
+from pipelines.freshness import build_freshness_sensor
 from pipelines.jobs import derive_job_name, ingest_job_name
 from pipelines.partitions import range_tags, rectangles, run_config
 from pipelines.reconcile import build_reconcile
@@ -69,7 +71,7 @@ def build_sensors(limits: SensorLimits = SensorLimits()) -> list[dg.SensorDefini
         description="Keeps coverage up to date.",
     )
     follow, repair = ([build(base, limits) for base in INGESTED] for build in (_follow, _repair))
-    return [*follow, *repair, build_reconcile(), automation]
+    return [*follow, *repair, build_reconcile(), build_freshness_sensor(), automation]
 
 
 def repair_sensor_name(base: Timeframe) -> str:
@@ -105,12 +107,15 @@ def _repair(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
         context.update_cursor(str(turn + 1))
         if not backfills:
             yield dg.SkipReason("nothing is missing that may be had")
+        providers = {instrument.symbol: instrument.provider for instrument in known}
         for backfill in backfills:
             for group in rectangles(list(backfill.ranges), order, _RUNS):
                 ranges = {symbol: [at.isoformat() for at in backfill.ranges[symbol]] for symbol in group}
                 yield dg.RunRequest(
                     job_name=job,
-                    tags=range_tags(group[0], group[-1], backfill.window, backfill.window) | {_REPAIR: base.value},
+                    tags=range_tags(group[0], group[-1], backfill.window, backfill.window)
+                    | run_tags(base, group, [providers[symbol] for symbol in group])
+                    | {_REPAIR: base.value},
                     run_config=run_config(base, group, order, ranges=ranges, refresh=True),
                 )
 

@@ -264,6 +264,7 @@ def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -
         "repair_1d": "RUNNING",
         "repair_1m": "RUNNING",
         "reconcile": "RUNNING",
+        "freshness": "RUNNING",
         "automation": "RUNNING",
     }
 

@@ -122,6 +122,9 @@ def test_a_session_day_asks_for_all_symbols_of_the_calendar(bench: Workbench) ->
 def test_symbols_that_stand_side_by_side_share_one_run(bench: Workbench) -> None:
     request, _ = requests(tick(bench, "xnys_1m_after_close", "2024-01-10 16:30"))
     assert (request.tags[RANGE_START], request.tags[RANGE_END]) == ("SIM|2024-01", "IBM|2024-01")
+    assert request.tags["chandlery/timeframe"] == "1m"
+    assert "SIM" in request.tags["chandlery/symbols"]
+    assert request.tags["chandlery/provider"], "known while the run is queued"
     assert request.partition_key is None
 
 
