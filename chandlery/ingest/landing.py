@@ -30,6 +30,7 @@ from chandlery.database.locks import hold_lock
 from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.ingest.answer import ProviderAnswer
+from chandlery.ingest.landing_zone import explain_elsewhere, file_name, is_elsewhere, make_zone, read_zone
 from chandlery.lake.store import Lake
 from chandlery.providers.base import BarReply, BarRequest
 
@@ -84,6 +85,7 @@ class Landing:
     def __init__(self, database: Database, files: Lake) -> None:
         self._database = database
         self._files = files
+        self._zone: str | None = None
 
     @contextmanager
     def writer(self) -> Iterator[int]:
@@ -117,7 +119,7 @@ class Landing:
             "writer": writer,
         }
         content = _pack(reply.bars, note)
-        name = f"{request.start:%Y%m%d}_{request.end:%Y%m%d}_{secrets.token_hex(6)}.parquet"
+        name = file_name(f"{request.start:%Y%m%d}", f"{request.end:%Y%m%d}", self._make_zone())
         path = f"{provider}/{request.timeframe.value}/{fetched_at.astimezone(UTC):%Y-%m-%d}/{name}"
         with self._files.staged(path) as staged:
             staged.write(content)
@@ -128,13 +130,14 @@ class Landing:
     def unprocessed(self, provider: str, timeframe: Timeframe) -> list[LandedAnswer]:
         """Return the answers that runs which died did not process, oldest first.
 
-        Those of a run that still lives are left out.
+        Those of a run that still lives are left out, and those that landed in the zone of another installation.
         """
         values = {"provider": provider, "timeframe": timeframe.value, "lock_class": _LOCK_CLASS}
         with self._database.connection() as connection:
             self._enter_stray_files(connection, provider, timeframe)
             with connection.transaction(), connection.cursor(row_factory=class_row(LandedAnswer)) as cursor:
-                return cursor.execute(query("ingest/unprocessed_landings"), values).fetchall()
+                found = cursor.execute(query("ingest/unprocessed_landings"), values).fetchall()
+        return [landed for landed in found if not is_elsewhere(landed.path, self._find_zone())]
 
     def find(self, provider: str | None, timeframe: Timeframe, since: datetime | None = None) -> list[LandedAnswer]:
         """Return the answers that came at ``since`` (UTC) or later and are still kept, newest first; by default all."""
@@ -169,8 +172,10 @@ class Landing:
         """Return the bars of an answer, as they came (schema ``BARS``).
 
         Raises:
-            LakeError: the file is missing or damaged; names it.
+            LakeError: the file is missing, damaged, or in the zone of another installation; names it.
         """
+        if is_elsewhere(landed.path, self._find_zone()):
+            raise explain_elsewhere(self._files, landed.path)
         with self._files.open(landed.path) as source:
             content = source.read()
         if _checksum(content) != landed.checksum:
@@ -182,6 +187,7 @@ class Landing:
     def sweep(self, before: datetime) -> int:
         """Delete the files of answers that came before ``before`` (UTC) and were processed; return how many.
 
+        Those in the zones of other installations are theirs to delete.
         What was requested and when stays on record, so that a bar can be traced back to it.
 
         Raises:
@@ -193,6 +199,7 @@ class Landing:
                 " WHERE processed_at IS NOT NULL AND deleted_at IS NULL AND fetched_at < %(before)s",
                 {"before": before},
             ).fetchall()
+            old = [(landing_id, path) for landing_id, path in old if not is_elsewhere(path, self._find_zone())]
             for landing_id, path in old:
                 self._files.delete(path)
                 connection.execute(
@@ -201,6 +208,16 @@ class Landing:
                 )
         self._files.sweep(before)
         return len(old)
+
+    def _find_zone(self) -> str | None:
+        self._zone = self._zone or read_zone(self._files)
+        return self._zone
+
+    def _make_zone(self) -> str:
+        if self._find_zone() is None:
+            with self._database.connection() as connection:
+                self._zone = make_zone(connection, self._files)
+        return self._zone or ""
 
     def _enter_stray_files(self, connection: psycopg.Connection, provider: str, timeframe: Timeframe) -> None:
         """Enter files that a run wrote and died before it entered them."""

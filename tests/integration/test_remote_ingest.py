@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.session_states import session_states
 from chandlery.errors import LakeError, ProviderTransientError
 from chandlery.ingest.gate import AuditReport
+from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import IngestLimits, IngestPipeline
+from chandlery.lake.store import Lake
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.tiers.warehouse import Warehouse
 from expectations.gate import BarGate
@@ -142,6 +145,65 @@ def test_a_damaged_answer_is_named(remote: Remote) -> None:
     file.write_bytes(content)
     with pytest.raises(LakeError, match=f"{file.name} is damaged"):
         remote.load(START, START + timedelta(days=1), now=LATER)
+
+
+@pytest.fixture
+def other(remote: Remote) -> Remote:
+    """Another installation on the same database, with a landing zone of its own."""
+    return replace(remote, landing=Landing(remote.warehouse.database, Lake(remote.folder / "other")))
+
+
+def test_what_a_dead_run_of_another_home_landed_is_left_to_it(remote: Remote, other: Remote, market: Market) -> None:
+    end = START + timedelta(days=1)
+    with pytest.raises(KeyboardInterrupt):
+        remote.load(START, end, now=LATER, symbols=PAIRS[:1], gate=DyingGate())
+    before = len(remote.server.requests)
+    assert {each.status for each in other.load(START, end, now=LATER, symbols=PAIRS[:1])} == {"published"}
+    assert len(remote.server.requests) > before, "it asks for itself, since it cannot read what the other has"
+    assert remote.is_whole(market, START, end, PAIRS[:1])
+    assert len(remote.landing.unprocessed("coinbase", Timeframe.M1)) == 1
+    list(remote.load(START, end, now=LATER, symbols=PAIRS[:1]))
+    assert remote.landing.unprocessed("coinbase", Timeframe.M1) == []
+    assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 0
+
+
+def test_another_home_deletes_none_of_our_answers_and_ours_do_not_come_back(remote: Remote, other: Remote) -> None:
+    """A row whose file is elsewhere was marked as deleted, and the file entered anew where it was, as if new."""
+    remote.load(START, END, now=LATER)
+    files = sorted((remote.folder / "landing").rglob("*.parquet"))
+    assert other.landing.sweep(LATER + timedelta(seconds=1)) == 0
+    assert sorted((remote.folder / "landing").rglob("*.parquet")) == files
+    assert remote.scalar("SELECT count(*) FROM ops.landing WHERE deleted_at IS NULL") == len(files)
+    assert remote.landing.unprocessed("coinbase", Timeframe.M1) == []
+    assert remote.landing.sweep(LATER + timedelta(seconds=1)) == len(files)
+
+
+def test_another_home_that_replays_hears_where_the_answers_are(remote: Remote, other: Remote) -> None:
+    remote.load(START, END, now=LATER)
+    landed = other.landing.find("coinbase", Timeframe.M1)
+    with pytest.raises(LakeError, match="landing zone of another installation") as caught:
+        list(other.pipeline().replay(landed, CoinbaseProvider.limits))
+    assert "CHANDLERY_LANDING" in str(caught.value)
+    assert remote.scalar("SELECT count(*) FROM market.bars_revision") == 0
+
+
+def test_homes_with_the_same_landing_zone_share_its_answers(remote: Remote, market: Market) -> None:
+    end = START + timedelta(days=1)
+    same = replace(remote, landing=Landing(remote.warehouse.database, Lake(remote.folder / "landing")))
+    with pytest.raises(KeyboardInterrupt):
+        remote.load(START, end, now=LATER, symbols=PAIRS[:1], gate=DyingGate())
+    before = len(remote.server.requests)
+    same.load(START, end, now=LATER, symbols=PAIRS[:1])
+    assert len(remote.server.requests) == before
+    assert remote.is_whole(market, START, end, PAIRS[:1])
+
+
+def test_a_damaged_id_of_the_landing_zone_is_named(remote: Remote) -> None:
+    remote.load(START, START + timedelta(days=1), now=LATER)
+    (remote.folder / "landing" / "landing.json").write_text("{")
+    fresh = Landing(remote.warehouse.database, Lake(remote.folder / "landing"))
+    with pytest.raises(LakeError, match=r"landing\.json is damaged"):
+        fresh.sweep(LATER + timedelta(days=1))
 
 
 def test_a_live_run_is_left_alone(remote: Remote) -> None:
