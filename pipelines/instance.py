@@ -10,7 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from chandlery.database.dsn import dagster_dsn, ensure_database, sqlalchemy_url
+from chandlery.database.dsn import dagster_dsn, ensure_database, find_tables_in_public, sqlalchemy_url
 from chandlery.settings import Settings
 
 #: Where dagster.yaml finds the address; the file itself holds no secret.
@@ -85,6 +85,7 @@ def prepare_home(settings: Settings) -> Path:
             new.replace(file)  # whole, for whoever reads it now
     dsn = dagster_dsn(settings)
     ensure_database(dsn)
+    find_tables_in_public(dsn)  # Dagster does not say where its tables are
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ[URL_VARIABLE] = sqlalchemy_url(dsn)
     # Dagster stores the server's idea of the local time as UTC. libpq asks for UTC, and a pooler keeps to it, which

@@ -154,6 +154,27 @@ def ensure_database(dsn: str) -> None:
         raise failure
 
 
+def find_tables_in_public(dsn: str) -> None:
+    """Let every session of this role in the database that ``dsn`` names look for tables in ``public``, come what may.
+
+    For a database of ours whose user says nothing about where its tables are. What the server or the role prefers
+    elsewhere stays.
+
+    Raises:
+        StoreError: the server refuses.
+    """
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            if connection.execute("SELECT current_schema()").fetchone() == ("public",):
+                return
+            # Also in this very session, which a pooler may lend again.
+            connection.execute("SET search_path = public")
+            name = sql.Identifier(connection.info.dbname)
+            connection.execute(sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET search_path = public").format(name))
+    except psycopg.Error as error:
+        raise explain(error, dsn) from None
+
+
 def _find_failure(dsn: str) -> StoreError | None:
     """Return why no connection can be made; None where one can."""
     try:

@@ -255,7 +255,7 @@ def test_commands_answer_alike_through_a_pooler_and_directly(
 
 @pytest.mark.slow
 def test_dagsters_own_storage_stands_behind_a_pooler_too(server: str, pooler: Pooler, tmp_path: Path) -> None:
-    """A run, the web UI and the daemon in transaction mode, where the database prefers another time zone."""
+    """A run, the web UI and the daemon in transaction mode; the database prefers another zone and other tables."""
     names = ("pooled_bars", "pooled_bars_dagster")
     folder = tmp_path / "data" / "bars_1d"
     folder.mkdir(parents=True)
@@ -263,7 +263,8 @@ def test_dagsters_own_storage_stands_behind_a_pooler_too(server: str, pooler: Po
     with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
         for name in names:
             admin.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-            admin.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")  # type: ignore[call-overload]
+            for preferred in ("timezone = 'Asia/Kolkata'", "search_path = nosuch"):
+                admin.execute(f"ALTER DATABASE {name} SET {preferred}")  # type: ignore[call-overload]
         try:
             place = pooler(conninfo.make_conninfo(server, dbname=names[0]))
             keep = {

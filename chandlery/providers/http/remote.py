@@ -42,7 +42,10 @@ class RemoteOptions(Section):
     def _holds_no_credentials(cls, value: str | None) -> str | None:
         try:
             parts = urlsplit(value or "")
-        except ValueError:
+            has_host = value is None or (bool(parts.hostname) and parts.port != 0)
+        except ValueError:  # of the port, or of brackets
+            has_host = False
+        if not has_host or any(letter.isspace() or not letter.isprintable() for letter in value or ""):
             raise ValueError("is not an address; write https://host:port/path") from None
         # Neither is repeated here.
         if "@" in parts.netloc or holds_credentials(value or ""):

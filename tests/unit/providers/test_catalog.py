@@ -210,6 +210,24 @@ class TestProviders:
             kind = find_kind(provider.kind)
             assert not kind.run_options or (not kind.keys and not kind.limits.remote)
 
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://",
+            "https:///x",
+            "https://x y",
+            "https://x:99999",
+            "https://x:0",
+            "https://x:port",
+            "https://x\\ty",
+            "",
+        ],
+    )
+    def test_what_is_no_address_is_refused(self, tmp_path: Path, url: str) -> None:
+        text = f'providers: {{yahoo: {{kind: yahoo, options: {{url: "{url}"}}}}}}'
+        with pytest.raises(ConfigurationError, match=r"providers\.yaml:1: providers\.yahoo\.options\.url: "):
+            load_providers(write(tmp_path, "providers.yaml", text))
+
     @pytest.mark.parametrize("url", ["https://user:pass@host", "https://user@host/x", "http://@host", "http://[::1"])
     def test_an_address_that_holds_credentials_is_refused_and_not_repeated(self, tmp_path: Path, url: str) -> None:
         text = f"providers: {{yahoo: {{kind: yahoo, options: {{url: '{url}'}}}}}}"
