@@ -127,6 +127,11 @@ class Remote:
         return row[0] if row else None
 
 
+def coinbase_at(server: CoinbaseServer, **limits: int) -> dict[str, object]:
+    """Return what ``providers.yaml`` says of a provider that a test's server answers for, as fast as it can."""
+    return {"kind": "coinbase", "options": {"url": server.url}, "limits": {"calls_per_minute": 60_000, **limits}}
+
+
 def day(text: str) -> datetime:
     """Return a date as midnight UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from chandlery.core.schema import PRICES, VALUES
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import instant
 from chandlery.database.arrays import Column
 from chandlery.errors import UsageError
 
@@ -190,4 +191,4 @@ def _pick(columns: dict[str, Column], index: npt.NDArray[np.intp]) -> dict[str, 
 
 
 def _moment(ts: np.datetime64) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(ts.astype("datetime64[us]").astype(np.int64)))
+    return instant(int(ts.astype("datetime64[us]").astype(np.int64)))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Protocol
 
 from chandlery.core.listing import BEGINNING, END, listed_span
 from chandlery.core.timeframe import Timeframe, Window
-from chandlery.core.windows import EVER
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
+from chandlery.core.windows import EVER, instant
 
 
 class Listing(Protocol):
@@ -118,7 +116,6 @@ def listed_range(instrument: Listing, timeframe: Timeframe) -> tuple[datetime, d
     """
     span = listed_span(instrument.calendar, timeframe, instrument.listed, instrument.delisted)
     first, last = (
-        end if micros in {BEGINNING, END} else _EPOCH + timedelta(microseconds=micros)
-        for micros, end in zip(span, EVER, strict=True)
+        end if micros in {BEGINNING, END} else instant(micros) for micros, end in zip(span, EVER, strict=True)
     )
     return first, last

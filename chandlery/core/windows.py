@@ -45,9 +45,9 @@ def window_end(timeframe: Timeframe, start: date) -> datetime:
     return timeframe.window_of(start).end
 
 
-def moment_of(seconds: int) -> datetime:
-    """Return the instant so many seconds after 1970-01-01, UTC."""
-    return _EPOCH + timedelta(seconds=seconds)
+def instant(micros: int) -> datetime:
+    """Return the instant so many microseconds after 1970-01-01, UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def midnight(day: date) -> datetime:

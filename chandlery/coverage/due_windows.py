@@ -16,7 +16,7 @@ import psycopg
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.partition import listed_range
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import DAY_US, EVER, midnight, moment_of
+from chandlery.core.windows import DAY_US, EVER, instant, midnight
 from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
@@ -92,7 +92,7 @@ def _windows_of(calendar: Calendar, timeframe: Timeframe, place: int) -> tuple[s
         first, last = int(calendar.opens[place]), int(calendar.closes[place]) - 1
     else:
         first = last = int(calendar.sessions[place]) * DAY_US
-    start, end = (timeframe.window_of(moment_of(micros // 1_000_000)) for micros in (first, last))
+    start, end = (timeframe.window_of(instant(micros)) for micros in (first, last))
     return start.key, end.key
 
 

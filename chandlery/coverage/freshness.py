@@ -13,7 +13,7 @@ import psycopg
 
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import DAY_US, EVER, midnight, moment_of
+from chandlery.core.windows import DAY_US, EVER, instant, midnight
 from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 
@@ -71,7 +71,7 @@ def _compare(instrument: Instrument, timeframe: Timeframe, newest: datetime | No
     have = closed - 1 if newest is None else _place(calendar, timeframe, newest) + 1
     if max(have, known.start) >= closed:
         return None
-    since = moment_of(int(calendar.closes[have]) // 1_000_000)
+    since = instant(int(calendar.closes[have]))
     return Behind(instrument.symbol, newest, since, closed - have)
 
 

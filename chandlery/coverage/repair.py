@@ -16,7 +16,7 @@ import psycopg
 
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import midnight
+from chandlery.core.windows import instant, midnight
 from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.retry_schedule import RetrySession, forget_healed, schedule_next_try
 from chandlery.coverage.session_states import State, states_query
@@ -206,5 +206,5 @@ def _around(calendar: Calendar, first: date, last: date) -> tuple[datetime, date
     days = np.array([first, last], "datetime64[D]").astype(np.int64)
     places = np.searchsorted(calendar.sessions, days)
     edges = calendar.closes[max(places[0] - 1, 0)], calendar.opens[min(places[1] + 1, len(calendar.opens) - 1)]
-    start, end = (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(edge)) for edge in edges)
+    start, end = (instant(int(edge)) for edge in edges)
     return start, end

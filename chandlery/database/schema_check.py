@@ -31,8 +31,8 @@ def find_differences(connection: psycopg.Connection) -> list[str]:
     """
     expected = EXPECTED.read_text(encoding="utf-8").splitlines()
     present = describe_schema(connection)
-    missing = [f"missing: {line}" for line in expected if line not in set(present)]
-    known = set(expected)
+    known, found = set(expected), set(present)
+    missing = [f"missing: {line}" for line in expected if line not in found]
     return missing + [f"unknown: {line}" for line in present if line not in known and not line.startswith("index ")]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 
 import numpy as np
@@ -17,7 +17,7 @@ import psycopg
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.partition import Listing, Partition
 from chandlery.core.timeframe import Timeframe, Window
-from chandlery.core.windows import DAY_US
+from chandlery.core.windows import DAY_US, instant
 from chandlery.coverage.requested import final_sessions, session_slice
 from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.instruments.registry import Instrument
@@ -193,7 +193,7 @@ def _request_start(calendar: Calendar, timeframe: Timeframe, session: int) -> da
         micros = calendar.sessions[session] * DAY_US
     else:
         micros = calendar.closes[session - 1] if session else calendar.opens[session]
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(micros))
+    return instant(int(micros))
 
 
 def plan_requests(partitions: Sequence[Partition], limits: ProviderLimits) -> Iterator[list[Partition]]:

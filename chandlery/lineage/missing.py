@@ -15,11 +15,12 @@ import psycopg
 from chandlery.bars.read import BarRange
 from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import instant
 from chandlery.coverage.day_states import states_of_day
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.halts import list_halts
-from chandlery.lineage.place import Place, instant_of, is_trading, session_date
+from chandlery.lineage.place import Place, is_trading, session_date
 from chandlery.lineage.rejections import find_answers
 from chandlery.lineage.steps import Missing, Rejection
 from chandlery.reading.bars import read_bars
@@ -102,13 +103,13 @@ def _outside(place: Place) -> Missing:
     """Explain a minute in which no session is open, or in which it pauses."""
     calendar = place.calendar
     at = int(calendar.session_of(np.array([microseconds(place.ts)]))[0][0])
-    opens, closes = instant_of(int(calendar.opens[at])), instant_of(int(calendar.closes[at]))
+    opens, closes = instant(int(calendar.opens[at])), instant(int(calendar.closes[at]))
     text = (
         f"{calendar.name} is closed then; its nearest session, {session_date(calendar, at)}, is from"
         f" {opens:%Y-%m-%d %H:%M}Z to {closes:%Y-%m-%d %H:%M}Z"
     )
     if calendar.break_starts[at] < calendar.break_ends[at]:
-        pause = (instant_of(int(edges[at])) for edges in (calendar.break_starts, calendar.break_ends))
+        pause = (instant(int(edges[at])) for edges in (calendar.break_starts, calendar.break_ends))
         text += f", with a break from {' to '.join(f'{edge:%H:%M}Z' for edge in pause)}"
     near = range(max(at - 1, 0), min(at + 2, len(calendar.sessions)))
     has_session = place.ts.date() in {session_date(calendar, each) for each in near}

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.periods import period_end, period_of
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import midnight
+from chandlery.core.windows import DAY_US, instant, midnight
 from chandlery.instruments.registry import Instrument
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Place:
         """
         if self.timeframe is Timeframe.D1:
             at = self.calendar.between(self.ts, self.ts + timedelta(days=1)).start
-            return instant_of(int(self.calendar.opens[at])), instant_of(int(self.calendar.closes[at]))
+            return instant(int(self.calendar.opens[at])), instant(int(self.calendar.closes[at]))
         if self.timeframe.is_intraday:
             return self.ts, self.ts + timedelta(microseconds=self.timeframe.microseconds)
         period = period_of(self.timeframe, np.array([self.ts.date()], "datetime64[D]"))
@@ -87,9 +85,4 @@ def is_trading(place: Place, moments: Sequence[datetime]) -> list[bool]:
 
 def session_date(calendar: Calendar, at: int) -> date:
     """Return the date of the session at position ``at`` of a calendar."""
-    return (_EPOCH + timedelta(days=int(calendar.sessions[at]))).date()
-
-
-def instant_of(micros: int) -> datetime:
-    """Return the instant that is so many microseconds after the epoch, UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return instant(int(calendar.sessions[at]) * DAY_US).date()

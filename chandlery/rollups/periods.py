@@ -18,13 +18,14 @@ from chandlery.bars.rows import pair_keys
 from chandlery.core.calendars import Int64s, get_calendar
 from chandlery.core.periods import Days, Ids, period_end, period_of
 from chandlery.core.timeframe import Timeframe, derived_from
-from chandlery.core.windows import moment_of
+from chandlery.core.windows import instant
 
 _DAY_S = 86_400
 _SECOND_US = 1_000_000
 #: A span's owner stands above its time, in seconds, of which those before 1970 must not be negative.
 _BITS = 34
 _OFFSET = 1 << 33
+_TIME = (1 << _BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,6 @@ def _merged(owners: Ids, starts: Int64s, ends: Int64s) -> list[BarRange]:
     begins = np.flatnonzero(np.r_[True, first[1:] > reach[:-1]])
     last = np.r_[begins[1:], len(first)] - 1
     return [
-        BarRange(start >> _BITS, *(moment_of((key & ((1 << _BITS) - 1)) - _OFFSET) for key in (start, end)))
+        BarRange(start >> _BITS, *(instant(((key & _TIME) - _OFFSET) * _SECOND_US) for key in (start, end)))
         for start, end in zip(first[begins].tolist(), reach[last].tolist(), strict=True)
     ]

@@ -23,7 +23,7 @@ from chandlery.settings import Settings
 from expectations.gate import BarGate
 from pipelines.partitions import RANGE_END, RANGE_START, range_tags
 from tests.pipeline import Workbench, failure_text, install, moment, open_workbench, requests
-from tests.remote import day
+from tests.remote import coinbase_at, day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
 
@@ -50,8 +50,7 @@ def bench(
     """A pair that was listed for five weeks, and another one."""
     instruments: list[dict[str, Any]] = [{"symbol": pair, "provider": "coinbase"} for pair in PAIRS]
     instruments[0] |= {"listed": LISTED, "delisted": DELISTED}
-    limits = {"calls_per_minute": 60_000, "attempts": 1}
-    coinbase = {"coinbase": {"kind": "coinbase", "options": {"url": server.url}, "limits": limits}}
+    coinbase = {"coinbase": coinbase_at(server, attempts=1)}
     with open_workbench(install(tmp_path, database_url, monkeypatch, instruments, coinbase)) as bench:
         yield bench
 

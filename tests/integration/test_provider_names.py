@@ -12,6 +12,7 @@ import pytest
 from chandlery.core.schema import PRICES
 from chandlery.core.timeframe import Timeframe
 from tests.pipeline import Workbench, failure_text, install, open_workbench, simulate, write_file
+from tests.remote import coinbase_at
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
 from tests.support import utc
@@ -35,7 +36,7 @@ def bench(
     """Two folders with a file each, and one server that is configured twice."""
     instruments = [{"symbol": symbol, "provider": name, "timeframes": ["1d"]} for symbol, name in FILES.items()]
     instruments += [{"symbol": symbol, "provider": name, "timeframes": ["1m"]} for symbol, name in PAIRS.items()]
-    remote = {"kind": "coinbase", "options": {"url": server.url}, "limits": {"calls_per_minute": 60_000}}
+    remote = coinbase_at(server)
     backup = {"kind": "files", "options": {"path": "backup/data"}}
     providers = {"backup": backup, "coinbase": remote, "second-desk": remote}
     for symbol, folder in (("AAA", tmp_path), ("BBB", tmp_path / "backup")):

@@ -13,6 +13,7 @@ import pytest
 from chandlery.core.timeframe import Timeframe
 from pipelines.partitions import range_tags
 from tests.pipeline import Workbench, failure_text, install, moment, open_workbench, requests
+from tests.remote import coinbase_at
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
 
@@ -66,11 +67,10 @@ def bench(
         }
         for symbol in names
     ]
-    limits = {"calls_per_minute": 60_000, "attempts": 1}
     key = dict.fromkeys(("key", "secret"), "NO_SUCH_KEY")
     providers: dict[str, Any] = {
-        "coinbase": {"kind": "coinbase", "options": {"url": server.url}, "limits": limits},
-        "down": {"kind": "coinbase", "options": {"url": down.url}, "limits": limits},
+        "coinbase": coinbase_at(server, attempts=1),
+        "down": coinbase_at(down, attempts=1),
         "keyless": {"kind": "alpaca", "key_env": key},
         "folderless": {"kind": "files"},
         "ib": {"kind": "ib"},

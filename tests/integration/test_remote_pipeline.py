@@ -11,6 +11,7 @@ import pytest
 
 from chandlery.core.timeframe import Timeframe
 from tests.pipeline import Workbench, failure_text, install, open_workbench, requests
+from tests.remote import coinbase_at
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
 
@@ -36,8 +37,7 @@ def bench(
     server: CoinbaseServer, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Workbench]:
     instruments = [{"symbol": pair, "provider": "coinbase", "timeframes": ["1m"]} for pair in PAIRS]
-    limits = {"calls_per_minute": 60_000, "attempts": 2}
-    coinbase = {"coinbase": {"kind": "coinbase", "options": {"url": server.url}, "limits": limits}}
+    coinbase = {"coinbase": coinbase_at(server, attempts=2)}
     with open_workbench(install(tmp_path, database_url, monkeypatch, instruments, coinbase)) as bench:
         with bench.installation.warehouse.connection() as connection:  # later days are not the subject here
             connection.execute(
