@@ -17,8 +17,9 @@ from chandlery.database.editions.base import Compression
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.manifest import ArchiveScope
 from chandlery.rollups.continuous import hold_aggregates
-from chandlery.tiers.archive import ArchivedFile, archive, find_due, sweep
+from chandlery.tiers.archive import ArchivedFile, archive, find_due
 from chandlery.tiers.retention import RetentionReport, apply_retention
+from chandlery.tiers.sweep import sweep
 
 
 def compress(

@@ -182,7 +182,7 @@ class Landing:
             raise LakeError(
                 f"{self._files.describe(landed.path)} is damaged: its checksum is not the one that was kept"
             )
-        return conform(pq.read_table(pa.BufferReader(content)))
+        return conform(pq.read_table(pa.BufferReader(content)).replace_schema_metadata())
 
     def sweep(self, before: datetime) -> int:
         """Delete the files of answers that came before ``before`` (UTC) and were processed; return how many.

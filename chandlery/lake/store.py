@@ -7,8 +7,9 @@ file (``parquet``), which files there should be (``manifest``).
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from pyarrow import fs
 
 from chandlery.errors import ConfigurationError, LakeError
 from chandlery.lake.s3 import Bucket, describe_error
+from chandlery.lake.staged_file import StagedFile
 
 #: The folder of files under temporary names, which nobody reads but their writer.
 _STAGING = "_staging"
@@ -106,17 +108,23 @@ class Lake:
     def staged(self, path: str) -> Iterator[StagedFile]:
         """Lend a file under a name that nobody reads; ``commit`` gives it ``path``. Otherwise it is deleted.
 
+        Where ``commit`` kept the temporary name too, that is deleted when the block ends. It stays where the block
+        raises: the file may not be wanted then, and ``list_abandoned`` finds it.
+
         Raises:
             LakeError: the lake cannot be written to, for example because it is full or read-only.
         """
-        staged = StagedFile(self, f"{_STAGING}/{path.replace('/', '_')}.{uuid4().hex}", path)
+        staged = StagedFile(f"{_temporary_stem(path)}.{uuid4().hex}", path, self._write, self._rename)
+        is_over = False
         try:
             with self._errors_name(path, "written"):
                 self._make_folder(_STAGING)
             yield staged
+            is_over = True
         finally:
             # A failed upload leaves nothing to delete, as a rule, and its server may be gone; `sweep` does the rest.
-            if not staged.committed and (self.is_local or staged.size is not None):
+            has_temporary = staged.is_kept if staged.committed else self.is_local or staged.size is not None
+            if has_temporary and (is_over or not staged.committed):
                 self.delete(staged.temporary, quietly=True)
 
     def delete(self, path: str, *, quietly: bool = False) -> None:
@@ -158,10 +166,21 @@ class Lake:
         Raises:
             LakeError: the lake cannot be read, or one of them cannot be deleted.
         """
-        abandoned = [file for file in self._list(_STAGING) if file.written_at and file.written_at < before]
+        abandoned = self._list_temporary(before)
         for file in abandoned:
             self.delete(file.path)
         return len(abandoned)
+
+    def list_abandoned(self, before: datetime) -> Sequence[str]:
+        """Return files that were named before ``before`` (UTC), and whose writers died or failed before they were done.
+
+        Only of those that keep a temporary name so long; ``sweep`` lets them be forgotten.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        stems = {file.path.rpartition(".")[0] for file in self._list_temporary(before)}
+        return [file.path for file in self.list() if _temporary_stem(file.path) in stems] if stems else []
 
     def describe(self, path: str) -> str:
         """Return where ``path`` is, for a person."""
@@ -171,30 +190,37 @@ class Lake:
     def _files(self) -> Any:  # noqa: ANN401 - pyarrow is not typed
         return self._bucket.connect() if self._bucket else fs.LocalFileSystem()
 
-    def _write(self, path: str, content: bytes | pa.Buffer) -> None:
-        if self.is_local:
-            with Path(self._full(path)).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            return
-        with self._files.open_output_stream(self._full(path)) as stream:
-            stream.write(content)
+    def _write(self, staged: StagedFile, content: bytes | pa.Buffer) -> None:
+        target = self._full(staged.temporary)
+        with self._errors_name(staged.path, "written"):
+            if self.is_local:
+                with Path(target).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                return
+            with self._files.open_output_stream(target) as stream:
+                stream.write(content)
 
-    def _rename(self, path: str, new_path: str, size: int | None) -> None:
-        source, target = self._full(path), self._full(new_path)
-        if self.is_local:
-            folder = new_path.rpartition("/")[0]
-            self._make_folder(folder)
-            Path(source).replace(target)
-            _flush(self._full(folder))
-            return
-        self._files.copy_file(source, target)
-        info = self._files.get_file_info(target)
+    def _rename(self, staged: StagedFile) -> None:
+        source, target = self._full(staged.temporary), self._full(staged.path)
+        with self._errors_name(staged.path, "written"):
+            if self.is_local:
+                folder = staged.path.rpartition("/")[0]
+                self._make_folder(folder)
+                Path(_link(source) if staged.is_kept else source).replace(target)
+                _flush(self._full(folder))
+                return
+            self._files.copy_file(source, target)
+            info = self._files.get_file_info(target)
         # A server may report success before it finds that it failed.
-        if info.type != fs.FileType.File or info.size != size:
-            raise LakeError(f"{self.describe(new_path)} cannot be written: the server did not copy it")
-        self.delete(path, quietly=True)
+        if info.type != fs.FileType.File or info.size != staged.size:
+            raise LakeError(f"{self.describe(staged.path)} cannot be written: the server did not copy it")
+        if not staged.is_kept:
+            self.delete(staged.temporary, quietly=True)
+
+    def _list_temporary(self, before: datetime) -> Sequence[StoredFile]:
+        return [file for file in self._list(_STAGING) if file.written_at and file.written_at < before]
 
     def _list(self, folder: str = "") -> Iterator[StoredFile]:
         with self._errors_name(folder, "listed"):
@@ -234,45 +260,31 @@ class Lake:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise LakeError(f"{self.describe(path)} cannot be {done}: {describe_error(error)}") from error
+            raise LakeError(
+                f"{self.describe(path)} cannot be {done}: {describe_error(error)}{_advice(error)}"
+            ) from error
 
 
-class StagedFile:
-    """A file under a temporary name, which becomes a file of the lake when it is committed; see ``Lake.staged``.
+def _advice(error: Exception) -> str:
+    """Return what to do about an error, where it is that there is no room; it begins with a semicolon."""
+    if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+        return "; make room there, then run the same again, which completes it"
+    return ""
 
-    Attributes:
-        temporary: its path until it is committed.
-        path: its path afterwards.
-        size: in bytes, once it is written.
-        committed: whether it has ``path``.
-    """
 
-    def __init__(self, lake: Lake, temporary: str, path: str) -> None:
-        self._lake = lake
-        self.temporary = temporary
-        self.path = path
-        self.size: int | None = None
-        self.committed = False
+def _temporary_stem(path: str) -> str:
+    """Return how the temporary names of ``path`` begin."""
+    return f"{_STAGING}/{path.replace('/', '_')}"
 
-    def write(self, content: bytes | pa.Buffer) -> None:
-        """Write the whole file, and see that it outlives a power cut.
 
-        Raises:
-            LakeError: it cannot be written.
-        """
-        with self._lake._errors_name(self.path, "written"):  # noqa: SLF001 - a part of the lake
-            self._lake._write(self.temporary, content)  # noqa: SLF001
-        self.size = len(content) if isinstance(content, bytes) else content.size
-
-    def commit(self) -> None:
-        """Give the file its name, in one step; a file that bears it already is replaced.
-
-        Raises:
-            LakeError: that cannot be done; whether it was may be unknown.
-        """
-        with self._lake._errors_name(self.path, "written"):  # noqa: SLF001 - a part of the lake
-            self._lake._rename(self.temporary, self.path, self.size)  # noqa: SLF001
-        self.committed = True
+def _link(path: str) -> str:
+    """Give a local file a second name beside its own, and return it; its own where the file system has no links."""
+    second = f"{path}-link"
+    try:
+        os.link(path, second)
+    except OSError:
+        return path
+    return second
 
 
 def _flush(path: str) -> None:

@@ -1,7 +1,7 @@
 """Archiving: windows that closed and settled are written to the lake, read back, and entered in the manifest.
 
-Nothing leaves the store here (``retention``). A file holds a month of one symbol's minutes; once a year is closed, its
-months become one file of the year. A file of days holds a year of every symbol.
+Nothing leaves the store here (``retention``), and no file is deleted (``sweep``). A file holds a month of one symbol's
+minutes; once a year is closed, its months become one file of the year. A file of days holds a year of every symbol.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from io import BytesIO
 
 import psycopg
@@ -29,24 +29,19 @@ from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import symbols_of
 from chandlery.lake import parquet
-from chandlery.lake.identity import claim_lake
 from chandlery.lake.layout import path_of
 from chandlery.lake.manifest import (
     ArchiveScope,
     LakeFile,
     add_entry,
     find_entries,
-    find_expired,
     next_version,
-    note_deleted,
     retire_entries,
 )
 from chandlery.lake.read import read_entry, read_revisions_of
-from chandlery.lake.store import Lake, StagedFile
+from chandlery.lake.staged_file import StagedFile
+from chandlery.lake.store import Lake
 from chandlery.tiers.warehouse import Warehouse
-
-#: How long a file under a temporary name is left alone: somebody may still be writing it.
-_STAGING_GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +142,6 @@ def archive(warehouse: Warehouse, scopes: Iterable[ArchiveScope]) -> Iterator[Ar
             yield file
 
 
-def sweep(warehouse: Warehouse, grace: timedelta, *, now: datetime | None = None) -> int:
-    """Delete files that were retired more than ``grace`` ago, and what dead writers left; return how many."""
-    now = now or datetime.now(UTC)
-    count: int = warehouse.lake.sweep(datetime.now(UTC) - _STAGING_GRACE)
-    with warehouse.connection() as connection:
-        expired = find_expired(connection, now - grace)
-        if expired:
-            claim_lake(connection, warehouse.lake)
-        for manifest_id, paths in expired.items():
-            for path in paths:
-                warehouse.lake.delete(path)
-                count += 1
-            note_deleted(connection, manifest_id)
-    return count
-
-
 def _scope(timeframe: Timeframe, instrument_id: int, symbol: str, start: date, before: datetime) -> ArchiveScope:
     year = date(start.year, 1, 1), date(start.year + 1, 1, 1)
     if timeframe is Timeframe.D1:
@@ -182,7 +161,8 @@ def _is_done(scope: ArchiveScope, held: Sequence[_Holding]) -> bool:
 def _archive(warehouse: Warehouse, scope: ArchiveScope) -> ArchivedFile | None:
     began = time.perf_counter()
     timeframe = scope.timeframe
-    with warehouse.connection() as connection, connection.transaction(), ExitStack() as staged:
+    # The staged files last: once the manifest has them, or where it is unknown whether it has.
+    with ExitStack() as staged, warehouse.connection() as connection, connection.transaction():
         lock_archive(connection, timeframe, scope.instrument_id or 0)
         windows, bars, revisions = _collect(warehouse, scope)
         if not bars.num_rows or _is_done(scope, _holdings(connection, windows)):
@@ -194,9 +174,9 @@ def _archive(warehouse: Warehouse, scope: ArchiveScope) -> ArchivedFile | None:
             revision_file, revision_facts = _stage(
                 warehouse.lake, staged, scope, version, revisions, are_revisions=True
             )
-        bar_file.commit()
+        bar_file.commit(keep_temporary=True)
         if revision_file is not None:
-            revision_file.commit()
+            revision_file.commit(keep_temporary=True)
         manifest_id = add_entry(connection, scope, version, bar_facts, revision_facts)
         note_archived(connection, timeframe, manifest_id, windows)
         retire_entries(connection, scope)

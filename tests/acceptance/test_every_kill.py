@@ -1,12 +1,19 @@
-"""A process, a server or a connection dies after every single message of an operation.
+"""A process, a server or a connection dies after every message, and a process before every file operation.
 
 After each death the database is as it was at the beginning or the end of one of the operation's transactions, and
 nothing is half done; the next run leaves exactly what an undisturbed one leaves, with nothing beside it.
+
+What counts as a message, where a process dies: of a publication and a revision every single one of the protocol; of the
+others those by which the client hands over to the server and waits (a query, a flush, a sync, the end of a COPY, hello,
+goodbye). What it sent since the last of them is no transaction that is complete. Of a move, those to the target.
+
+Where there are more than ``LIMITS`` says, there is a death after those around each commit: of a move, and of all but
+the shortest where a connection or the server dies, which takes longer. Any other message is inside of a transaction
+that is rolled back like the others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import shutil
@@ -19,32 +26,30 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
 from chandlery.database import embedded
-from chandlery.database.connections import Database
 from chandlery.database.dsn import embedded_dsn
 from chandlery.database.migrate import migrate
 from chandlery.errors import StoreError
-from chandlery.lake.store import Lake
-from chandlery.tiers.archive import sweep
-from chandlery.tiers.verify import verify
-from chandlery.tiers.warehouse import Warehouse
+from chandlery.tiers.sweep import sweep
+from chandlery.tiers.verify import find_unknown_files, verify
 from tests.acceptance import operations
-from tests.acceptance.operations import OPERATIONS
+from tests.acceptance.operations import CUT_SHORT, OPERATIONS, Place
+from tests.acceptance.scene import Scene, hands_over
 from tests.acceptance.workers import context
 from tests.embedded_server import stop_server
-from tests.servers.postgres_proxy import Link, Message, PostgresProxy
-from tests.support import wait_until, wait_until_alone
+from tests.servers.postgres_proxy import Link, Message
 
 pytestmark = pytest.mark.slow
-#: Which operations are cut short after every message. The others take too long for that;
-#: ``test_kill`` and ``test_tiers_kill`` cut them short at random and at chosen moments.
-CUT_SHORT = ("publish", "revise")
 #: Little memory, so that it is soon back after a crash.
 SETTINGS = {"fsync": "off", "shared_buffers": "4MB", "max_connections": "20", "io_method": "sync", "autovacuum": "off"}
-#: Columns that a clock of the server writes: whether there is a time counts, not which.
-CLOCKS = {"noted_at", "written_at", "verified_at", "retired_at", "deleted_at", "processed_at", "arrived_at"}
+#: Up to how many messages an operation may have, for this victim to die after every one of them.
+LIMITS = {"process": 150, "connection": 60, "server": 25}
+#: Which operations write, name or delete files.
+WRITE_FILES = ("archive", "compact", "ingest", "reject", "forget")
+#: Of which operations every single message of the protocol counts, where a process dies.
+EACH_MESSAGE = {"publish", "revise"}
 
 
 @pytest.fixture(scope="module")
@@ -66,153 +71,10 @@ def admin() -> Iterator[str]:
     shutil.rmtree(place, ignore_errors=True)
 
 
-class Scene:
-    """A database and a lake in which one operation is cut short again and again.
-
-    Attributes:
-        proxy: by way of which the operation reaches the database.
-        states: the tables in each state through which an undisturbed run goes, in order.
-        files_before: the lake's files before it.
-        files_after: the same afterwards.
-    """
-
-    def __init__(self, admin: str, name: str, root: Path) -> None:
-        self.name, self.operation, self.root = name, OPERATIONS[name], root
-        self._admin = admin
-        self._before = root.with_name(f"{root.name}-before")
-        self.dsn = conninfo.make_conninfo(admin, dbname="scene")
-        self._make("before", "original")
-        first = Warehouse(Database(conninfo.make_conninfo(admin, dbname="before")), Lake(self._before))
-        operations.prepare(first, name)
-        first.close()
-        self._before.mkdir(exist_ok=True)
-        self._watcher: psycopg.Connection | None = None
-        self.reset()
-        self.proxy = PostgresProxy(self.dsn)
-
-    def reset(self) -> None:
-        """Let everything be as before the operation."""
-        self.stop_watching()
-        self._make("scene", "before")
-        shutil.rmtree(self.root, ignore_errors=True)
-        shutil.copytree(self._before, self.root)
-        self.number_as_before()
-
-    def drop(self) -> None:
-        """Drop the databases."""
-        self.stop_watching()
-        with psycopg.connect(self._admin, autocommit=True) as connection:
-            for name in ("scene", "before"):
-                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    def observe(self) -> None:
-        """Carry the operation out undisturbed, and remember the states that it goes through; begin anew."""
-        states = [self.tables()]
-        self.files_before = self.files()
-
-        def look(message: Message, _: Link) -> bool:
-            if message.is_idle and (now := self.tables()) != states[-1]:
-                states.append(now)
-            return False
-
-        self.proxy.arm(look)
-        self.act(self.proxy.dsn)
-        self.proxy.disarm()
-        self.proxy.wait_until_alone()
-        assert len(states) == self.operation.states
-        self.states, self.files_after = states, self.files()
-        self.reset()
-
-    def act(self, dsn: str) -> None:
-        """Carry the operation out in this process."""
-        with Database(dsn) as database:
-            self.operation.act(Warehouse(database, Lake(self.root)))
-
-    def tables(self) -> dict[str, str]:
-        """Return a digest of the rows of each table."""
-        return dict(self._watching().execute(self._question).fetchall())  # type: ignore[arg-type]
-
-    def files(self) -> dict[str, str]:
-        """Return a digest of each file of the lake, those under temporary names too."""
-        return {
-            str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in self.root.rglob("*")
-            if path.is_file()
-        }
-
-    def number_as_before(self) -> None:
-        """Let the next numbers be those that an undisturbed run would get: a kill may leave gaps in them."""
-        self._watching().execute(self._numbering)  # type: ignore[arg-type]
-
-    def wait_until_restarted(self) -> None:
-        """Wait until the server has ended all connections, and answers again."""
-
-        def answers() -> bool:
-            try:
-                self._watching().execute("SELECT")
-            except psycopg.OperationalError:
-                self.stop_watching()
-                return False
-            return True
-
-        wait_until(lambda: not answers(), "the server ends its connections")
-        wait_until(answers, "the server answers")
-
-    def wait_until_alone(self) -> None:
-        """Wait until no other client is connected."""
-        wait_until_alone(self._watching())
-
-    def stop_watching(self) -> None:
-        """Close the connection by which the database is looked at."""
-        if self._watcher is not None:
-            self._watcher.close()
-        self._watcher = None
-
-    def _watching(self) -> psycopg.Connection:
-        if self._watcher is None:
-            self._watcher = psycopg.connect(self.dsn, autocommit=True, options="-c timezone=UTC")
-            self._question, self._numbering = _questions(self._watcher)
-        return self._watcher
-
-    def _make(self, name: str, template: str) -> None:
-        with psycopg.connect(self._admin, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
-            )
-
-
-def _questions(connection: psycopg.Connection) -> tuple[str, str]:
-    """Return a query for the digest of each table, and one that sets every sequence to go on after what is there."""
-    columns = connection.execute(
-        "SELECT format('%I.%I', nspname, relname), attname, attidentity <> ''"
-        " FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace JOIN pg_attribute ON attrelid = c.oid"
-        " WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p') AND NOT relispartition AND attnum > 0"
-        " AND NOT attisdropped ORDER BY 1, attnum"
-    ).fetchall()
-    tables: dict[str, list[str]] = {}
-    numbered = []
-    for table, column, is_numbered in columns:
-        tables.setdefault(table, []).append(f"t.{column} IS NULL" if column in CLOCKS else f"t.{column}")
-        if is_numbered:
-            numbered.append(
-                f"setval(pg_get_serial_sequence('{table}', '{column}'),"
-                f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
-            )
-    digests = [
-        f"SELECT '{table}', md5(string_agg(r, '|' ORDER BY r)) FROM"
-        f" (SELECT row({', '.join(names)})::text AS r FROM {table} AS t) AS rows"
-        for table, names in tables.items()
-    ]
-    return " UNION ALL ".join(digests), f"SELECT {', '.join(numbered)}"
-
-
-@pytest.fixture(scope="module", params=CUT_SHORT)
+@pytest.fixture(scope="module")
 def scene(request: pytest.FixtureRequest, admin: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Where an operation is cut short, and how an undisturbed run leaves it."""
-    scene = Scene(admin, request.param, tmp_path_factory.mktemp("scene") / "lake")
+    scene = Scene(admin, request.param, tmp_path_factory.mktemp("scene") / "files")
     with scene.proxy:
         scene.observe()
         yield scene
@@ -229,6 +91,67 @@ def nurse() -> Iterator[Connection]:
     yield here
     here.close()
     process.join()
+
+
+@pytest.mark.parametrize("victim", LIMITS)
+@pytest.mark.parametrize("scene", CUT_SHORT, indirect=True, scope="module")
+def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_completes(
+    scene: Scene, nurse: Connection, victim: str
+) -> None:
+    deaths = 0
+    for number in itertools.count(1):
+        if scene.messages > LIMITS[victim] and not is_near_commit(scene, number):
+            if number > scene.messages:
+                break
+            continue
+        struck = arm(scene, number, victim)
+        completed = run_there(scene, nurse, scene.proxy.dsn) if victim == "process" else run_here(scene)
+        scene.proxy.disarm()
+        scene.proxy.wait_until_alone()
+        if victim == "server" and struck and does_go_on(struck[0]):
+            scene.wait_until_restarted()
+        check(scene, f"{victim} died after message {number}", completed)
+        if not struck:
+            break
+        deaths += 1
+    assert deaths >= 2 * (len(scene.commits) - 1)
+
+
+@pytest.mark.parametrize("scene", WRITE_FILES, indirect=True, scope="module")
+def test_a_death_before_any_file_operation_leaves_a_whole_state_and_the_next_run_completes(
+    scene: Scene, nurse: Connection
+) -> None:
+    for number in itertools.count(1):
+        completed = run_there(scene, nurse, scene.dsn, number)
+        scene.wait_until_alone()
+        check(scene, f"process died before file operation {number}", completed)
+        if completed:
+            break
+    assert number > 1
+
+
+@pytest.mark.parametrize("scene", ["archive"], indirect=True, scope="module")
+def test_a_file_that_was_named_before_a_death_is_cleared_away_when_its_year_is_closed(
+    scene: Scene, nurse: Connection
+) -> None:
+    for number in itertools.count(1):
+        completed = run_there(scene, nurse, scene.dsn, number)
+        scene.wait_until_alone()
+        age(scene.root)
+        place = Place.open(scene.dsn, scene.root)
+        with place.warehouse.database:
+            OPERATIONS["compact"].act(place)
+            assert not find_unknown_files(place.warehouse), f"process died before file operation {number}"
+        assert not [path for path in scene.files() if "2024-02-01" in path or "_staging" in path]
+        scene.reset()
+        if completed:
+            break
+    assert number > 10
+
+
+def is_near_commit(scene: Scene, number: int) -> bool:
+    """Return whether the ``number``-th message is a commit's, or next to one."""
+    return any(abs(number - commit) <= 1 for commit in scene.commits[1:]) and number <= scene.messages
 
 
 def run_here(scene: Scene) -> bool:
@@ -251,43 +174,15 @@ def run_there(scene: Scene, nurse: Connection, dsn: str, last: int = 0) -> bool:
     return bool(code == 0)
 
 
-#: Who dies, and after which messages.
-DEATHS = [
-    ("process", "client"),
-    ("process", "server"),
-    ("server", "client"),
-    ("connection", "client"),
-]
-
-
-@pytest.mark.parametrize(("victim", "side"), DEATHS, ids=lambda value: value)
-def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_completes(
-    scene: Scene, nurse: Connection, victim: str, side: str
-) -> None:
-    for number in itertools.count(1):
-        struck = arm(scene.proxy, number, victim, side)
-        completed = run_there(scene, nurse, scene.proxy.dsn) if victim == "process" else run_here(scene)
-        scene.proxy.disarm()
-        scene.proxy.wait_until_alone()
-        if victim == "server" and struck and does_go_on(struck[0]):
-            scene.wait_until_restarted()
-        check(scene, f"{victim} died after message {number} of the {side}", completed)
-        if not struck:
-            break
-    assert number > 6
-
-
-def arm(proxy: PostgresProxy, number: int, victim: str, side: str) -> list[Message]:
-    """Let ``victim`` die after the ``number``-th message of the client, or time that the server is ready.
-
-    Returns:
-        List into which the message comes.
-    """
+def arm(scene: Scene, number: int, victim: str) -> list[Message]:
+    """Let ``victim`` die after the ``number``-th message that counts; return the list into which it comes."""
     struck: list[Message] = []
     count = itertools.count(1)
+    each = victim == "process" and scene.name in EACH_MESSAGE
 
     def strike(message: Message, link: Link) -> bool:
-        if struck or message.side != side or (side == "server" and message.kind != b"Z") or next(count) != number:
+        counts = message.side == "client" if each else hands_over(message, link)
+        if struck or not counts or next(count) != number:
             return False
         struck.append(message)
         if victim == "process":
@@ -296,7 +191,7 @@ def arm(proxy: PostgresProxy, number: int, victim: str, side: str) -> list[Messa
             os.kill(link.server_pid, signal.SIGKILL)  # all of them go down with one
         return True
 
-    proxy.arm(strike)
+    scene.proxy.arm(strike)
     return struck
 
 
@@ -311,23 +206,35 @@ def check(scene: Scene, when: str, completed: bool) -> None:
     assert tables in scene.states, f"{when}: half done: {difference(tables, scene.states)}"
     if completed:
         assert tables == scene.states[-1], f"{when}: not done"
-    if tables == scene.states[0] and files == scene.files_before:
+    if tables == scene.states[0] and without_temporary(files) == without_temporary(scene.files_before):
         scene.number_as_before()
-        return  # so that the next run is the undisturbed one
-    for path in files:
-        if path.startswith("_staging/"):  # what a writer left there is cleared away after a while
-            os.utime(scene.root / path, (0, 0))
+        return  # so that the next run is the one that completes
+    age(scene.root)
     scene.number_as_before()
     scene.act(scene.dsn)
     assert scene.tables() == scene.states[-1], f"{when}: the next run did not complete it"
-    with Database(scene.dsn) as database:
-        warehouse = Warehouse(database, Lake(scene.root))
-        sweep(warehouse, timedelta(days=10_000))
-        assert not [checked.fault for checked in verify(warehouse) if checked.fault], when
+    place = Place.open(scene.dsn, scene.root)
+    with place.warehouse.database:
+        sweep(place.warehouse, timedelta(days=10_000))
+        place.landing.sweep(operations.SEALED - timedelta(days=1))
+        assert not [checked.fault for checked in verify(place.warehouse) if checked.fault], when
+        assert not find_unknown_files(place.warehouse), when
     assert scene.files() == scene.files_after, f"{when}: other files than after an undisturbed run"
     scene.reset()
 
 
+def without_temporary(files: dict[str, str]) -> dict[str, str]:
+    """Return those of the files that are not under temporary names."""
+    return {path: content for path, content in files.items() if "/_staging/" not in path}
+
+
+def age(root: Path) -> None:
+    """Let what writers left be so old that it is cleared away."""
+    for path in root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (0, 0))
+
+
 def difference(tables: dict[str, str], states: list[dict[str, str]]) -> list[list[str]]:
     """Return by which tables each of the states differs."""
-    return [[name for name in tables if tables[name] != state[name]] for state in states]
+    return [[name for name in tables if tables[name] != state.get(name)] for state in states]

@@ -23,7 +23,7 @@ import pytest
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import landing as landing_zone
 from chandlery.ingest import validate as judging
-from chandlery.lake.store import StagedFile
+from chandlery.lake.staged_file import StagedFile
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.publishing import publish as publishing
 from chandlery.tiers.warehouse import Warehouse

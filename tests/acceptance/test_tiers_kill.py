@@ -23,14 +23,17 @@ from psycopg import conninfo
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.editions.postgres import PostgresEdition
-from chandlery.lake.store import Lake, StagedFile
+from chandlery.lake.staged_file import StagedFile
+from chandlery.lake.store import Lake
 from chandlery.publishing import publish as publishing
 from chandlery.tiers import archive as archiving
 from chandlery.tiers import restore as restoring
 from chandlery.tiers import retention
-from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers import sweep as sweeping
+from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
+from chandlery.tiers.sweep import sweep
 from chandlery.tiers.verify import verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import context
@@ -47,7 +50,7 @@ DEEDS = [
     (archiving, "add_entry"),
     (archiving, "note_archived"),
     (archiving, "retire_entries"),
-    (archiving, "note_deleted"),
+    (sweeping, "note_deleted"),
     (retention, "note_verified"),
     (retention, "mark_cold"),
     (retention, "record_days"),

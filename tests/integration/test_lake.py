@@ -21,9 +21,10 @@ from chandlery.lake.store import Lake
 from chandlery.publishing.publish import publish
 from chandlery.reading.bars import read_bars
 from chandlery.reading.tail import read_tail
-from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import RetentionLimits, apply_retention
+from chandlery.tiers.sweep import sweep
 from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import EVER, Bar, get, open_warehouse, put, register, rows, table, utc, wait_until

@@ -28,9 +28,10 @@ from chandlery.errors import ConfigurationError, LakeError
 from chandlery.lake.identity import FILE_NAME
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
-from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
+from chandlery.tiers.sweep import sweep
 from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.s3 import (

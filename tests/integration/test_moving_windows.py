@@ -19,9 +19,10 @@ from chandlery.database.connections import Database
 from chandlery.errors import LakeError
 from chandlery.lake.identity import FILE_NAME
 from chandlery.lake.store import Lake
-from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
+from chandlery.tiers.sweep import sweep
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import Bar, get, put, register, rows, utc
 

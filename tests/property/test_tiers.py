@@ -18,9 +18,10 @@ from chandlery.coverage.summary import summarize
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
 from chandlery.reading.revisions import read_revisions
-from chandlery.tiers.archive import archive, find_due, sweep
+from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
+from chandlery.tiers.sweep import sweep
 from chandlery.tiers.verify import find_unknown_files, verify
 from chandlery.tiers.warehouse import Warehouse
 from tests.property.test_publish import CALENDARS, IN_ONE_DATABASE, Batch, Model, batches, counts, start_afresh

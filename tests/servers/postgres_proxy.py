@@ -60,12 +60,14 @@ class Link:
         server: socket to the server.
         client_pid: process id of the client.
         server_pid: process id of the server's process for it; 0 until the server has told.
+        database: which the client named; nothing until it has.
     """
 
     client: socket.socket
     server: socket.socket
     client_pid: int
     server_pid: int = 0
+    database: str = ""
     _started: bool = False
     _pending: dict[Side, bytearray] = field(default_factory=lambda: {"client": bytearray(), "server": bytearray()})
 
@@ -190,6 +192,8 @@ class PostgresProxy:
         for kind, rest in link.split(side, received):
             if side == "server" and kind == b"K":
                 link.server_pid = int.from_bytes(rest[4:8], "big")
+            elif side == "client" and not kind and not link.database:
+                link.database = rest[4:].partition(b"database\0")[2].partition(b"\0")[0].decode()
             with suppress(OSError):
                 target.sendall(kind + rest)
             if self._hit(Message(side, self._count(side), kind, rest[4:]), link):
