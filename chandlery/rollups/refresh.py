@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -118,7 +118,8 @@ def catch_up(
         instruments: whose bars.
         start: inclusive.
         end: exclusive.
-        now: the time to record as ``known_at``, UTC; the server's clock by default.
+        now: the time to record as ``known_at``, UTC; the server's clock by default. If given, nothing goes side
+            by side, so that the same history leaves the same times.
         limits: how much one step derives.
         run_id: the orchestrator's number of the run that derives; None outside of a run.
         only_due: leave days that failed and wait for another try.
@@ -132,6 +133,8 @@ def catch_up(
     """
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
+    if now is not None:
+        limits = replace(limits, at_once=1)
     work = _Work(warehouse, base, Origin("roll-up", run_id), now, only_due)
     for derived in work.derive_all(instruments, (start, end), limits):
         if base is Timeframe.M1:
