@@ -23,7 +23,7 @@ from benchmarks.world import BARS_PER_MONTH, World, bars, months, reset, revise,
 from chandlery.core.timeframe import Timeframe, derived_from
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.publishing.publish import publish
-from chandlery.rollups.aggregate import roll_up
+from chandlery.rollups.aggregate import BaseBars
 from chandlery.rollups.continuous import note_days, refresh_aggregates, sync_aggregates
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
@@ -80,7 +80,7 @@ def _store(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     of = {name: Measure(name, taken, counts[name], "minutes") for name, taken in seconds.items()}
     section.add(of)
     section.compare(of["full, catch_up"], of["full, SQL"], aim=1.0)
-    section.compare(of["one day, catch_up"], of["one day, SQL"])
+    section.compare(of["one day, catch_up"], of["one day, SQL"], aim=0.91)
     section.facts["the SQL"] = "upserts in place: keeps no revisions, skips nothing, and is told which day changed"
     return section
 
@@ -135,7 +135,7 @@ def _aggregates(warehouse: Warehouse, table: pa.Table, repeat: int) -> Section:
     of = {name: Measure(name, taken, counts[name], "minutes") for name, taken in seconds.items()}
     section.add(of)
     section.compare(of["full, catch_up"], of["full, refresh"])
-    section.compare(of["one day, catch_up"], of["one day, refresh"])
+    section.compare(of["one day, catch_up"], of["one day, refresh"], aim=1.0)
     section.facts["the aggregates"] = "keep no revisions; a full refresh makes their chunks as well"
     return section
 
@@ -193,7 +193,7 @@ def _arithmetic(table: pa.Table, names: list[str], repeat: int) -> Section:
     frame = pl.from_arrow(table)
     seconds = take_turns(
         {
-            "roll_up": lambda: stopwatch(lambda: [roll_up(table, width, calendars) for width in _WIDTHS]),
+            "roll_up": lambda: stopwatch(lambda: _roll_up(table, calendars)),
             "Polars": lambda: stopwatch(lambda: [_polars(frame, width) for width in _WIDTHS]),  # type: ignore[arg-type]
         },
         repeat,
@@ -204,6 +204,11 @@ def _arithmetic(table: pa.Table, names: list[str], repeat: int) -> Section:
     section.compare(of["roll_up"], of["Polars"])
     section.facts["roll_up"] = "sums are correctly rounded, whatever the order; those of Polars are not"
     return section
+
+
+def _roll_up(table: pa.Table, calendars: dict[str, str]) -> list[pa.Table]:
+    base = BaseBars(table)
+    return [base.roll_up(width, calendars) for width in _WIDTHS]
 
 
 def _polars(frame: pl.DataFrame, width: Timeframe) -> pl.DataFrame:

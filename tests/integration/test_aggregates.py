@@ -47,7 +47,7 @@ from chandlery.tiers.restore import restore
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import Server
-from tests.support import EVER, Bar, put, register, utc
+from tests.support import EVER, Bar, forget_bars, put, register, utc
 
 M1, M5, M15, M30, H1, H4 = (Timeframe(width) for width in ("1m", "5m", "15m", "30m", "1h", "4h"))
 SYMBOLS = ("AAA", "BBB", "BTC/USD")
@@ -425,6 +425,7 @@ def test_the_schema_can_go_with_its_aggregates(tiered: Warehouse) -> None:
     configure(tiered, M5, M15, H4)
     two_months(tiered)
     with tiered.connection() as connection:
+        forget_bars(connection)
         migrate(connection, "base")
         views = connection.execute("SELECT view_name FROM timescaledb_information.continuous_aggregates").fetchall()
         assert views == []
