@@ -80,6 +80,8 @@ def _asset(timeframe: Timeframe) -> dg.AssetKey:
 
 
 def _describe(behind: Sequence[Behind], expected: int) -> str:
+    if not expected:
+        return "no symbol has a provider with news"
     if not behind:
         return f"all {expected} symbols that are kept up to date have the last session"
     since = min(each.since for each in behind)

@@ -23,9 +23,9 @@ _GATE_TABLE = dg.TableSchema(
     columns=[
         dg.TableColumn("rule", "string"),
         dg.TableColumn("passed", "bool"),
-        dg.TableColumn("detail", "string"),
         dg.TableColumn("failed_rows", "int"),
         dg.TableColumn("severity", "string"),
+        dg.TableColumn("detail", "string"),  # last, because it is long and the page may be narrow
     ]
 )
 

@@ -21,7 +21,12 @@ def provider_key(name: str) -> dg.AssetKey:
 def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
     """Return the providers as external assets."""
     return [
-        dg.AssetSpec(provider_key(name), group_name="providers", kinds={"source"}, description=f"Bars from {name}.")
+        dg.AssetSpec(
+            provider_key(name),
+            group_name="providers",
+            kinds={"source"},
+            description=f"The provider `{name}` of providers.yaml.",
+        )
         for name in names
     ]
 

@@ -4,6 +4,7 @@ Not here: any rule.
 """
 
 import dagster as dg
+from pydantic import Field
 
 from chandlery.ingest.gate import Gate
 from expectations.gate import BarGate
@@ -11,13 +12,11 @@ from expectations.limits import GateLimits
 
 
 class GateResource(dg.ConfigurableResource[None]):
-    """Makes the gate.
+    """Audits bars before they are published."""
 
-    Attributes:
-        max_rejected_share: largest share of bad rows, 0 to 1, with which a partition's good rows are published.
-    """
-
-    max_rejected_share: float
+    max_rejected_share: float = Field(
+        description="Largest share of bad rows, 0 to 1, with which a partition's good rows are published."
+    )
 
     def get(self, *, max_rejected_share: float | None = None) -> Gate:
         """Return the gate; ``max_rejected_share`` overrides the resource's."""

@@ -11,13 +11,9 @@ from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_l
 
 
 class ProvidersResource(dg.ConfigurableResource[None]):
-    """Holds the configured providers.
+    """The providers of providers.yaml. Nothing of them can be configured here: no run changes where a key is sent."""
 
-    Attributes:
-        config: what ``providers.yaml`` says. It is no part of a run's configuration: no run can change where a key is
-            sent.
-    """
-
+    #: What ``providers.yaml`` says; no part of a run's configuration.
     config: dg.ResourceDependency[ProvidersConfig]
 
     def get(self, rate_limiters: RateLimiterFactory = local_rate_limiter) -> ConfiguredProviders:

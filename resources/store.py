@@ -19,12 +19,9 @@ from chandlery.tiers.warehouse import Warehouse
 
 
 class StoreResource(dg.ConfigurableResource["StoreResource"]):
-    """Opens the installation's warehouse for a run, a schedule's tick or a sensor's.
+    """The installation's store and lake, open for a run or a tick. Nothing of them can be configured here."""
 
-    Attributes:
-        configuration: what the configuration files say. It is no part of a run's configuration: no run can change it.
-    """
-
+    #: What the configuration files say; no part of a run's configuration.
     configuration: dg.ResourceDependency[Configuration]
     _installation: Installation | None = PrivateAttr(default=None)
 

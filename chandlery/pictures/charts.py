@@ -27,6 +27,8 @@ Range: TypeAlias = tuple[float, float]
 #: Blue and orange are told apart by everyone; fills also differ in weight.
 UP, DOWN = "#2b7bba", "#d9722e"
 _SLOTS = 30
+#: A label of the time takes about so much, with the space beside it.
+_LABEL_PX = 85
 
 
 def combine(bars: pa.Table, most: int) -> pa.Table:
@@ -171,10 +173,11 @@ def _draw_rules(canvas: _Canvas, scale: _Scale, most: int, name: Callable[[float
 
 
 def _label_times(canvas: _Canvas, ts: Times) -> None:
-    """Label about seven bars with their month, their date or, within four days, their time."""
+    """Label about seven bars, fewer in a narrow picture, with their month, date or, within four days, their time."""
     whole_days = bool((ts == ts.astype("datetime64[D]")).all())
     span = ts[-1] - ts[0]
-    most = 7 if len(ts) >= _SLOTS else max(1, round(7 * len(ts) / _SLOTS))
+    fitting = max(2, min(7, int((canvas.right - canvas.left) / _LABEL_PX)))
+    most = fitting if len(ts) >= _SLOTS else max(1, round(fitting * len(ts) / _SLOTS))
     for place in np.unique(np.linspace(0, len(ts) - 1, most).round().astype(int)).tolist():
         if span > np.timedelta64(3 * 365, "D"):
             text = str(ts[place].astype("datetime64[M]"))
