@@ -84,14 +84,18 @@ class World:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"bench_{name}")))
 
     def configure(self, symbols: Sequence[str], first_month: str, first_year: str) -> None:
-        """Write the configuration of an installation with ``symbols`` that are served by the simulated provider."""
+        """Write the configuration of an installation with ``symbols`` that are served by the simulated provider.
+
+        There is another one, ``remote``, which nobody answers for: schedules ask only providers that have news.
+        """
         self.settings.config.mkdir(exist_ok=True)
         universe = {
             "history": {"1m": f"{first_month}-01", "1d": f"{first_year}-01-01"},
             "instruments": [{"symbol": s, "provider": "simulated", "timeframes": ["1m", "1d"]} for s in symbols],
         }
         (self.settings.config / "universe.yaml").write_text(yaml.safe_dump(universe))
-        providers = {"providers": {"simulated": {"kind": "simulated"}}}
+        remote = {"kind": "coinbase", "options": {"url": "http://127.0.0.1:1"}}
+        providers = {"providers": {"simulated": {"kind": "simulated"}, "remote": remote}}
         (self.settings.config / "providers.yaml").write_text(yaml.safe_dump(providers))
 
 
