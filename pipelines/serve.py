@@ -60,26 +60,25 @@ def serve(
         UsageError: the address cannot be listened on.
     """
     _refuse_taken(host, port)
-    workspace, log = home / "workspace.yaml", home / "ui.log"
-    stop = threading.Event()
+    workspace, log, stop = home / "workspace.yaml", home / "ui.log", threading.Event()
     # Both code servers run whatever they are sent: only the owner can connect. The path of a socket has to be short.
     private = tempfile.mkdtemp(prefix="chandlery-ui-")
     with _until_interrupted(stop), watchdog(log, Path(private), lock) as dog, _stopping() as processes:
-        code_socket = Path(private) / "code"
-        server = {"socket": str(code_socket), "location_name": _LOCATION}
+        code_socket = str(Path(private) / "code")
+        server = {"socket": code_socket, "location_name": _LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
 
         def start(*command: str) -> subprocess.Popen[bytes]:
-            secrets = {TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {}
-            processes.append(_start(command, dog, {"TMPDIR": private} | secrets))
+            own = {"TMPDIR": private} | ({TOKEN_VARIABLE: token} if command[0] == "pipelines.web" else {})
+            processes.append(_start(command, dog, own))
             return processes[-1]
 
         # One code server for both, so that a reload in the UI reaches the daemon too.
         module, quiet = ("-m", "pipelines.definitions", "-d", str(ROOT)), ("--log-level", "warning")
-        code = start("dagster", "code-server", "start", *module, "-s", str(code_socket), *quiet)
-        _await_server(socket.AF_UNIX, str(code_socket), code, stop)
-        names = [option for name in allowed_hosts for option in ("--allow-host", name)]
-        web = start("pipelines.web", "--host", host, "--port", str(port), "--workspace", str(workspace), *names)
+        code = start("dagster", "code-server", "start", *module, "-s", code_socket, *quiet)
+        _await_server(socket.AF_UNIX, code_socket, code, stop)
+        options = ["--host", host, "--port", str(port), "--workspace", str(workspace)]
+        web = start("pipelines.web", *options, *(f"--allow-host={name}" for name in allowed_hosts))
         start("dagster._daemon", "run", "-w", str(workspace), *quiet)
         _await_server(_family(host), (host, port), web, stop)
         parts = (dog.process, *processes)

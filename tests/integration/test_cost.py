@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +21,11 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.request import IngestRequest
 from tests.pipeline import Workbench, install, open_workbench
+from tests.processes import CLI
 from tests.remote import day
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
+from tests.support import wait_until
 
 NOW = datetime.now(UTC)
 YEAR = (day("2023-01-01"), day("2024-01-01"))
@@ -40,6 +46,7 @@ def bench(
     monkeypatch.setenv("APCA_API_SECRET_KEY", "anywhere")
     providers = {
         "coinbase": {"kind": "coinbase", "options": {"url": server.url}, "limits": {"calls_per_minute": 6000}},
+        "slow": {"kind": "coinbase", "options": {"url": server.url}, "limits": {"calls_per_minute": 240}},
         "polygon": {
             "kind": "polygon",
             "options": {"url": "http://127.0.0.1:1"},
@@ -146,3 +153,118 @@ def test_a_dry_run_says_the_cost_and_requests_nothing(bench: Workbench, server: 
     assert run("ingest", "OLD", "--start", "2023-01-01", "--dry-run") == (0, "no call to a provider\n")
     assert server.requests == []
     assert bench.scalar("SELECT count(*) FROM market.instrument") == 1
+
+
+# On a terminal -------------------------------------------------------------------------------------------------------
+
+SLOW = ("ingest", "BTC/USD", "--provider", "slow", *COSTLY[4:])
+QUESTION = "Request all of this? [y/N]: "
+COST = "slow: 1 symbol, 2023-01-01..2024-01-01: about 1,508 calls, about 6 minutes at least, up to 525,600 bars"
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+        self.process = process
+        self._master = master
+        self.said = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def read(self) -> bool:
+        """Read what it says next; return False at its end."""
+        try:
+            self.said += os.read(self._master, 4096).decode().replace("\r\n", "\n")
+        except OSError:  # nobody has the other side any more
+            return False
+        return True
+
+    def read_until(self, text: str) -> None:
+        while text not in self.said:
+            assert self.read(), self.said
+
+    def end(self) -> int:
+        """Read all that it says, and return its exit code."""
+        while self.read():
+            pass
+        return self.process.wait(60)
+
+
+@contextmanager
+def terminal(*command: str) -> Iterator[Terminal]:
+    master, slave = os.openpty()
+    environment = os.environ | {"TERM": "dumb", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        [*CLI, *command],
+        env=environment,
+        pass_fds=[slave],
+        preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509 - nothing of it needs a lock
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_on_a_terminal_the_cost_is_shown_and_no_requests_nothing(
+    bench: Workbench, server: CoinbaseServer, answer: str
+) -> None:
+    with terminal(*SLOW) as person:
+        person.read_until(QUESTION)
+        assert COST in person.said
+        person.type(answer)
+        assert person.end() == 1
+    assert "Nothing was requested." in person.said
+    assert server.requests == []
+    assert bench.scalar("SELECT count(*) FROM market.instrument") == 1, "nor is the symbol registered"
+
+
+def test_on_a_terminal_an_interruption_at_the_question_requests_nothing(
+    bench: Workbench, server: CoinbaseServer
+) -> None:
+    with terminal(*SLOW) as person:
+        person.read_until(QUESTION)
+        person.type("\x03")
+        assert person.end() in {1, 130}
+    assert "Traceback" not in person.said
+    assert server.requests == []
+    assert bench.scalar("SELECT count(*) FROM market.instrument") == 1
+
+
+@pytest.mark.parametrize(("options", "answer"), [((), "y\n"), (("--yes",), "")])
+def test_on_a_terminal_yes_requests_it_and_can_be_said_beforehand(
+    bench: Workbench, server: CoinbaseServer, options: tuple[str, ...], answer: str
+) -> None:
+    with terminal(*SLOW, *options) as person:
+        if answer:
+            person.read_until(QUESTION)
+            assert server.requests == []
+            person.type(answer)
+        wait_until(lambda: bool(server.requests), "the provider is called")
+        person.process.send_signal(signal.SIGINT)
+        assert person.end() == 130
+    assert (QUESTION in person.said) is bool(answer)
+    assert bench.scalar("SELECT count(*) FROM market.instrument WHERE symbol = 'BTC/USD'") == 1
+
+
+def test_on_a_terminal_what_costs_little_is_not_asked_about(bench: Workbench, server: CoinbaseServer) -> None:
+    little = ("ingest", "BTC/USD", "--provider", "coinbase", "-t", "1m", "--start", "2023-01-01", "--end", "2023-01-02")
+    with terminal(*little) as person:
+        assert person.end() == 0, person.said
+    assert QUESTION not in person.said
+    assert server.requests
+
+
+def test_without_a_terminal_it_says_what_to_do_instead_of_waiting(bench: Workbench, server: CoinbaseServer) -> None:
+    done = subprocess.run([*CLI, *SLOW], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: a costly request was not confirmed: {COST}; narrow it with --start, or confirm with --yes\n"
+    )
+    assert server.requests == []
