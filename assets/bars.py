@@ -7,7 +7,7 @@ here: how ingestion works (``chandlery.ingest``), what a run shows of it (``asse
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 from pydantic import Field
@@ -26,6 +26,8 @@ from chandlery.instruments.registry import Instrument, load_instruments
 from resources.gate import GateResource
 from resources.providers import ProvidersResource
 from resources.store import StoreResource
+
+_Partitions: TypeAlias = dg.PartitionsDefinition[str]
 
 
 class IngestConfig(dg.Config):
@@ -81,9 +83,7 @@ def _parse_range(symbol: str, given: Sequence[str]) -> tuple[datetime, datetime]
     return start, end
 
 
-def build_bars(
-    timeframe: Timeframe, partitions: dg.PartitionsDefinition[str], deps: Sequence[dg.AssetKey]
-) -> dg.AssetsDefinition:
+def build_bars(timeframe: Timeframe, partitions: _Partitions, deps: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     """Return the asset of an ingested timeframe, downstream of ``deps``."""
     spec = _describe(timeframe, partitions, deps)
 
@@ -133,9 +133,7 @@ def _providers(
     return {chosen} if chosen else {instruments[partition.symbol].provider for partition in partitions}
 
 
-def _describe(
-    timeframe: Timeframe, partitions: dg.PartitionsDefinition[str], deps: Sequence[dg.AssetKey]
-) -> dg.AssetSpec:
+def _describe(timeframe: Timeframe, partitions: _Partitions, deps: Sequence[dg.AssetKey]) -> dg.AssetSpec:
     return dg.AssetSpec(
         timeframe.table,
         deps=deps,

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -25,16 +25,22 @@ HIDDEN = "***"
 _SHORTEST_PIECE, _SHORTEST_VALUE = 4, 6
 #: A shorter one that has but letters and digits may be part of a word: it is hidden where it stands by itself.
 _SURELY_NO_WORD = 12
+#: A shorter one of these alone is a word or a number, which stand in many a text: it is hidden only in its own place.
+_WORD = re.compile(r"[A-Z]?[a-z]*|[A-Z]*|[0-9]*")
 _SECRET_VARIABLE = re.compile(
     r"password|passwd|passphrase|secret|credential|token(?!s|iz)|(^|_)(api)?key(_id)?$", re.IGNORECASE
 )
 _PLACE_VARIABLE = re.compile(r"_(file|path|dir|sock)$", re.IGNORECASE)
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*+)://(?P<rest>[^\s\"'<>]*+)")
-_NAME = r"(?:passw(?:or)?d|passphrase|secret|(?<![a-z])token|api[_-]?key|access[_-]?key|signature|credential)[\w.-]*+"
-_VALUE = r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[^\s&"'<>,;)\]}]++)"""
+# What repeats has a limit everywhere, so that no text takes longer than its length.
+_NAME = (
+    r"(?:passw(?:or)?d|passphrase|secret|(?<![a-z])(?:token|pwd|pass(?![a-z]))|api[_-]?key|access[_-]?key"
+    r"|signature(?=\s?=\s?\S{0,40}\d)|credential)[\w.-]{0,40}+"
+)
+_VALUE = r"""(?:'(?:[^'\\]|\\.){0,999}+'|"(?:[^"\\]|\\.){0,999}+"|['"]?[^\s&"'<>,;)\]}]++)"""
 _WORDS = (
-    "passw",
-    "passphrase",
+    "pass",
+    "pwd",
     "secret",
     "token",
     "api",
@@ -52,14 +58,20 @@ _BESIDE = (
     (_WORDS, re.compile(rf"""(?:{_NAME}|authorization|cookie)["']\s*:\s*(?P<value>{_VALUE})""", re.IGNORECASE)),
     (
         ("apca-", "x-"),
-        re.compile(r"\b(?:APCA-API-[A-Z-]+|X-[A-Z-]*(?:KEY|TOKEN))\s*:\s*(?P<value>[^\s,;]+)", re.IGNORECASE),
+        re.compile(
+            r"\b(?:APCA-API-[A-Z-]{1,40}|X-[A-Z-]{0,40}(?:KEY|TOKEN))\s{0,9}:\s{0,9}(?P<value>[^\s,;]+)", re.IGNORECASE
+        ),
     ),
-    (("bearer",), re.compile(r"\bbearer\s+(?P<value>[\w.~+/=-]{6,})", re.IGNORECASE)),
-    (("basic",), re.compile(r"\b[Bb]asic\s+(?P<value>(?=[a-z+/]*[A-Z0-9=])[A-Za-z0-9+/_-]{6,}={0,2})")),
-    (_WORDS, re.compile(r"\b(?:Authorization|Cookie)\s*:\s*(?:\w+\s+)?(?P<value>\S+)", re.IGNORECASE)),
+    (("bearer",), re.compile(r"\bbearer\s{1,9}(?P<value>(?=\S{0,40}\d|\S{20})[\w.~+/=-]{6,})", re.IGNORECASE)),
+    (("basic",), re.compile(r"\b[Bb]asic\s{1,9}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})")),
+    (_WORDS, re.compile(r"\bAuthorization\s{0,9}:\s{0,9}(?:\w{1,40}\s{1,9})?(?P<value>\S+)", re.IGNORECASE)),
+    (_WORDS, re.compile(r"\b(?:Set-)?Cookie\s{0,9}:\s{0,9}(?P<value>[^\r\n]+)", re.IGNORECASE)),
+    (_WORDS, re.compile(r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')", re.IGNORECASE)),
 )
 #: What examples in our own texts have in the place of a secret.
 _PLACEHOLDERS = frozenset({"", HIDDEN, "password", "...", "…", "None"})
+#: What is named like a secret and is a number of them.
+_COUNT = re.compile(r"(?:count|limit|size|length)\s?=\s?\d+$", re.IGNORECASE)
 _CUT = re.compile(r"…|\.\.\.")
 
 _remembered: set[str] = set()
@@ -110,13 +122,18 @@ class _LogRecord(logging.LogRecord):
         self._exc_text = hide(text) if text else text
 
 
-def hide_within(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """Return ``value``, as JSON can hold it, with each text in it as ``hide`` returns it."""
+def hide_within(value: Any, kept: Collection[str] = ()) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Return ``value``, as JSON can hold it, with each text in it as ``hide`` returns it.
+
+    Args:
+        value: dictionaries, lists, texts, numbers, booleans and None.
+        kept: keys of dictionaries whose values stay as they are.
+    """
     if isinstance(value, str):
         return hide(value)
     if isinstance(value, dict):
-        return {key: hide_within(each) for key, each in value.items()}
-    return [hide_within(each) for each in value] if isinstance(value, list) else value
+        return {key: each if key in kept else hide_within(each, kept) for key, each in value.items()}
+    return [hide_within(each, kept) for each in value] if isinstance(value, list) else value
 
 
 def holds_credentials(text: str) -> bool:
@@ -128,20 +145,27 @@ def holds_credentials(text: str) -> bool:
 
 
 def passwords_of(text: str) -> Iterator[str]:
-    """Yield the passwords in the URLs and connection strings of ``text``, and parts of one that is not escaped.
+    """Yield the passwords in the URLs and connection strings of ``text``, and parts of one that would be misread.
 
-    One that is the same as the user's name beside it is left out: there is nothing to hide.
+    One that is the same as the user's name beside it is left out: there is nothing to hide. So is a word or a number:
+    it is hidden in its place, and stands in many a text that has nothing to do with it.
     """
     for url in _URL.finditer(text):
         userinfo = _userinfo(url["scheme"], url["rest"])
         user, _, password = (userinfo or "").partition(":")
-        if password and password != user:
+        if password and password != user and not _is_word(password):
             yield from {password, unquote(password)}
-            pieces = re.split(r"[@/:#?%]", password)
-            yield from (piece for piece in pieces if len(piece) >= _SHORTEST_PIECE and len(pieces) > 1)
+            if re.search(r"[@/?]", password):  # whoever reads the address takes one of the parts for the host
+                pieces = re.split(r"[@/:#?%]", password)
+                yield from (piece for piece in pieces if len(piece) >= _SHORTEST_PIECE)
             yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
     for match in re.finditer(rf"\bpassword\s*=\s*({_VALUE})", text):
-        yield match[1].strip("'")
+        if not _is_word(match[1].strip("'")):
+            yield match[1].strip("'")
+
+
+def _is_word(text: str) -> bool:
+    return len(text) < _SURELY_NO_WORD and _WORD.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=4)
@@ -149,7 +173,8 @@ def _secrets_of(environment: frozenset[tuple[str, str]]) -> frozenset[str]:
     """Return the secrets among the variables of the environment."""
     secrets = set()
     for name, value in environment:
-        if len(value) >= _SHORTEST_VALUE and _SECRET_VARIABLE.search(name) and not _PLACE_VARIABLE.search(name):
+        is_secret = _SECRET_VARIABLE.search(name) and not _PLACE_VARIABLE.search(name)
+        if is_secret and len(value) >= _SHORTEST_VALUE and not _is_word(value):
             secrets.add(value)
         secrets.update(each for each in passwords_of(value) if len(each) >= _SHORTEST_PIECE)
     return frozenset(secrets)
@@ -164,13 +189,17 @@ def _hide_known(text: str, secrets: frozenset[str]) -> str:
     return re.sub(_any_of(found), HIDDEN, text, flags=re.IGNORECASE) if found else text
 
 
-def _hide_pieces(text: str, forms: Iterable[str]) -> str:
+def _hide_pieces(text: str, forms: Sequence[str]) -> str:
     """Hide what is left of a secret on both sides of each mark of a cut."""
     kept, place = [], 0
+    reach = max(map(len, forms), default=0)
     for cut in _CUT.finditer(text):
-        before, after = text[place : cut.start()], text[cut.end() :]
-        head = max((_overlap(form, before) for form in forms), default=0)
-        tail = max((_overlap(form[::-1], after[::-1]) for form in forms), default=0)
+        if cut.start() < place:
+            continue
+        before = text[place : cut.start()]
+        near, after = before[-reach:], text[cut.end() : cut.end() + reach][::-1]
+        head = max((_overlap(form, near) for form in forms), default=0)
+        tail = max((_overlap(form[::-1], after) for form in forms), default=0)
         kept += [before[: len(before) - head] + HIDDEN if head else before, cut[0]]
         kept += [HIDDEN] if tail else []
         place = cut.end() + tail
@@ -180,6 +209,8 @@ def _hide_pieces(text: str, forms: Iterable[str]) -> str:
 def _overlap(form: str, text: str) -> int:
     """Return how many letters of the beginning of ``form`` stand at the end of ``text``; 0 where they are too few."""
     form, text = form.lower(), text.lower()[-len(form) :]
+    if form[:_SHORTEST_PIECE] not in text:
+        return 0
     lengths = range(min(len(form), len(text)), _SHORTEST_PIECE - 1, -1)
     return next((length for length in lengths if text.endswith(form[:length])), 0)
 
@@ -220,11 +251,21 @@ def _spellings(secret: str) -> Iterator[str]:
 def _keep_name(match: re.Match[str]) -> str:
     """Return what matched with stars for its value."""
     value = match["value"].strip("\"'")
-    if value in _PLACEHOLDERS:
+    if value in _PLACEHOLDERS or _COUNT.search(match[0]) or not _may_be_login(match):
         return match[0]
     start, whole = match.start("value") - match.start(), match[0]
     mark = match["value"][0] if match["value"][0] in "\"'" else ""
     return f"{whole[:start]}{mark}{HIDDEN}{mark}{whole[start + len(match['value']) :]}"
+
+
+def _may_be_login(match: re.Match[str]) -> bool:
+    """Return whether what stands behind ``basic`` is a user and a password in base64, and no word of a sentence."""
+    if match[0][:5].lower() != "basic":
+        return True
+    try:
+        return b":" in base64.b64decode(match["value"].rstrip("=") + "==", altchars=b"-_")
+    except ValueError:
+        return False
 
 
 def _keep_address(match: re.Match[str]) -> str:

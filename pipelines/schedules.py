@@ -81,24 +81,28 @@ def _after_close(calendar: Calendar, timeframe: Timeframe, *, on: bool) -> dg.Sc
                 since=installation.universe.history.first_day(timeframe),
                 now=tick,
             )
-        if not scheduled:
-            yield dg.SkipReason(f"no {calendar.name} symbol keeps {timeframe.value} bars that a provider has news of")
-        elif not due and last_windows(calendar, timeframe, tick) is None:
-            yield dg.SkipReason(f"{calendar.name} has had no session in the last day")
-        elif not due:
-            yield dg.SkipReason(f"no {calendar.name} symbol was listed in the last day")
+        if not due:
+            yield dg.SkipReason(_why_nothing(calendar, timeframe, tick, is_empty=not scheduled))
         providers = {instrument.symbol: instrument.provider for instrument in scheduled}
         for (first, last), symbols in _by_range(timeframe, due).items():
             for group in rectangles(symbols, order, _RUNS):
+                of_group = [providers[symbol] for symbol in group]
                 yield dg.RunRequest(
                     run_key=f"{tick.isoformat()}/{first}/{group[0]}",
                     job_name=ingest_job_name(timeframe),
-                    tags=range_tags(group[0], group[-1], first, last)
-                    | run_tags(timeframe, group, [providers[symbol] for symbol in group]),
+                    tags=range_tags(group[0], group[-1], first, last) | run_tags(timeframe, group, of_group),
                     run_config=run_config(timeframe, group, order),
                 )
 
     return schedule
+
+
+def _why_nothing(calendar: Calendar, timeframe: Timeframe, tick: datetime, *, is_empty: bool) -> str:
+    if is_empty:
+        return f"no {calendar.name} symbol keeps {timeframe.value} bars that a provider has news of"
+    if last_windows(calendar, timeframe, tick) is None:
+        return f"{calendar.name} has had no session in the last day"
+    return f"no {calendar.name} symbol was listed in the last day"
 
 
 def cron_after_close(calendar: Calendar) -> str:

@@ -133,8 +133,6 @@ def catch_up(
     """
     if base is Timeframe.M1:
         refresh(warehouse.database)  # what a killed process did not refresh
-    if now is not None:
-        limits = replace(limits, at_once=1)
     work = _Work(warehouse, base, Origin("roll-up", run_id), now, only_due)
     for derived in work.derive_all(instruments, (start, end), limits):
         if base is Timeframe.M1:
@@ -192,6 +190,8 @@ class _Work:
         self, instruments: Sequence[Instrument], span: tuple[datetime, datetime], limits: RollupLimits
     ) -> Iterator[list[Derived]]:
         """Roll up the stale days of these instruments in ``span``; yield what each transaction did."""
+        if self.now is not None:
+            limits = replace(limits, at_once=1)
         by_id = {instrument.instrument_id: instrument for instrument in instruments}
         with self.warehouse.connection() as connection:
             stale = list_stale_days(connection, self.base, list(by_id), *span, only_due=self.only_due)

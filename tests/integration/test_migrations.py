@@ -33,7 +33,8 @@ NOW = utc("2026-01-01")
 
 def fill(warehouse: Warehouse, connection: psycopg.Connection) -> Instrument:
     """Put in all that a person or a provider told us: bars with gaps, requests, halts, an answer, an archived file."""
-    register(warehouse, {"AAA": "XNYS"})
+    register(warehouse, {"AAA": "XNYS", "KEPT": "XNYS", "GONE": "XNYS"})
+    connection.execute("UPDATE market.instrument SET in_universe = symbol = 'KEPT' WHERE symbol IN ('KEPT', 'GONE')")
     instrument = load_instruments(connection)["AAA"]
     sync_sessions(connection, ["XNYS"])
     calendar = get_calendar("XNYS")

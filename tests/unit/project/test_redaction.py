@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
@@ -25,6 +26,7 @@ from chandlery.lake.store import Lake
 from chandlery.providers.http.remote import RemoteOptions
 from chandlery.redaction import hide, hide_in_logs, hide_within, holds_credentials
 from chandlery.settings import Settings
+from pipelines.hidden_secrets import without_secrets
 
 PASSWORD = "Gr0ss/Geh@im#42%"
 ESCAPED = "Gr0ss%2FGeh%40im%2342%25"
@@ -93,6 +95,11 @@ def test_no_secret_of_the_environment_is_shown_however_it_is_spelled(text: str) 
         ("APCA-API-SECRET-KEY: abc, x", "APCA-API-SECRET-KEY: ***, x"),
         ("{'api_key': 'abc', 'n': 1}", "{'api_key': '***', 'n': 1}"),
         ('{"Authorization": "abc def"}', '{"Authorization": "***"}'),
+        ("Cookie: a=b; chandlery_ui_3000=abcdefgh", "Cookie: ***"),
+        ("Set-Cookie: chandlery_ui_3000=abcdefgh; HttpOnly", "Set-Cookie: ***"),
+        ("ALTER ROLE x PASSWORD 'abc'", "ALTER ROLE x PASSWORD '***'"),
+        ("user=me pwd=abc", "user=me pwd=***"),
+        ("a bearer abc4defg", "a bearer ***"),
     ],
     ids=map(str, count()),  # pytest puts the name of a test into the environment
 )
@@ -110,6 +117,8 @@ def test_what_stands_where_only_a_secret_stands_is_hidden_whoever_it_is_of(text:
         "provider 'alpaca' needs the environment variable ALPACA_SECRET_KEY",
         "postgresql://bob@db/bars and http://127.0.0.1:8080/a@b and s3://bucket/prefix",
         "a basic information about tokens: none; the primary key=(id, ts)",
+        "token_count=12, secret_count = 5, signature = inspect, passed=3",
+        "basic Materials of XLB, Basic SQL/Stat, bearer certificates",
         "in CHANDLERY_DATABASE_URL, its sslmode=require where the server wants TLS",
     ],
     ids=map(str, count()),
@@ -125,8 +134,18 @@ def test_a_password_that_is_the_users_name_is_hidden_in_its_place_only(monkeypat
 
 
 def test_a_short_secret_within_a_word_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("X_TOKEN", "candle")
-    assert hide("candles of candle, ?a%3Dcandle") == "candles of ***, ?a%3D***"
+    monkeypatch.setenv("X_TOKEN", "candle7")
+    assert hide("candle7s of candle7, ?a%3Dcandle7") == "candle7s of ***, ?a%3D***"
+
+
+@pytest.mark.parametrize("word", ["chandlery", "Spring", "2012", "DEFAULT"])
+def test_a_word_or_a_number_is_hidden_in_its_place_only(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    monkeypatch.setenv("PGPASSWORD", word)
+    monkeypatch.setenv("CHANDLERY_DATABASE_URL", f"postgresql://me:{word}@db/bars")
+    monkeypatch.setenv("OTHER_URL", "postgresql://me:Spring:2012@db/bars")
+    assert hide(f"AAPL|{word} of {word}, and 2012") == f"AAPL|{word} of {word}, and 2012"
+    assert hide(f"at postgresql://me:{word}@db/bars, password={word}") == "at postgresql://me:***@db/bars, password=***"
+    assert hide("refused: Spring:2012") == "refused: ***"
 
 
 def test_each_part_of_a_password_that_is_not_escaped_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +205,29 @@ def test_an_error_that_nobody_foresaw_is_printed_without_secrets(tmp_path: Path)
 def test_whatever_a_command_says_is_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     say(f"a note that holds {PASSWORD}")
     assert capsys.readouterr().out == "a note that holds ***\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("token-", "secret", "x-", "some text ... ", "secret='", "Cookie:", "basic ", "pass=", "a://", "password "),
+        *("authorization:", "apca-api-", 'password="\\', "signature=", " ", "a"),
+    ],
+    ids=map(str, count()),
+)
+def test_no_text_takes_longer_than_its_length(part: str) -> None:
+    text = "authorization" + part * (200_000 // len(part))  # hours, if it took the square of it
+    assert "authorization" in hide(text)
+
+
+def test_what_tells_things_apart_is_no_text_and_stays() -> None:
+    key = dg.AssetKey(["bars_1d", PASSWORD])
+    event = dg.AssetMaterialization(
+        key, partition=f"AAPL|{KEY}", description=f"with {PASSWORD}", metadata={"note": f"and {KEY}"}
+    )
+    shown = without_secrets(event)
+    assert (shown.asset_key, shown.partition, shown.description) == (key, f"AAPL|{KEY}", "with ***")
+    assert shown.metadata["note"].value == "and ***"
 
 
 def test_what_json_holds_keeps_its_shape() -> None:
