@@ -118,8 +118,7 @@ def catch_up(
         instruments: whose bars.
         start: inclusive.
         end: exclusive.
-        now: the time to record as ``known_at``, UTC; the server's clock by default. If given, nothing goes side
-            by side, so that the same history leaves the same times.
+        now: the time to record as ``known_at``, UTC; the server's clock by default. With it, steps follow each other.
         limits: how much one step derives.
         run_id: the orchestrator's number of the run that derives; None outside of a run.
         only_due: leave days that failed and wait for another try.
@@ -190,7 +189,7 @@ class _Work:
         self, instruments: Sequence[Instrument], span: tuple[datetime, datetime], limits: RollupLimits
     ) -> Iterator[list[Derived]]:
         """Roll up the stale days of these instruments in ``span``; yield what each transaction did."""
-        if self.now is not None:
+        if self.now is not None:  # so that the same history leaves the same times
             limits = replace(limits, at_once=1)
         by_id = {instrument.instrument_id: instrument for instrument in instruments}
         with self.warehouse.connection() as connection:
