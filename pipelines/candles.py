@@ -6,6 +6,7 @@ Not here: who may look (``guard``), and how candles are drawn (``chandlery.pictu
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from threading import Lock
 
 from starlette.concurrency import run_in_threadpool
@@ -67,7 +68,8 @@ class Candles:
             drawn = self._draw(*(given[name] for name in _PARAMETERS))
             if drawn is None:
                 return PlainTextResponse("no bars were known then\n", 404)
-            return Response(drawn, media_type="image/png", headers=_KEPT)
+            is_past = parse_moment(given["as_of"], name="as_of") <= datetime.now(UTC)
+            return Response(drawn, media_type="image/png", headers=_KEPT if is_past else None)
         except UnknownSymbolError as error:
             return PlainTextResponse(f"{error}\n", 404)
         except UsageError as error:

@@ -71,6 +71,7 @@ def test_no_secret_of_the_environment_is_shown_however_it_is_spelled(text: str) 
     shown = hide(text)
     assert "***" in shown
     pieces = SECRETS | {PASSWORD[:9], KEY[:8], KEY[-6:], basic(KEY)[:16], basic(f"bob:{PASSWORD}")[4:20]}
+    pieces |= {basic(f"{user}:{KEY}")[8:20] for user in ("x", "ab", "abc")}
     assert not [piece for piece in pieces if piece.lower() in shown.lower()]
     assert hide(shown) == shown
 
@@ -136,6 +137,11 @@ def test_a_password_that_is_the_users_name_is_hidden_in_its_place_only(monkeypat
 def test_a_short_secret_within_a_word_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X_TOKEN", "candle7")
     assert hide("candle7s of candle7, ?a%3Dcandle7") == "candle7s of ***, ?a%3D***"
+
+
+def test_the_place_of_a_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X_SECRET_FILE", "/run/secrets/vendor-7")
+    assert hide("cannot read /run/secrets/vendor-7") == "cannot read /run/secrets/vendor-7"
 
 
 @pytest.mark.parametrize("word", ["chandlery", "Spring", "2012", "DEFAULT"])
