@@ -101,11 +101,11 @@ class DagsterOrchestrator:
         settings = self._installation.settings
         token, home = ui_token(settings.home), prepare_home(settings)
         address = serve.address(host, port)
-        with ui_lock(home, address) as lock, daemon_lease(self._installation.warehouse.database, port) as lost:
+        with ui_lock(home, address) as lock, daemon_lease(self._installation.warehouse.database, port) as place:
             self.prepare()
             with self._open_instance(settings) as instance:
                 close_abandoned_runs(instance)
-            return serve.serve(home, host, port, token=token, lock=lock, lost=lost, allowed_hosts=allowed_hosts)
+            return serve.serve(home, host, port, token=token, lock=lock, place=place, allowed_hosts=allowed_hosts)
 
     def _register(self, instance: dg.DagsterInstance) -> None:
         close_dead_runs(instance)

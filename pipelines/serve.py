@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +27,16 @@ import yaml
 
 from chandlery.app.ui_token import TOKEN_VARIABLE
 from chandlery.core.own_packages import ROOT
+from chandlery.database.lease import LONGEST_SILENCE
 from chandlery.errors import UsageError
-from pipelines.watchdog import Watchdog, watchdog
+from pipelines.ui_lock import Place
+from pipelines.watchdog import UNHEARD, Watchdog, watchdog
 
 _LOCATION = "chandlery"
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_STOP = 15.0
+#: After so many seconds without a beat, what was started is ended: all of it is gone before another may have the place.
+_SILENCE = LONGEST_SILENCE / 2
 
 
 def serve(
@@ -42,7 +46,7 @@ def serve(
     *,
     token: str,
     lock: int,
-    lost: Callable[[], str | None],
+    place: Place,
     allowed_hosts: Sequence[str] = (),
 ) -> int:
     """Serve the web UI on ``host:port`` until interrupted; return 0, or 1 if it could not go on.
@@ -53,7 +57,7 @@ def serve(
         port: of the web server.
         token: that opens the UI; see ``chandlery.app.ui_token``.
         lock: file descriptor of the lock of ``home``, which lasts until all processes have ended.
-        lost: says why it may serve no longer; None while it may.
+        place: of the one web UI of the database; it serves no longer than it has it.
         allowed_hosts: other names by which the server is called.
 
     Raises:
@@ -63,7 +67,8 @@ def serve(
     workspace, log, stop = home / "workspace.yaml", home / "ui.log", threading.Event()
     # Both code servers run whatever they are sent: only the owner can connect. The path of a socket has to be short.
     private = tempfile.mkdtemp(prefix="chandlery-ui-")
-    with _until_interrupted(stop), watchdog(log, Path(private), lock) as dog, _stopping() as processes:
+    guarded = watchdog(log, Path(private), lock, place.beats, _SILENCE)
+    with _until_interrupted(stop), guarded as dog, _stopping() as processes:
         code_socket = str(Path(private) / "code")
         server = {"socket": code_socket, "location_name": _LOCATION}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
@@ -81,10 +86,9 @@ def serve(
         web = start("pipelines.web", *options, *(f"--allow-host={name}" for name in allowed_hosts))
         start("dagster._daemon", "run", "-w", str(workspace), *quiet)
         _await_server(_family(host), (host, port), web, stop)
-        parts = (dog.process, *processes)
-        if not stop.is_set() and all(process.poll() is None for process in parts):
+        if not stop.is_set() and all(process.poll() is None for process in (dog.process, *processes)):
             _invite(f"{address(host, port)}/?token={token}", log)
-        return _watch(parts, stop, lost, log)
+        return _watch(dog, processes, stop, place, log)
 
 
 def _invite(place: str, log: Path) -> None:
@@ -93,12 +97,17 @@ def _invite(place: str, log: Path) -> None:
 
 
 def _watch(
-    parts: Sequence[subprocess.Popen[bytes]], stop: threading.Event, lost: Callable[[], str | None], log: Path
+    dog: Watchdog, processes: Sequence[subprocess.Popen[bytes]], stop: threading.Event, place: Place, log: Path
 ) -> int:
-    """Wait until interrupted, which is 0, or until a part ends by itself or another UI takes over, which is 1."""
+    """Wait until interrupted, which is 0, or until a part ends by itself or the place is lost, which is 1."""
     while not stop.wait(0.5):
-        reason = lost()
-        if any(process.poll() is not None for process in parts):
+        reason = place.lost()
+        if reason is None and dog.process.poll() == UNHEARD:
+            reason = (
+                f"this web UI lost its place: it was stopped, or its database silent, for {_SILENCE:.0f} seconds, after"
+                " which another one may serve the database; start it again"
+            )
+        if reason is None and any(process.poll() is not None for process in (dog.process, *processes)):
             reason = f"a part of the user interface ended by itself; {log} says why"
         if reason is not None:
             print(reason, file=sys.stderr)

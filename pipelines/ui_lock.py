@@ -2,6 +2,7 @@
 
 Of a home it is a locked file that says which one runs. The kernel holds the lock for as long as the UI, or what it
 started, lives; so a kill leaves nothing to clean up. Of a database, which several homes may share, it is a lease.
+Not here: ending what the UI started where it cannot show any more that it holds the lease (``watchdog``).
 """
 
 from __future__ import annotations
@@ -60,6 +61,19 @@ class RunningUi:
         return f"{self.address}, process {self.pid}, since {_moment(self.since)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of the one web UI of a database.
+
+    Attributes:
+        lost: says why it is lost; None while it is not.
+        beats: file descriptor that shows that it is held; see ``chandlery.database.lease.Lease``.
+    """
+
+    lost: Callable[[], str | None]
+    beats: int
+
+
 @contextmanager
 def ui_lock(home: Path, address: str) -> Iterator[int]:
     """Hold the lock of ``home``; yield its file descriptor.
@@ -85,8 +99,8 @@ def ui_lock(home: Path, address: str) -> Iterator[int]:
 
 
 @contextmanager
-def daemon_lease(database: Database, port: int) -> Iterator[Callable[[], str | None]]:
-    """Be the one web UI of ``database``, whatever its home; yield what tells why it is so no more, or None while it is.
+def daemon_lease(database: Database, port: int) -> Iterator[Place]:
+    """Be the one web UI of ``database``, whatever its home.
 
     Waits a little where the one that held the lease was killed and its connection is just ending.
 
@@ -103,7 +117,7 @@ def daemon_lease(database: Database, port: int) -> Iterator[Callable[[], str | N
     while True:
         with Lease(database, _DAEMON, me) as lease:
             if lease.held_by is None:
-                yield lambda: None if lease.held_by is None else _taken(lease.held_by)
+                yield Place(lambda: None if lease.held_by is None else _taken(lease.held_by), lease.beats)
                 return
         if not _is_dead(lease.held_by) or time.monotonic() > deadline:
             raise UsageError(f"{_taken(lease.held_by)}; one database has one web UI and daemon: use that, or stop it")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,18 +22,37 @@ from chandlery.database.connections import Database
 from chandlery.database.lease import Lease
 from chandlery.errors import StoreUnavailableError, UsageError
 from pipelines.ui_lock import daemon_lease
+from pipelines.watchdog import UNHEARD
 from tests.apache_server import UnavailableError
 from tests.pgbouncer_server import pgbouncer
+from tests.servers.postgres_proxy import PostgresProxy
 from tests.support import wait_until
 
 HOLD = """
 import sys
 from chandlery.database.connections import Database
 from pipelines.ui_lock import daemon_lease
-with Database(sys.argv[1]) as database, daemon_lease(database, 3999) as lost:
-    assert lost() is None
+with Database(sys.argv[1]) as database, daemon_lease(database, 3999) as place:
+    assert place.lost() is None
     print("held", flush=True)
     sys.stdin.read()
+"""
+#: As `chandlery ui`, with a daemon that does nothing and a watchdog that is less patient.
+SERVE = """
+import os, subprocess, sys, tempfile
+from pathlib import Path
+from chandlery.database.connections import Database
+from chandlery.database.lease import Lease
+from pipelines.watchdog import watchdog
+folder = Path(tempfile.mkdtemp())
+with Database(sys.argv[1]) as database, Lease(database, 7, "first", pulse=0.1) as lease:
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    with watchdog(folder / "ui.log", folder, lock, lease.beats, 3) as dog:
+        subprocess.Popen(["sleep", "600"], process_group=dog.process.pid)
+        print("held", flush=True)
+        print(dog.process.pid, flush=True)
+        sys.stdin.readline()
+        print(dog.process.wait(), flush=True)
 """
 LEASE = """
 import sys
@@ -87,8 +108,8 @@ def test_the_second_home_on_a_database_says_which_web_ui_runs(place: str) -> Non
 def test_after_a_kill_the_next_one_starts(place: str, how: signal.Signals) -> None:
     with running(HOLD, place) as first, Database(place) as database:
         os.kill(first.pid, how)
-        with daemon_lease(database, 4000) as lost:
-            assert lost() is None
+        with daemon_lease(database, 4000) as mine:
+            assert mine.lost() is None
 
 
 def test_a_holder_that_is_silent_loses_the_lease_and_learns_of_it(place: str) -> None:
@@ -113,6 +134,50 @@ def test_a_holder_that_is_silent_loses_the_lease_and_learns_of_it(place: str) ->
         first.stdin.flush()
         assert first.stdout.readline() == "second\n"
         taken[0].__exit__(None, None, None)
+
+
+def test_what_a_holder_started_has_ended_before_another_may_hold_the_lease(place: str) -> None:
+    """Also where the holder is stopped (Ctrl-Z), and what it started is not."""
+    with running(SERVE, place) as first, Database(place) as database:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        daemon = int(first.stdout.readline())
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: members(daemon) == [], "all that it started has ended")
+        with Lease(database, 7, "second") as lease:
+            assert lease.held_by == "first"
+        os.kill(first.pid, signal.SIGCONT)
+        first.stdin.write("\n")
+        first.stdin.flush()
+        assert first.stdout.readline() == f"{UNHEARD}\n"
+
+
+def test_what_a_holder_started_ends_also_where_its_server_is_silent(database_url: str) -> None:
+    """The holder cannot tell whether it still holds the lease, and its daemon may hear from the server again first."""
+    again = threading.Event()
+    with PostgresProxy(database_url) as proxy, running(SERVE, proxy.dsn) as first:
+        assert first.stdout is not None
+        daemon = int(first.stdout.readline())
+        proxy.arm(lambda *_: again.wait() and False)  # from now on nothing is passed on, and no connection ended
+        wait_until(lambda: members(daemon) == [], "all that it started has ended")
+        again.set()
+
+
+def members(group: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def test_its_beats_show_that_it_lives_and_end_with_the_lease(place: str) -> None:
+    with Database(place) as database, Lease(database, 7, "first", pulse=0.1) as lease:
+        assert [os.read(lease.beats, 1) for _ in range(3)] == [b"."] * 3
+        with Lease(database, 7, "second") as other:
+            assert other.held_by == "first"
+            assert os.read(other.beats, 1) == b""
 
 
 def test_a_holder_whose_connection_is_lost_takes_the_lease_again(database_url: str) -> None:
