@@ -69,7 +69,7 @@ _BESIDE = (
     (_WORDS, re.compile(r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')", re.IGNORECASE)),
 )
 #: What examples in our own texts have in the place of a secret.
-_PLACEHOLDERS = frozenset({"", HIDDEN, "password", "...", "…", "None"})
+_PLACEHOLDERS = frozenset({"", HIDDEN, "password", "...", "…", "None", "null"})
 #: What is named like a secret and is a number of them.
 _COUNT = re.compile(r"(?:count|limit|size|length)\s?=\s?\d+$", re.IGNORECASE)
 _CUT = re.compile(r"…|\.\.\.")

@@ -142,7 +142,8 @@ class SharedConnections:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.close()
+            with suppress(RuntimeError):  # a worker of the pool lets go of it last, and cannot wait for itself
+                pool.close()
 
     def forget(self) -> None:
         """See ``Forgetful``."""

@@ -27,6 +27,7 @@ from chandlery.database.connections import Database
 from chandlery.database.migrate import REVISION, migrate
 from chandlery.ingest.gate import REJECTED, AuditReport, Check, Gate, Verdict
 from chandlery.ingest.landing import Landing
+from chandlery.ingest.landing_zone import make_zone
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.quarantine import list_entries
 from chandlery.ingest.release import release
@@ -63,16 +64,19 @@ class Place:
     Attributes:
         warehouse: a database and a lake.
         landing: of the same database.
+        zone: where its answers lie.
     """
 
     warehouse: Warehouse
     landing: Landing
+    zone: Lake
 
     @classmethod
     def open(cls, dsn: str, root: Path) -> Self:
         """Return the place of a database whose files are in ``root``."""
         database = Database(dsn)
-        return cls(Warehouse(database, Lake(root / "lake")), Landing(database, Lake(root / "landing")))
+        zone = Lake(root / "landing")
+        return cls(Warehouse(database, Lake(root / "lake")), Landing(database, zone), zone)
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,10 @@ CUT_SHORT = [name for name in OPERATIONS if name != "downgrade"]
 def prepare(place: Place, name: str) -> None:
     """Bring a new place to where the operation ``name`` begins."""
     register(place.warehouse, {"AAA": "XNYS"})
-    place.warehouse.claim_lake()  # by a number that is drawn by lot, so not within an operation
+    # By numbers that are drawn by lot, so not within an operation.
+    place.warehouse.claim_lake()
+    with place.warehouse.connection() as connection:
+        make_zone(connection, place.zone)
     for earlier in OPERATIONS[name].after:
         OPERATIONS[earlier].act(place)
 

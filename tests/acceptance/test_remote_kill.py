@@ -23,7 +23,9 @@ import pytest
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import landing as landing_zone
 from chandlery.ingest import validate as judging
+from chandlery.ingest.landing_zone import make_zone
 from chandlery.lake.staged_file import StagedFile
+from chandlery.lake.store import Lake
 from chandlery.providers.coinbase import CoinbaseProvider
 from chandlery.publishing import publish as publishing
 from chandlery.tiers.warehouse import Warehouse
@@ -116,7 +118,10 @@ def market() -> Market:
 @pytest.fixture
 def remote(warehouse: Warehouse, market: Market, tmp_path: Path) -> Iterator[Remote]:
     with CoinbaseServer(market, page=350) as server:
-        yield Remote.open(warehouse, server, tmp_path)
+        remote = Remote.open(warehouse, server, tmp_path)
+        with warehouse.connection() as connection:
+            make_zone(connection, Lake(tmp_path / "landing"))  # so that the files which land are those of answers
+        yield remote
 
 
 @pytest.mark.slow

@@ -109,7 +109,8 @@ def test_a_full_disk_in_the_landing_zone_and_then_in_the_lake_is_said_and_the_ne
     (disk / "landing").mkdir()
     with full(disk):
         check_said(run(*LOAD), "landing/coinbase/1m/")
-    assert [path for path in disk.rglob("*") if path.is_file()] == []
+    # No piece of an answer is left; the zone may have its id already.
+    assert [path.name for path in disk.rglob("*") if path.is_file() and path.name != "landing.json"] == []
     assert count_bars(installation) == 0
 
     loaded = run(*LOAD)
