@@ -29,9 +29,8 @@ ui: $(RUNTIME) ## serve the web UI on http://127.0.0.1:3000
 	$(BIN)/chandlery init
 	$(BIN)/chandlery ui
 
-# In the order of the folders: the files that take longest come first, so that none of them is left over at the end.
 test: $(DEV) ## run every test, side by side (narrow it with PYTEST_ARGS="-k word")
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 # Unit and contract tests, and of the integration tests a slice through the whole: publish, read, quarantine, a provider
 # over HTTP, an asset with its gate. On the embedded server only.

@@ -192,6 +192,11 @@ class Terminal:
         return self.process.wait(60)
 
 
+def _sit_at(slave: int) -> None:
+    os.login_tty(slave)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal; who runs tests in the background ignores it
+
+
 @contextmanager
 def terminal(*command: str) -> Iterator[Terminal]:
     master, slave = os.openpty()
@@ -200,7 +205,7 @@ def terminal(*command: str) -> Iterator[Terminal]:
         [*CLI, *command],
         env=environment,
         pass_fds=[slave],
-        preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509 - nothing of it needs a lock
+        preexec_fn=lambda: _sit_at(slave),  # noqa: PLW1509 - nothing of it needs a lock
     )
     os.close(slave)
     try:

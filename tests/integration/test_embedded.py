@@ -120,6 +120,7 @@ def test_another_user_of_the_machine_cannot_connect(place: Path, stranger: pwd.s
     # Were the folder open, the server itself would refuse.
     data.chmod(0o755)
     (data / SOCKET).chmod(0o777)
+    before = Path.cwd()
     os.chdir(data)
     try:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -130,7 +131,7 @@ def test_another_user_of_the_machine_cannot_connect(place: Path, stranger: pwd.s
         )  # fmt: skip
         assert done.stdout.split() == ["out"] * 3
     finally:
-        os.chdir("/")
+        os.chdir(before)
     assert "Peer authentication failed" in (data / "log").read_text()
     embedded.start(data)
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
