@@ -92,7 +92,7 @@ def _loading(world: World, installation: Installation) -> Section:
             pass
 
     def dagster(chosen: list[Instrument], end: datetime) -> None:
-        records = orchestrator.ingest(_order(chosen, Timeframe.M1, start, end), SilentListener())
+        records = orchestrator.ingest(IngestPlan(Timeframe.M1, dict.fromkeys(chosen, (start, end))), SilentListener())
         if not all(record.succeeded for record in records):
             raise AssertionError(f"a run failed: {[record.error for record in records]}")
 
@@ -133,7 +133,7 @@ def _count_runs(orchestrator: DagsterOrchestrator, known: list[Instrument]) -> d
     start, end = datetime(2022, 1, 1, tzinfo=UTC), datetime(2023, 1, 1, tzinfo=UTC)
     counts = {}
     for chosen in (known[:1], known):
-        records = orchestrator.ingest(_order(chosen, Timeframe.D1, start, end), SilentListener())
+        records = orchestrator.ingest(IngestPlan(Timeframe.D1, dict.fromkeys(chosen, (start, end))), SilentListener())
         counts[f"{len(chosen)} of days"] = len(records)
     if len(set(counts.values())) > 1:
         raise AssertionError(f"the number of runs grows with the partitions: {counts}")
@@ -298,7 +298,3 @@ def _start_up(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance)
         seconds = stopwatch(lambda count=count: run(count))  # type: ignore[misc]
         measures.append(Measure(f"a run over {count} empty partitions", [seconds], count, "partitions"))
     return measures
-
-
-def _order(chosen: list[Instrument], timeframe: Timeframe, start: datetime, end: datetime) -> IngestPlan:
-    return IngestPlan(timeframe, dict.fromkeys(chosen, (start, end)))

@@ -14,6 +14,7 @@ import psycopg
 
 from chandlery.database.locks import hold_lock
 from chandlery.errors import LakeError
+from chandlery.lake.identity import read_id
 from chandlery.lake.store import Lake
 
 FILE_NAME = "landing.json"
@@ -28,14 +29,7 @@ def read_zone(files: Lake) -> str | None:
     Raises:
         LakeError: the zone cannot be read, or its file is damaged.
     """
-    if not files.exists(FILE_NAME):
-        return None
-    with files.open(FILE_NAME) as source:
-        content = source.read()
-    try:
-        return str(json.loads(content)["zone"])
-    except (ValueError, KeyError, TypeError):
-        raise LakeError(f"{files.describe(FILE_NAME)} is damaged: it should hold the landing zone's id") from None
+    return read_id(files, FILE_NAME, "zone")
 
 
 def make_zone(connection: psycopg.Connection, files: Lake) -> str:

@@ -70,20 +70,25 @@ def explain_missing(connection: psycopg.Connection, lake: Lake) -> str:
     return _difference(lake, row[1]) if found != row[0] else ""
 
 
-def read_id(lake: Lake) -> str | None:
-    """Return the lake's id; None where it has none.
+def read_id(files: Lake, file_name: str = FILE_NAME, key: str = "lake_id") -> str | None:
+    """Return the id of a lake, or of other files of ours; None where they have none.
+
+    Args:
+        files: whose id.
+        file_name: the file that holds it, below the root.
+        key: under which it stands there.
 
     Raises:
-        LakeError: the lake cannot be read, or the file that holds its id is damaged.
+        LakeError: the files cannot be read, or the one that holds the id is damaged.
     """
-    if not lake.exists(FILE_NAME):
+    if not files.exists(file_name):
         return None
-    with lake.open(FILE_NAME) as source:
+    with files.open(file_name) as source:
         content = source.read()
     try:
-        return str(json.loads(content)["lake_id"])
+        return str(json.loads(content)[key])
     except (ValueError, KeyError, TypeError):
-        raise LakeError(f"{lake.describe(FILE_NAME)} is damaged: it should hold the lake's id") from None
+        raise LakeError(f"{files.describe(file_name)} is damaged: it should hold an id under {key!r}") from None
 
 
 def _check_first(connection: psycopg.Connection, lake: Lake, found: str | None) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -347,48 +347,43 @@ with open_instance(installation.settings) as instance:
 """
 
 
-def test_a_run_that_is_killed_after_it_archived_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
-    publish(stored, ("IBM", "2012-01-03", 1.0))
-    sensor = Sensor(stored)
-    sensor.settle()
+@contextmanager
+def killed_before_it_says_so(stored: Workbench, code: str) -> Iterator[None]:
+    """Let ``code`` run in a process that is held up when it wants to record what it did, and killed after the block."""
     with closing(psycopg.connect(dagster_dsn(stored.installation.settings), autocommit=True)) as connection:
         connection.execute(HOLD_UP)
         connection.execute("SELECT pg_advisory_lock(42)")
-        run = subprocess.Popen([sys.executable, "-c", ARCHIVE], cwd=ROOT, env=os.environ, start_new_session=True)
+        run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ, start_new_session=True)
         try:
             held_up = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 42"
             wait_until(lambda: connection.execute(held_up).fetchone() is not None, "it wants to say so", 300)
-            assert stored.scalar("SELECT count(*) FROM ops.manifest") == 1
-            assert stored.materialized("archive_1d") == set()
-            assert sensor.settle() == [], "the run is still alive"
+            yield
         finally:
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
         connection.execute("SELECT pg_advisory_unlock(42)")
         connection.execute("DROP TRIGGER hold_up ON event_logs")
+
+
+def test_a_run_that_is_killed_after_it_archived_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
+    publish(stored, ("IBM", "2012-01-03", 1.0))
+    sensor = Sensor(stored)
+    sensor.settle()
+    with killed_before_it_says_so(stored, ARCHIVE):
+        assert stored.scalar("SELECT count(*) FROM ops.manifest") == 1
+        assert stored.materialized("archive_1d") == set()
+        assert sensor.settle() == [], "the run is still alive"
     assert sensor.settle() == ["archive_1d 2012"]
     assert stored.materialized("archive_1d") == {"2012"}
 
 
 def test_a_run_that_is_killed_after_it_published_and_before_it_said_so_is_made_up_for(stored: Workbench) -> None:
-    dsn = dagster_dsn(stored.installation.settings)
     sensor = Sensor(stored)
     before = stored.materialized("bars_1d")
-    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
-        connection.execute(HOLD_UP)
-        connection.execute("SELECT pg_advisory_lock(42)")
-        run = subprocess.Popen([sys.executable, "-c", INGEST], cwd=ROOT, env=os.environ, start_new_session=True)
-        try:
-            held_up = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 42"
-            wait_until(lambda: connection.execute(held_up).fetchone() is not None, "it wants to say so", 300)
-            assert stored.scalar("SELECT count(*) FROM market.bars_1d") > 0
-            assert stored.materialized("bars_1d") == before
-            assert sensor.settle() == [], "the run is still alive"
-        finally:
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
-        connection.execute("SELECT pg_advisory_unlock(42)")
-        connection.execute("DROP TRIGGER hold_up ON event_logs")
+    with killed_before_it_says_so(stored, INGEST):
+        assert stored.scalar("SELECT count(*) FROM market.bars_1d") > 0
+        assert stored.materialized("bars_1d") == before
+        assert sensor.settle() == [], "the run is still alive"
     assert sensor.settle() == ["bars_1d MSFT|2011", "bars_1d MSFT|2012"]
     assert stored.materialized("bars_1d") - before == {"MSFT|2011", "MSFT|2012"}
     newest = stored.instance.get_runs(dg.RunsFilter(job_name="ingest_1d"), limit=1)[0]
