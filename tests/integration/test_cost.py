@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -162,6 +163,10 @@ QUESTION = "Request all of this? [y/N]: "
 COST = "slow: 1 symbol, 2023-01-01..2024-01-01: about 1,508 calls, about 6 minutes at least, up to 525,600 bars"
 
 
+READS_KEYS = re.compile("(0|63) 0x0 ")
+"""The system call ``read`` (of x86-64, of ARM) of the file 0."""
+
+
 class Terminal:
     """A command on a terminal of its own."""
 
@@ -184,6 +189,15 @@ class Terminal:
     def read_until(self, text: str) -> None:
         while text not in self.said:
             assert self.read(), self.said
+
+    def wait_for_its_reading(self) -> None:
+        """Wait until it sleeps in the reading of what is typed.
+
+        Between the writing of a question and the reading of the answer an interruption is noted, and not acted on
+        before the next key: a person presses again.
+        """
+        calls = Path(f"/proc/{self.process.pid}/syscall")
+        wait_until(lambda: READS_KEYS.match(calls.read_text()), "it reads the answer")
 
     def end(self) -> int:
         """Read all that it says, and return its exit code."""
@@ -235,6 +249,7 @@ def test_on_a_terminal_an_interruption_at_the_question_requests_nothing(
 ) -> None:
     with terminal(*SLOW) as person:
         person.read_until(QUESTION)
+        person.wait_for_its_reading()
         person.type("\x03")
         assert person.end() in {1, 130}
     assert "Traceback" not in person.said
