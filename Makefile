@@ -33,12 +33,14 @@ test: $(DEV) ## run every test, side by side (narrow it with PYTEST_ARGS="-k wor
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 # Unit and contract tests, and of the integration tests a slice through the whole: publish, read, quarantine, a provider
-# over HTTP, an asset with its gate. On the embedded server only.
+# over HTTP, an asset with its gate. On the embedded server only; of an adapter with two clients or two markets, one.
 FAST := tests/unit tests/contract $(addprefix tests/integration/,test_named_queries.py test_publish.py test_read.py \
-	test_quarantine.py test_remote_ingest.py test_assets.py::test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine)
+	test_quarantine.py test_remote_ingest.py::test_everything_arrives_and_is_final \
+	test_remote_ingest.py::test_a_symbol_that_fails_fails_alone \
+	test_assets.py::test_a_rejected_partition_is_not_materialized_and_waits_in_quarantine)
 
 test-fast: $(DEV) ## run the tests that take a minute and a half together
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow" -k "not apache and not community" $(FAST) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow" -k "not apache and not community and not massive and not alpacacrypto" $(FAST) $(PYTEST_ARGS)
 
 mutate: $(DEV) ## break 200 lines, one at a time, and see which of them no test notices (an hour; docs/testing.md)
 	$(BIN)/python -m tests.mutation $(MUTATE_ARGS)

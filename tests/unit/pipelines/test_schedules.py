@@ -260,6 +260,7 @@ def test_nothing_is_caught_up_that_the_provider_does_not_serve_any_more_or_that_
     assert found == {"SIM": ["2023-12", "2024-01"], "FED": ["2023-06", "2023-07", "2023-08"]}
 
 
+@pytest.mark.slow
 def test_what_a_feed_without_repair_missed_arrives_and_is_requested_once(
     bench: Workbench, requested: Callable[[str, str], None]
 ) -> None:

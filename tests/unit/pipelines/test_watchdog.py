@@ -68,7 +68,13 @@ def group(number: int) -> list[psutil.Process]:
 
 @pytest.mark.parametrize(
     ("how", "children"),
-    [("end", "meek"), ("SIGTERM", "meek"), ("SIGHUP", "meek"), ("SIGINT", "meek"), ("SIGKILL", "stubborn")],
+    [
+        ("end", "meek"),
+        ("SIGTERM", "meek"),
+        ("SIGHUP", "meek"),
+        ("SIGINT", "meek"),
+        pytest.param("SIGKILL", "stubborn", marks=pytest.mark.slow),
+    ],
 )
 def test_what_it_started_ends_with_it(how: str, children: str, tmp_path: Path) -> None:
     log = tmp_path / "ui.log"
@@ -104,6 +110,7 @@ def test_it_ends_what_one_that_is_stopped_had_started_and_says_so(tmp_path: Path
         assert int(ui.stdout.readline()) == module.UNHEARD
 
 
+@pytest.mark.slow
 def test_it_leaves_one_alone_that_lives_also_after_all_stood_still(tmp_path: Path) -> None:
     """A machine that sleeps stops both: what counts is how long the watchdog itself ran without a beat."""
     silence = 3.0

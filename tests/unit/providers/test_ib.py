@@ -296,6 +296,7 @@ def test_what_the_account_may_not_see_fails_alone(server: IbServer) -> None:
     assert reply.bars["symbol"].unique().to_pylist() == ["BRK.B"]
 
 
+@pytest.mark.slow
 def test_a_call_that_failed_is_not_identical_to_the_next_too_soon(market: Market) -> None:
     """Whatever failed, since the gateway may have counted it."""
     retry = RetryPolicy(first_pause=0.02, identical_call_after=0.6)
