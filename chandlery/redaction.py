@@ -38,24 +38,16 @@ _NAME = (
     r"|signature(?=\s?=\s?\S{0,40}\d)|credential)[\w.-]{0,40}+"
 )
 _VALUE = r"""(?:'(?:[^'\\]|\\.){0,999}+'|"(?:[^"\\]|\\.){0,999}+"|['"]?[^\s&"'<>,;)\]}]++)"""
-_WORDS = (
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "api",
-    "access",
-    "signature",
-    "credential",
-    "key=",
-    "auth",
-    "cookie",
-)
+#: One of these stands where a name does, in lower case: looked for first, because it costs next to nothing.
+_NAMED = (re.compile("pass(?:w|phr|(?![a-z]))"), "pwd", "secret", "token", "api", "access", "signature", "credential")
 _ASSIGNED = re.compile(rf"(?:(?<=[?&])key|{_NAME})\s?=\s?(?P<value>{_VALUE})", re.IGNORECASE)
-#: What stands only beside a secret, the group ``value``, after words without any of which it need not be looked for.
-_BESIDE = (
-    (_WORDS, _ASSIGNED),
-    (_WORDS, re.compile(rf"""(?:{_NAME}|authorization|cookie)["']\s*:\s*(?P<value>{_VALUE})""", re.IGNORECASE)),
+#: What stands only beside a secret, the group ``value``, after a word without one of which it need not be looked for.
+_BESIDE: tuple[tuple[tuple[str | re.Pattern[str], ...], re.Pattern[str]], ...] = (
+    ((*_NAMED, "key="), _ASSIGNED),
+    (
+        (*_NAMED, "authorization", "cookie"),
+        re.compile(rf"""(?:{_NAME}|authorization|cookie)["']\s*:\s*(?P<value>{_VALUE})""", re.IGNORECASE),
+    ),
     (
         ("apca-", "x-"),
         re.compile(
@@ -64,9 +56,12 @@ _BESIDE = (
     ),
     (("bearer",), re.compile(r"\bbearer\s{1,9}(?P<value>(?=\S{0,40}\d|\S{20})[\w.~+/=-]{6,})", re.IGNORECASE)),
     (("basic",), re.compile(r"\b[Bb]asic\s{1,9}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})")),
-    (_WORDS, re.compile(r"\bAuthorization\s{0,9}:\s{0,9}(?:\w{1,40}\s{1,9})?(?P<value>\S+)", re.IGNORECASE)),
-    (_WORDS, re.compile(r"\b(?:Set-)?Cookie\s{0,9}:\s{0,9}(?P<value>[^\r\n]+)", re.IGNORECASE)),
-    (_WORDS, re.compile(r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')", re.IGNORECASE)),
+    (
+        ("authorization",),
+        re.compile(r"\bAuthorization\s{0,9}:\s{0,9}(?:\w{1,40}\s{1,9})?(?P<value>\S+)", re.IGNORECASE),
+    ),
+    (("cookie",), re.compile(r"\b(?:Set-)?Cookie\s{0,9}:\s{0,9}(?P<value>[^\r\n]+)", re.IGNORECASE)),
+    (("password",), re.compile(r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')", re.IGNORECASE)),
 )
 #: What examples in our own texts have in the place of a secret.
 _PLACEHOLDERS = frozenset({"", HIDDEN, "password", "...", "…", "None", "null"})
@@ -89,13 +84,13 @@ def hide(text: str, *secrets: str) -> str:
         text: to be shown or stored.
         secrets: which are hidden in it besides those that are known, however short.
     """
-    known = _secrets_of(frozenset(os.environ.items())) | _remembered | set(filter(None, secrets))
-    text = _hide_known(text, known)
-    lower = text.lower()
-    for words, beside in _BESIDE:
-        if any(word in lower for word in words):
-            text = beside.sub(_keep_name, text)
-    return _URL.sub(_keep_address, text) if "://" in text else text
+    return _hide_beside(_hide_known(text, _known(secrets)))
+
+
+def holds_secret(texts: Collection[str]) -> bool:
+    """Return whether ``hide`` would change one of ``texts``; of many, it takes much less time."""
+    together = "\n".join(texts)
+    return _hide_known(together, _known()) != together or any(_hide_beside(text) != text for text in texts)
 
 
 def hide_in_logs() -> None:
@@ -164,15 +159,22 @@ def passwords_of(text: str) -> Iterator[str]:
             yield match[1].strip("'")
 
 
+def _known(more: Iterable[str] = ()) -> frozenset[str]:
+    """Return the secrets that are known now, and ``more``."""
+    # What the mapping holds is taken as it is: to decode each name and value takes longer than all the rest.
+    environment = getattr(os.environ, "_data", None) or os.environ
+    return _secrets_of(frozenset(environment.items())) | _remembered | set(filter(None, more))
+
+
 def _is_word(text: str) -> bool:
     return len(text) < _SURELY_NO_WORD and _WORD.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=4)
-def _secrets_of(environment: frozenset[tuple[str, str]]) -> frozenset[str]:
+def _secrets_of(environment: frozenset[tuple[str | bytes, str | bytes]]) -> frozenset[str]:
     """Return the secrets among the variables of the environment."""
     secrets = set()
-    for name, value in environment:
+    for name, value in ((os.fsdecode(name), os.fsdecode(value)) for name, value in environment):
         is_secret = _SECRET_VARIABLE.search(name) and not _PLACE_VARIABLE.search(name)
         if is_secret and len(value) >= _SHORTEST_VALUE and not _is_word(value):
             secrets.add(value)
@@ -187,6 +189,15 @@ def _hide_known(text: str, secrets: frozenset[str]) -> str:
     lower = text.lower()
     found = [form for form in forms if form.lower() in lower]
     return re.sub(_any_of(found), HIDDEN, text, flags=re.IGNORECASE) if found else text
+
+
+def _hide_beside(text: str) -> str:
+    """Hide what stands where only a secret stands."""
+    lower = text.lower()
+    for words, beside in _BESIDE:
+        if any(word in lower if isinstance(word, str) else word.search(lower) for word in words):
+            text = beside.sub(_keep_name, text)
+    return _URL.sub(_keep_address, text) if "://" in text else text
 
 
 def _hide_pieces(text: str, forms: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_
 from dagster_postgres import PostgresScheduleStorage
 from dagster_postgres.utils import pg_url_from_config
 
-from chandlery.redaction import hide, hide_within
+from chandlery.redaction import hide_within, holds_secret
 
 T = TypeVar("T")
 #: What tells things apart is no text for people, and has to stay as it is: otherwise years would become one partition.
@@ -40,8 +40,7 @@ def without_secrets(value: T) -> T:
 def holds_secrets(*stored: str) -> bool:
     """Whether there is a secret in what Dagster is about to store, as JSON. Many at once cost little more than one."""
     # As the texts are before they become JSON.
-    texts = "\n".join(stored).replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\")
-    return hide(texts) != texts
+    return holds_secret([text.replace("\\n", "\n").replace('\\"', '"').replace("\\\\", "\\") for text in stored])
 
 
 class TickStorage(PostgresScheduleStorage):
