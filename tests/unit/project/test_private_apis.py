@@ -30,6 +30,7 @@ KNOWN = {
     # What the client's own paging calls: without it, every page is parsed twice.
     "chandlery/providers/polygon.py": {"_get"},
     # The tables of Dagster's event log, which ours writes in batches, and the type by which dagster.yaml configures it.
+    "pipelines/check_evaluations.py": {"dagster._core.storage.event_log.schema", "dagster._serdes"},
     "pipelines/event_storage.py": {
         "dagster._core.storage.event_log",
         "dagster._core.storage.event_log.migration",
