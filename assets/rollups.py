@@ -8,8 +8,10 @@ All that derive from one base are computed together, from one read of it. A run 
 else. Not here: the arithmetic (``chandlery.rollup``), and what notices staleness (``pipelines.sensors``).
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -28,8 +30,22 @@ from chandlery.rollups.refresh import Derived, catch_up
 from chandlery.tiers.warehouse import Warehouse
 from resources.store import StoreResource
 
-#: What changed, by timeframe and partition key: how many bars were ``inserted``, and how many ``revised``.
-Changes: TypeAlias = defaultdict[tuple[Timeframe, str], Counter[str]]
+
+@dataclass(slots=True)
+class Change:
+    """What deriving changed in a partition.
+
+    Attributes:
+        counts: how many bars were ``inserted``, and how many ``revised``.
+        changed_at: when it had changed last, UTC; None where it has no bars.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    changed_at: datetime | None = None
+
+
+#: What changed, by timeframe and partition key.
+Changes: TypeAlias = dict[tuple[Timeframe, str], Change]
 
 
 def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -56,17 +72,21 @@ def build_rollups(base: Timeframe, partitions: dg.PartitionsDefinition[str]) -> 
         requested = parse_keys(context.partition_keys, base)
         symbols = {symbol for symbol, _ in requested}
         start, end = min(window.start for _, window in requested), max(window.end for _, window in requested)
-        changes: Changes = defaultdict(Counter)
-        error = _derive(
-            store.warehouse, base, listener, start, end, changes=changes, run_id=context.run.run_id, symbols=symbols
-        )
-        selected = {(timeframe, key): None for key in context.partition_keys for timeframe in derived_from(base)}
-        others = [changed for changed in changes if changed not in selected]
-        done = [each for each in selected if error is None or each in changes]
-        yield from _materializations(store.warehouse, done, changes)
-        for event in _materializations(store.warehouse, others, changes):
-            context.log_event(event)
-        _raise(error)
+        steps = _derive(store.warehouse, base, listener, start, end, run_id=context.run.run_id, symbols=symbols)
+        changes: Changes = {}
+        failure: LakeError | None = None
+        try:
+            for finished in _finished(steps):
+                changes |= finished
+        except LakeError as error:
+            failure = error
+        selected = [(timeframe, key) for key in context.partition_keys for timeframe in derived_from(base)]
+        if failure is None:
+            changes = _unchanged(store.warehouse, selected) | changes
+        yield from (_materialization(each, changes.pop(each)) for each in selected if each in changes)
+        for each, change in changes.items():
+            context.log_event(_materialization(each, change))
+        _raise(failure)
 
     return rollups
 
@@ -100,12 +120,12 @@ def build_follow(base: Timeframe) -> dg.OpDefinition:
         store: StoreResource,
         listener: dg.ResourceParam[Listener],
     ) -> Iterator[dg.AssetMaterialization]:
-        changes: Changes = defaultdict(Counter)
-        error = _derive(
-            store.warehouse, base, listener, *EVER, changes=changes, run_id=context.run.run_id, only_due=config.only_due
-        )
-        yield from _materializations(store.warehouse, list(changes), changes)
-        _raise(error)
+        steps = _derive(store.warehouse, base, listener, *EVER, run_id=context.run.run_id, only_due=config.only_due)
+        try:
+            for finished in _finished(steps):
+                yield from itertools.starmap(_materialization, finished.items())
+        except LakeError as error:
+            _raise(error)
 
     return follow
 
@@ -117,25 +137,20 @@ def _derive(
     start: datetime,
     end: datetime,
     *,
-    changes: Changes,
     run_id: str,
     only_due: bool = False,
     symbols: Collection[str] | None = None,
-) -> LakeError | None:
-    """Derive what is stale in ``[start, end)``, of these symbols or of all, and add to ``changes`` what changed.
+) -> Iterator[Derived]:
+    """Derive what is stale in ``[start, end)``, of these symbols or of all, and yield each step.
 
-    Returns:
-        What kept some instruments from being derived, or None.
+    Raises:
+        LakeError: what kept some instruments from being derived, after all others were.
     """
     with warehouse.connection() as connection:
         instruments = [each for each in list_instruments(connection) if symbols is None or each.symbol in symbols]
-    try:
-        for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id, only_due=only_due):
-            listener.derived(derived)
-            _count(derived, changes)
-    except LakeError as error:
-        return error
-    return None
+    for derived in catch_up(warehouse, base, instruments, start, end, run_id=run_id, only_due=only_due):
+        listener.derived(derived)
+        yield derived
 
 
 def _raise(error: LakeError | None) -> None:
@@ -144,35 +159,59 @@ def _raise(error: LakeError | None) -> None:
         raise dg.Failure(f"what could be derived is; the rest is tried again: {error}", allow_retries=False)
 
 
-def derived_events(warehouse: Warehouse, steps: Iterable[Derived]) -> Iterator[dg.AssetMaterialization]:
+def derived_events(steps: Iterable[Derived]) -> Iterator[dg.AssetMaterialization]:
     """Yield a materialization of every partition that changed in ``steps``."""
-    changes: Changes = defaultdict(Counter)
-    for derived in steps:
-        _count(derived, changes)
-    yield from _materializations(warehouse, list(changes), changes)
+    for finished in _finished(steps):
+        yield from itertools.starmap(_materialization, finished.items())
+
+
+def _finished(steps: Iterable[Derived]) -> Iterator[Changes]:
+    """Yield what changed in partitions as soon as it is known: all steps of an instrument follow each other.
+
+    While a step waits for the server, the events of those before it are stored.
+
+    Raises:
+        LakeError: from ``steps``, after all that changed was yielded.
+    """
+    changes: Changes = {}
+    failure: LakeError | None = None
+    try:
+        for derived in steps:
+            symbols = set(derived.names.values())
+            done = [each for each in changes if each[1].rpartition("|")[0] not in symbols]
+            yield {each: changes.pop(each) for each in done}
+            _count(derived, changes)
+    except LakeError as error:
+        failure = error
+    yield changes
+    if failure is not None:
+        raise failure
 
 
 def _count(derived: Derived, changes: Changes) -> None:
     """Add to ``changes`` what a step changed."""
     for (instrument_id, window), (inserted, revised) in derived.report.changes.by_window(derived.timeframe).items():
-        counts = changes[derived.timeframe, f"{derived.names[instrument_id]}|{window}"]
-        counts.update(inserted=inserted, revised=revised)
+        change = changes.setdefault((derived.timeframe, f"{derived.names[instrument_id]}|{window}"), Change())
+        change.counts.update(inserted=inserted, revised=revised)
+        change.changed_at = derived.report.known_at
 
 
-def _materializations(
-    warehouse: Warehouse, keys: Sequence[tuple[Timeframe, str]], changes: Changes
-) -> Iterator[dg.AssetMaterialization]:
-    """Yield a materialization of each partition, with its last change as its version."""
-    newest: dict[tuple[Timeframe, str], datetime] = {}
+def _unchanged(warehouse: Warehouse, keys: Collection[tuple[Timeframe, str]]) -> Changes:
+    """Return for partitions that nothing changed when they had changed last."""
+    found: Changes = {each: Change() for each in keys}
     with warehouse.connection() as connection:
         for timeframe in {timeframe for timeframe, _ in keys}:
-            found = newest_changes(connection, timeframe, {key for own, key in keys if own is timeframe})
-            newest |= {(timeframe, key): changed for key, changed in found.items()}
-    for timeframe, key in keys:
-        changed_at = newest.get((timeframe, key))
-        yield dg.AssetMaterialization(
-            timeframe.table,
-            partition=key,
-            metadata=derived_metadata(timeframe, key, changes[timeframe, key], changed_at),
-            tags=version_tag(changed_at),
-        )
+            newest = newest_changes(connection, timeframe, {key for own, key in keys if own is timeframe})
+            found |= {(timeframe, key): Change(changed_at=changed_at) for key, changed_at in newest.items()}
+    return found
+
+
+def _materialization(partition: tuple[Timeframe, str], change: Change) -> dg.AssetMaterialization:
+    """Return the materialization of a partition, with its last change as its version."""
+    timeframe, key = partition
+    return dg.AssetMaterialization(
+        timeframe.table,
+        partition=key,
+        metadata=derived_metadata(timeframe, key, change.counts, change.changed_at),
+        tags=version_tag(change.changed_at),
+    )

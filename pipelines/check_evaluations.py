@@ -1,4 +1,4 @@
-"""Stores what checks said of many partitions in one statement, as Dagster's own storage does for each by itself.
+"""Stores what checks said of many partitions in two statements, as Dagster's own storage does for each by itself.
 
 Not here: the events (``event_storage``).
 """
@@ -30,7 +30,7 @@ _SET = {
 
 
 def store_evaluations(connection: Connection, numbered: Numbered) -> Numbered:
-    """Write evaluations of partitions to the rows that were made when they were planned.
+    """Write evaluations of partitions to the rows that were made when they were planned, or to new ones.
 
     Args:
         connection: in a transaction.
@@ -38,7 +38,7 @@ def store_evaluations(connection: Connection, numbered: Numbered) -> Numbered:
 
     Returns:
         Those that are left to Dagster's own storage, which takes one at a time: checks of no partition or of no run,
-        those that were not planned, and those that are in ``numbered`` more than once.
+        and those that are in ``numbered`` more than once.
 
     Raises:
         dagster.DagsterInvariantViolationError: one was planned more than once.
@@ -65,7 +65,9 @@ def store_evaluations(connection: Connection, numbered: Numbered) -> Numbered:
     if twice := [number for number, count in stored.items() if count > 1]:
         key = [alone[number]["check_name"] for number in twice]
         raise dg.DagsterInvariantViolationError(f"planned more than once in a run: the check {', '.join(key)}")
-    return [each for each in numbered if each[0] in rows and each[0] not in stored]
+    if unplanned := [row for number, row in alone.items() if number not in stored]:
+        connection.execute(AssetCheckExecutionsTable.insert(), unplanned)
+    return [each for each in numbered if each[0] in rows and each[0] not in alone]
 
 
 def _row(number: int, event: dg.EventLogEntry) -> dict[str, Any]:

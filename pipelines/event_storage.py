@@ -49,7 +49,8 @@ _MANY = frozenset(
 )
 _OF_ASSETS = frozenset({_Type.ASSET_MATERIALIZATION_PLANNED, _Type.ASSET_MATERIALIZATION, _Type.ASSET_OBSERVATION})
 _OF_CHECKS = frozenset({_Type.ASSET_CHECK_EVALUATION_PLANNED, _Type.ASSET_CHECK_EVALUATION})
-_MOST_EVENTS = 500
+#: So many are written at once, while more may join them; above the larger number, whoever brings more waits.
+_MANY_EVENTS, _MOST_WAITING = 250, 2000
 _LONGEST_SECONDS = 0.3
 #: Readers keep a place in the log by an event's number, so numbers have to appear in order: one batch at a time.
 _IN_TURN = text("SELECT pg_advisory_xact_lock(hashtext('chandlery.dagster_events'))")
@@ -109,11 +110,11 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
         """Store an event, now or soon."""
         with self._queue:
             self._waiting.append(event)
-            is_long = len(self._waiting) >= _MOST_EVENTS
-        if is_long or not _may_wait(event):
+            count = len(self._waiting)
+        if count >= _MOST_WAITING or not _may_wait(event):
             self.flush()
         else:
-            self._wait()
+            self._wait(_LONGEST_SECONDS if count < _MANY_EVENTS else 0)
 
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events, now or soon."""
@@ -166,10 +167,14 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             self.flush()
         return super()._connect()
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float = _LONGEST_SECONDS) -> None:
+        """Have what waits written after ``seconds``, in a thread of its own."""
         with self._queue:
+            if self._timer is not None and seconds < self._timer.interval:
+                self._timer.cancel()
+                self._timer = None
             if self._timer is None:
-                self._timer = threading.Timer(_LONGEST_SECONDS, self._flush_late)
+                self._timer = threading.Timer(seconds, self._flush_late)
                 self._timer.daemon = True
                 self._timer.start()
 

@@ -91,7 +91,7 @@ class DagsterOrchestrator:
     def record_release(self, result: PartitionResult, reason: str, derived: Sequence[Derived]) -> None:
         """See ``chandlery.app.orchestrator.Orchestrator``."""
         with self._open_instance(self._installation.settings) as instance:
-            for event in (*release_events(result, reason), *derived_events(self._installation.warehouse, derived)):
+            for event in (*release_events(result, reason), *derived_events(derived)):
                 instance.report_runless_asset_event(event)
             for event in after_release(instance, self._installation.warehouse, result):
                 instance.report_runless_asset_event(event)
