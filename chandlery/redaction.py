@@ -27,9 +27,7 @@ _SHORTEST_PIECE, _SHORTEST_VALUE = 4, 6
 _SURELY_NO_WORD = 12
 #: A shorter one of these alone is a word or a number, which stand in many a text: it is hidden only in its own place.
 _WORD = re.compile(r"[A-Z]?[a-z]*|[A-Z]*|[0-9]*")
-_SECRET_VARIABLE = re.compile(
-    r"password|passwd|passphrase|secret|credential|token(?!s|iz)|(^|_)(api)?key(_id)?$", re.IGNORECASE
-)
+_SECRET_VARIABLE = re.compile(r"(?i)password|passwd|passphrase|secret|credential|token(?!s|iz)|(^|_)(api)?key(_id)?$")
 _PLACE_VARIABLE = re.compile(r"_(file|path|dir|sock)$", re.IGNORECASE)
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*+)://(?P<rest>[^\s\"'<>]*+)")
 # What repeats has a limit everywhere, so that no text takes longer than its length.
@@ -42,27 +40,18 @@ _VALUE = r"""(?:'(?:[^'\\]|\\.){0,999}+'|"(?:[^"\\]|\\.){0,999}+"|['"]?[^\s&"'<>
 _NAMED = (re.compile("pass(?:w|phr|(?![a-z]))"), "pwd", "secret", "token", "api", "access", "signature", "credential")
 _ASSIGNED = re.compile(rf"(?:(?<=[?&])key|{_NAME})\s?=\s?(?P<value>{_VALUE})", re.IGNORECASE)
 #: What stands only beside a secret, the group ``value``, after a word without one of which it need not be looked for.
-_BESIDE: tuple[tuple[tuple[str | re.Pattern[str], ...], re.Pattern[str]], ...] = (
-    ((*_NAMED, "key="), _ASSIGNED),
-    (
-        (*_NAMED, "authorization", "cookie"),
-        re.compile(rf"""(?:{_NAME}|authorization|cookie)["']\s*:\s*(?P<value>{_VALUE})""", re.IGNORECASE),
-    ),
-    (
-        ("apca-", "x-"),
-        re.compile(
-            r"\b(?:APCA-API-[A-Z-]{1,40}|X-[A-Z-]{0,40}(?:KEY|TOKEN))\s{0,9}:\s{0,9}(?P<value>[^\s,;]+)", re.IGNORECASE
-        ),
-    ),
-    (("bearer",), re.compile(r"\bbearer\s{1,9}(?P<value>(?=\S{0,40}\d|\S{20})[\w.~+/=-]{6,})", re.IGNORECASE)),
-    (("basic",), re.compile(r"\b[Bb]asic\s{1,9}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})")),
-    (
-        ("authorization",),
-        re.compile(r"\bAuthorization\s{0,9}:\s{0,9}(?:\w{1,40}\s{1,9})?(?P<value>\S+)", re.IGNORECASE),
-    ),
-    (("cookie",), re.compile(r"\b(?:Set-)?Cookie\s{0,9}:\s{0,9}(?P<value>[^\r\n]+)", re.IGNORECASE)),
-    (("password",), re.compile(r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')", re.IGNORECASE)),
+_PATTERNS: tuple[tuple[tuple[str | re.Pattern[str], ...], str], ...] = (
+    ((*_NAMED, "key="), _ASSIGNED.pattern),
+    ((*_NAMED, "authorization", "cookie"), rf"""(?:{_NAME}|authorization|cookie)["']\s*:\s*(?P<value>{_VALUE})"""),
+    (("apca-",), r"\bAPCA-API-[A-Z-]{1,40}\s{0,9}:\s{0,9}(?P<value>[^\s,;]+)"),
+    (("x-",), r"\bX-[A-Z-]{0,40}(?:KEY|TOKEN)\s{0,9}:\s{0,9}(?P<value>[^\s,;]+)"),
+    (("bearer",), r"\bbearer\s{1,9}(?P<value>(?=\S{0,40}\d|\S{20})[\w.~+/=-]{6,})"),
+    (("basic",), r"\b(?-i:[Bb]asic)\s{1,9}(?P<value>[A-Za-z0-9+/_-]{6,}={0,2})"),
+    (("authorization",), r"\bAuthorization\s{0,9}:\s{0,9}(?:\w{1,40}\s{1,9})?(?P<value>\S+)"),
+    (("cookie",), r"\b(?:Set-)?Cookie\s{0,9}:\s{0,9}(?P<value>[^\r\n]+)"),
+    (("password",), r"\bpassword\s{1,9}(?P<value>'[^'\n]{1,999}')"),
 )
+_BESIDE = [(words, re.compile(pattern, re.IGNORECASE)) for words, pattern in _PATTERNS]
 #: What examples in our own texts have in the place of a secret.
 _PLACEHOLDERS = frozenset({"", HIDDEN, "password", "...", "…", "None", "null"})
 #: What is named like a secret and is a number of them.
@@ -89,8 +78,8 @@ def hide(text: str, *secrets: str) -> str:
 
 def holds_secret(texts: Collection[str]) -> bool:
     """Return whether ``hide`` would change one of ``texts``; of many, it takes much less time."""
-    together = "\n".join(texts)
-    return _hide_known(together, _known()) != together or any(_hide_beside(text) != text for text in texts)
+    joined = "\n".join(texts)
+    return _hide_known(joined, _known()) != joined or any(_hide_beside(text) != text for text in texts)
 
 
 def hide_in_logs() -> None:
