@@ -6,7 +6,7 @@ Not here: the events (``event_storage``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -29,31 +29,39 @@ _SET = {
 }
 
 
-def store_evaluations(connection: Connection, numbered: Numbered) -> Numbered:
-    """Write evaluations of partitions to the rows that were made when they were planned, or to new ones.
+def store_checks(
+    connection: Connection, numbered: Numbered, store_singly: Callable[[dg.EventLogEntry, int], object]
+) -> None:
+    """Store what checks said, and that they are planned; what was said of partitions in a run many at a time.
 
     Args:
         connection: in a transaction.
-        numbered: planned and evaluated checks, in the order of their numbers. The planned ones are stored already.
-
-    Returns:
-        Those that are left to Dagster's own storage, which takes one at a time: checks of no partition or of no run,
-        and those that are in ``numbered`` more than once.
+        numbered: planned and evaluated checks, in the order of their numbers.
+        store_singly: stores a single one, as Dagster's own storage does.
 
     Raises:
         dagster.DagsterInvariantViolationError: one was planned more than once.
     """
-    rows = {number: _row(number, event) for number, event in numbered if event.dagster_event_type == _Evaluated}
-    times = Counter(tuple(row[name] for name in _KEY) for row in rows.values())
-    alone = {
-        number: row
-        for number, row in rows.items()
-        if row["run_id"] and row["partition"] is not None and times[tuple(row[name] for name in _KEY)] == 1
-    }
-    if not alone:
-        return [each for each in numbered if each[0] in rows]
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for number, event in numbered:
+        row = _row(number, event) if event.dagster_event_type == _Evaluated else {}
+        key = tuple(row[name] for name in _KEY) if row.get("run_id") and row["partition"] is not None else None
+        if key is None or key in rows:
+            _store(connection, rows.values())
+            rows = {}
+        if key is None:
+            store_singly(event, number)
+        else:
+            rows[key] = row
+    _store(connection, rows.values())
+
+
+def _store(connection: Connection, rows: Collection[Mapping[str, Any]]) -> None:
+    """Write evaluations to the rows that were made when they were planned, or to new ones."""
+    if not rows:
+        return
     given = values(*(column(name, Text) for name in _KEY), *(column(name, kind) for name, kind in _SET.items()))
-    given = given.data([tuple(row[name] for name in (*_KEY, *_SET)) for row in alone.values()]).alias("given")
+    given = given.data([tuple(row[name] for name in (*_KEY, *_SET)) for row in rows]).alias("given")
     table = AssetCheckExecutionsTable.c
     statement = (
         update(AssetCheckExecutionsTable)
@@ -62,12 +70,10 @@ def store_evaluations(connection: Connection, numbered: Numbered) -> Numbered:
         .returning(table.evaluation_event_storage_id)
     )
     stored = Counter(connection.execute(statement).scalars())
-    if twice := [number for number, count in stored.items() if count > 1]:
-        key = [alone[number]["check_name"] for number in twice]
-        raise dg.DagsterInvariantViolationError(f"planned more than once in a run: the check {', '.join(key)}")
-    if unplanned := [row for number, row in alone.items() if number not in stored]:
+    if twice := [row["check_name"] for row in rows if stored[row["evaluation_event_storage_id"]] > 1]:
+        raise dg.DagsterInvariantViolationError(f"planned more than once in a run: the check {', '.join(twice)}")
+    if unplanned := [row for row in rows if row["evaluation_event_storage_id"] not in stored]:
         connection.execute(AssetCheckExecutionsTable.insert(), unplanned)
-    return [each for each in numbered if each[0] in rows and each[0] not in alone]
 
 
 def _row(number: int, event: dg.EventLogEntry) -> dict[str, Any]:

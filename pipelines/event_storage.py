@@ -32,7 +32,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from chandlery.database.forks import forget_in_children
 from chandlery.redaction import hide_in_logs
-from pipelines.check_evaluations import store_evaluations
+from pipelines.check_evaluations import store_checks
 from pipelines.forget_partitions import forget_partitions
 from pipelines.hidden_secrets import holds_secrets, without_secrets
 
@@ -246,11 +246,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
             self._store_asset_event_tags(connection, [event for _, event in of_assets], [n for n, _ in of_assets])
             self._update_assets(connection, of_assets)
         of_checks = [(number, event) for number, event in numbered if _is(event, _OF_CHECKS)]
-        for number, event in of_checks:
-            if _is(event, {_Type.ASSET_CHECK_EVALUATION_PLANNED}):
-                self.store_asset_check_event(event, number)
-        for number, event in store_evaluations(connection, of_checks):
-            self.store_asset_check_event(event, number)
+        store_checks(connection, of_checks, self.store_asset_check_event)
         first: int = numbered[0][0]
         return first
 

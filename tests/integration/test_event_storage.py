@@ -104,7 +104,12 @@ def events() -> list[dg.EventLogEntry]:
         run = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
         instance.report_runless_asset_event(dg.AssetMaterialization("first", partition="S7"))
         reported = instance.fetch_materializations(dg.AssetKey("first"), limit=1).records[0].event_log_entry
-        return [*instance.all_logs(run.run_id), reported]
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(asset_key=first.key, check_name="gate", passed=False, partition="S9")
+        )
+        (checked,) = instance.event_log_storage.get_asset_check_execution_history(checks[0].key, limit=1)
+        assert checked.event is not None
+        return [*instance.all_logs(run.run_id), checked.event, reported]
 
 
 def of_kind(events: Sequence[dg.EventLogEntry], kind: dg.DagsterEventType) -> list[dg.EventLogEntry]:
@@ -120,12 +125,13 @@ def test_the_same_events_make_the_same_rows_as_in_the_storage_of_dagster(
 ) -> None:
     events = [event for event in events if left_out is None or event not in of_kind(events, left_out)]
     ours = BatchedEventLogStorage(url)
+    for event in events:
+        ours.store_event(event)
+    ours.dispose()
     with empty_database(server) as other:
         theirs = PostgresEventLogStorage(other)
         for event in events:
             theirs.store_event(event)
-            ours.store_event(event)
-        ours.dispose()
         assert content(url) == content(other)
     assert len(content(url)["event_logs"]) == len(events)
 
