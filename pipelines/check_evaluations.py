@@ -46,13 +46,12 @@ def store_checks(
     for number, event in numbered:
         row = _row(number, event) if event.dagster_event_type == _Evaluated else {}
         key = tuple(row[name] for name in _KEY) if row.get("run_id") and row["partition"] is not None else None
-        if key is None or key in rows:
+        if key is None:
             _store(connection, rows.values())
             rows = {}
-        if key is None:
             store_singly(event, number)
         else:
-            rows[key] = row
+            rows[key] = row  # what was said last of a partition stays
     _store(connection, rows.values())
 
 
