@@ -24,6 +24,8 @@ from pathlib import Path
 import pytest
 
 import chandlery
+from chandlery.database.embedded.processes import find_processes
+from tests.support import wait_until
 
 pytestmark = [pytest.mark.slow]
 
@@ -99,7 +101,10 @@ def installed(built: Built) -> Iterator[Installed]:
         (root / "work").mkdir()
         yield Installed(python, root / "work")
     finally:
-        shutil.rmtree(root)
+        data = root / "work" / ".chandlery" / "postgres"
+        if data.exists():  # its server stops after its last user, and takes files away
+            wait_until(lambda: not find_processes(data), "the server has stopped")
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def make_environment(folder: Path) -> Path:
