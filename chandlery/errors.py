@@ -22,7 +22,7 @@ Not here: how an error becomes an exit code (``cli``) or a red run (``assets``).
 
 from __future__ import annotations
 
-from chandlery.redaction import hide
+from chandlery.redaction.text import hide
 
 
 class ChandleryError(Exception):

@@ -31,7 +31,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from chandlery.database.forks import forget_in_children
-from chandlery.redaction import hide_in_logs
+from chandlery.redaction.logs import hide_in_logs
 from pipelines.check_evaluations import store_checks
 from pipelines.forget_partitions import forget_partitions
 from pipelines.hidden_secrets import holds_secrets, without_secrets

@@ -1,6 +1,6 @@
 """Takes secrets out of what Dagster stores: events, their metadata, logs of runs, and errors of ticks.
 
-Not here: what a secret is (``chandlery.redaction``), and how events are stored (``event_storage``).
+Not here: what a secret is (``chandlery.redaction.text``), and how events are stored (``event_storage``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_
 from dagster_postgres import PostgresScheduleStorage
 from dagster_postgres.utils import pg_url_from_config
 
-from chandlery.redaction import hide_within, holds_secret
+from chandlery.redaction.text import hide_within, holds_secret
 
 T = TypeVar("T")
 #: What tells things apart is no text for people, and has to stay as it is: otherwise years would become one partition.

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from chandlery.redaction import hide
+from chandlery.redaction.text import hide
 
 LOG_BYTES, EARLIER_LOGS = 4 * 1024 * 1024, 3
 #: Its exit code where it ended the group because the UI was not heard of.

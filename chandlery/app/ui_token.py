@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from chandlery.errors import ConfigurationError
-from chandlery.redaction import remember
+from chandlery.redaction.text import remember
 
 TOKEN_VARIABLE = "CHANDLERY_UI_TOKEN"  # noqa: S105 - the variable's name
 FILE_NAME = "ui-token"

@@ -20,7 +20,7 @@ from chandlery.cli import coverage, halts, ingest, move, quarantine, query, repl
 from chandlery.cli.failures import explain_failure
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
-from chandlery.redaction import hide_in_logs
+from chandlery.redaction.logs import hide_in_logs
 
 _HELP = """Keeps market candles: audited, versioned bars.
 

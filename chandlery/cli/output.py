@@ -15,7 +15,7 @@ from rich.table import Table
 
 from chandlery.core.text import printable
 from chandlery.errors import UsageError
-from chandlery.redaction import hide
+from chandlery.redaction.text import hide
 
 if TYPE_CHECKING:
     import pyarrow as pa

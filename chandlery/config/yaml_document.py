@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from chandlery.config.yaml_loader import Loader
 from chandlery.core.text import printable
 from chandlery.errors import ConfigurationError
-from chandlery.redaction import holds_credentials
+from chandlery.redaction.text import holds_credentials
 
 _MOST_BYTES = 64 << 20
 _CREDENTIALS = "holds a password or a key, which do not belong into a file; name an environment variable instead"

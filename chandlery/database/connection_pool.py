@@ -24,7 +24,7 @@ from chandlery.database.connect import Connection, open_connection
 from chandlery.database.errors import explain, passwords_of_dsn
 from chandlery.database.forks import forget_in_children, keep_for_ever
 from chandlery.errors import ChandleryError, StoreError, StoreUnavailableError
-from chandlery.redaction import hide
+from chandlery.redaction.text import hide
 
 # Without a handler Python would print the warnings of the driver and its pool, which we raise as errors.
 for _name in ("psycopg", "psycopg.pool"):

@@ -15,7 +15,7 @@ from psycopg import conninfo, sql
 from chandlery.database.connect import open_connection
 from chandlery.database.errors import explain, is_connection_lost
 from chandlery.errors import ConfigurationError, StoreError
-from chandlery.redaction import passwords_of, remember
+from chandlery.redaction.text import passwords_of, remember
 from chandlery.settings import Settings
 
 EMBEDDED_DATABASE = "chandlery"

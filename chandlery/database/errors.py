@@ -14,7 +14,7 @@ from psycopg import conninfo, pq
 
 from chandlery.database.reachability import diagnose, find_addresses
 from chandlery.errors import StoreError, StoreUnavailableError
-from chandlery.redaction import hide
+from chandlery.redaction.text import hide
 
 #: What happened and what to do about it, by SQLSTATE.
 _MEANINGS = {

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from chandlery.errors import ProviderError, ProviderRateLimitError, ProviderTransientError
 from chandlery.providers.http.rate_limit import LEEWAY, RateLimiter
-from chandlery.redaction import hide, remember
+from chandlery.redaction.text import hide, remember
 
 T = TypeVar("T")
 

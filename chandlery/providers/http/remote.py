@@ -22,7 +22,7 @@ from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderEr
 from chandlery.providers.base import BarReply, BarRequest, ProviderLimits, ProviderSetup
 from chandlery.providers.http.errors import NotEntitledError
 from chandlery.providers.http.normalize import describe, join_bars
-from chandlery.redaction import holds_credentials
+from chandlery.redaction.text import holds_credentials
 
 T = TypeVar("T")
 DownloadT = TypeVar("DownloadT")

@@ -3,7 +3,7 @@
 A secret is the value of an environment variable that is named like one (``ALPACA_SECRET_KEY``, ``PGPASSWORD``), the
 password within a URL or a connection string of the environment, what was remembered here (a provider's key), and
 whatever stands where only a secret stands: in a URL before the host, behind ``password=`` or ``apikey=``, in a header.
-Not here: reading any of them (``settings``, ``providers.catalog``).
+Not here: records of logs (``logs``), and reading any of them (``settings``, ``providers.catalog``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -80,30 +79,6 @@ def holds_secret(texts: Collection[str]) -> bool:
     """Return whether ``hide`` would change one of ``texts``; of many, it takes much less time."""
     joined = "\n".join(texts)
     return _hide_known(joined, _known()) != joined or any(_hide_beside(text) != text for text in texts)
-
-
-def hide_in_logs() -> None:
-    """From now on, let no record that this process logs hold a secret, neither its text nor its traceback."""
-    make = logging.getLogRecordFactory()
-    if make is not _LogRecord:
-        logging.setLogRecordFactory(_LogRecord)
-
-
-class _LogRecord(logging.LogRecord):
-    """A record whose text, once put together, and whose traceback hold no secret."""
-
-    def getMessage(self) -> str:  # noqa: N802 - the name in the standard library
-        """Return the text."""
-        return hide(super().getMessage())
-
-    @property
-    def exc_text(self) -> str | None:
-        """The traceback, as a formatter put it together."""
-        return self._exc_text
-
-    @exc_text.setter
-    def exc_text(self, text: str | None) -> None:
-        self._exc_text = hide(text) if text else text
 
 
 def hide_within(value: Any, kept: Collection[str] = ()) -> Any:  # noqa: ANN401 - whatever JSON can hold

@@ -24,7 +24,8 @@ from chandlery.database.dsn import market_dsn
 from chandlery.errors import ChandleryError, ConfigurationError, ProviderTransientError
 from chandlery.lake.store import Lake
 from chandlery.providers.http.remote import RemoteOptions
-from chandlery.redaction import hide, hide_in_logs, hide_within, holds_credentials
+from chandlery.redaction.logs import hide_in_logs
+from chandlery.redaction.text import hide, hide_within, holds_credentials
 from chandlery.settings import Settings
 from pipelines.hidden_secrets import without_secrets
 
@@ -175,7 +176,7 @@ def test_every_error_of_ours_is_without_secrets() -> None:
 def test_logs_and_their_tracebacks_are_without_secrets() -> None:
     code = f"""
 import logging
-from chandlery.redaction import hide_in_logs
+from chandlery.redaction.logs import hide_in_logs
 hide_in_logs()
 hide_in_logs()
 logging.basicConfig(level="INFO")
