@@ -152,10 +152,13 @@ def note_verified(connection: psycopg.Connection, ids: Iterable[int]) -> None:
 
 
 def find_expired(connection: psycopg.Connection, before: datetime) -> dict[int, list[str]]:
-    """Return the paths, by entry's id, of files that were retired before ``before`` (UTC) and not deleted yet."""
+    """Return the paths, by entry's id, of files that were retired before ``before`` (UTC) and not deleted yet.
+
+    The oldest entry comes first.
+    """
     rows = connection.execute(
         "SELECT manifest_id, path, revisions->>'path' FROM ops.manifest"
-        " WHERE retired_at < %(before)s AND deleted_at IS NULL",
+        " WHERE retired_at < %(before)s AND deleted_at IS NULL ORDER BY manifest_id",
         {"before": before},
     ).fetchall()
     return {manifest_id: [path for path in paths if path is not None] for manifest_id, *paths in rows}

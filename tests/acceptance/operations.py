@@ -6,6 +6,7 @@ and where it is done (``scene``).
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -89,6 +90,7 @@ class Operation:
         states: through how many states the database goes, the first and the last among them.
         clocks: columns that hold times of the clock.
         is_move: whether it fills an empty database from another, in which the operations before were carried out.
+        changes_columns: whether it changes tables that were there before.
     """
 
     act: Callable[[Place], object]
@@ -96,6 +98,7 @@ class Operation:
     states: int
     clocks: frozenset[str] = field(default=frozenset())
     is_move: bool = False
+    changes_columns: bool = False
 
 
 class Remote:
@@ -253,7 +256,7 @@ OPERATIONS = {
     "release": Operation(_release, ("reject",), 2, clocks=frozenset({"known_at", "changed_at", "released_at"})),
     "forget": Operation(_forget, ("ingest",), 2),
     "move": Operation(_move, ("publish", "revise"), 7, clocks=frozenset({"begun_at"}), is_move=True),
-    "migrate": Operation(_migrate, ("downgrade",), 2),
+    "migrate": Operation(_migrate, ("downgrade",), 2, changes_columns=True),
     "downgrade": Operation(_downgrade, (), 2),
 }
 CUT_SHORT = [name for name in OPERATIONS if name != "downgrade"]
@@ -276,6 +279,7 @@ def nurse(orders: Connection) -> None:
     An order is (operation, connection string, folder of the files, number of the file operation before which the child
     kills itself or 0); what comes back is the child's exit code, negative for a signal.
     """
+    gc.freeze()
     while True:
         try:
             name, dsn, root, last = orders.recv()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import select
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -22,6 +25,8 @@ from tests.support import wait_until, wait_until_alone
 CLOCKS = frozenset({"noted_at", "written_at", "verified_at", "retired_at", "deleted_at", "processed_at", "arrived_at"})
 #: Columns that hold, or depend on, what is drawn by lot.
 DRAWN = frozenset({"ops.landing.path", "ops.landing.checksum", "ops.landing.writer"})
+#: Columns in which whoever survives notes that days could not be derived, and when to try again; not what they hold.
+NOTED = frozenset({f"ops.rollup_pending.{column}" for column in ("failures", "next_try", "error")})
 #: Hello, a query, a flush, a sync, the end of a COPY, goodbye.
 _HANDING_OVER = frozenset({b"", b"Q", b"H", b"S", b"c", b"X"})
 
@@ -29,8 +34,12 @@ _COLUMNS = """
     SELECT format('%I.%I', nspname, relname), attname, attidentity <> ''
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace JOIN pg_attribute ON attrelid = c.oid
     WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p') AND NOT relispartition AND attnum > 0
-        AND NOT attisdropped
+        AND NOT attisdropped AND attgenerated = ''
     ORDER BY 1, attnum
+"""
+_RELATIONS = """
+    SELECT format('%I.%I', nspname, relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
+    WHERE nspname IN ('market', 'ops') AND relkind IN ('r', 'p')
 """
 
 
@@ -47,6 +56,7 @@ class Scene:
         messages: how often it does in all.
         files_before: the files before it.
         files_after: the same afterwards.
+        completed: states of tables and files from which a next run went on to the end.
     """
 
     def __init__(self, admin: str, name: str, root: Path) -> None:
@@ -64,15 +74,19 @@ class Scene:
         first.warehouse.close()
         self._before.mkdir(exist_ok=True)
         self._watcher: psycopg.Connection | None = None
-        self.reset()
+        self._texts: dict[str, str] = {}
+        self._make("scene", "before")
+        self._keep_rows()
+        self._renew_files()
         self.proxy = PostgresProxy(self.dsn)
 
     def reset(self) -> None:
         """Let everything be as before the operation."""
-        self.stop_watching()
-        self._make("scene", "before")
-        shutil.rmtree(self.root, ignore_errors=True)
-        shutil.copytree(self._before, self.root)
+        if self.operation.changes_columns or not self._restore_rows():
+            self.stop_watching()
+            self._make("scene", "before")
+            self._keep_rows()
+        self._renew_files()
         self.number_as_before()
 
     def drop(self) -> None:
@@ -86,6 +100,7 @@ class Scene:
         """Carry the operation out undisturbed, and remember the states that it goes through; begin anew."""
         self.states, self.commits, self.messages = [self.tables()], [0], 0
         self.files_before = self.files()
+        self.completed: set[str] = set()
 
         def look(message: Message, link: Link) -> bool:
             self.messages += hands_over(message, link)
@@ -113,8 +128,11 @@ class Scene:
 
     def tables(self) -> dict[str, str]:
         """Return a digest of the rows of each table."""
-        connection = self._watching()
-        return dict(connection.execute(self._question(connection)).fetchall())  # type: ignore[arg-type]
+        return dict(self._watching().execute(self._remember(self._question)).fetchall())  # type: ignore[arg-type]
+
+    def state(self) -> str:
+        """Return what tells this state of tables and files from others."""
+        return repr((self.tables(), self.files()))
 
     def differences(self) -> list[list[str]]:
         """Return by which tables each state differs from the one before."""
@@ -133,27 +151,18 @@ class Scene:
 
     def number_as_before(self) -> None:
         """Let the next numbers be those that an undisturbed run would get: a kill may leave gaps in them."""
-        connection = self._watching()
-        numbered = [(table, column) for table, column, is_numbered in connection.execute(_COLUMNS) if is_numbered]
-        settings = [
-            f"setval(pg_get_serial_sequence('{table}', '{column}'),"
-            f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
-            for table, column in numbered
-        ]
-        connection.execute(f"SELECT {', '.join(settings)}")  # type: ignore[arg-type]
+        self._watching().execute(self._remember(self._numbering))  # type: ignore[arg-type]
 
     def wait_until_restarted(self) -> None:
         """Wait until the server has ended all connections, and answers again."""
+        select.select([self._watching()], [], [])
 
         def answers() -> bool:
-            try:
-                self._watching().execute("SELECT")
-            except psycopg.OperationalError:
-                self.stop_watching()
-                return False
-            return True
+            self.stop_watching()
+            with suppress(psycopg.OperationalError):
+                self._watching()
+            return self._watcher is not None
 
-        wait_until(lambda: not answers(), "the server ends its connections")
         wait_until(answers, "the server answers")
 
     def wait_until_alone(self) -> None:
@@ -171,11 +180,30 @@ class Scene:
             self._watcher = psycopg.connect(self.dsn, autocommit=True, options="-c timezone=UTC")
         return self._watcher
 
-    def _question(self, connection: psycopg.Connection) -> str:
+    def _remember(self, make: Callable[[], str]) -> str:
+        """Return a query about all tables, made once if they stay the same."""
+        if self.operation.changes_columns or self.operation.is_move:
+            return make()
+        name = make.__name__
+        if name not in self._texts:
+            self._texts[name] = make()
+        return self._texts[name]
+
+    def _numbering(self) -> str:
+        """Return a query that has each numbered column go on after its highest number."""
+        settings = [
+            f"setval(pg_get_serial_sequence('{table}', '{column}'),"
+            f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
+            for table, column, is_numbered in self._watching().execute(_COLUMNS)
+            if is_numbered
+        ]
+        return f"SELECT {', '.join(settings)}"
+
+    def _question(self) -> str:
         """Return a query for the digest of each table that there is."""
         tables: dict[str, list[str]] = {}
-        for table, column, _ in connection.execute(_COLUMNS):
-            if f"{table}.{column}" not in DRAWN:
+        for table, column, _ in self._watching().execute(_COLUMNS):
+            if f"{table}.{column}" not in DRAWN | NOTED:
                 is_clock = column in CLOCKS | self.operation.clocks
                 tables.setdefault(table, []).append(f"t.{column} IS NULL" if is_clock else f"t.{column}")
         return " UNION ALL ".join(
@@ -183,6 +211,37 @@ class Scene:
             f" (SELECT row({', '.join(names)})::text AS r FROM {table} AS t) AS rows"
             for table, names in tables.items()
         )
+
+    def _keep_rows(self) -> None:
+        """Keep a copy of every table's rows, in a schema of which the product knows nothing."""
+        connection = self._watching()
+        self._relations = {name for (name,) in connection.execute(_RELATIONS)}
+        columns: dict[str, list[str]] = {}
+        for table, column, _ in connection.execute(_COLUMNS):
+            columns.setdefault(table, []).append(column)
+        copies = {table: f"kept.{table.replace('.', '_')}" for table in columns}
+        statements = [f"CREATE TABLE {copy} AS SELECT * FROM {table}" for table, copy in copies.items()]
+        connection.execute("; ".join(["CREATE SCHEMA kept", *statements]))  # type: ignore[arg-type]
+        self._restoring = "; ".join(
+            f"DELETE FROM {table}; INSERT INTO {table} ({', '.join(names)}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {', '.join(names)} FROM {copies[table]}"
+            for table, names in columns.items()
+        )
+
+    def _restore_rows(self) -> bool:
+        """Restore every table's rows, and drop tables that were not there; return False where one is missing."""
+        connection = self._watching()
+        present = {name for (name,) in connection.execute(_RELATIONS)}
+        if not present >= self._relations:
+            return False
+        dropped = [f"DROP TABLE IF EXISTS {name}" for name in present - self._relations]
+        statements = ["BEGIN", "SET LOCAL session_replication_role = replica", *dropped, self._restoring, "COMMIT"]
+        connection.execute("; ".join(statements))  # type: ignore[arg-type]
+        return True
+
+    def _renew_files(self) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        shutil.copytree(self._before, self.root)
 
     def _make(self, name: str, template: str) -> None:
         with psycopg.connect(self._admin, autocommit=True) as connection:

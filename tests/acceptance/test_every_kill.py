@@ -1,15 +1,12 @@
 """A process, a server or a connection dies after every message, and a process before every file operation.
 
 After each death the database is as it was at the beginning or the end of one of the operation's transactions, and
-nothing is half done; the next run leaves exactly what an undisturbed one leaves, with nothing beside it.
+nothing is half done; the next run leaves exactly what an undisturbed one leaves, with nothing beside it. Where a death
+leaves the same rows and files as one before it, the next run is not made again.
 
-What counts as a message, where a process dies: of a publication and a revision every single one of the protocol; of the
-others those by which the client hands over to the server and waits (a query, a flush, a sync, the end of a COPY, hello,
-goodbye). What it sent since the last of them is no transaction that is complete. Of a move, those to the target.
-
-Where there are more than ``LIMITS`` says, there is a death after those around each commit: of a move, and of all but
-the shortest where a connection or the server dies, which takes longer. Any other message is inside of a transaction
-that is rolled back like the others.
+What counts as a message: those by which the client hands over to the server and waits (a query, a flush, a sync, the
+end of a COPY, hello, goodbye). What it sent since the last of them is no transaction that is complete. Where the
+process dies in a publication or a revision, every single one of the protocol. Of a move, those to the target.
 """
 
 from __future__ import annotations
@@ -43,9 +40,19 @@ from tests.servers.postgres_proxy import Link, Message
 
 pytestmark = pytest.mark.slow
 #: Little memory, so that it is soon back after a crash.
-SETTINGS = {"fsync": "off", "shared_buffers": "4MB", "max_connections": "20", "io_method": "sync", "autovacuum": "off"}
-#: Up to how many messages an operation may have, for this victim to die after every one of them.
-LIMITS = {"process": 150, "connection": 60, "server": 25}
+SETTINGS = {
+    "fsync": "off",
+    "shared_buffers": "4MB",
+    "max_connections": "20",
+    "io_method": "sync",
+    "autovacuum": "off",
+    "bgwriter_lru_maxpages": "0",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "track_counts": "off",
+}
+VICTIMS = ("process", "connection", "server")
 #: Which operations write, name or delete files.
 WRITE_FILES = ("archive", "compact", "ingest", "reject", "forget")
 #: Of which operations every single message of the protocol counts, where a process dies.
@@ -65,6 +72,7 @@ def admin() -> Iterator[str]:
     stop_server(data, "fast")
     embedded.start(data)
     with psycopg.connect(conninfo.make_conninfo(dsn, dbname="original"), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA information_schema CASCADE")  # the Arrow driver reads every column there is
         migrate(connection)
     yield dsn
     embedded.leave(data, wait=True)
@@ -93,17 +101,12 @@ def nurse() -> Iterator[Connection]:
     process.join()
 
 
-@pytest.mark.parametrize("victim", LIMITS)
+@pytest.mark.parametrize("victim", VICTIMS)
 @pytest.mark.parametrize("scene", CUT_SHORT, indirect=True, scope="module")
 def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_completes(
     scene: Scene, nurse: Connection, victim: str
 ) -> None:
-    deaths = 0
     for number in itertools.count(1):
-        if scene.messages > LIMITS[victim] and not is_near_commit(scene, number):
-            if number > scene.messages:
-                break
-            continue
         struck = arm(scene, number, victim)
         completed = run_there(scene, nurse, scene.proxy.dsn) if victim == "process" else run_here(scene)
         scene.proxy.disarm()
@@ -113,8 +116,8 @@ def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_complet
         check(scene, f"{victim} died after message {number}", completed)
         if not struck:
             break
-        deaths += 1
-    assert deaths >= 2 * (len(scene.commits) - 1)
+    assert completed
+    assert number > scene.commits[-1] - 5  # by how many flushes a client waits, differs from run to run
 
 
 @pytest.mark.parametrize("scene", WRITE_FILES, indirect=True, scope="module")
@@ -134,24 +137,23 @@ def test_a_death_before_any_file_operation_leaves_a_whole_state_and_the_next_run
 def test_a_file_that_was_named_before_a_death_is_cleared_away_when_its_year_is_closed(
     scene: Scene, nurse: Connection
 ) -> None:
+    cleared = set()
     for number in itertools.count(1):
         completed = run_there(scene, nurse, scene.dsn, number)
         scene.wait_until_alone()
-        age(scene.root)
-        place = Place.open(scene.dsn, scene.root)
-        with place.warehouse.database:
-            OPERATIONS["compact"].act(place)
-            assert not find_unknown_files(place.warehouse), f"process died before file operation {number}"
-        assert not [path for path in scene.files() if "2024-02-01" in path or "_staging" in path]
+        if (state := scene.state()) not in cleared:
+            age(scene.root)
+            place = Place.open(scene.dsn, scene.root)
+            with place.warehouse.database:
+                OPERATIONS["compact"].act(place)
+                assert not find_unknown_files(place.warehouse), f"process died before file operation {number}"
+            assert not [path for path in scene.files() if "2024-02-01" in path or "_staging" in path]
+            cleared.add(state)
         scene.reset()
         if completed:
             break
+    assert len(cleared) > 5
     assert number > 10
-
-
-def is_near_commit(scene: Scene, number: int) -> bool:
-    """Return whether the ``number``-th message is a commit's, or next to one."""
-    return any(abs(number - commit) <= 1 for commit in scene.commits[1:]) and number <= scene.messages
 
 
 def run_here(scene: Scene) -> bool:
@@ -201,7 +203,7 @@ def does_go_on(message: Message) -> bool:
 
 
 def check(scene: Scene, when: str, completed: bool) -> None:
-    """See that the state is a whole one; let the next run complete what was not, and begin anew."""
+    """See that the state is a whole one; let the next run complete what was not, once from each; begin anew."""
     tables, files = scene.tables(), scene.files()
     assert tables in scene.states, f"{when}: half done: {difference(tables, scene.states)}"
     if completed:
@@ -209,6 +211,10 @@ def check(scene: Scene, when: str, completed: bool) -> None:
     if tables == scene.states[0] and without_temporary(files) == without_temporary(scene.files_before):
         scene.number_as_before()
         return  # so that the next run is the one that completes
+    state = repr((tables, files))
+    if state in scene.completed:
+        scene.reset()
+        return
     age(scene.root)
     scene.number_as_before()
     scene.act(scene.dsn)
@@ -220,6 +226,7 @@ def check(scene: Scene, when: str, completed: bool) -> None:
         assert not [checked.fault for checked in verify(place.warehouse) if checked.fault], when
         assert not find_unknown_files(place.warehouse), when
     assert scene.files() == scene.files_after, f"{when}: other files than after an undisturbed run"
+    scene.completed.add(state)
     scene.reset()
 
 

@@ -75,7 +75,7 @@ def test_a_server_understands_every_query(edition: str, database: Database) -> N
     for name in sorted(set(NAMES) - unknown):
         with database.connection() as connection, connection.transaction(force_rollback=True):
             connection.execute(AGGREGATE)
-            if name == "ops/record_copied_part":  # whose table is there only during a move
+            if name == "ops/record_copied_parts":  # whose table is there only during a move
                 connection.execute(query("ops/begin_move"))
             statement = query(name, **pieces(name, connection))
             nothing = {variable: None for variable, is_value in variables(name).items() if is_value}

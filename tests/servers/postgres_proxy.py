@@ -75,17 +75,17 @@ class Link:
         """Return the messages that are complete now, as (kind, everything after the kind)."""
         pending = self._pending[side]
         pending += received
-        messages = []
+        messages, start = [], 0
         while True:
-            head = 1 if side == "server" or self._started else 0
-            if len(pending) < head + 4:
-                return messages
+            head = start + (1 if side == "server" or self._started else 0)
             end = head + int.from_bytes(pending[head : head + 4], "big")
-            if len(pending) < end:
-                return messages
-            messages.append((bytes(pending[:head]), bytes(pending[head:end])))
-            del pending[:end]
+            if len(pending) < max(end, head + 4):
+                break
+            messages.append((bytes(pending[start:head]), bytes(pending[head:end])))
             self._started = self._started or side == "client"
+            start = end
+        del pending[:start]
+        return messages
 
 
 class PostgresProxy:
@@ -135,6 +135,7 @@ class PostgresProxy:
     def arm(self, strike: Callable[[Message, Link], bool] | None) -> None:
         """Begin to count anew, and call ``strike`` with each message after it was passed on, on the proxy's thread.
 
+        Rows of an answer are no messages to it: they are passed on with what follows them, and not counted.
         Where it returns True, both ends of the connection are closed, and nothing more of it is passed on.
         """
         with self._lock:
@@ -189,16 +190,23 @@ class PostgresProxy:
         if not received:
             self._end(link, side)
             return
+        rows = b""
         for kind, rest in link.split(side, received):
+            if side == "server" and kind == b"D":
+                rows += kind + rest
+                continue
             if side == "server" and kind == b"K":
                 link.server_pid = int.from_bytes(rest[4:8], "big")
             elif side == "client" and not kind and not link.database:
                 link.database = rest[4:].partition(b"database\0")[2].partition(b"\0")[0].decode()
             with suppress(OSError):
-                target.sendall(kind + rest)
+                target.sendall(rows + kind + rest)
+            rows = b""
             if self._hit(Message(side, self._count(side), kind, rest[4:]), link):
                 self._end(link, "client")
                 return
+        with suppress(OSError):
+            target.sendall(rows)
 
     def _count(self, side: Side) -> int:
         with self._lock:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from graphlib import TopologicalSorter
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -78,7 +79,7 @@ class Table:
     def parts(self, connection: psycopg.Connection) -> Iterator[TablePart]:
         """Yield the parts that have rows, oldest first; a table that is not large is one part."""
         if not self.is_large:
-            yield TablePart(self, rows=count_rows(connection, self))
+            yield TablePart(self, rows=count_rows(connection, [self])[0])
             return
         unit = self._windows_of.window_kind
         windows = connection.execute(
@@ -100,7 +101,7 @@ class TablePart:
     Attributes:
         table: whose rows.
         key: of the window; empty for a whole table.
-        rows: how many; 0 where they were not counted.
+        rows: how many there are in the source, 0 where there are no longer any.
         first: ``ts`` of its first row, UTC.
         last: ``ts`` of its last row, UTC, inclusive.
     """
@@ -159,13 +160,18 @@ def checksum(connection: psycopg.Connection, part: TablePart) -> Checksum:
     return Checksum(int(row[0]), int(row[1])) if row else Checksum(0, 0)
 
 
-def count_rows(connection: psycopg.Connection, table: Table) -> int:
-    """Return how many rows ``table`` has."""
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
-    return int(row[0]) if row else 0
+def count_rows(connection: psycopg.Connection, tables: Sequence[Table]) -> list[int]:
+    """Return how many rows each of ``tables`` has."""
+    return _ask_of_each(connection, "SELECT count(*) AS answer FROM {}", tables)
 
 
-def has_rows(connection: psycopg.Connection, table: Table) -> bool:
-    """Return whether ``table`` has any row."""
-    row = connection.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table.identifier)).fetchone()
-    return bool(row and row[0])
+def have_rows(connection: psycopg.Connection, tables: Sequence[Table]) -> list[bool]:
+    """Return whether each of ``tables`` has any row."""
+    return _ask_of_each(connection, "SELECT EXISTS (SELECT FROM {}) AS answer", tables)
+
+
+def _ask_of_each(connection: psycopg.Connection, question: LiteralString, tables: Sequence[Table]) -> list[Any]:
+    """Return the answers to ``question`` for each of ``tables``, in their order, by one statement."""
+    answers = [sql.SQL("({})").format(sql.SQL(question).format(table.identifier)) for table in tables]
+    row = connection.execute(sql.SQL("SELECT ARRAY[{}]").format(sql.SQL(", ").join(answers))).fetchone()
+    return list(row[0]) if row else []

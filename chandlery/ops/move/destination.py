@@ -5,8 +5,9 @@ Not here: copying (``move``, ``transfer``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import compress
 
 import psycopg
 
@@ -16,7 +17,7 @@ from chandlery.database.locks import hold_lock
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.database.named_queries import query
 from chandlery.errors import StoreError, UsageError
-from chandlery.ops.move.contents import Checksum, Table, TablePart, has_rows, list_tables
+from chandlery.ops.move.contents import Checksum, Table, TablePart, have_rows, list_tables
 
 #: A migration puts rows into these tables.
 SEEDED = {"market.source", "ops.tiering"}
@@ -100,7 +101,8 @@ def list_filled_tables(connection: psycopg.Connection) -> list[Table]:
     tables = list_tables(connection)
     if current_revision(connection) is None:
         return tables
-    return [table for table in tables if str(table) not in SEEDED and has_rows(connection, table)]
+    ours = [table for table in tables if str(table) not in SEEDED]
+    return list(compress(ours, have_rows(connection, ours)))
 
 
 def check_tables(source: psycopg.Connection, target: psycopg.Connection) -> list[Table]:
@@ -120,7 +122,12 @@ def read_copied_parts(connection: psycopg.Connection, tables: Sequence[Table]) -
     return {TablePart(by_name[name], key): Checksum(row_count, int(hashes)) for name, key, row_count, hashes in rows}
 
 
-def record_copied_part(connection: psycopg.Connection, part: TablePart, copied: Checksum) -> None:
-    """Record that ``part`` is here, and its checksum; in the transaction that copies it."""
-    values = {"table": str(part.table), "window": part.key, "rows": copied.rows, "hash": copied.hash}
-    connection.execute(query("ops/record_copied_part"), values)
+def record_copied_parts(connection: psycopg.Connection, copied: Mapping[TablePart, Checksum]) -> None:
+    """Record that parts are here, and their checksums; in the transaction that copies them."""
+    values = {
+        "tables": [str(part.table) for part in copied],
+        "windows": [part.key for part in copied],
+        "rows": [checksum.rows for checksum in copied.values()],
+        "hashes": [checksum.hash for checksum in copied.values()],
+    }
+    connection.execute(query("ops/record_copied_parts"), values)

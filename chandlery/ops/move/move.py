@@ -110,8 +110,8 @@ class _Move:
                 self._verify_totals()
         if not damaged:
             return
-        for part in damaged:  # so that the next run copies them again
-            destination.record_copied_part(self.writing, part, Checksum(-1, 0))
+        # So that the next run copies them again.
+        destination.record_copied_parts(self.writing, dict.fromkeys(damaged, Checksum(-1, 0)))
         names = ", ".join(map(str, damaged))
         raise StoreError(
             f"{names}: changed in the target after being copied. See that nothing else writes there, then"
@@ -134,11 +134,10 @@ class _Move:
 
     def _complete(self) -> None:
         """Have the target's ids go on after the source's, and delete the records of the move."""
-        for table in self.tables:
-            for column in table.numbered:
-                values = {"table": str(table), "column": column}
-                last = self.reading.execute(query("ops/last_number"), values).fetchone()
-                self.writing.execute(query("ops/set_number"), values | {"last": last and last[0]})
+        numbered = [(str(table), column) for table in self.tables for column in table.numbered]
+        names = {"tables": [table for table, _ in numbered], "columns": [column for _, column in numbered]}
+        last = [number for (number,) in self.reading.execute(query("ops/last_numbers"), names)]
+        self.writing.execute(query("ops/set_numbers"), names | {"last": last})
         self.writing.execute("DROP TABLE ops.move, ops.move_part")
 
     def _copy_large(self, part: TablePart, recorded: Checksum | None) -> None:
@@ -150,6 +149,7 @@ class _Move:
             if recorded:
                 delete_part(self.writing, part)
             copied = self._copy(part)
+            destination.record_copied_parts(self.writing, {part: copied})
         self._count_copied(part, copied)
 
     def _copy_small(self, parts: Sequence[TablePart], recorded: Mapping[TablePart, Checksum]) -> None:
@@ -163,15 +163,14 @@ class _Move:
                 if part in recorded or str(part.table) in destination.SEEDED:
                     delete_part(self.writing, part)
             copied = {part: self._copy(part) for part in parts}
+            destination.record_copied_parts(self.writing, copied)
         for part, checksum_of_part in copied.items():
             self._count_copied(part, checksum_of_part)
 
     def _copy(self, part: TablePart) -> Checksum:
         self.listener.copying(part)
         with name_part_in_errors(part):
-            copied = copy_part(self.reading, self.writing, self.edition, part)
-            destination.record_copied_part(self.writing, part, copied)
-        return copied
+            return copy_part(self.reading, self.writing, self.edition, part)
 
     def _keep(self, part: TablePart, recorded: Checksum) -> None:
         self.checksums[part] = recorded
@@ -191,9 +190,8 @@ class _Move:
 
     def _verify_totals(self) -> None:
         """Raise if a table holds rows outside all parts."""
-        for table in self.tables:
+        for table, present in zip(self.tables, count_rows(self.writing, self.tables), strict=True):
             expected = sum(checksum.rows for part, checksum in self.checksums.items() if part.table == table)
-            present = count_rows(self.writing, table)
             if present != expected:
                 raise StoreError(
                     f"{table} has {present - expected} rows in the target that are not of the source: something else"
@@ -210,7 +208,7 @@ def _compare(reading: psycopg.Connection, writing: psycopg.Connection, listener:
         rows = sum(part.rows for part in parts)
         listener.planned(len(parts), rows)
         is_same = all(_is_same(reading, writing, part, listener) for part in parts)
-        if is_same and sum(count_rows(writing, table) for table in tables) == rows:
+        if is_same and sum(count_rows(writing, tables)) == rows:
             return MoveReport(len(parts), rows, copied_parts=0, copied_rows=0)
     names = ", ".join(map(str, destination.list_filled_tables(writing)))
     raise UsageError(
