@@ -106,6 +106,7 @@ def nurse() -> Iterator[Connection]:
 def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_completes(
     scene: Scene, nurse: Connection, victim: str
 ) -> None:
+    scene.reset()
     for number in itertools.count(1):
         struck = arm(scene, number, victim)
         completed = run_there(scene, nurse, scene.proxy.dsn) if victim == "process" else run_here(scene)
@@ -124,6 +125,7 @@ def test_a_death_after_any_message_leaves_a_whole_state_and_the_next_run_complet
 def test_a_death_before_any_file_operation_leaves_a_whole_state_and_the_next_run_completes(
     scene: Scene, nurse: Connection
 ) -> None:
+    scene.reset()
     for number in itertools.count(1):
         completed = run_there(scene, nurse, scene.dsn, number)
         scene.wait_until_alone()
@@ -137,6 +139,7 @@ def test_a_death_before_any_file_operation_leaves_a_whole_state_and_the_next_run
 def test_a_file_that_was_named_before_a_death_is_cleared_away_when_its_year_is_closed(
     scene: Scene, nurse: Connection
 ) -> None:
+    scene.reset()
     cleared = set()
     for number in itertools.count(1):
         completed = run_there(scene, nurse, scene.dsn, number)
