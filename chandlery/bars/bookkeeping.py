@@ -8,7 +8,8 @@ record of them (``recorded_windows``).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -23,7 +24,7 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import window_starts
-from chandlery.database.arrays import Column
+from chandlery.database.arrays import Column, array_text
 from chandlery.database.named_queries import query
 
 #: What the log takes from ``Origin`` as it is.
@@ -36,56 +37,86 @@ LONGEST_PAUSE = timedelta(hours=1)
 _COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a publishing transaction did to the bars of one timeframe.
+
+    Attributes:
+        timeframe: of the bars.
+        batch: the bars that were offered.
+        changes: those that were inserted or revised; not empty.
+        known_at: from when on a read with ``as_of`` sees them, UTC.
+    """
+
+    timeframe: Timeframe
+    batch: Batch
+    changes: Changes
+    known_at: datetime
+
+
 def record(
     connection: psycopg.Connection,
-    timeframe: Timeframe,
-    batch: Batch,
-    changes: Changes,
+    publications: Sequence[Publication],
     *,
     calendars: Mapping[int, str],
-    known_at: datetime,
     origin: Origin,
 ) -> psycopg.Cursor:
-    """Record the ``changes`` that ``batch`` made: see the module. Part of the publishing transaction.
+    """Record what these publications changed: see the module. Part of the publishing transaction.
+
+    Sessions are counted of ``1m`` only: derived bars are as complete as their base, and a bar of a day is its own
+    session. Derived bars make no day stale.
 
     Args:
         connection: in that transaction, which holds the instruments' locks.
-        timeframe: of the bars. Sessions are counted of ``1m`` only: derived bars are as complete as their base, and a
-            bar of a day is its own session. Derived bars make no day stale.
-        batch: the bars that were offered.
-        changes: those that were inserted or revised; not empty.
-        calendars: calendar's name by instrument id, for every instrument in ``changes``.
-        known_at: of the publication, UTC.
+        publications: at most one of each timeframe.
+        calendars: calendar's name by instrument id, for every instrument in their changes.
         origin: what publishes, for the log.
 
     Returns:
-        The cursor whose only row holds the publication's number. (To read it waits for the server.)
+        The cursor whose rows hold timeframe and number of each. (To read them waits for the server.)
     """
-    base = changes if timeframe.is_ingested else Changes.none()
-    revised = int(changes.revised.sum())
-    values: dict[str, object] = {
-        "timeframe": timeframe.value,
-        "known_at": known_at,
-        "inserted": len(changes) - revised,
-        "revised": revised,
-        "unchanged": len(batch) - len(changes),
-        "first_ts": batch.first,
-        "last_ts": batch.last,
-        "instruments": len(batch.symbols),
+    values = _columns(publications)
+    values |= {
         "origin": origin.kind,
-        "instrument_ids": _array(sorted(set(changes.instrument_id.tolist()))),
-        "calendars": _array(sorted(f'"{get_calendar(name).label}"' for name in set(calendars.values()))),
+        "calendars": array_text(sorted(f'"{get_calendar(name).label}"' for name in set(calendars.values()))),
         "files": json.dumps(dict(origin.files)) if origin.files else None,
     }
     values |= {name: getattr(origin, name) for name in _NOTED}
-    values |= {name: _array(getattr(origin, name)) for name in ("landing_ids", "quarantine_ids")}
-    values |= _pairs("stale", "day", base.instrument_id, base.ts.astype("datetime64[D]"))
-    values |= _pairs("touched", "start", changes.instrument_id, window_starts(timeframe, changes.ts))
-    new = ~changes.revised if timeframe is Timeframe.M1 else slice(0)
-    covered = count_sessions(changes.instrument_id[new], changes.ts[new].astype(np.int64), calendars)
+    values |= {name: array_text(getattr(origin, name)) for name in ("landing_ids", "quarantine_ids")}
+    stale, touched = [], []
+    for place, publication in enumerate(publications, 1):
+        timeframe, changes = publication.timeframe, publication.changes
+        touched.append((place, changes.instrument_id, window_starts(timeframe, changes.ts)))
+        if timeframe.is_ingested:
+            stale.append((place, changes.instrument_id, changes.ts.astype("datetime64[D]")))
+    values |= _distinct("stale_of", "stale", "day", stale) | _distinct("touched_of", "touched", "start", touched)
+    covered = count_sessions(*_new_minutes(publications), calendars)
     return connection.execute(
         query("bars/record_changes"), values | dict(zip(_COVERED, map(Column, covered), strict=True))
     )
+
+
+def _columns(publications: Sequence[Publication]) -> dict[str, object]:
+    """Return the publications' own columns as variables of ``record_changes``."""
+    revised = [int(each.changes.revised.sum()) for each in publications]
+    touched = [array_text(np.unique(each.changes.instrument_id).tolist()) for each in publications]
+    return {
+        "timeframes": array_text(each.timeframe.value for each in publications),
+        "known_at": array_text(f'"{each.known_at}"' for each in publications),
+        "inserted": array_text(len(each.changes) - count for each, count in zip(publications, revised, strict=True)),
+        "revised": array_text(revised),
+        "unchanged": array_text(len(each.batch) - len(each.changes) for each in publications),
+        "first_ts": array_text(f'"{each.batch.first}"' for each in publications),
+        "last_ts": array_text(f'"{each.batch.last}"' for each in publications),
+        "instruments": array_text(len(each.batch.symbols) for each in publications),
+        "instrument_ids": array_text(f'"{ids}"' for ids in touched),
+    }
+
+
+def _new_minutes(publications: Sequence[Publication]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return instruments and times (µs since the epoch) of the minutes that were inserted."""
+    changes = next((each.changes for each in publications if each.timeframe is Timeframe.M1), Changes.none())
+    return changes.instrument_id[~changes.revised], changes.ts[~changes.revised].astype(np.int64)
 
 
 def measure_missing_runs(connection: psycopg.Connection, sessions: Sequence[tuple[int, date]]) -> None:
@@ -175,14 +206,15 @@ def forget_days(connection: psycopg.Connection, instrument_id: int, start: datet
     )
 
 
-def _array(values: Iterable[object]) -> str:
-    """Return an array as the server reads it: of a few values, the driver takes many times as long for a list."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def _pairs(
-    id_name: str, time_name: str, ids: npt.NDArray[np.int32], times: npt.NDArray[np.datetime64]
+def _distinct(
+    place_name: str,
+    id_name: str,
+    time_name: str,
+    parts: Sequence[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.datetime64]]],
 ) -> dict[str, Column]:
-    """Return the distinct pairs of an id and a time as the two variables of a statement."""
-    distinct_ids, distinct_times = split_keys(np.unique(pair_keys(ids, times)))
-    return {id_name: Column(distinct_ids), time_name: Column(distinct_times)}
+    """Return the distinct pairs of an id and a time in each part, with its place, as three variables of a statement."""
+    keys = [np.unique(pair_keys(ids, times)) for _, ids, times in parts]
+    places = [np.full(len(own), place, np.int32) for (place, _, _), own in zip(parts, keys, strict=True)]
+    ids, times = split_keys(np.concatenate([*keys, np.empty(0, np.int64)]))
+    place = np.concatenate([*places, np.empty(0, np.int32)])
+    return {place_name: Column(place), id_name: Column(ids), time_name: Column(times)}

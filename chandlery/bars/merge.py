@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -21,6 +21,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.arrays import Column, read_array
 from chandlery.database.copy import encode
 from chandlery.database.named_queries import query
+from chandlery.errors import StoreError
 
 #: Bars of one instrument that are at most so many of their widths apart are looked up together.
 _LARGEST_GAP_IN_SPAN = 60
@@ -35,10 +36,13 @@ class MergeLimits:
             empty.
         near_as_arrays: up to this many rows whose range is not empty, arrays are faster than COPY into a staging table,
             if they lie in up to ``rows_as_arrays`` spans.
+        by_place: of rows that lie within this time, those that changed are found again by their place, which is faster
+            than by their key where few partitions are looked into.
     """
 
     rows_as_arrays: int = 1000
     near_as_arrays: int = 20_000
+    by_place: timedelta = timedelta(days=31)
 
 
 DEFAULT_LIMITS = MergeLimits()
@@ -88,6 +92,7 @@ def write(
     known_at: datetime,
     *,
     derived: Sequence[int] = (),
+    may_be_compressed: bool = False,
     limits: MergeLimits = DEFAULT_LIMITS,
 ) -> Changes:
     """Merge ``rows`` into the table of ``timeframe`` and return what changed.
@@ -101,21 +106,26 @@ def write(
         rows: those to merge; there may be none.
         known_at: of the publication, UTC.
         derived: ids of the sources of days that were rolled up from minutes; see ``identity``.
+        may_be_compressed: whether bars of the table may be stored in a form in which none has a place of its own.
         limits: decides whether the rows travel as arrays or by COPY.
+
+    Raises:
+        StoreError: somebody else changed some of these bars meanwhile. The transaction has to be rolled back.
     """
     if not len(rows):
         return Changes.none()
+    by_place = not may_be_compressed and rows.last - rows.first <= limits.by_place
     if len(rows) <= limits.rows_as_arrays:
-        return _merge_arrays(connection, timeframe, rows, known_at, derived)
-    is_occupied = np.isin(rows.ids, _occupied_instruments(connection, timeframe, rows))
+        return _merge_arrays(connection, timeframe, rows, known_at, derived, by_place=by_place)
+    are_near = len(rows) <= limits.near_as_arrays and len(_span_starts(timeframe, rows)) <= limits.rows_as_arrays
+    # Where rows are so few that they are merged together, it is enough to know that any is not new.
+    occupied = _occupied_instruments(connection, timeframe, rows, limit=1 if are_near else None)
+    if are_near and occupied:
+        return _merge_arrays(connection, timeframe, rows, known_at, derived, by_place=by_place)
+    is_occupied = np.isin(rows.ids, occupied)
     changes = Changes.none()
     if is_occupied.any():
-        present = rows.where(is_occupied)
-        are_near = (
-            len(present) <= limits.near_as_arrays and len(_span_starts(timeframe, present)) <= limits.rows_as_arrays
-        )
-        merge = _merge_arrays if are_near else _merge_staged
-        changes = merge(connection, timeframe, present, known_at, derived)
+        changes = _merge_staged(connection, timeframe, rows.where(is_occupied), known_at, derived)
     if not is_occupied.all():
         new = rows.where(~is_occupied)
         columns = new.columns | {"known_at": Column(np.full(len(new), _us(known_at)))}
@@ -124,8 +134,10 @@ def write(
     return changes
 
 
-def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, rows: Rows) -> list[int]:
-    """Return the instruments that have any stored bar between their first and their last in ``rows``."""
+def _occupied_instruments(
+    connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, *, limit: int | None
+) -> list[int]:
+    """Return the instruments that have any stored bar between their first and their last in ``rows``; or ``limit``."""
     starts = np.flatnonzero(np.r_[True, rows.ids[1:] != rows.ids[:-1]])
     ends = np.r_[starts[1:], len(rows)] - 1
     instruments = connection.execute(
@@ -134,6 +146,7 @@ def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, 
             bars=sql.Identifier("market", timeframe.table),
             first=rows.first,
             last=rows.last,
+            limit=limit,
         ),
         {"ids": Column(rows.ids[starts]), "firsts": Column(rows.ts[starts]), "lasts": Column(rows.ts[ends])},
     )
@@ -141,13 +154,19 @@ def _occupied_instruments(connection: psycopg.Connection, timeframe: Timeframe, 
 
 
 def _merge_arrays(
-    connection: psycopg.Connection, timeframe: Timeframe, rows: Rows, known_at: datetime, derived: Sequence[int]
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    rows: Rows,
+    known_at: datetime,
+    derived: Sequence[int],
+    *,
+    by_place: bool,
 ) -> Changes:
     """Merge rows that travel as arrays, in one statement."""
     values: dict[str, object] = {"timeframe": timeframe.value, "known_at": known_at, "derived": _int2s(derived)}
     values |= {"first": rows.first, "last": rows.last, **rows.columns, **_spans(timeframe, rows)}
     # Planned each time, for these rows: a plan made for any rows would scan whole partitions.
-    return _read_changes(connection, _merge_arrays_statement(timeframe), values)
+    return _read_changes(connection, _merge_arrays_statement(timeframe, by_place), values)
 
 
 def _spans(timeframe: Timeframe, rows: Rows) -> dict[str, Column]:
@@ -167,7 +186,7 @@ def _span_starts(timeframe: Timeframe, rows: Rows) -> npt.NDArray[np.intp]:
 
 
 @cache
-def _merge_arrays_statement(timeframe: Timeframe) -> bytes:
+def _merge_arrays_statement(timeframe: Timeframe, by_place: bool) -> bytes:
     """Return ``merge_bars`` for rows that travel as arrays, each a parameter."""
     arrays = sql.SQL(", ").join(
         sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
@@ -178,7 +197,8 @@ def _merge_arrays_statement(timeframe: Timeframe) -> bytes:
         "bars/merge_bars",
         bars=bars,
         incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
-        present=query("bars/present_of_few", bars=bars),
+        present=query("bars/present_of_few", bars=bars, place=sql.SQL("b.ctid" if by_place else "NULL::tid")),
+        restate=query("bars/restate_by_place" if by_place else "bars/restate_by_key", bars=bars),
     )
     return merge.as_bytes()
 
@@ -206,6 +226,7 @@ def _merge_staged(
             first=rows.first,
             last=rows.last,
         ),
+        restate=query("bars/restate_by_key", bars=bars, known_at=known_at),
         timeframe=timeframe.value,
         known_at=known_at,
         derived=list(derived),
@@ -220,8 +241,16 @@ def _merge_staged(
 def _read_changes(
     connection: psycopg.Connection, merge: bytes | sql.Composed, values: Mapping[str, object] | None = None
 ) -> Changes:
-    arrays = connection.execute(merge, values, prepare=False, binary=True).fetchone()
-    return Changes.none() if arrays is None or arrays[0] is None else Changes(*map(read_array, arrays))
+    row = connection.execute(merge, values, prepare=False, binary=True).fetchone()
+    if row is None or row[0] is None:
+        return Changes.none()
+    *arrays, restated = row
+    changes = Changes(*map(read_array, arrays))
+    if restated != int(changes.revised.sum()):
+        raise StoreError(
+            "somebody else changed bars that were being published, without the pipeline; nothing was written: try again"
+        )
+    return changes
 
 
 def _copy(connection: psycopg.Connection, table: sql.Identifier, columns: dict[str, Column]) -> None:

@@ -5,7 +5,7 @@ Not here: how they get into a table (``merge``), and in which transaction (``pub
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -79,7 +79,7 @@ class Batch:
         """The latest start of a bar."""
         return _moment(self._ts.max())
 
-    def rows(self, ids: dict[str, int], sources: Sequence[int]) -> Rows:
+    def rows(self, ids: Mapping[str, int], sources: Sequence[int]) -> Rows:
         """Return the rows with ids for names, sorted by key."""
         table = np.zeros(len(self._names), np.int32)
         table[self._used] = [ids[symbol] for symbol in self.symbols]

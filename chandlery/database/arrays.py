@@ -7,6 +7,7 @@ batches large enough for COPY (``copy``). Format: PostgreSQL source, ``array_sen
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,15 @@ def _without_nulls(fields: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> by
     kept = np.ones(octets.shape, np.bool_)
     kept[~valid, 4:] = False
     return octets[kept].tobytes()
+
+
+def array_text(values: Iterable[object]) -> str:
+    """Return an array as text: of a few values, the driver takes many times as long for a list.
+
+    Args:
+        values: numbers, dates, None, or texts without quotes, backslashes, commas, braces and blanks.
+    """
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
 def read_array(data: bytes) -> npt.NDArray[Any]:

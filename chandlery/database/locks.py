@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import array_text
 from chandlery.database.named_queries import query
 
 #: Keeps our locks apart from those of other applications in the same database.
@@ -44,16 +45,19 @@ def lock_archive(connection: psycopg.Connection, timeframe: Timeframe, instrumen
     )
 
 
-def lock_symbols(connection: psycopg.Connection, timeframe: Timeframe, symbols: Sequence[str]) -> psycopg.Cursor:
-    """Wait until nobody else publishes bars of ``timeframe`` for the instruments of these symbols, and keep it so.
+def lock_symbols(
+    connection: psycopg.Connection, timeframes: Sequence[Timeframe], symbols: Sequence[str]
+) -> psycopg.Cursor:
+    """Wait until nobody else publishes bars of ``timeframes`` for the instruments of these symbols, and keep it so.
 
     Must be called in a transaction.
 
     Returns:
-        Cursor of rows (symbol, instrument id, calendar, nothing) of the symbols that are registered. In a pipeline,
-        they come when they are fetched.
+        Cursor of rows (symbol, instrument id, calendar, nothing) of the symbols that are registered, once for each
+        timeframe. In a pipeline, they come when they are fetched.
     """
-    return connection.execute(_lock_symbols(), {"lock": _PUBLISHING + timeframe.rank, "symbols": list(symbols)})
+    locks = array_text(_PUBLISHING + timeframe.rank for timeframe in timeframes)
+    return connection.execute(_lock_symbols(), {"locks": locks, "symbols": list(symbols)})
 
 
 @cache

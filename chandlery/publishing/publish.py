@@ -1,6 +1,6 @@
 """Publishing: how bars from providers, and those derived from them, become the present truth of the store.
 
-One transaction takes an Arrow table and leaves bars, revisions, coverage and pending roll-ups agreeing with each other.
+One transaction takes Arrow tables and leaves bars, revisions, coverage and pending roll-ups agreeing with each other.
 What is identical is not written. A kill at any instant leaves the state before or the state after.
 
 Not here: whether the bars are acceptable (the gate audits them first), how they are merged into their table
@@ -9,22 +9,24 @@ Not here: whether the bars are acceptable (the gate audits them first), how they
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from operator import attrgetter
 
 import psycopg
 import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
-from chandlery.bars.bookkeeping import record
+from chandlery.bars.bookkeeping import Publication, record
 from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
 from chandlery.bars.origin import INGEST, Origin
 from chandlery.bars.rows import Batch
 from chandlery.bars.sources import derived_sources, source_ids
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import array_text
 from chandlery.database.connect import is_pooled
 from chandlery.database.locks import lock_symbols
 from chandlery.database.named_queries import query
@@ -66,7 +68,23 @@ def publish(
     now: datetime | None = None,
     limits: MergeLimits = DEFAULT_LIMITS,
 ) -> PublishReport:
-    """Make ``bars`` the present truth of ``timeframe``, in one transaction.
+    """Make ``bars`` the present truth of ``timeframe``, in one transaction; see ``publish_together``."""
+    (report,) = publish_together(
+        connection, warehouse, {timeframe: bars}, origin=origin, now=now, limits=limits
+    ).values()
+    return report
+
+
+def publish_together(
+    connection: psycopg.Connection,
+    warehouse: Warehouse,
+    bars: Mapping[Timeframe, pa.Table],
+    *,
+    origin: Origin = INGEST,
+    now: datetime | None = None,
+    limits: MergeLimits = DEFAULT_LIMITS,
+) -> dict[Timeframe, PublishReport]:
+    """Make ``bars`` the present truth of their timeframes, in one transaction.
 
     Two publications of one instrument and timeframe wait for each other; others do not. A window that left the store
     and that ``bars`` changes is brought back from the lake first.
@@ -74,38 +92,64 @@ def publish(
     Args:
         connection: in autocommit mode, or in the caller's transaction, of which this becomes a part.
         warehouse: to which ``connection`` belongs.
-        timeframe: of all the bars.
-        bars: table of schema ``BARS`` in any order, of registered instruments; ``(symbol, ts)`` is unique.
+        bars: by timeframe, tables of schema ``BARS`` in any order, of registered instruments; in each, ``(symbol, ts)``
+            is unique.
         origin: what publishes, for the log (``ops.publication``).
         now: the present, UTC; by default the server's clock, or just after the last publication if that went back.
         limits: decides whether the bars travel as arrays or by COPY.
+
+    Returns:
+        A report for each of ``bars``, from narrow timeframes to wide ones.
 
     Raises:
         UsageError: a duplicate key, or a price that is null or not finite. Nothing was written.
         UnknownSymbolError: a symbol is not a registered instrument. Nothing was written.
         LakeError: a window that left the store cannot be read. Nothing was written.
     """
-    batch = Batch(conform(bars))
+    batches = {timeframe: Batch(conform(bars[timeframe])) for timeframe in sorted(bars, key=attrgetter("rank"))}
+    symbols = sorted(set().union(*(batch.symbols for batch in batches.values())))
     log: psycopg.Cursor | None = None
-    with _transaction(connection, live=len(batch) <= limits.rows_as_arrays):
-        locked = lock_symbols(connection, timeframe, batch.symbols)
+    with _transaction(connection, live=sum(map(len, batches.values())) <= limits.rows_as_arrays):
+        locked = lock_symbols(connection, list(batches), symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
-        facts = connection.execute(query("publishing/before_publishing"), _parameters(timeframe, batch, now))
-        if len(batch):
-            warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
-        ids, calendars = _registered(batch.symbols, locked)
-        known_at, sources, cold = facts.fetchone() or (None, None, None)
+        facts = connection.execute(query("publishing/before_publishing"), _parameters(batches, symbols, now))
+        for timeframe, batch in batches.items():
+            if len(batch):
+                warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
+        ids, calendars = _registered(symbols, locked)
+        writer = _Writer(connection, warehouse, ids, limits)
+        publications = [
+            writer.write(timeframe, batch, *known)
+            for (timeframe, batch), known in zip(batches.items(), facts.fetchall(), strict=True)
+        ]
+        changed = [publication for publication in publications if len(publication.changes)]
+        if changed:
+            log = record(connection, changed, calendars=calendars, origin=origin)
+    return _reports(publications, ids, log)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """What writes the batches of one transaction, which holds the instruments' locks."""
+
+    connection: psycopg.Connection
+    warehouse: Warehouse
+    ids: Mapping[str, int]
+    limits: MergeLimits
+
+    def write(
+        self, timeframe: Timeframe, batch: Batch, known_at: datetime, sources: Mapping[str, int] | None, cold: bool
+    ) -> Publication:
+        """Bring ``batch`` into the table of ``timeframe``; see ``before_publishing`` for the rest."""
         if not len(batch):
-            return PublishReport(0, 0, 0, known_at, Changes.none(), ids)
-        numbers = source_ids(connection, batch.sources, sources or {})
+            return Publication(timeframe, batch, Changes.none(), known_at)
+        numbers = source_ids(self.connection, batch.sources, sources or {})
         derived = {} if timeframe.is_intraday else derived_sources(sources, batch.sources, numbers)
-        rows = batch.rows(ids, numbers)
+        rows = batch.rows(self.ids, numbers)
         if cold:
-            rows = restore_on_write(connection, warehouse, rows, timeframe=timeframe, derived=derived)
-        changes = write(connection, timeframe, rows, known_at, derived=list(derived.values()), limits=limits)
-        if len(changes):
-            log = record(connection, timeframe, batch, changes, calendars=calendars, known_at=known_at, origin=origin)
-    return _report(changes, len(batch), known_at, ids, log)
+            rows = restore_on_write(self.connection, self.warehouse, rows, timeframe=timeframe, derived=derived)
+        changes = write(self.connection, timeframe, rows, known_at, derived=list(derived.values()), limits=self.limits)
+        return Publication(timeframe, batch, changes, known_at)
 
 
 @contextmanager
@@ -131,33 +175,41 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
         raise
 
 
-def _parameters(timeframe: Timeframe, batch: Batch, now: datetime | None) -> dict[str, object]:
+def _parameters(batches: Mapping[Timeframe, Batch], symbols: Sequence[str], now: datetime | None) -> dict[str, object]:
     """Return the parameters of ``before_publishing``."""
-    bounded = timeframe.is_ingested and len(batch)
+    starts: list[date | None] = []
+    lasts: list[date | None] = []
+    for timeframe, batch in batches.items():
+        may_be_cold = timeframe.is_ingested and len(batch)
+        starts.append(timeframe.window_of(batch.first).start.date() if may_be_cold else None)
+        lasts.append(batch.last.date() if may_be_cold else None)
     return {
-        "timeframe": timeframe.value,
+        "timeframes": array_text(timeframe.value for timeframe in batches),
+        "starts": array_text(starts),
+        "lasts": array_text(lasts),
+        "symbols": symbols,
         "now": now,
-        "symbols": batch.symbols,
-        "start": timeframe.window_of(batch.first).start.date() if bounded else None,
-        "last": batch.last.date() if bounded else None,
     }
 
 
-def _report(
-    changes: Changes, offered: int, known_at: datetime, ids: dict[str, int], log: psycopg.Cursor | None
-) -> PublishReport:
-    """Return the report when the transaction is over, so that a live batch does not wait for its row in the log."""
-    row = log.fetchone() if log is not None else None
-    revised = int(changes.revised.sum())
-    return PublishReport(
-        inserted=len(changes) - revised,
-        revised=revised,
-        unchanged=offered - len(changes),
-        known_at=known_at,
-        changes=changes,
-        ids=ids,
-        publication_id=row[0] if row else None,
-    )
+def _reports(
+    publications: Sequence[Publication], ids: dict[str, int], log: psycopg.Cursor | None
+) -> dict[Timeframe, PublishReport]:
+    """Return the reports when the transaction is over, so that a live batch does not wait for its row in the log."""
+    numbers: dict[str, int] = dict(log.fetchall()) if log is not None else {}
+    reports = {}
+    for each in publications:
+        revised = int(each.changes.revised.sum())
+        reports[each.timeframe] = PublishReport(
+            inserted=len(each.changes) - revised,
+            revised=revised,
+            unchanged=len(each.batch) - len(each.changes),
+            known_at=each.known_at,
+            changes=each.changes,
+            ids=ids,
+            publication_id=numbers.get(each.timeframe.value),
+        )
+    return reports
 
 
 def _registered(symbols: Sequence[str], locked: psycopg.Cursor) -> tuple[dict[str, int], dict[int, str]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 import psycopg
@@ -28,7 +29,7 @@ from chandlery.database.locks import lock_instruments
 from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.instruments.registry import Instrument
-from chandlery.publishing.publish import PublishReport, publish
+from chandlery.publishing.publish import PublishReport, publish_together
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.aggregate import BaseBars
 from chandlery.rollups.continuous import note_days, refresh_aggregates
@@ -179,6 +180,7 @@ class _Work:
     now: datetime | None
     only_due: bool
     failures: list[str] = field(default_factory=list)
+    reading: Lock = field(default_factory=Lock)
 
     def raise_failures(self) -> None:
         """Raise ``LakeError`` where files of some instruments could not be read."""
@@ -243,7 +245,6 @@ class _Work:
         base = self.base
         names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
         calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
-        derived = []
         with connection.transaction():
             # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
             lock_instruments(connection, base, list(names), shared=True)
@@ -254,16 +255,18 @@ class _Work:
             if base is Timeframe.M1:
                 note_days(connection, self.warehouse.edition, stale.ids, stale.days)
                 days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
-            stored = read_bars(self.warehouse, base, base_ranges(base, stale, days), columns=BARS.names)
+            ranges = base_ranges(base, stale, days)
+            # One reads at a time, which keeps two cores busy; while one reads, the other computes or writes.
+            with self.reading:
+                stored = read_bars(self.warehouse, base, ranges, columns=BARS.names)
             bars = BaseBars(with_symbols(stored, names))
+            rolled = {}
             for timeframe in rolled_up_from(base):
                 kept = days.of if timeframe is Timeframe.D1 else stale
-                if not len(kept):
-                    continue
-                rolled = keep_stale(bars.roll_up(timeframe, calendars), timeframe, kept, names)
-                report = publish(connection, self.warehouse, timeframe, rolled, origin=self.origin, now=self.now)
-                derived.append(Derived(timeframe, len(stale), report, names))
-        return derived
+                if len(kept):
+                    rolled[timeframe] = keep_stale(bars.roll_up(timeframe, calendars), timeframe, kept, names)
+            reports = publish_together(connection, self.warehouse, rolled, origin=self.origin, now=self.now)
+        return [Derived(timeframe, len(stale), report, names) for timeframe, report in reports.items()]
 
 
 def _days_to_derive(connection: psycopg.Connection, stale: InstrumentDays, calendars: Mapping[int, str]) -> Sessions:

@@ -1,9 +1,11 @@
 -- Brings incoming bars into the table of their timeframe: skips what is identical, copies the old values of what changed to the revisions,
 -- inserts what is new. Returns one row, of what changed: (instrument ids, times, whether each was revised) as arrays in their binary
--- form, or nulls where nothing did.
+-- form, or nulls where nothing did, and how many rows of the table were restated.
 --
 -- incoming: rows (instrument_id, ts, open, high, low, close, volume, vwap, trades, source), unique by their key
--- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many)
+-- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many), and the
+--     place of each
+-- restate: gives the rows that changed their new values (restate_by_place, restate_by_key)
 -- known_at: timestamp
 -- derived: int2[], the sources of bars of a day that were rolled up from minutes: they never replace a provider's bar, and a provider's always
 --     replaces them
@@ -11,7 +13,7 @@
 WITH delta AS MATERIALIZED (
     SELECT n.*, b.known_at AS believed_from, b.open AS old_open, b.high AS old_high, b.low AS old_low,
            b.close AS old_close, b.volume AS old_volume, b.vwap AS old_vwap, b.trades AS old_trades,
-           b.source AS old_source
+           b.source AS old_source, b.place
     FROM :incoming AS n
     LEFT JOIN :present AS b ON b.instrument_id = n.instrument_id AND b.ts = n.ts
     WHERE b.ts IS NULL
@@ -31,22 +33,13 @@ moved AS (
     FROM delta
     WHERE believed_from IS NOT NULL
 ),
--- Always a conflict, and so an update of exactly these rows: where chunks are compressed, an UPDATE with a join would unpack
--- everything in the range, and this unpacks what holds one of the rows.
-restated AS (
-    INSERT INTO :bars (instrument_id, ts, open, high, low, close, volume, vwap, trades, source, known_at)
-    SELECT instrument_id, ts, open, high, low, close, volume, vwap, trades, source, :'known_at'::timestamptz
-    FROM delta
-    WHERE believed_from IS NOT NULL
-    ON CONFLICT (instrument_id, ts) DO UPDATE
-    SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
-        volume = excluded.volume, vwap = excluded.vwap, trades = excluded.trades, source = excluded.source,
-        known_at = excluded.known_at
-),
+restated AS :restate,
 added AS (
     INSERT INTO :bars (instrument_id, ts, open, high, low, close, volume, vwap, trades, source, known_at)
     SELECT instrument_id, ts, open, high, low, close, volume, vwap, trades, source, :'known_at'::timestamptz
     FROM delta
     WHERE believed_from IS NULL
 )
-SELECT array_send(array_agg(instrument_id)), array_send(array_agg(ts)), array_send(array_agg(believed_from IS NOT NULL)) FROM delta
+SELECT array_send(array_agg(instrument_id)), array_send(array_agg(ts)), array_send(array_agg(believed_from IS NOT NULL)),
+       (SELECT count(*) FROM restated)
+FROM delta

@@ -1,6 +1,6 @@
 -- The bars from first to last of some instruments, which an index has in their order. (A subquery of merge_bars.)
 (
-    SELECT *
+    SELECT *, NULL::tid AS place
     FROM :bars
     WHERE instrument_id = ANY(:'ids'::int4[]) AND ts BETWEEN :'first' AND :'last'
 )

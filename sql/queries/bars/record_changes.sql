@@ -1,19 +1,20 @@
--- Records what a publication changed: the counts of coverage, the days whose derived bars are stale, the windows that changed, and
--- the publication itself. Days are numbers since 1970-01-01, times microseconds since then.
+-- Records what publications changed: the counts of coverage, the days whose derived bars are stale, the windows that changed, and
+-- the publications themselves, one for each timeframe. Days are numbers since 1970-01-01, times microseconds since then.
 --
--- covered: (instrument, session, bars inside, bars outside, first bar, last bar, longest missing run) of newly inserted bars, by session.
+-- covered: (instrument, session, bars inside, bars outside, first bar, last bar, longest missing run) of newly inserted minutes, by session.
 --     Where there were bars before, that run is not known until it is measured (measure_missing_runs)
--- stale: (instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first, because
---     it holds the instrument's lock
--- touched: (instrument, first day of the window)
--- instrument_ids, calendars, landing_ids, quarantine_ids: arrays as text; the other variables of the publication are the values of its
---     columns
+-- stale: (publication, instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first,
+--     because it holds the instrument's lock
+-- touched: (publication, instrument, first day of the window)
+-- timeframes .. instrument_ids: the publications' columns, as arrays in the same order; stale and touched count them from 1
+-- instrument_ids: text[], each an int4[]. calendars, landing_ids, quarantine_ids: arrays as text; the other variables are the values of
+--     columns that the publications have in common
 --
--- Returns the publication's number.
+-- Returns (timeframe, the publication's number) of each.
 
 WITH covered AS (
     INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, missing_start, missing_slots)
-    SELECT id, :'timeframe', date '1970-01-01' + session, present, outside,
+    SELECT id, '1m', date '1970-01-01' + session, present, outside,
            timestamptz 'epoch' + first * interval '1 microsecond', timestamptz 'epoch' + last * interval '1 microsecond',
            CASE WHEN slots > 0 THEN timestamptz 'epoch' + run * interval '1 microsecond' END, slots
     FROM unnest(:'covered'::int4[], :'session'::int4[], :'present'::int4[], :'outside'::int4[], :'first'::int8[],
@@ -26,20 +27,23 @@ WITH covered AS (
 ),
 stale AS (
     INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)
-    SELECT :'timeframe', id, date '1970-01-01' + day, :'known_at'
-    FROM unnest(:'stale'::int4[], :'day'::int4[]) AS n (id, day)
+    SELECT (:'timeframes'::text[])[place], id, date '1970-01-01' + day, (:'known_at'::timestamptz[])[place]
+    FROM unnest(:'stale_of'::int4[], :'stale'::int4[], :'day'::int4[]) AS n (place, id, day)
     ON CONFLICT (timeframe, instrument_id, day) DO NOTHING
 ),
 touched AS (
     INSERT INTO ops.bar_window (timeframe, instrument_id, start, changed_at)
-    SELECT :'timeframe', id, date '1970-01-01' + start, :'known_at'
-    FROM unnest(:'touched'::int4[], :'start'::int4[]) AS n (id, start)
+    SELECT (:'timeframes'::text[])[place], id, date '1970-01-01' + start, (:'known_at'::timestamptz[])[place]
+    FROM unnest(:'touched_of'::int4[], :'touched'::int4[], :'start'::int4[]) AS n (place, id, start)
     ON CONFLICT (timeframe, instrument_id, start) DO UPDATE SET changed_at = excluded.changed_at
 )
-INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, origin,
-                             instrument_ids, calendars, run_id, rules, provider, requested_at, request_start, request_end,
+INSERT INTO ops.publication (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, instrument_ids,
+                             origin, calendars, run_id, rules, provider, requested_at, request_start, request_end,
                              files, landing_ids, quarantine_ids)
-VALUES (:'timeframe', :'known_at', :'inserted', :'revised', :'unchanged', :'first_ts', :'last_ts', :'instruments', :'origin',
-        :'instrument_ids'::int4[], :'calendars'::text[], :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
-        :'files'::jsonb, :'landing_ids'::int8[], :'quarantine_ids'::int8[])
-RETURNING publication_id
+SELECT timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, instrument_ids::int4[],
+       :'origin', :'calendars'::text[], :'run_id', :'rules', :'provider', :'requested_at', :'request_start', :'request_end',
+       :'files'::jsonb, :'landing_ids'::int8[], :'quarantine_ids'::int8[]
+FROM unnest(:'timeframes'::text[], :'known_at'::timestamptz[], :'inserted'::int4[], :'revised'::int4[], :'unchanged'::int4[],
+            :'first_ts'::timestamptz[], :'last_ts'::timestamptz[], :'instruments'::int4[], :'instrument_ids'::text[])
+    AS n (timeframe, known_at, inserted, revised, unchanged, first_ts, last_ts, instruments, instrument_ids)
+RETURNING timeframe, publication_id
