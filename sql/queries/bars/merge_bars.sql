@@ -4,7 +4,7 @@
 --
 -- incoming: rows (instrument_id, ts, open, high, low, close, volume, vwap, trades, source), unique by their key
 -- present: rows of the table, among them every one with the key of an incoming one (present_of_few, present_of_many), and the
---     place of each
+--     place of each (tid)
 -- restate: gives the rows that changed their new values (restate_by_place, restate_by_key)
 -- known_at: timestamp
 -- derived: int2[], the sources of bars of a day that were rolled up from minutes: they never replace a provider's bar, and a provider's always
@@ -13,7 +13,7 @@
 WITH delta AS MATERIALIZED (
     SELECT n.*, b.known_at AS believed_from, b.open AS old_open, b.high AS old_high, b.low AS old_low,
            b.close AS old_close, b.volume AS old_volume, b.vwap AS old_vwap, b.trades AS old_trades,
-           b.source AS old_source, b.place
+           b.source AS old_source, b.tid
     FROM :incoming AS n
     LEFT JOIN :present AS b ON b.instrument_id = n.instrument_id AND b.ts = n.ts
     WHERE b.ts IS NULL
@@ -33,7 +33,9 @@ moved AS (
     FROM delta
     WHERE believed_from IS NOT NULL
 ),
-restated AS :restate,
+restated AS (
+    :restate
+),
 added AS (
     INSERT INTO :bars (instrument_id, ts, open, high, low, close, volume, vwap, trades, source, known_at)
     SELECT instrument_id, ts, open, high, low, close, volume, vwap, trades, source, :'known_at'::timestamptz
