@@ -157,7 +157,13 @@ def take_stale_days(
     Returns:
         Parallel arrays: instrument ids and days, sorted.
     """
-    values = {"base": base.value, "ids": list(ids), "start": start, "end": end, "only_due": only_due}
+    values = {
+        "base": base.value,
+        "ids": Column(np.array(ids, np.int32)),
+        "start": start,
+        "end": end,
+        "only_due": only_due,
+    }
     rows = connection.execute(query("bars/take_stale_days"), values).fetchall()
     table = np.array(sorted(rows), np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1].astype("datetime64[D]")

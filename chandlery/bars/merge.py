@@ -188,15 +188,16 @@ def _span_starts(timeframe: Timeframe, rows: Rows) -> npt.NDArray[np.intp]:
 @cache
 def _merge_arrays_statement(timeframe: Timeframe, by_place: bool) -> bytes:
     """Return ``merge_bars`` for rows that travel as arrays, each a parameter."""
-    arrays = sql.SQL(", ").join(
-        sql.SQL(f"{{}}::{kind}[]").format(sql.Placeholder(name)) for name, kind in INCOMING.items()
+    # As columns, which the server unnests side by side; as one function of all arrays, it would store each first.
+    columns = sql.SQL(", ").join(
+        sql.SQL(f"unnest({{}}::{kind}[]) AS {{}}").format(sql.Placeholder(name), sql.Identifier(name))
+        for name, kind in INCOMING.items()
     )
-    names = sql.SQL(", ").join(map(sql.Identifier, INCOMING))
     bars = sql.Identifier("market", timeframe.table)
     merge = query(
         "bars/merge_bars",
         bars=bars,
-        incoming=sql.SQL("(SELECT * FROM unnest({}) AS incoming ({}))").format(arrays, names),
+        incoming=sql.SQL("(SELECT {})").format(columns),
         present=query("bars/present_of_few", bars=bars, tid=sql.SQL("b.ctid" if by_place else "NULL::tid")),
         restate=_restate("place" if by_place else "key", timeframe),
     )

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import numpy as np
 import psycopg
 from psycopg import sql
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 
 
@@ -69,7 +71,7 @@ def find_windows(
         "timeframe": timeframe.value,
         "start": start,
         "until": until,
-        "ids": None if ids is None else list(ids),
+        "ids": None if ids is None else Column(np.fromiter(ids, np.int32)),
         "cold": cold,
     }
     rows = connection.execute(query("bars/find_windows"), values).fetchall()

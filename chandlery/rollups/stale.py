@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import psycopg
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 
 
@@ -44,7 +46,13 @@ def list_stale_days(
     Returns:
         For each instrument that has any, ascending: its id, and its days as midnights UTC, ascending.
     """
-    values = {"base": base.value, "ids": list(ids), "start": start, "end": end, "only_due": only_due}
+    values = {
+        "base": base.value,
+        "ids": Column(np.array(ids, np.int32)),
+        "start": start,
+        "end": end,
+        "only_due": only_due,
+    }
     return connection.execute(query("rollups/stale_days"), values).fetchall()
 
 
