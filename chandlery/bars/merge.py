@@ -36,8 +36,8 @@ class MergeLimits:
             empty.
         near_as_arrays: up to this many rows whose range is not empty, arrays are faster than COPY into a staging table,
             if they lie in up to ``rows_as_arrays`` spans.
-        by_place: of rows that lie within this time, those that changed are found again by their place, which is faster
-            than by their key where few partitions are looked into.
+        by_place: of these, where they lie within this time, those that changed are found again by their place, which is
+            faster than by their key where few partitions are looked into.
     """
 
     rows_as_arrays: int = 1000
@@ -114,13 +114,13 @@ def write(
     """
     if not len(rows):
         return Changes.none()
-    by_place = not may_be_compressed and rows.last - rows.first <= limits.by_place
     if len(rows) <= limits.rows_as_arrays:
-        return _merge_arrays(connection, timeframe, rows, known_at, derived, by_place=by_place)
+        return _merge_arrays(connection, timeframe, rows, known_at, derived, by_place=False)
     are_near = len(rows) <= limits.near_as_arrays and len(_span_starts(timeframe, rows)) <= limits.rows_as_arrays
     # Where rows are so few that they are merged together, it is enough to know that any is not new.
     occupied = _occupied_instruments(connection, timeframe, rows, limit=1 if are_near else None)
     if are_near and occupied:
+        by_place = not may_be_compressed and rows.last - rows.first <= limits.by_place
         return _merge_arrays(connection, timeframe, rows, known_at, derived, by_place=by_place)
     is_occupied = np.isin(rows.ids, occupied)
     changes = Changes.none()

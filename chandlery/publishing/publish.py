@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from operator import attrgetter
 
 import psycopg
@@ -26,7 +26,6 @@ from chandlery.bars.rows import Batch
 from chandlery.bars.sources import derived_sources, source_ids
 from chandlery.core.schema import conform
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.arrays import array_text
 from chandlery.database.connect import is_pooled
 from chandlery.database.locks import lock_symbols
 from chandlery.database.named_queries import query
@@ -112,15 +111,15 @@ def publish_together(
     with _transaction(connection, live=sum(map(len, batches.values())) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, list(batches), symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
-        facts = connection.execute(query("publishing/before_publishing"), _parameters(batches, symbols, now))
+        facts = [_ask(connection, timeframe, batch, now) for timeframe, batch in batches.items()]
         for timeframe, batch in batches.items():
             if len(batch):
                 warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         ids, calendars = _registered(symbols, locked)
         writer = _Writer(connection, warehouse, ids, limits)
         publications = [
-            writer.write(timeframe, batch, *known)
-            for (timeframe, batch), known in zip(batches.items(), facts.fetchall(), strict=True)
+            writer.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
+            for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
         ]
         changed = [publication for publication in publications if len(publication.changes)]
         if changed:
@@ -148,7 +147,15 @@ class _Writer:
         rows = batch.rows(self.ids, numbers)
         if cold:
             rows = restore_on_write(self.connection, self.warehouse, rows, timeframe=timeframe, derived=derived)
-        changes = write(self.connection, timeframe, rows, known_at, derived=list(derived.values()), limits=self.limits)
+        changes = write(
+            self.connection,
+            timeframe,
+            rows,
+            known_at,
+            derived=list(derived.values()),
+            may_be_compressed=self.warehouse.edition.compresses,
+            limits=self.limits,
+        )
         return Publication(timeframe, batch, changes, known_at)
 
 
@@ -175,21 +182,19 @@ def _transaction(connection: psycopg.Connection, *, live: bool) -> Iterator[None
         raise
 
 
-def _parameters(batches: Mapping[Timeframe, Batch], symbols: Sequence[str], now: datetime | None) -> dict[str, object]:
-    """Return the parameters of ``before_publishing``."""
-    starts: list[date | None] = []
-    lasts: list[date | None] = []
-    for timeframe, batch in batches.items():
-        may_be_cold = timeframe.is_ingested and len(batch)
-        starts.append(timeframe.window_of(batch.first).start.date() if may_be_cold else None)
-        lasts.append(batch.last.date() if may_be_cold else None)
-    return {
-        "timeframes": array_text(timeframe.value for timeframe in batches),
-        "starts": array_text(starts),
-        "lasts": array_text(lasts),
-        "symbols": symbols,
-        "now": now,
-    }
+def _ask(connection: psycopg.Connection, timeframe: Timeframe, batch: Batch, now: datetime | None) -> psycopg.Cursor:
+    """Ask what ``before_publishing`` answers; one timeframe at a time, for which the server keeps its plan."""
+    may_be_cold = timeframe.is_ingested and len(batch)
+    return connection.execute(
+        query("publishing/before_publishing"),
+        {
+            "timeframe": timeframe.value,
+            "now": now,
+            "symbols": batch.symbols,
+            "start": timeframe.window_of(batch.first).start.date() if may_be_cold else None,
+            "last": batch.last.date() if may_be_cold else None,
+        },
+    )
 
 
 def _reports(
