@@ -199,7 +199,9 @@ def _merge_arrays_statement(timeframe: Timeframe, by_place: bool) -> bytes:
         bars=bars,
         incoming=sql.SQL("(SELECT {})").format(columns),
         present=query("bars/present_of_few", bars=bars, tid=sql.SQL("b.ctid" if by_place else "NULL::tid")),
-        restate=_restate("place" if by_place else "key", timeframe),
+        restate=query(
+            "bars/restate_by_place" if by_place else "bars/restate_by_key", bars=bars, changed=sql.Identifier("delta")
+        ),
     )
     return merge.as_bytes()
 
@@ -227,7 +229,7 @@ def _merge_staged(
             first=rows.first,
             last=rows.last,
         ),
-        restate=_restate("key", timeframe, known_at=known_at),
+        restate=query("bars/restate_by_key", bars=bars, changed=sql.Identifier("delta"), known_at=known_at),
         timeframe=timeframe.value,
         known_at=known_at,
         derived=list(derived),
@@ -237,12 +239,6 @@ def _merge_staged(
     connection.execute("SET LOCAL enable_nestloop = on")
     connection.execute("DROP TABLE incoming")
     return changes
-
-
-def _restate(by: str, timeframe: Timeframe, **values: object) -> sql.Composed:
-    """Return the part of ``merge_bars`` that updates rows of the table, found by their ``place`` or ``key``."""
-    bars = sql.Identifier("market", timeframe.table)
-    return query(f"bars/restate_by_{by}", bars=bars, changed=sql.Identifier("delta"), **values)
 
 
 def _read_changes(

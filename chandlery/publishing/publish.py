@@ -107,7 +107,6 @@ def publish_together(
     """
     batches = {timeframe: Batch(conform(bars[timeframe])) for timeframe in sorted(bars, key=attrgetter("rank"))}
     symbols = sorted(set().union(*(batch.symbols for batch in batches.values())))
-    log: psycopg.Cursor | None = None
     with _transaction(connection, live=sum(map(len, batches.values())) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, list(batches), symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
@@ -116,14 +115,13 @@ def publish_together(
             if len(batch):
                 warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         ids, calendars = _registered(symbols, locked)
-        writer = _Writer(connection, warehouse, ids, limits)
+        write_batch = _Writer(connection, warehouse, ids, limits).write
         publications = [
-            writer.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
+            write_batch(timeframe, batch, *(answer.fetchone() or (None, None, None)))
             for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
         ]
-        changed = [publication for publication in publications if len(publication.changes)]
-        if changed:
-            log = record(connection, changed, calendars=calendars, origin=origin)
+        changed = [each for each in publications if len(each.changes)]
+        log = record(connection, changed, calendars=calendars, origin=origin) if changed else None
     return _reports(publications, ids, log)
 
 
