@@ -33,7 +33,6 @@ _SETTINGS = {
     "work_mem": "64MB",
     "maintenance_work_mem": "256MB",
     "max_locks_per_transaction": "512",
-    "wal_compression": "on",
     "random_page_cost": "1.1",
 }
 _HBA = f"""\
