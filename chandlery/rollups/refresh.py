@@ -24,10 +24,10 @@ from chandlery.core.timeframe import Timeframe, rolled_up_from
 from chandlery.core.windows import midnight
 from chandlery.database.arrays import Column
 from chandlery.database.connections import Database
-from chandlery.database.errors import explain
+from chandlery.database.errors import explain, is_driver_error
 from chandlery.database.locks import lock_instruments
 from chandlery.database.named_queries import query
-from chandlery.errors import LakeError
+from chandlery.errors import LakeError, StoreUnavailableError
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish_together
 from chandlery.reading.bars import read_bars
@@ -218,8 +218,11 @@ class _Work:
             self._note_failure(connection, instruments, start, end, error)
             self.failures.append(f"{instruments[0].symbol}: {error}")
         except Exception as error:
-            with suppress(psycopg.Error):  # the server may be what failed
-                self._note_failure(connection, instruments, start, end, error)
+            cause = explain(error, self.warehouse.database.dsn) if is_driver_error(error) else error
+            # A server that is away is no failure of these days: they can be rolled up as soon as it is there.
+            if not isinstance(cause, StoreUnavailableError):
+                with suppress(psycopg.Error):
+                    self._note_failure(connection, instruments, start, end, cause)
             raise
         else:
             if derived:
@@ -233,8 +236,6 @@ class _Work:
         end: datetime,
         error: Exception,
     ) -> None:
-        if isinstance(error, psycopg.Error):
-            error = explain(error, self.warehouse.database.dsn)
         ids = [instrument.instrument_id for instrument in instruments]
         note_failed_days(connection, self.base, ids, start, end, str(error)[:_LONGEST_ERROR])
 

@@ -25,8 +25,6 @@ from tests.support import wait_until, wait_until_alone
 CLOCKS = frozenset({"noted_at", "written_at", "verified_at", "retired_at", "deleted_at", "processed_at", "arrived_at"})
 #: Columns that hold, or depend on, what is drawn by lot.
 DRAWN = frozenset({"ops.landing.path", "ops.landing.checksum", "ops.landing.writer"})
-#: Columns in which whoever survives notes that days could not be derived, and when to try again; not what they hold.
-NOTED = frozenset({f"ops.rollup_pending.{column}" for column in ("failures", "next_try", "error")})
 #: Hello, a query, a flush, a sync, the end of a COPY, goodbye.
 _HANDING_OVER = frozenset({b"", b"Q", b"H", b"S", b"c", b"X"})
 
@@ -203,7 +201,7 @@ class Scene:
         """Return a query for the digest of each table that there is."""
         tables: dict[str, list[str]] = {}
         for table, column, _ in self._watching().execute(_COLUMNS):
-            if f"{table}.{column}" not in DRAWN | NOTED:
+            if f"{table}.{column}" not in DRAWN:
                 is_clock = column in CLOCKS | self.operation.clocks
                 tables.setdefault(table, []).append(f"t.{column} IS NULL" if is_clock else f"t.{column}")
         return " UNION ALL ".join(
