@@ -119,7 +119,7 @@ def daemon_lease(database: Database, port: int) -> Iterator[Place]:
             if lease.held_by is None:
                 yield Place(lambda: None if lease.held_by is None else _taken(lease.held_by), lease.beats)
                 return
-        if not _is_dead(lease.held_by) or time.monotonic() > deadline:
+        if not _may_be_gone(lease.held_by) or time.monotonic() > deadline:
             raise UsageError(f"{_taken(lease.held_by)}; one database has one web UI and daemon: use that, or stop it")
         time.sleep(0.1)
 
@@ -134,12 +134,12 @@ def _taken(holder: str) -> str:
     return f"the web UI of another home serves this database already: {who}"
 
 
-def _is_dead(holder: str) -> bool:
-    """Return whether a holder on this machine has ended, so that the server is about to notice."""
+def _may_be_gone(holder: str) -> bool:
+    """Return whether a holder ended on this machine, or cannot be told by its name, as while its connection ends."""
     try:
         _, pid, since, _, host = holder.split("/")
     except ValueError:
-        return False
+        return True
     return host == socket.gethostname()[:25] and not RunningUi("", int(pid), float(since)).lives
 
 

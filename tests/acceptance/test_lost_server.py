@@ -126,7 +126,7 @@ MOMENTS = {
     "Dagster begins a step": b"STEP_START",
     "Dagster's next connection is set up": b"SET statement_timeout = 600000",
     "instruments are read": b"FROM market.instrument",
-    "bars are locked": b"pg_advisory_xact_lock($1::int4, instrument_id)",
+    "bars are locked": b"pg_advisory_xact_lock(lock, instrument_id)",
     "bars are merged": b"INSERT INTO market.bars_revision",
     "a publication is logged": b"INSERT INTO ops.publication",
     "Dagster notes a partition": b"ASSET_MATERIALIZATION",
