@@ -44,7 +44,7 @@ class Publication:
     Attributes:
         timeframe: of the bars.
         batch: the bars that were offered.
-        changes: those that were inserted or revised; not empty.
+        changes: those that were inserted or revised; there may be none.
         known_at: from when on a read with ``as_of`` sees them, UTC.
     """
 
@@ -68,7 +68,7 @@ def record(
 
     Args:
         connection: in that transaction, which holds the instruments' locks.
-        publications: at most one of each timeframe.
+        publications: at most one of each timeframe, each with changes.
         calendars: calendar's name by instrument id, for every instrument in their changes.
         origin: what publishes, for the log.
 

@@ -110,7 +110,8 @@ def write(
         limits: decides whether the rows travel as arrays or by COPY.
 
     Raises:
-        StoreError: somebody else changed some of these bars meanwhile. The transaction has to be rolled back.
+        StoreError: somebody else, who takes no lock of ours, changed some of these bars since they were found at their
+            place. The transaction has to be rolled back.
     """
     if not len(rows):
         return Changes.none()

@@ -94,7 +94,8 @@ def array_text(values: Iterable[object]) -> str:
     """Return an array as text: of a few values, the driver takes many times as long for a list.
 
     Args:
-        values: numbers, dates, None, or texts without quotes, backslashes, commas, braces and blanks.
+        values: numbers, None, or texts, in double quotes where they hold commas, braces or blanks; none may hold a
+            backslash, or a double quote within.
     """
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 

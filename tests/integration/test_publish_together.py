@@ -12,6 +12,7 @@ import pytest
 from chandlery.bars.merge import MergeLimits
 from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import Timeframe
+from chandlery.database.locks import lock_instruments
 from chandlery.errors import StoreError, UnknownSymbolError
 from chandlery.publishing.publish import publish_together
 from chandlery.tiers.warehouse import Warehouse
@@ -132,21 +133,40 @@ def test_all_of_them_are_published_or_none(warehouse: Warehouse, ids: dict[str, 
     assert everything(warehouse) == before
 
 
-def test_whoever_publishes_one_of_the_timeframes_is_waited_for(warehouse: Warehouse, ids: dict[str, int]) -> None:
-    bars = {each: table([Bar("AAA", NOON)]) for each in (Timeframe.M5, Timeframe.H4)}
+@pytest.mark.parametrize(
+    ("timeframe", "symbol", "held"),
+    [
+        (Timeframe.M5, "BBB", [(Timeframe.M5, "AAA")]),
+        (Timeframe.H4, "AAA", [(Timeframe.M5, "AAA"), (Timeframe.M5, "BBB")]),
+        (Timeframe.H4, "BBB", [(Timeframe.M5, "AAA"), (Timeframe.M5, "BBB"), (Timeframe.H4, "AAA")]),
+    ],
+)
+def test_locks_are_taken_by_timeframe_and_then_by_instrument(
+    warehouse: Warehouse, ids: dict[str, int], timeframe: Timeframe, symbol: str, held: list[tuple[Timeframe, str]]
+) -> None:
+    """Whoever publishes one of them is waited for, and nobody waits in a circle."""
+    bars = {each: table([Bar("BBB", NOON), Bar("AAA", NOON)]) for each in (Timeframe.H4, Timeframe.M5)}
     reports = []
 
     def publish_both() -> None:
         with warehouse.connection() as connection:
             reports.append(publish_together(connection, warehouse, bars))
 
-    with warehouse.connection() as connection, connection.transaction():
-        publish_together(connection, warehouse, {Timeframe.H4: table([Bar("AAA", NOON, close=11.5)])})
-        other = threading.Thread(target=publish_both)
-        other.start()
-        wait_until_blocked(warehouse.database.dsn)
-    other.join()
-    assert reports[0][Timeframe.H4].revised == 1
+    with warehouse.connection() as connection:
+        with connection.transaction():
+            lock_instruments(connection, timeframe, [ids[symbol]])
+            other = threading.Thread(target=publish_both)
+            other.start()
+            (pid,) = wait_until_blocked(warehouse.database.dsn)
+            locks = connection.execute(
+                "SELECT classid::int8 & 255, objid::int8, granted FROM pg_locks"
+                " WHERE locktype = 'advisory' AND pid = %s ORDER BY granted, 1, 2",
+                (pid,),
+            ).fetchall()
+        other.join()
+    waited_for = (timeframe.rank, ids[symbol], False)
+    assert locks == [waited_for, *((each.rank, ids[name], True) for each, name in held)]
+    assert [report.inserted for report in reports[0].values()] == [2, 2]
 
 
 @pytest.mark.parametrize("apart", [timedelta(minutes=1), timedelta(days=40)])
