@@ -136,8 +136,12 @@ def test_options_that_a_pooler_refuses_are_an_error_that_says_so(dsn: str, poole
 
 
 def test_a_pooler_that_knows_no_transactions_is_refused(dsn: str, pooler: Pooler) -> None:
-    with pytest.raises(psycopg.Error):
-        pooler(dsn, mode="statement")
+    with (
+        pytest.raises(StoreError, match="transaction blocks not allowed"),
+        Database(pooler(dsn, mode="statement")) as database,
+    ):
+        with database.connection() as connection, connection.transaction():
+            connection.execute("SELECT 1")
 
 
 def test_names_in_quotes_are_nothing_to_a_direct_connection_and_an_error_through_a_pooler(
