@@ -139,9 +139,10 @@ def test_a_pooler_that_knows_no_transactions_is_refused(dsn: str, pooler: Pooler
     with (
         pytest.raises(StoreError, match="transaction blocks not allowed"),
         Database(pooler(dsn, mode="statement")) as database,
+        database.connection() as connection,
+        connection.transaction(),
     ):
-        with database.connection() as connection, connection.transaction():
-            connection.execute("SELECT 1")
+        connection.execute("SELECT 1")
 
 
 def test_names_in_quotes_are_nothing_to_a_direct_connection_and_an_error_through_a_pooler(
