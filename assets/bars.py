@@ -16,8 +16,9 @@ from assets.checks import check_specs, evaluate_alone
 from assets.choices import choices_of_run
 from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
+from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
-from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline

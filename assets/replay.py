@@ -12,7 +12,8 @@ from pydantic import Field
 from assets.choices import choices_of_run
 from assets.events import IngestEvent, IngestEvents
 from chandlery.app.orchestrator import Listener
-from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.moments import parse_moment
+from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.replay import plan_replay, planned_partitions

@@ -6,9 +6,8 @@ bar final (``coverage.finality``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from numbers import Integral
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
@@ -17,8 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange
+from chandlery.core.arguments import check_choice, check_count, check_flag, check_text, check_texts
+from chandlery.core.moments import parse_moment, parse_range
 from chandlery.core.schema import STORED, with_symbols
-from chandlery.core.timeframe import Timeframe, parse_moment, parse_range
+from chandlery.core.text import shorten
+from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.filled import check_filled
 from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
@@ -55,8 +57,8 @@ class DataAPI:
     opens its own. ``with DataAPI() as api`` closes them at the end of the block.
 
     Every range is half-open, ``[start, end)``, in UTC: by the bar's start intraday, by the session's date (as 00:00
-    UTC) for bars of a day and wider. A moment is an aware ``datetime``, a ``date`` (midnight UTC), or either as ISO
-    8601 text.
+    UTC) for bars of a day and wider. A moment is an aware ``datetime`` or ``pandas.Timestamp``, a date (midnight UTC:
+    a ``date``, or a ``Timestamp`` or ``datetime64`` of a midnight without a zone), or either as ISO 8601 text.
 
     Args:
         warehouse: where to read; the installation's own by default (see ``Settings``).
@@ -88,7 +90,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
-        columns: Sequence[str] = ...,
+        columns: Iterable[str] = ...,
         output: Literal["pandas"] = ...,
     ) -> pd.DataFrame: ...
     @overload
@@ -102,7 +104,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
-        columns: Sequence[str] = ...,
+        columns: Iterable[str] = ...,
         output: Literal["arrow"],
     ) -> pa.Table: ...
     @overload
@@ -116,7 +118,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
-        columns: Sequence[str] = ...,
+        columns: Iterable[str] = ...,
         output: Literal["polars"],
     ) -> pl.DataFrame: ...
     def get_ohlc(
@@ -129,7 +131,7 @@ class DataAPI:
         limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
-        columns: Sequence[str] = COLUMNS,
+        columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:
         """Return the bars of one symbol that start in ``[start, end)``, oldest first.
@@ -155,8 +157,9 @@ class DataAPI:
             UnfilledTimeframeError: there are no such bars, and nobody fills this timeframe for the symbol.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
+        columns = _check_columns(columns)
         bars, _ = self._read(
-            [symbol],
+            [check_text(symbol, name="symbol", example="AAPL")],
             start,
             end,
             timeframe,
@@ -170,7 +173,7 @@ class DataAPI:
 
     def get_multi_symbol(
         self,
-        symbols: Sequence[str],
+        symbols: Iterable[str],
         start: Moment,
         end: Moment,
         timeframe: str = "1d",
@@ -178,7 +181,7 @@ class DataAPI:
         limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
-        columns: Sequence[str] = COLUMNS,
+        columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
@@ -187,10 +190,9 @@ class DataAPI:
         sorted by symbol, in the order of ``symbols``, and time. With ``pandas`` they are indexed by ``(symbol, ts)``,
         otherwise these are the first columns. Each row bears the symbol of ``symbols``, be it a former ticker.
         """
-        if isinstance(symbols, str):
-            raise UsageError(f"symbols={symbols!r} is a single text; write [{symbols!r}]")
+        columns = _check_columns(columns)
         bars, names = self._read(
-            symbols,
+            check_texts(symbols, name="symbols", example="AAPL"),
             start,
             end,
             timeframe,
@@ -218,7 +220,8 @@ class DataAPI:
             UsageError: no bar starts at ``ts``, it is yet to come, or an argument is wrong; see ``get_ohlc``.
         """
         start, moment = parse_moment(ts, name="ts"), None if as_of is None else parse_moment(as_of, name="as_of")
-        return trace(self._warehouse, symbol, start, Timeframe.parse(timeframe), as_of=moment)
+        name = check_text(symbol, name="symbol", example="AAPL")
+        return trace(self._warehouse, name, start, Timeframe.parse(timeframe), as_of=moment)
 
     @repeat_read_once
     def _read(
@@ -235,7 +238,9 @@ class DataAPI:
         output: str,
     ) -> tuple[pa.Table, dict[int, str]]:
         """Return the bars, sorted by instrument and time, and the symbol that each instrument was requested by."""
-        limit = _check(limit, columns, output)
+        limit = check_count(limit, name="limit", most=_MOST_BARS)
+        final_only = check_flag(final_only, name="final_only")
+        check_choice(output, OUTPUTS, name="output")
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
@@ -268,19 +273,14 @@ class DataAPI:
                 check_filled(connection, timeframe, missing)
 
 
-def _check(limit: int | None, columns: Sequence[str], output: str) -> int | None:
-    """Raise ``UsageError`` for an argument that is not allowed; return the limit, no larger than any table."""
-    if output not in OUTPUTS:
-        raise UsageError(f"output={output!r} is not known; allowed: {' '.join(OUTPUTS)}")
+def _check_columns(columns: Iterable[str]) -> list[str]:
+    """Return ``columns`` as a list; each must be one that bars have."""
+    names = check_texts(columns, name="columns", example="close", distinct=True)
     allowed = [*STORED.names[2:], STATE]
-    unknown = [name for name in columns if name not in allowed]
+    unknown = [name for name in names if name not in allowed]
     if unknown:
-        raise UsageError(f"columns={unknown!r} are not known; allowed: {' '.join(allowed)}")
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 1:
-        raise UsageError(f"limit={limit!r} is not allowed; give a whole number, 1 or more, or None for all bars")
-    return min(int(limit), _MOST_BARS)
+        raise UsageError(f"columns={shorten(unknown)} are not known; allowed: {' '.join(allowed)}")
+    return names
 
 
 def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:

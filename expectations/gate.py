@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from chandlery.core.calendars import Int64s
+from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
-from chandlery.core.timeframe import parse_moment
 from chandlery.ingest.gate import REJECTED, AuditReport, Check, Verdict
 from expectations.evidence import Bools, row_evidence
 from expectations.layout import Layout, lay_out

@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.pictures import CANDLES
 from chandlery.bars.read import BarRange
-from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.moments import parse_moment
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ChandleryError, UnknownSymbolError, UsageError
 from chandlery.instruments.registry import load_instruments
 from chandlery.pictures.charts import candles_png

@@ -10,7 +10,7 @@ import typer
 
 from chandlery.cli.output import Format, moment, note, out, say, table
 from chandlery.cli.session import Session
-from chandlery.core.timeframe import parse_moment
+from chandlery.core.moments import parse_moment
 from chandlery.core.windows import EVER
 from chandlery.coverage.halts import HaltReport, import_halts, record_halts, remove_halt
 from chandlery.errors import UsageError

@@ -21,7 +21,8 @@ from chandlery.cli.output import err, note, number, say, say_error
 from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
 from chandlery.cli.tally import Tally
-from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.moments import parse_moment
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.plan import IngestPlan

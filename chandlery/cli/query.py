@@ -11,7 +11,8 @@ import typer
 from chandlery.api import COLUMNS, STATE, DataAPI
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
-from chandlery.core.timeframe import Timeframe, parse_range
+from chandlery.core.moments import parse_range
+from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.instruments.aliases import resolve
 from chandlery.reading.revisions import read_revisions

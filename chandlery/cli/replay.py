@@ -9,7 +9,8 @@ import typer
 from chandlery.cli.ingest import carry_out
 from chandlery.cli.output import note
 from chandlery.cli.session import Session
-from chandlery.core.timeframe import Timeframe, parse_moment
+from chandlery.core.moments import parse_moment
+from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.replay import plan_replay
 from chandlery.ingest.request import PreparedIngest
 

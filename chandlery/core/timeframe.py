@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from chandlery.core.text import shorten
 from chandlery.errors import UsageError
 
 WindowKind: TypeAlias = Literal["month", "year"]
@@ -56,7 +57,7 @@ class Timeframe(StrEnum):
             return cls(text)
         except ValueError:
             allowed = " ".join(cls)
-            raise UsageError(f"timeframe {text!r} is not known; allowed: {allowed}") from None
+            raise UsageError(f"timeframe {shorten(text)} is not known; allowed: {allowed}") from None
 
     @property
     def is_intraday(self) -> bool:
@@ -138,49 +139,3 @@ def _window(key: str, year: int, month: int, months: int) -> Window:
     if year + after // 12 > MAXYEAR:
         return Window(key, start, datetime.max.replace(tzinfo=UTC))
     return Window(key, start, datetime(year + after // 12, after % 12 + 1, 1, tzinfo=UTC))
-
-
-def parse_moment(value: str | date | datetime, *, name: str) -> datetime:
-    """Return ``value`` as an instant in UTC.
-
-    Args:
-        value: an aware datetime; a date, meaning midnight UTC; or either as ISO 8601 text.
-        name: the parameter's name, for the error.
-
-    Raises:
-        UsageError: the text is not ISO 8601, a time of day carries no zone, or it is of no year from 1 to 9999 in UTC.
-    """
-    moment: date | datetime
-    if isinstance(value, str):
-        try:
-            moment = date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value)
-        except ValueError:
-            raise UsageError(
-                f"{name}={value!r} is not a date or time; write 2024-01-31 or 2024-01-31T14:30:00Z"
-            ) from None
-    else:
-        moment = value
-    if not isinstance(moment, datetime):
-        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    if moment.tzinfo is None:
-        raise UsageError(f"{name}={value!r} has no time zone; add one, for example {moment.isoformat()}+00:00")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise UsageError(f"{name}={value!r} is not in the years 1 to 9999 in UTC") from None
-
-
-def parse_range(start: str | date | datetime, end: str | date | datetime) -> tuple[datetime, datetime]:
-    """Return the half-open range ``[start, end)`` in UTC; see ``parse_moment``.
-
-    Raises:
-        UsageError: ``start`` is not before ``end``.
-    """
-    first, last = parse_moment(start, name="start"), parse_moment(end, name="end")
-    if first >= last:
-        day = min(first.date(), date.max - timedelta(days=1))
-        raise UsageError(
-            f"start={start!s} is not before end={end!s}; ranges are half-open [start, end), so one day is "
-            f"start={day} end={day + timedelta(days=1)}"
-        )
-    return first, last

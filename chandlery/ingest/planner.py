@@ -14,7 +14,7 @@ import psycopg
 
 from chandlery.config.universe import InstrumentConfig, Universe, default_calendar
 from chandlery.core.calendars import get_calendar
-from chandlery.core.timeframe import parse_moment
+from chandlery.core.moments import parse_moment
 from chandlery.errors import (
     ChandleryError,
     ConfigurationError,

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 import psycopg
 from psycopg.rows import class_row
 
+from chandlery.core.text import shorten
 from chandlery.database.named_queries import query
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
 from chandlery.instruments.registry import Instrument
@@ -59,4 +60,4 @@ def _hint(connection: psycopg.Connection, symbol: str) -> str:
     known = [row[0] for row in connection.execute("SELECT symbol FROM market.instrument").fetchall()]
     similar = get_close_matches(symbol.upper(), known, n=3)
     advice = f"did you mean {' or '.join(similar)}?" if similar else "`chandlery ingest` registers new symbols"
-    return f"symbol {symbol!r} is not known; {advice}"
+    return f"symbol {shorten(symbol)} is not known; {advice}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from chandlery.core.timeframe import parse_moment
+from chandlery.core.moments import parse_moment
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from chandlery.core.timeframe import INGESTED, Timeframe, derived_from, parse_moment, parse_range
+from chandlery.core.moments import parse_moment, parse_range
+from chandlery.core.timeframe import INGESTED, Timeframe, derived_from
 from chandlery.errors import UsageError
 from tests.support import utc
 
