@@ -23,6 +23,7 @@ from assets.tiers import build_archive, compression, retention
 from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.config.providers import ProvidersConfig
+from chandlery.core.calendars import use_changes
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.providers.catalog import is_static, serves
 from chandlery.settings import Settings
@@ -44,6 +45,7 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
         resource_overrides: replace resources by name: ``store``, ``providers``, ``gate``, ``listener``.
     """
     universe, providers = configuration.universe, configuration.providers
+    use_changes(configuration.calendars.changes)
     partitions = {base: build_partitions(base, universe.history) for base in INGESTED}
     live = {
         instrument.calendar

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from chandlery.config.calendars import Calendars, load_calendars
 from chandlery.config.lifecycle import Lifecycle, load_lifecycle
 from chandlery.config.providers import ProvidersConfig
 from chandlery.config.universe import Universe, load_universe
@@ -15,7 +16,8 @@ class Configuration:
     """The configuration files in one folder. Each is read when it is first needed, and only once.
 
     Args:
-        folder: with ``universe.yaml``, ``providers.yaml`` and, if there is one, ``lifecycle.yaml``.
+        folder: with ``universe.yaml``, ``providers.yaml`` and, if there are any, ``lifecycle.yaml`` and
+            ``calendars.yaml``.
         universe: stands for what ``universe.yaml`` says, which is not read then.
         providers: stands for what ``providers.yaml`` says.
         lifecycle: stands for what ``lifecycle.yaml`` says.
@@ -60,3 +62,12 @@ class Configuration:
             ConfigurationError: it is wrong.
         """
         return self._lifecycle or load_lifecycle(self.folder / "lifecycle.yaml")
+
+    @cached_property
+    def calendars(self) -> Calendars:
+        """What ``calendars.yaml`` says; nothing where there is none.
+
+        Raises:
+            ConfigurationError: it is wrong.
+        """
+        return load_calendars(self.folder / "calendars.yaml")

@@ -12,9 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 from chandlery.app.configuration import Configuration
+from chandlery.config.calendars import check_changes
 from chandlery.config.defaults import copy_defaults
 from chandlery.config.lifecycle import Lifecycle
 from chandlery.config.universe import Universe, check_calendars
+from chandlery.core.calendars import use_changes
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
@@ -55,6 +57,10 @@ class Installation:
     warehouse: Warehouse
     new_config_files: Sequence[Path] = ()
 
+    def __post_init__(self) -> None:
+        """Let what the configuration says of calendars hold in this process."""
+        use_changes(self.configuration.calendars.changes)
+
     @classmethod
     def open(cls, settings: Settings | None = None) -> Installation:
         """Open an installation that was set up.
@@ -90,6 +96,7 @@ class Installation:
         configuration = Configuration(settings.config)
         universe, lifecycle = configuration.universe, configuration.lifecycle
         check_calendars(universe)
+        check_changes(configuration.calendars)
         dsn = market_dsn(settings)
         ensure_database(dsn)
         installation = cls(settings, configuration, Warehouse(Database(dsn), Lake(settings.lake)), new_config_files)

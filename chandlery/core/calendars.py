@@ -1,11 +1,12 @@
 """Trading calendars: which sessions there are and when each opens and closes, from ``exchange_calendars``.
 
-Not here: what was stored of a session (``coverage``).
+What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: what was stored of
+a session (``coverage``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from chandlery.core.calendar_changes import CalendarChanges, apply_changes
 from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
@@ -22,6 +24,9 @@ Int64s: TypeAlias = npt.NDArray[np.int64]
 
 #: Sessions before this date are not known.
 FIRST_SESSION = date(1980, 1, 1)
+
+#: What a person knows better, by calendar.
+_changes: Mapping[str, CalendarChanges] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,13 +117,35 @@ class Calendar:
         return bool((self.opens[1:] == self.closes[:-1]).all())
 
 
-@lru_cache(maxsize=64)
+def use_changes(changes: Mapping[str, CalendarChanges]) -> None:
+    """Let these dated entries, by calendar, hold for every calendar that this process gets from now on."""
+    global _changes  # noqa: PLW0603 - one process has one configuration
+    _changes = dict(changes)
+
+
+def changed_calendars() -> frozenset[str]:
+    """Return the names of the calendars for which dated entries hold."""
+    return frozenset(_changes)
+
+
 def get_calendar(name: str) -> Calendar:
-    """Return the calendar called ``name``, from ``FIRST_SESSION`` to about a year ahead.
+    """Return the calendar called ``name``, from ``FIRST_SESSION`` to about a year ahead, with a person's entries.
 
     Raises:
-        UsageError: there is no calendar of that name.
+        UsageError: there is no calendar of that name, or an entry of ``calendars.yaml`` makes two sessions overlap.
     """
+    return _get_changed(name, _changes.get(name))
+
+
+@lru_cache(maxsize=64)
+def _get_changed(name: str, changes: CalendarChanges | None) -> Calendar:
+    calendar = get_original(name)
+    return calendar if changes is None else apply_changes(calendar, changes)
+
+
+@lru_cache(maxsize=64)
+def get_original(name: str) -> Calendar:
+    """Return the calendar called ``name`` as the library has it, without a person's entries; see ``get_calendar``."""
     source = _load(name)
     sessions = source.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
     opens, closes, break_starts, break_ends = (

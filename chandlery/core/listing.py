@@ -54,13 +54,16 @@ def listed_sessions(calendar: Calendar, listed: date | None, delisted: date | No
     return first, stop
 
 
-@lru_cache(maxsize=64)
 def session_edges(name: str, *, intraday: bool) -> Int64s:
     """Return the first instant that each session of a calendar labels, µs since the epoch, and the end of time.
 
     Intraday this is where ``Calendar.session_of`` changes its answer: half way from a close to the next open.
     """
-    calendar = get_calendar(name)
+    return _edges(get_calendar(name), intraday)
+
+
+@lru_cache(maxsize=64)
+def _edges(calendar: Calendar, intraday: bool) -> Int64s:
     if not intraday:
         return np.append(calendar.sessions * DAY_US, END)
     half_way = (calendar.closes[:-1] + calendar.opens[1:]) // 2 + 1

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from threading import Lock
 
+from chandlery.core.calendars import changed_calendars
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ChandleryError, StoreError
@@ -27,6 +29,7 @@ from chandlery.ingest.plan import IngestOptions, open_partitions, plan_requests
 from chandlery.ingest.side_by_side import Emit, SideBySide
 from chandlery.ingest.validate import BatchProcessor, PartitionResult
 from chandlery.instruments.registry import Instrument
+from chandlery.instruments.sessions import sync_sessions
 from chandlery.providers.base import Provider, ProviderLimits
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.tiers.warehouse import Warehouse
@@ -126,6 +129,7 @@ class IngestPipeline:
         by_provider: dict[str, list[Partition]] = defaultdict(list)
         for partition in partitions:
             by_provider[options.provider or self._instruments[partition.symbol].provider].append(partition)
+        self._correct_calendars({partition.calendar for partition in partitions})
         run = _Run(providers, options)
         works = [partial(self._ingest_group, run, name, group) for name, group in sorted(by_provider.items())]
         side_by_side = SideBySide[PartitionResult | Progress](works, run.stop)
@@ -134,6 +138,12 @@ class IngestPipeline:
                 yield item
             elif on_progress:
                 on_progress(item)
+
+    def _correct_calendars(self, names: AbstractSet[str]) -> None:
+        """Store what a person entered of these calendars, so that the store and the gate know the same sessions."""
+        if changed := changed_calendars() & names:
+            with self._warehouse.connection() as connection:
+                sync_sessions(connection, sorted(changed))
 
     def _ingest_group(
         self, run: _Run, name: str, partitions: Sequence[Partition], emit: Emit[PartitionResult | Progress]

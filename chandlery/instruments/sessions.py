@@ -11,7 +11,7 @@ from chandlery.database.named_queries import query
 
 
 def sync_sessions(connection: psycopg.Connection, calendars: Iterable[str]) -> None:
-    """Store the sessions of these calendars as ``exchange_calendars`` knows them now. Idempotent."""
+    """Store the sessions of these calendars as they are known now, with a person's entries. Idempotent."""
     for name in calendars:
         calendar = get_calendar(name)
         connection.execute(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+from chandlery.config.calendars import load_calendars
+from chandlery.core.calendars import use_changes
 from chandlery.database.connections import Database
 from chandlery.database.dsn import embedded_data, market_dsn
 from chandlery.database.editions.base import Edition
@@ -35,8 +37,10 @@ class Warehouse:
     def open(cls, settings: Settings) -> Warehouse:
         """Return the installation's warehouse; starts the embedded server where no other is configured.
 
+        What ``calendars.yaml`` says holds in this process from then on.
+
         Raises:
-            ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed.
+            ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed, or ``calendars.yaml`` is.
             StoreError: the embedded server was never set up, or does not start.
         """
         if settings.database_url is None and not embedded_data(settings).exists():
@@ -44,6 +48,7 @@ class Warehouse:
                 f"there is no installation in {settings.home}: run `chandlery init`, or let CHANDLERY_HOME name the"
                 " home of one"
             )
+        use_changes(load_calendars(settings.config / "calendars.yaml").changes)
         return cls(Database(market_dsn(settings)), Lake(settings.lake))
 
     @property
