@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chandlery.cli.output import Format, moment, number, out, say, table
+from chandlery.cli.options import AsJson
+from chandlery.cli.output import Format, moment, number, say, show_table, table
 from chandlery.cli.session import Session
 from chandlery.cli.states import (
     Selection,
@@ -39,7 +40,7 @@ _EXAMPLES = """Examples:
 
 chandlery coverage
 
-chandlery coverage AAPL --timeframe 1d --format json
+chandlery coverage AAPL --timeframe 1d --json
 
 chandlery coverage AAPL --day 2024-12-25
 
@@ -68,7 +69,7 @@ def coverage(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the states instead; a file for each timeframe.")
     ] = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="table or json")] = Format.TABLE,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is stored: rows, range, sessions present of those expected, sources; and why sessions lack something.
 
@@ -81,8 +82,7 @@ def coverage(
     more); partial (not requested as a whole); halted; provider_gap (requested, and too much is missing); quarantined
     (lacks what the gate rejected); not_final (may still change); never_fetched; not_listed; and of days, closed.
     """
-    if form not in {Format.TABLE, Format.JSON}:
-        raise UsageError(f"format={form.value!r} is not available here; allowed: table json")
+    form = Format.JSON if as_json else Format.TABLE
     if sum(option is not None for option in (day, state, picture)) > 1:
         raise UsageError("--day, --state and --picture exclude each other; give one")
     installation = Session.of(ctx).installation
@@ -170,7 +170,7 @@ def _rows(
 def _show(summaries: Sequence[Summary]) -> None:
     grid = table(
         "symbol", "timeframe", "rows", "first", "last", "sessions", "missing", "minutes", "outside", "sources",
-        left=["symbol", "timeframe", "sources"],
+        left=["symbol", "timeframe"], folded=["sources"], keys=["symbol", "timeframe", "missing"],
     )  # fmt: skip
     for summary in summaries:
         day = not summary.timeframe.is_intraday
@@ -186,7 +186,7 @@ def _show(summaries: Sequence[Summary]) -> None:
             number(summary.outside),
             ", ".join(summary.sources),
         )
-    out().print(grid)
+    show_table(grid)
 
 
 def _plain(summary: Summary, missing: Sequence[tuple[Any, Any, int]] | None) -> dict[str, object]:

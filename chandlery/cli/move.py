@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from pydantic import SecretStr
 
-from chandlery.cli.output import err, number, say
+from chandlery.cli.options import AsJson
+from chandlery.cli.output import err, number, say, say_json
 from chandlery.cli.progress import Display, Step, Stopwatch, open_display
 from chandlery.cli.session import Session
 from chandlery.database.connections import Database
@@ -47,6 +49,7 @@ def run(
         str,
         typer.Option(metavar="URL", envvar=_VARIABLE, help="Where to move: postgresql://user:password@host/database."),
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.
 
@@ -60,6 +63,9 @@ def run(
     began = time.monotonic()
     with open_display(err(), "looking") as display:
         report = move(source.database, target, _MoveProgress(display))
+    if as_json:
+        say_json(asdict(report))
+        return
     for line in _summary(report, time.monotonic() - began):
         say(line)
     say(f"The lake's files are not copied: both databases name them by the same paths below {source.lake.root}.")

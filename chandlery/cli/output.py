@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
+from chandlery.cli.grid import Grid
 from chandlery.core.text import printable
 from chandlery.errors import UsageError
 from chandlery.redaction.text import hide
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS_AT_A_TIME = 50_000
+#: The width of what is no terminal.
+_UNBOUNDED = 10_000
 _NONE = "\N{EN DASH}"
+#: What stands for a sign of ours where a terminal cannot show it.
+_PLAIN_SIGNS = str.maketrans({_NONE: "-", "\N{HORIZONTAL ELLIPSIS}": "...", "\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-"})
+#: Numbers from here on are written with an exponent: as digits, they would fill a line.
+_SMALLEST, _LARGEST = 1e-15, 1e21
 
 
 class Format(StrEnum):
@@ -60,28 +67,50 @@ def say_error(text: str) -> None:
     console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-class _Grid(Table):
-    """A table in which a terminal obeys nothing that stands in a cell."""
+def table(
+    *columns: str,
+    left: Sequence[str] = (),
+    folded: Sequence[str] = (),
+    keys: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Grid:
+    """Return an empty table; see ``Grid``."""
+    return Grid(columns, left=left, folded=folded, keys=keys, title=title)
 
-    def add_row(self, *cells: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
-        super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+
+def show_table(grid: Grid) -> None:
+    """Print a table to standard output; say which of its columns do not fit on the terminal."""
+    omitted = grid.print(out())
+    if omitted:
+        note(f"Too narrow for {', '.join(omitted)}: widen the terminal, or see all with --json.")
 
 
-def table(*columns: str, left: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table. Columns are aligned to the right, as numbers are, but for those named in ``left``."""
-    grid = _Grid(
-        box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left", title_style="bold", pad_edge=False
-    )
-    for column in columns:
-        grid.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    return grid
+def say_json(value: object) -> None:
+    """Print a result for programs: times as ISO 8601 in UTC, dates and paths as text."""
+    import json  # noqa: PLC0415 - only where it is used
+
+    say(json.dumps(value, indent=2, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def number(value: float | None) -> str:
-    """Return a number with thousands separated and no needless digits; a dash for none."""
+    """Return a number with thousands separated and every digit that means something; a dash for none.
+
+    A fraction has as many digits as it takes to read the same double back, and none more.
+    """
     if value is None:
         return _NONE
-    text = f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{value:,}"
+    if not isinstance(value, float):
+        return f"{value:,}"
+    if not math.isfinite(value) or not (value == 0 or _SMALLEST <= abs(value) < _LARGEST):
+        return repr(value)
+    text = f"{Decimal(repr(value)):,f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     return text if text != "-0" else "0"
 
 
@@ -133,10 +162,10 @@ def write_rows(rows: pa.Table, chosen: Format, output: Path | None, *, day: bool
     """
     if chosen is Format.TABLE:
         if output is None:
-            out().print(_grid(rows, day=day))
+            show_table(_grid(rows, day=day))
             return
         with output.open("w", encoding="utf-8") as file:
-            Console(file=file, width=1000).print(_grid(rows, day=day))
+            _grid(rows, day=day).print(Console(file=file, width=_UNBOUNDED))
         return
     if output is None:
         sys.stdout.flush()
@@ -209,12 +238,13 @@ def _json(rows: pa.Table) -> Iterator[str]:
     yield "\n]\n" if rows.num_rows else "[]\n"
 
 
-def _grid(rows: pa.Table, *, day: bool) -> Table:
+def _grid(rows: pa.Table, *, day: bool) -> Grid:
     texts = {"symbol", "source", "timeframe", "reasons"}
     names = [
         name for name in rows.column_names if name not in {"vwap", "trades"} or rows[name].null_count < rows.num_rows
     ]
-    grid = table(*names, left=[name for name in names if name in texts or name == "ts"])
+    keys = [name for name in names if name in {"symbol", "ts", "close", "reasons"}]
+    grid = table(*names, left=[name for name in names if name in texts or name == "ts"], folded=["reasons"], keys=keys)
     for row in rows.select(names).to_pylist():
         grid.add_row(*(_cell(name, row[name], day=day) for name in names))
     return grid
@@ -230,19 +260,26 @@ def _cell(name: str, value: Any, *, day: bool) -> str:  # noqa: ANN401 - of any 
 
 def _console(stream: IO[str]) -> Console:
     console = Console(file=stream)
-    width = None if console.is_terminal else 10_000
+    width = None if console.is_terminal else _UNBOUNDED
     return Console(file=cast("IO[str]", _WithoutSecrets(stream)), width=width)
 
 
 class _WithoutSecrets:
-    """A stream on which secrets are stars."""
+    """A stream on which secrets are stars, and signs that it cannot write are written otherwise."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write ``text`` as it may be shown."""
-        return self._stream.write(hide(text))
+        """Write ``text`` as it may be shown, and can be."""
+        text = hide(text)
+        try:
+            text.encode(self._encoding)
+        except UnicodeEncodeError:
+            plain = text.translate(_PLAIN_SIGNS)
+            text = plain.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        return self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of whatever the stream has
         return getattr(self._stream, name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chandlery.cli.output import Format, columns_of, moment, note, number, out, say, table, write_rows
+from chandlery.cli.options import AsJson
+from chandlery.cli.output import Format, columns_of, moment, note, number, say, say_json, show_table, table, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
@@ -39,18 +41,26 @@ def list_(
     everything: Annotated[
         bool, typer.Option("--all", help="Also what was released, or replaced by a later answer.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what waits, oldest first."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
         if symbol is not None:
             symbol = resolve(connection, symbol, *EVER).symbol
         entries = quarantine.list_entries(connection, symbol=symbol, everything=everything)
+    if as_json:
+        say_json([asdict(entry) for entry in entries])
+        return
     if not entries:
         note(f"Nothing {'was ever' if everything else 'waits'} in quarantine{f' of {symbol}' if symbol else ''}.")
         return
     names = ["id", "symbol", "timeframe", "window", "kind", "rows", "provider", "arrived", "state", "reason"]
-    grid = table(*names if everything else [name for name in names if name != "state"], left=[*names[1:5], *names[6:]])
-    grid.columns[-1].no_wrap = False
+    grid = table(
+        *names if everything else [name for name in names if name != "state"],
+        left=[*names[1:5], *names[6:]],
+        folded=["reason"],
+        keys=["id", "symbol", "reason"],
+    )
     for entry in entries:
         grid.add_row(
             str(entry.quarantine_id),
@@ -64,7 +74,7 @@ def list_(
             *([_state(entry)] if everything else []),
             entry.reason,
         )
-    out().print(grid)
+    show_table(grid)
 
 
 @app.command(epilog="Example: chandlery quarantine show 3 --format csv")
@@ -73,8 +83,10 @@ def show(
     *,
     quarantine_id: Number,
     form: Annotated[Format, typer.Option("--format", "-f", help="table, csv or json")] = Format.TABLE,
+    as_json: AsJson = False,
 ) -> None:
     """Show an entry's rows, each with the rules it broke."""
+    form = Format.JSON if as_json else form
     with Session.of(ctx).installation.warehouse.connection() as connection:
         entry, rows = quarantine.read_entry(connection, quarantine_id)
     if form is not Format.TABLE:
@@ -90,7 +102,12 @@ def show(
     ]
     for line in columns_of(facts):
         say(line)
-    write_rows(rows.drop_columns("symbol"), Format.TABLE, None, day=not Timeframe(entry.timeframe).is_intraday)
+    write_rows(
+        _offenders_first(rows.drop_columns("symbol")),
+        Format.TABLE,
+        None,
+        day=not Timeframe(entry.timeframe).is_intraday,
+    )
     if entry.released_at is None and entry.replaced:
         say("To release it all the same would make these values the present ones again.")
     elif entry.released_at is None:
@@ -109,32 +126,46 @@ def release(
     good_rows_only: Annotated[
         bool, typer.Option("--good-rows-only", help="Only the rows that broke no rule of their own.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
     session = Session.of(ctx)
     installation = session.installation
     result = release_entry(installation.warehouse, quarantine_id, reason, released_by=by, good_rows_only=good_rows_only)
-    say(f"released {quarantine_id}: inserted={result.inserted} revised={result.revised} unchanged={result.unchanged}")
-    steps = _derive(installation.warehouse, result.partition)
+    counts = {"inserted": result.inserted, "revised": result.revised, "unchanged": result.unchanged}
+    if not as_json:
+        say(f"released {quarantine_id}: {' '.join(f'{name}={count}' for name, count in counts.items())}")
+    steps, changed = _derive(installation.warehouse, result.partition)
+    widths = [timeframe.value for timeframe in Timeframe if timeframe.rank > result.partition.timeframe.rank]
+    if as_json:
+        say_json({"released": quarantine_id, **counts, "derived_changed": changed})
+    else:
+        say(f"derived bars ({' '.join(widths)}) are in step: {number(changed)} changed")
     session.orchestrator(installation).record_release(result, reason, steps)
 
 
-def _derive(warehouse: Warehouse, partition: Partition) -> list[Derived]:
-    """Bring what derives from the released bars in step, and say so."""
+def _derive(warehouse: Warehouse, partition: Partition) -> tuple[list[Derived], int]:
+    """Bring what derives from the released bars in step; return what was done, and how many derived bars changed."""
     with warehouse.connection() as connection:
         instrument = resolve(connection, partition.symbol, *EVER)
     base = partition.timeframe
     steps = list(catch_up(warehouse, base, [instrument], *EVER))
-    changed = sum(step.report.inserted + step.report.revised for step in steps)
-    widths = " ".join(timeframe.value for timeframe in Timeframe if timeframe.rank > base.rank)
-    say(f"derived bars ({widths}) are in step: {number(changed)} changed")
-    return steps
+    return steps, sum(step.report.inserted + step.report.revised for step in steps)
 
 
 def _state(entry: QuarantineEntry) -> str:
     if entry.released_at is not None:
         return f"released {moment(entry.released_at)}"
     return "replaced by a later answer" if entry.replaced else "waits"
+
+
+def _offenders_first(rows: pa.Table) -> pa.Table:
+    """Return the rows that broke a rule of their own, then the others, each in their order."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    broke = pc.fill_null(pc.greater(pc.list_value_length(rows["reasons"]), 0), False)
+    return pa.concat_tables([rows.filter(broke), rows.filter(pc.invert(broke))])
 
 
 def _flat(rows: pa.Table) -> pa.Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chandlery.api import COLUMNS, STATE, DataAPI
+from chandlery.cli.options import AsJson
 from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.moments import parse_range
@@ -27,6 +28,7 @@ Symbol = Annotated[str, typer.Argument(help="Symbol, or a ticker that named the 
 Start = Annotated[str | None, typer.Option(help="First instant, inclusive: 2024-01-31 or 2024-01-31T14:30:00Z.")]
 End = Annotated[str | None, typer.Option(help="Last instant, exclusive.")]
 Width = Annotated[str, typer.Option("--timeframe", "-t", help="1m 5m 15m 30m 1h 4h 1d 1w 1mo")]
+Form = Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")]
 
 
@@ -53,7 +55,8 @@ def query(
     with_state: Annotated[
         bool, typer.Option("--with-state", help="Say of each bar whether it is forming, provisional or final.")
     ] = False,
-    form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
+    form: Form = None,
+    as_json: AsJson = False,
     output: Output = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")
@@ -64,7 +67,7 @@ def query(
     A bar is forming if it was read from the provider before it ended, provisional while the provider may still change
     it, and final once its session was requested after it had settled.
     """
-    chosen = choose_format(form, output)
+    chosen = choose_format(Format.JSON if as_json else form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
     warehouse = Session.of(ctx).installation.warehouse
@@ -97,14 +100,15 @@ def revisions(
     start: Start = None,
     end: End = None,
     timeframe: Width = "1d",
-    form: Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")] = None,
+    form: Form = None,
+    as_json: AsJson = False,
     output: Output = None,
 ) -> None:
     """Show every bar that was restated, with each value and when it was believed.
 
     A value was believed from known_at until superseded_at; the present one has no superseded_at.
     """
-    chosen = choose_format(form, output)
+    chosen = choose_format(Format.JSON if as_json else form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
     warehouse = Session.of(ctx).installation.warehouse

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from chandlery.app.installation import Installation
-from chandlery.cli.output import columns_of, moment, note, number, out, say, size, table
+from chandlery.cli.options import AsJson
+from chandlery.cli.output import columns_of, moment, note, number, say, say_json, show_table, size, table
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.detect import ServerReport
+from chandlery.instruments.registry import SyncReport
 from chandlery.ops.status import LakeStatus, Status, describe_server, read_status
 
 _PORT = 3000
@@ -32,7 +35,7 @@ def register_last(app: typer.Typer) -> None:
     app.command(epilog="Examples:\n\nchandlery ui\n\nchandlery ui --port 3100")(ui)
 
 
-def init(ctx: typer.Context) -> None:
+def init(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """Set up the database, its schema and the instruments of universe.yaml. Safe to run again."""
     session = Session.of(ctx)
     installation, report = session.create()
@@ -50,6 +53,9 @@ def init(ctx: typer.Context) -> None:
     ]
     if report.removed:
         facts.append(("removed", f"{', '.join(report.removed)} (no longer requested; what is stored stays)"))
+    if as_json:
+        say_json(_plain_report(installation, report))
+        return
     for line in columns_of(facts):
         say(line)
     say()
@@ -58,17 +64,20 @@ def init(ctx: typer.Context) -> None:
     say("Ready. Next: `chandlery ingest --preset demo-daily`, then `chandlery query AAPL`, or `chandlery ui`.")
 
 
-def status(ctx: typer.Context) -> None:
+def status(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """Show where things are, what is stored, and what waits for a person."""
     installation = Session.of(ctx).installation
     seen = read_status(installation.warehouse, installation.settings)
+    if as_json:
+        say_json(_plain_status(seen))
+        return
     for line in columns_of(_facts(seen)):
         say(line)
     if seen.rows:
         grid = table("timeframe", "bars in the store", left=["timeframe"])
         for timeframe, rows in seen.rows.items():
             grid.add_row(timeframe.value, number(rows.count) if rows.exact else f"~{number(rows.count)}")
-        out().print(grid)
+        show_table(grid)
         if not all(rows.exact for rows in seen.rows.values()):
             say("~ is the planner's estimate; smaller tables are counted.")
     else:
@@ -79,7 +88,7 @@ def status(ctx: typer.Context) -> None:
             grid.add_row(
                 moment(item.known_at), item.timeframe, number(item.inserted), number(item.revised), item.origin
             )
-        out().print(grid)
+        show_table(grid)
 
 
 def ui(
@@ -100,6 +109,44 @@ def ui(
         note(f"warning: on {host}, the token travels over the network as it is; put a proxy with TLS before it")
     session = Session.of(ctx)
     raise typer.Exit(session.orchestrator(session.installation).serve(host, port, allow_host or ()))
+
+
+def _plain_report(installation: Installation, report: SyncReport) -> dict[str, object]:
+    return {
+        "home": installation.settings.home,
+        "config": installation.settings.config,
+        "database": describe_server(installation.warehouse, installation.settings),
+        "edition": installation.warehouse.edition.name,
+        "instruments": len(installation.universe.instruments),
+        "added": list(report.added),
+        "changed": list(report.changed),
+        "removed": list(report.removed),
+    }
+
+
+def _plain_status(seen: Status) -> dict[str, object]:
+    return {
+        "home": seen.home,
+        "server": seen.server,
+        "postgresql": seen.report.postgresql,
+        "timescaledb": seen.report.timescaledb,
+        "edition": seen.report.edition.name,
+        "advice": seen.report.advice or None,
+        "schema": seen.revision,
+        "bytes": seen.bytes,
+        "lake": asdict(seen.lake),
+        "instruments": seen.instruments,
+        "bars": {timeframe: asdict(count) for timeframe, count in seen.rows.items()},
+        "landed": seen.landed,
+        "quarantined": seen.quarantined,
+        "stale_days": dict(seen.stale),
+        "failed": [
+            {"timeframe": base, "days": days, "next_try": next_try, "error": error}
+            for base, days, next_try, error in seen.failed
+        ],
+        "aggregates_behind": seen.aggregates_behind,
+        "publications": [asdict(each) for each in seen.publications],
+    }
 
 
 def _facts(seen: Status) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chandlery.cli.output import Format, moment, note, number, out, say, table
+from chandlery.cli.output import Format, moment, note, number, say, show_table, table
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
@@ -79,12 +79,18 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
 
     occurring = [state for state in State if any(state in states for states in counts.values())]
     grid = table(
-        "symbol", "timeframe", "sessions", *occurring, left=["symbol", "timeframe"], title="Sessions in each state"
+        "symbol",
+        "timeframe",
+        "sessions",
+        *occurring,
+        left=["symbol", "timeframe"],
+        keys=["symbol", "timeframe"],
+        title="Sessions in each state",
     )
     for (symbol, timeframe), states in counts.items():
         cells = (number(states[state]) if states.get(state) else "" for state in occurring)
         grid.add_row(symbol, timeframe.value, number(sum(states.values())), *cells)
-    out().print(grid)
+    show_table(grid)
 
 
 def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:
@@ -118,12 +124,13 @@ def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format
     grid = table(
         "symbol", "timeframe", "day", "state", "present", "longest missing run", "calendar",
         left=["symbol", "timeframe", "day", "state", "longest missing run", "calendar"],
+        keys=["symbol", "timeframe", "state"],
     )  # fmt: skip
     for row in rows:
         share = describe_share(row["present"], row["expected"])
         run = _missing_run(row)
         grid.add_row(row["symbol"], row["timeframe"], f"{day}", row["state"], share, run, row["calendar"])
-    out().print(grid)
+    show_table(grid)
 
 
 def list_state(warehouse: Warehouse, selection: Selection, name: str, form: Format) -> None:
@@ -147,13 +154,14 @@ def list_state(warehouse: Warehouse, selection: Selection, name: str, form: Form
         return
     grid = table(
         "symbol", "timeframe", "first", "last", "sessions", "present", "longest missing run",
-        left=["symbol", "timeframe", "longest missing run"], title=f"Sessions in state {name}",
+        left=["symbol", "timeframe", "longest missing run"], keys=["symbol", "timeframe", "first", "last"],
+        title=f"Sessions in state {name}",
     )  # fmt: skip
     for row in rows:
         share = describe_share(row["present"], row["expected"])
         first, last = f"{row['first']}", f"{row['last']}"
         grid.add_row(row["symbol"], row["timeframe"], first, last, number(row["sessions"]), share, _missing_run(row))
-    out().print(grid)
+    show_table(grid)
 
 
 def draw(warehouse: Warehouse, selection: Selection, file: Path) -> None:

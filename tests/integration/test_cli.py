@@ -266,6 +266,8 @@ def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: R
     assert "AAA" in ready("quarantine", "list").stdout
     shown = json.loads(ready("quarantine", "show", number[1], "--format", "json").stdout)
     assert [bool(row["reasons"]) for row in shown] == [False, False, False, True]
+    listed = ready("quarantine", "show", number[1]).stdout
+    assert re.findall(r"^ *(2024-\d\d-\d\d) ", listed, re.MULTILINE)[0] == "2024-01-05"  # what is wrong comes first
 
     reason = "typing error\x1b[31m"
     released = ready("quarantine", "release", number[1], "--reason", reason, "--good-rows-only")
@@ -338,7 +340,7 @@ def test_wrong_use_of_ingest_ends_with_2_and_says_what_is_allowed(ready: Run, ar
     assert result.exit_code == 2, result.output
     assert said in result.stderr
     assert "Traceback" not in result.stderr
-    assert "NEW" not in ready("coverage", "--format", "json").stdout
+    assert "NEW" not in ready("coverage", "--json").stdout
 
 
 def test_a_failed_order_registers_nothing(ready: Run) -> None:
@@ -355,7 +357,7 @@ def test_symbols_come_from_a_file_too(ready: Run, tmp_path: Path) -> None:
 
 def test_simulated_bars_without_a_range_are_the_last_two_full_weeks(ready: Run) -> None:
     assert ready("ingest", "SIM", "--timeframe", "1m").exit_code == 0
-    (one,) = json.loads(ready("coverage", "SIM", "--timeframe", "1m", "--format", "json").stdout)
+    (one,) = json.loads(ready("coverage", "SIM", "--timeframe", "1m", "--json").stdout)
     first = datetime.fromisoformat(one["first_ts"])
     assert first.weekday() in {0, 1}  # Tuesday where Monday is a holiday
     assert 7 < (datetime.now(UTC) - first).days < 22
@@ -438,7 +440,7 @@ def test_coverage_lists_the_sessions_that_are_missing(ready: Run, tmp_path: Path
         "2024-01-11,14,16,13,15,100",
     ]  # without Friday 5, Monday 8, Wednesday 10
     ready("ingest", "AAA", "--path", str(write_days(tmp_path, "AAA", rows)))
-    (one,) = json.loads(ready("coverage", "AAA", "--timeframe", "1d", "--format", "json").stdout)
+    (one,) = json.loads(ready("coverage", "AAA", "--timeframe", "1d", "--json").stdout)
     assert (one["rows"], one["present"], one["expected"], one["missing"]) == (5, 5, 8, 3)
     assert one["missing_sessions"] == [
         {"first": "2024-01-05", "last": "2024-01-08", "sessions": 2},
@@ -457,7 +459,7 @@ def test_coverage_of_minutes_counts_slots_and_what_is_outside(ready: Run, tmp_pa
     ]
     (folder / "AAA.csv").write_text("\n".join(["time,o,h,l,c,v", *lines]) + "\n")
     assert ready("ingest", "AAA", "-t", "1m", "--path", str(tmp_path)).exit_code == 0
-    (one,) = json.loads(ready("coverage", "AAA", "-t", "1m", "--format", "json").stdout)
+    (one,) = json.loads(ready("coverage", "AAA", "-t", "1m", "--json").stdout)
     assert (one["rows"], one["slots_present"], one["slots_expected"], one["outside"]) == (4, 3, 390, 1)
     assert (one["present"], one["expected"], one["sources"]) == (1, 1, ["files"])
 
@@ -510,7 +512,7 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     assert re.search(r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0$", first, re.MULTILINE)
     assert "10 rows in" in first
     assert (tmp_path / "home" / "reports" / "demo.html").is_file()
-    days = json.loads(ready("coverage", "-t", "1d", "--format", "json").stdout)
+    days = json.loads(ready("coverage", "-t", "1d", "--json").stdout)
     of_minutes = {row["symbol"]: row["rows"] for row in days if row["sources"] == ["derived:1m:simulated"]}
     assert of_minutes == {"SIM": 10, "SIM/USD": 14}
     assert sum(row["rows"] for row in days) - 10 - 14 == 12_154
@@ -524,7 +526,7 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
     ready("ingest", "SIM", "-t", "1m", "--provider", "simulated", "--start", "2023-11-28", "--end", "2023-12-06")
     asked = ("query", "SIM", "-t", "1m", "--start", "2023-11-01", "--end", "2024-01-01", "--format", "csv")
     before, tail = ready(*asked).stdout, ready("query", "SIM", "-t", "1m", "--format", "csv").stdout
-    coverage = ready("coverage", "SIM", "--format", "json").stdout
+    coverage = ready("coverage", "SIM", "--json").stdout
 
     archived = ready("archive")
     assert re.search(
@@ -536,7 +538,7 @@ def test_bars_are_archived_let_go_verified_and_restored_by_hand(ready: Run, tmp_
     assert re.search(r"^1m: released=2 refused=0 dropped=2 ", released.stdout, re.MULTILINE)
     assert ready(*asked).stdout == before
     assert ready("query", "SIM", "-t", "1m", "--format", "csv").stdout == tail
-    assert ready("coverage", "SIM", "--format", "json").stdout == coverage
+    assert ready("coverage", "SIM", "--json").stdout == coverage
     assert ready("archive", "--verify").stdout.splitlines()[-1].startswith("verified: files=2 ")
 
     [file] = (tmp_path / "home" / "lake").glob("bars_1m/*/*.parquet")
@@ -563,3 +565,32 @@ def test_what_is_not_archived_stays_and_the_command_says_so(ready: Run) -> None:
     refused = ready("prune")
     assert refused.exit_code == 1
     assert "stays: SIM 1m 2023-11: it was never archived" in refused.stdout
+
+
+def test_every_command_prints_its_result_as_json(ready: Run, tmp_path: Path) -> None:
+    ready("ingest", "AAA", "--path", str(write_days(tmp_path, "AAA", GOOD)))
+    halt = "2024-06-03T14:41:00+00:00"
+    halts = tmp_path / "halts.csv"
+    halts.write_text(f"symbol,start,end,reason\nAAA,{halt},2024-06-03T14:46:00Z,LUDP\n")
+    for arguments, kind in [
+        (["init"], dict),
+        (["status"], dict),
+        (["query", "AAA"], list),
+        (["revisions", "AAA"], list),
+        (["why", "AAA", "2024-01-02"], dict),
+        (["coverage"], list),
+        (["coverage", "AAA"], list),
+        (["quarantine", "list"], list),
+        (["halts", "import", str(halts)], dict),
+        (["halts", "add", "AAA", halt, "2024-06-03T14:47:00Z", "--reason", "LUDP"], dict),
+        (["halts", "list"], list),
+        (["halts", "remove", "AAA", halt], dict),
+        (["archive"], dict),
+        (["archive", "--verify"], dict),
+        (["compress"], dict),
+        (["prune"], list),
+        (["restore", "2023", "-t", "1d"], dict),
+    ]:
+        result = ready(*arguments, "--json")
+        assert result.exit_code == 0, (arguments, result.output)
+        assert isinstance(json.loads(result.stdout), kind), arguments

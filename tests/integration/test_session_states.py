@@ -774,7 +774,7 @@ def test_coverage_counts_the_sessions_in_each_state(gappy: Store, run: Run) -> N
     assert ["AAA", "1d", "5", "1", "4"] in lines
     assert "1m was never fetched: BTC" in result.stderr
     assert "provider_gap" not in run("coverage", "--no-states").stdout
-    rows = json.loads(run("coverage", "AAA", "--end", "2024-01-13", "--format", "json").stdout)
+    rows = json.loads(run("coverage", "AAA", "--end", "2024-01-13", "--json").stdout)
     assert [(row["timeframe"], row["states"]) for row in rows] == [
         ("1m", {"complete": 2, "provider_gap": 3}),
         ("1d", {"complete": 1, "provider_gap": 4}),
@@ -783,7 +783,7 @@ def test_coverage_counts_the_sessions_in_each_state(gappy: Store, run: Run) -> N
 
 def test_coverage_lists_what_was_requested_in_vain(store: Store, run: Run) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
-    (row,) = json.loads(run("coverage", "--format", "json", "--end", "2024-01-10").stdout)
+    (row,) = json.loads(run("coverage", "--json", "--end", "2024-01-10").stdout)
     assert row == {"symbol": "AAA", "timeframe": "1m", "rows": 0, "states": {"provider_gap": 1}}
 
 
@@ -796,7 +796,7 @@ def test_coverage_of_a_day(gappy: Store, run: Run) -> None:
         *version,
     ] in lines  # fmt: skip
     assert ["BTC", "1d", "2024-01-10", "never_fetched", "0/1", "0.0%", "\N{EN DASH}", "24/7", *version] in lines
-    rows = json.loads(run("coverage", "AAA", "--day", "2024-01-13", "-t", "1d", "-f", "json").stdout)
+    rows = json.loads(run("coverage", "AAA", "--day", "2024-01-13", "-t", "1d", "--json").stdout)
     assert [(row["symbol"], row["timeframe"], row["session"], row["state"]) for row in rows] == [
         ("AAA", "1d", "2024-01-13", "closed")
     ]
@@ -807,7 +807,7 @@ def test_coverage_lists_the_sessions_in_a_state(gappy: Store, run: Run) -> None:
     lines = [line.split() for line in run("coverage", "-t", "1m", "--state", "provider_gap").stdout.splitlines()]
     run_text = ["2024-01-11", "14:30Z,", "390", "min"]
     assert ["AAA", "1m", "2024-01-09", "2024-01-11", "3", "650/1,170", "55.6%", *run_text] in lines
-    (row,) = json.loads(run("coverage", "-t", "1m", "--state", "provider_gap", "-f", "json").stdout)
+    (row,) = json.loads(run("coverage", "-t", "1m", "--state", "provider_gap", "--json").stdout)
     assert (row["first"], row["last"], row["missing_start"]) == ("2024-01-09", "2024-01-11", "2024-01-11T14:30:00Z")
     shorter = run("coverage", "--state", "provider_gap", "--start", "2024-01-10", "--end", "2024-01-11", "-t", "1m")
     assert "290/390" in shorter.stdout
@@ -863,7 +863,7 @@ def test_halts_are_added_listed_imported_and_removed(gappy: Store, run: Run, tmp
     assert run("halts", "add", *halt, "--reason", "T1").stdout == "halts: added=1 changed=0 unchanged=0\n"
     assert gappy.state(date(2024, 1, 10)) is State.HALTED
     rows = [{"symbol": "AAA", "start": "2024-01-10T15:50:00Z", "end": "2024-01-10T17:30:00Z", "reason": "T1"}]
-    assert json.loads(run("halts", "list", "AAA", "-f", "json").stdout) == rows
+    assert json.loads(run("halts", "list", "AAA", "--json").stdout) == rows
     assert run("halts", "list").stdout.split()[-6:] == ["AAA", "2024-01-10", "15:50Z", "2024-01-10", "17:30Z", "T1"]
     file = tmp_path / "halts.csv"
     file.write_text("symbol,start,end,reason\n" + "".join(f"{','.join([*halt, 'T1'])}\n" for _ in range(2)))
