@@ -44,6 +44,17 @@ _INTERRUPTED = 130
 class _Commands(TyperGroup):
     """Ends with a message instead of a traceback where we raised on purpose."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - see ``invoke``
+        """Refuse an empty argument, which most likely is a variable of a shell that was not set."""
+        for place, argument in enumerate(args):
+            before = args[place - 1] if place else ""
+            if not argument:
+                what = before if before.startswith("-") else f"argument {place + 1}"
+                raise typer.BadParameter(f"{what} is empty; give a value, or leave it out")
+            if argument.startswith("--") and argument.endswith("="):
+                raise typer.BadParameter(f"{argument[:-1]} is empty; give a value, or leave it out")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export its context's base class
         # What libraries log is for programs that set up logging. Without any handler, some would print it.
         logging.getLogger().addHandler(logging.NullHandler())

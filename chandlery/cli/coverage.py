@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import Format, moment, number, say, show_table, table
+from chandlery.cli.output import moment, number, say, show_table, table
+from chandlery.cli.rows import Format
 from chandlery.cli.session import Session
 from chandlery.cli.states import (
     Selection,

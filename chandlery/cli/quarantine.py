@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import Format, columns_of, moment, note, number, say, say_json, show_table, table, write_rows
+from chandlery.cli.output import columns_of, moment, note, number, say, say_json, show_table, table
+from chandlery.cli.rows import Format, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe

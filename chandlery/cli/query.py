@@ -10,7 +10,8 @@ import typer
 
 from chandlery.api import COLUMNS, STATE, DataAPI
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import Format, choose_format, moment, note, number, write_rows
+from chandlery.cli.output import moment, note, number
+from chandlery.cli.rows import Format, choose_format, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.moments import parse_range
 from chandlery.core.timeframe import Timeframe

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chandlery.cli.output import Format, moment, note, number, say, show_table, table
+from chandlery.cli.output import moment, note, number, say, show_table, table
+from chandlery.cli.rows import Format
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument

@@ -5,6 +5,7 @@ Not here: the daily routine that does it all by itself (``chandlery.app.maintena
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -18,11 +19,16 @@ from chandlery.cli.options import AsJson
 from chandlery.cli.output import note, number, say, say_json, show_table, size, table
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
+from chandlery.instruments.aliases import resolve_all
 from chandlery.tiers.archive import archive as write_files
 from chandlery.tiers.restore import restore as restore_windows
 from chandlery.tiers.retention import RetentionReport
 from chandlery.tiers.verify import find_unknown_files, verify
+
+#: A hundred years.
+_LONGEST_KEPT = 36_525
 
 Width = Annotated[str | None, typer.Option("--timeframe", "-t", help="1m or 1d; both by default.")]
 
@@ -53,7 +59,7 @@ def archive(
     installation = Session.of(ctx).installation
     if check:
         raise typer.Exit(_verify(installation, as_json=as_json))
-    scopes = due(installation, timeframes=_widths(timeframe), symbols=symbols or None)
+    scopes = due(installation, timeframes=_widths(timeframe), symbols=_names(installation, symbols))
     rows = total = 0
     for count, done in enumerate(write_files(installation.warehouse, scopes), 1):
         rows, total = rows + done.bars.row_count, total + done.bytes
@@ -109,14 +115,18 @@ def restore(
     *,
     symbol: Annotated[list[str] | None, typer.Option("--symbol", "-s", help="Only this; may be repeated.")] = None,
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d.")] = "1m",
-    keep: Annotated[int, typer.Option(min=0, help="Days for which retention leaves them alone.")] = 30,
+    keep: Annotated[
+        int, typer.Option(min=0, max=_LONGEST_KEPT, help="Days for which retention leaves them alone.")
+    ] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Bring bars back from the lake into the store. Reading them does not need it: answers are the same."""
     installation = Session.of(ctx).installation
     [width] = _widths(timeframe)
     until = datetime.now(UTC) + timedelta(days=keep)
-    restored = restore_windows(installation.warehouse, width, windows, symbols=symbol, keep_until=until)
+    restored = restore_windows(
+        installation.warehouse, width, windows, symbols=_names(installation, symbol), keep_until=until
+    )
     for (name, key), bars in restored.items():
         note(f"{name} {key}: {number(bars)} bars")
     if as_json:
@@ -174,6 +184,14 @@ def _show(report: RetentionReport) -> None:
         f"{width}: released={len(report.released)} refused={len(report.refused)} dropped={len(report.dropped)}"
         f" bytes before={number(report.bytes_before)} after={number(report.bytes_after)}"
     )
+
+
+def _names(installation: Installation, symbols: Sequence[str] | None) -> list[str] | None:
+    """Return the canonical symbols of ``symbols``; raise ``UnknownSymbolError`` where one names nothing."""
+    if not symbols:
+        return None
+    with installation.warehouse.connection() as connection:
+        return [instrument.symbol for instrument in resolve_all(connection, symbols, *EVER)]
 
 
 def _widths(timeframe: str | None) -> tuple[Timeframe, ...]:

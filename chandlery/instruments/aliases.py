@@ -13,6 +13,7 @@ from difflib import get_close_matches
 import psycopg
 from psycopg.rows import class_row
 
+from chandlery.core.symbols import validate_symbol
 from chandlery.core.text import shorten
 from chandlery.database.named_queries import query
 from chandlery.errors import AmbiguousSymbolError, UnknownSymbolError
@@ -33,6 +34,9 @@ def resolve_all(
     connection: psycopg.Connection, symbols: Sequence[str], start: datetime, end: datetime
 ) -> list[Instrument]:
     """Return the instruments that ``symbols`` name in ``[start, end)``, UTC, in their order; see ``resolve``."""
+    for symbol in symbols:
+        if not symbol.isprintable():  # which a server would refuse in words of its own
+            validate_symbol(symbol)
     with connection.cursor(row_factory=class_row(Instrument)) as cursor:
         cursor.execute(query("instruments/instruments_by_symbol"), {"symbols": list(symbols)})
         canonical = {instrument.symbol: instrument for instrument in cursor}
