@@ -55,7 +55,8 @@ def _count_of_calendar(
     calendar: Calendar, ids: npt.NDArray[np.int32], ts: Int64s
 ) -> tuple[npt.NDArray[np.generic], ...]:
     """Count bars of instruments of one calendar, sorted by instrument and time."""
-    session, inside = calendar.session_of(ts)
+    session, _ = calendar.session_of(ts)
+    inside = calendar.is_open(ts, session)
     starts = np.flatnonzero(np.r_[True, (ids[1:] != ids[:-1]) | (session[1:] != session[:-1])])
     ends = np.r_[starts[1:], len(ts)]
     present = np.add.reduceat(inside.astype(np.int64), starts)
@@ -77,26 +78,48 @@ def _longest_missing_runs(
 ) -> tuple[Int64s, Int64s]:
     """Return the start (µs) and the minutes of the longest run of minutes without a bar in each session.
 
-    Where two runs are equally long, the first counts.
+    Where two runs are equally long, the first counts. A break of the session is in no run.
 
     Args:
         calendar: of all bars.
         session: index of each bar's session.
         ts: starts of the bars, µs.
-        inside: whether each starts while the session is open.
+        inside: whether each starts while the session is open, and not in its break.
         starts: place of each session's first bar; the bars of a session stand together, ascending.
     """
     opens, closes = calendar.opens[session], calendar.closes[session]
-    first = np.zeros(len(ts), np.bool_)
-    first[starts] = True
     # Bars of extended hours count as the nearest end of the session, so that they bound no run inside it.
-    after = np.clip(ts + np.where(inside, _MINUTE_US, 0), opens, closes)
-    before = np.where(first, opens, np.r_[opens[:1], after[:-1]])
-    missing_before = (np.clip(ts, opens, closes) - before) // _MINUTE_US
-    last_end = after[np.r_[starts[1:], len(ts)] - 1]
-    missing_at_end = (closes[starts] - last_end) // _MINUTE_US
+    since, until = np.clip(ts, opens, closes), np.clip(ts + np.where(inside, _MINUTE_US, 0), opens, closes)
+    of_session = session[starts]
+    place = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(ts)]))
+    paused = np.flatnonzero(calendar.break_starts[of_session] < calendar.break_ends[of_session])
+    if len(paused):  # a break is like a bar as long as it is; one within it is none
+        pauses, ends = calendar.break_starts[of_session[paused]], calendar.break_ends[of_session[paused]]
+        in_break = (ts >= calendar.break_starts[session]) & (ts < calendar.break_ends[session])
+        place = np.r_[place[~in_break], paused]
+        since, until = np.r_[since[~in_break], pauses], np.r_[until[~in_break], ends]
+        order = np.lexsort((since, place))
+        place, since, until = place[order], since[order], until[order]
+    return _longest_free(place, since, until, calendar.opens[of_session], calendar.closes[of_session])
+
+
+def _longest_free(place: Int64s, since: Int64s, until: Int64s, opens: Int64s, closes: Int64s) -> tuple[Int64s, Int64s]:
+    """Return the start (µs) and the minutes of the longest time in each session that no stretch takes.
+
+    Args:
+        place: number of each stretch's session, ascending; each session has at least one stretch.
+        since: start of each stretch, µs; ascending in a session, and none before the end of another.
+        until: its end, µs.
+        opens: of each session, µs.
+        closes: of each session, µs.
+    """
+    first = np.r_[True, place[1:] != place[:-1]]
+    starts = np.flatnonzero(first)
+    before = np.where(first, opens[place], np.r_[opens[:1], until[:-1]])
+    missing_before = (since - before) // _MINUTE_US
+    last_end = until[np.r_[starts[1:], len(place)] - 1]
+    missing_at_end = (closes - last_end) // _MINUTE_US
     longest = np.maximum.reduceat(missing_before, starts)
-    place = np.cumsum(first) - 1  # of each bar's session
     candidates = np.flatnonzero(missing_before == longest[place])
     chosen = candidates[np.searchsorted(place[candidates], np.arange(len(starts)))]  # the first of each session
     is_at_end = missing_at_end > longest

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from chandlery.config.providers import read_providers
 from chandlery.config.yaml_document import Document, Root, Section, list_choices, problem_at, read_text, short_path
-from chandlery.core.calendars import FIRST_SESSION, calendar_names
+from chandlery.core.calendars import FIRST_SESSION, calendar_names, get_calendar
 from chandlery.core.symbols import AssetClass, default_asset_class, default_calendar, validate_symbol
 from chandlery.core.time_ranges import Range, overlapping, subtract
 from chandlery.core.timeframe import Timeframe
@@ -240,7 +240,7 @@ def load_universe(path: Path) -> Universe:
 
 
 def check_calendars(universe: Universe) -> None:
-    """Raise ``ConfigurationError`` for the first instrument whose calendar does not exist.
+    """Raise ``ConfigurationError`` for the first instrument whose calendar does not exist or cannot be built.
 
     Apart from ``load_universe`` because it imports ``exchange_calendars``, which takes two seconds.
     """
@@ -249,6 +249,10 @@ def check_calendars(universe: Universe) -> None:
         if instrument.calendar not in known:
             text = f"{instrument.calendar!r} is not a calendar; allowed: {list_choices(known, instrument.calendar)}"
             raise universe.error(("instruments", index, "calendar"), text)
+        try:
+            get_calendar(instrument.calendar)
+        except UsageError as error:
+            raise universe.error(("instruments", index, "calendar"), str(error)) from None
 
 
 def guess_instrument(symbol: str) -> InstrumentConfig:

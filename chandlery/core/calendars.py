@@ -1,7 +1,7 @@
 """Trading calendars: which sessions there are and when each opens and closes, from ``exchange_calendars``.
 
-What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: what was stored of
-a session (``coverage``).
+What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: hours that are not as
+``exchange_calendars`` has them (``market_hours``), and what was stored of a session (``coverage``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chandlery.core.calendar_changes import CalendarChanges, apply_changes
+from chandlery.core.market_hours import MARKET_HOURS
 from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
@@ -24,6 +25,8 @@ Int64s: TypeAlias = npt.NDArray[np.int64]
 
 #: Sessions before this date are not known.
 FIRST_SESSION = date(1980, 1, 1)
+#: So much is shown of an error of ``exchange_calendars``.
+_LONGEST_CAUSE = 80
 
 #: What a person knows better, by calendar.
 _changes: Mapping[str, CalendarChanges] = {}
@@ -132,7 +135,8 @@ def get_calendar(name: str) -> Calendar:
     """Return the calendar called ``name``, from ``FIRST_SESSION`` to about a year ahead, with a person's entries.
 
     Raises:
-        UsageError: there is no calendar of that name, or an entry of ``calendars.yaml`` makes two sessions overlap.
+        UsageError: there is no calendar of that name, ``exchange_calendars`` cannot build it, or an entry of
+            ``calendars.yaml`` makes two sessions overlap.
     """
     return _get_changed(name, _changes.get(name))
 
@@ -152,15 +156,19 @@ def get_original(name: str) -> Calendar:
         source.schedule[name].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
         for name in ("open", "close", "break_start", "break_end")
     )
+    first, end, rules = opens.astype(np.int64), closes.astype(np.int64), f"exchange_calendars {_version()}"
+    hours = MARKET_HOURS.get(source.name)
+    if hours is not None:
+        first, end, rules = hours.opens(sessions, first), hours.closes(sessions, end), f"{rules}, corrected hours"
     return Calendar(
         name=name,
-        timezone=str(source.tz),
-        version=f"exchange_calendars {version('exchange_calendars')}",
+        timezone=hours.timezone if hours is not None else str(source.tz),
+        version=rules,
         sessions=sessions,
-        opens=opens.astype(np.int64),
-        closes=closes.astype(np.int64),
-        break_starts=np.where(np.isnat(break_starts), closes, break_starts).astype(np.int64),
-        break_ends=np.where(np.isnat(break_ends), closes, break_ends).astype(np.int64),
+        opens=first,
+        closes=end,
+        break_starts=np.where(np.isnat(break_starts), end, break_starts.astype(np.int64)),
+        break_ends=np.where(np.isnat(break_ends), end, break_ends.astype(np.int64)),
     )
 
 
@@ -192,3 +200,14 @@ def _load(name: str) -> Any:  # noqa: ANN401 - the library is not typed
             f"calendar {name!r} is not known; use XNYS for US stocks, 24/7 for crypto, or one of exchange_calendars' "
             "other names"
         ) from None
+    except Exception as error:  # noqa: BLE001 - whatever its rules stumble over; the text may be very long
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(
+            f"calendar {name!r} cannot be built by exchange_calendars {_version()}"
+            f" ({cause[:_LONGEST_CAUSE]}{'...' * (len(cause) > _LONGEST_CAUSE)}); use another calendar with the same"
+            " sessions, or another version of exchange_calendars"
+        ) from None
+
+
+def _version() -> str:
+    return version("exchange_calendars")

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from chandlery.config.universe import InstrumentConfig
+from chandlery.core.calendars import get_calendar
 from chandlery.database.named_queries import query
 from chandlery.instruments.sessions import sync_sessions
 
@@ -71,8 +72,14 @@ def sync_instruments(connection: psycopg.Connection, configs: Iterable[Instrumen
     """Bring the database's instruments, aliases and sessions to what is configured, in one transaction.
 
     Idempotent. An instrument that is configured no longer stays, with its bars.
+
+    Raises:
+        UsageError: a calendar does not exist or cannot be built. Nothing was changed.
     """
     configs = list(configs)
+    calendars = sorted({config.calendar for config in configs})
+    for name in calendars:
+        get_calendar(name)  # before anything is written: one that cannot be built is an error
     added: list[str] = []
     changed: list[str] = []
     with connection.transaction():
@@ -83,7 +90,7 @@ def sync_instruments(connection: psycopg.Connection, configs: Iterable[Instrumen
                 (added if row[1] else changed).append(config.symbol)
             if _sync_aliases(connection, config) and row is None:
                 changed.append(config.symbol)
-    sync_sessions(connection, sorted({config.calendar for config in configs}))
+    sync_sessions(connection, calendars)
     return SyncReport(added, changed)
 
 

@@ -22,5 +22,7 @@ def sync_sessions(connection: psycopg.Connection, calendars: Iterable[str]) -> N
                 "days": calendar.sessions.tolist(),
                 "opens": calendar.opens.tolist(),
                 "closes": calendar.closes.tolist(),
+                "break_starts": calendar.break_starts.tolist(),
+                "break_ends": calendar.break_ends.tolist(),
             },
         )

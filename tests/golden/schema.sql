@@ -407,10 +407,17 @@ CREATE TABLE market.session (
     open timestamp with time zone NOT NULL,
     close timestamp with time zone NOT NULL,
     version text NOT NULL,
+    break_start timestamp with time zone,
+    break_end timestamp with time zone,
+    CONSTRAINT session_break_check CHECK ((((break_start IS NULL) = (break_end IS NULL)) AND (open < break_start) AND (break_start < break_end) AND (break_end < close))),
     CONSTRAINT session_check CHECK ((close > open))
 );
 
 COMMENT ON COLUMN market.session.close IS 'first instant after trading';
+
+COMMENT ON COLUMN market.session.break_start IS 'first instant of the break within the session; null where it has none';
+
+COMMENT ON COLUMN market.session.break_end IS 'first instant after the break';
 
 ALTER TABLE market.source ALTER COLUMN source_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME market.source_source_id_seq

@@ -26,6 +26,7 @@ from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.coverage.session_states import State, count_states, session_states, state_runs
 from chandlery.coverage.state_grid import build_state_matrix
+from chandlery.coverage.summary import summarize
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
@@ -272,6 +273,83 @@ def test_before_the_listing_and_after_the_delisting_nothing_is_missing(store: St
     rows = store.of(M1, "2024-01-08", "2024-01-13")
     assert [row["state"] for row in rows] == ["not_listed", "provider_gap", "provider_gap", "not_listed", "not_listed"]
     assert store.state(date(2024, 1, 13)) is State.CLOSED  # a Saturday all the same
+
+
+# --- breaks within sessions
+
+#: A Monday in Tokyo: open from 00:00 to 06:30 UTC, with a break from 02:30 to 03:30.
+TOKYO = date(2024, 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("less", "state", "run"),
+    [
+        ([], "complete", None),
+        ([range(100, 160)], "provider_gap", (100, 50)),  # up to the break, and ten minutes of it
+        ([range(140, 225)], "no_trades", (210, 15)),  # on both sides of it: the longer side
+        ([range(300)], "provider_gap", (0, 150)),
+        ([range(150)], "provider_gap", (0, 150)),
+        ([range(140, 390)], "provider_gap", (210, 180)),
+    ],
+    ids=["whole", "before", "both sides", "only the end", "no morning", "no afternoon"],
+)
+@pytest.mark.parametrize("batches", [1, 2])
+def test_minutes_of_a_break_are_not_missing(
+    store: Store, less: list[range], state: str, run: tuple[int, int] | None, batches: int
+) -> None:
+    register(store.warehouse, {"7203.T": "XTKS"})
+    sync_sessions(store.connection, ["XTKS"])
+    bars = minutes("2024-12-02", 390, less=[range(150, 210), *less])
+    for batch in range(batches):
+        store.put(M1, bars[batch::batches], "7203.T")
+    store.ask(M1, "2024-12-02", "2024-12-03", symbol="7203.T")
+    row = store.day(TOKYO, symbol="7203.T")
+    assert (row["state"], row["expected"], row["present"]) == (state, 330, len(bars))
+    if run is not None:
+        assert row["missing_start"] == utc("2024-12-02") + timedelta(minutes=run[0])
+        assert row["missing_slots"] == run[1]
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_bars_within_a_break_are_outside_of_the_session(store: Store, batches: int) -> None:
+    register(store.warehouse, {"7203.T": "XTKS"})
+    sync_sessions(store.connection, ["XTKS"])
+    for batch in range(batches):
+        store.put(M1, minutes("2024-12-02", 180)[batch::batches], "7203.T")
+    store.ask(M1, "2024-12-02", "2024-12-03", symbol="7203.T")
+    row = store.day(TOKYO, symbol="7203.T")
+    assert (row["state"], row["present"]) == ("provider_gap", 150)
+    assert (row["missing_start"], row["missing_slots"]) == (utc("2024-12-02T03:30"), 180)
+    (summary,) = summarize(store.connection, [store.instrument("7203.T")], [M1])
+    assert (summary.slots_expected, summary.slots_present, summary.outside) == (330, 150, 30)
+
+
+def test_a_break_that_becomes_known_is_not_missing_any_more(store: Store) -> None:
+    register(store.warehouse, {"7203.T": "XTKS"})
+    sync_sessions(store.connection, ["XTKS"])
+    store.put(M1, minutes("2024-12-02", 390, less=[range(150, 210)]), "7203.T")
+    store.ask(M1, "2024-12-02", "2024-12-03", symbol="7203.T")
+    breaks = store.connection.execute("SELECT count(*) FROM market.session WHERE break_start IS NOT NULL").fetchone()
+    store.connection.execute(
+        "UPDATE market.session SET break_start = NULL, break_end = NULL"
+    )  # as before they were kept
+    store.connection.execute("UPDATE ops.coverage SET missing_start = '2024-12-02 02:30Z', missing_slots = 60")
+    assert store.state(TOKYO, symbol="7203.T") is State.PROVIDER_GAP
+    sync_sessions(store.connection, ["XTKS"])
+    assert (
+        store.connection.execute("SELECT count(*) FROM market.session WHERE break_start IS NOT NULL").fetchone()
+        == breaks
+    )
+    assert store.state(TOKYO, symbol="7203.T") is State.COMPLETE
+
+
+def test_two_halts_around_a_break_halt_the_whole_session(store: Store) -> None:
+    register(store.warehouse, {"7203.T": "XTKS"})
+    sync_sessions(store.connection, ["XTKS"])
+    store.ask(M1, "2024-12-02", "2024-12-03", symbol="7203.T")
+    halts = [("2024-12-02T00:00", "2024-12-02T02:30"), ("2024-12-02T03:30", "2024-12-02T06:30")]
+    record_halts(store.connection, [Halt("7203.T", utc(start), utc(end), "T1") for start, end in halts])
+    assert store.state(TOKYO, symbol="7203.T") is State.HALTED
 
 
 # --- days

@@ -21,19 +21,25 @@ from tests.support import Bar, forget_bars, put, register, utc
 
 pytestmark = pytest.mark.every_edition
 
-#: A half day between two others, around which bars of extended hours may be; and a market that never closes.
+#: A half day between two others, around which bars of extended hours may be; a market that never closes; and one that has a
+#: break at noon.
 SESSIONS = {
     ("AAA", date(2024, 7, 2)): (utc("2024-07-02T13:30"), utc("2024-07-02T20:00")),
     ("AAA", date(2024, 7, 3)): (utc("2024-07-03T13:30"), utc("2024-07-03T17:00")),
     ("BTC", date(2024, 7, 2)): (utc("2024-07-02"), utc("2024-07-03")),
     ("BTC", date(2024, 7, 3)): (utc("2024-07-03"), utc("2024-07-04")),
+    ("TYO", date(2024, 7, 2)): (utc("2024-07-02"), utc("2024-07-02T06:00")),
+    ("TYO", date(2024, 7, 3)): (utc("2024-07-03"), utc("2024-07-03T06:00")),
 }
+#: Start and end of the break, minutes from the open, and the same of whoever has none.
+BREAKS = {"TYO": (150, 210)}
 #: A run of minutes: whose, its first one (minutes from midnight), how many, and which of the batches brings it.
 RUNS = st.lists(
     st.tuples(
-        st.sampled_from(["AAA", "BTC"]),
+        st.sampled_from(["AAA", "BTC", "TYO"]),
         st.one_of(
-            st.integers(0, 2879), st.sampled_from([809, 810, 811, 1199, 1200, 2249, 2250, 2459, 2460, 1439, 1440])
+            st.integers(0, 2879),
+            st.sampled_from([809, 810, 811, 1199, 1200, 2249, 2250, 2459, 2460, 1439, 1440, 0, 149, 150, 209, 210]),
         ),
         st.integers(1, 400),
         st.integers(0, 2),
@@ -41,7 +47,14 @@ RUNS = st.lists(
     min_size=1,
     max_size=12,
 )
-HALTS = st.lists(st.tuples(st.sampled_from(["AAA", "BTC"]), st.integers(700, 2500), st.integers(1, 300)), max_size=3)
+HALTS = st.lists(
+    st.tuples(st.sampled_from(["AAA", "BTC", "TYO"]), st.integers(0, 2500), st.integers(1, 300)), max_size=3
+)
+
+
+def pause(symbol: str, opens: datetime) -> set[datetime]:
+    """Return the minutes of the break of a session."""
+    return {opens + timedelta(minutes=minute) for minute in range(*BREAKS.get(symbol, (0, 0)))}
 
 
 def longest_run(present: set[datetime], opens: datetime, closes: datetime) -> tuple[datetime | None, int]:
@@ -67,9 +80,9 @@ def test_missing_runs_are_those_that_pandas_finds(
         forget_bars(connection)
         connection.execute("DELETE FROM market.halt")
         if connection.execute("SELECT count(*) FROM market.instrument").fetchone() == (0,):
-            register(warehouse, {"AAA": "XNYS", "BTC": "24/7"})
-            sync_sessions(connection, ["XNYS", "24/7"])
-    held: dict[str, set[datetime]] = {"AAA": set(), "BTC": set()}
+            register(warehouse, {"AAA": "XNYS", "BTC": "24/7", "TYO": "XTKS"})
+            sync_sessions(connection, ["XNYS", "24/7", "XTKS"])
+    held: dict[str, set[datetime]] = {"AAA": set(), "BTC": set(), "TYO": set()}
     for batch in sorted({run[3] for run in runs}):
         bars = {
             (symbol, start + timedelta(minutes=minute))
@@ -115,12 +128,13 @@ def check(warehouse: Warehouse, held: dict[str, set[datetime]], excused: dict[st
             connection.execute(query("coverage/unmeasured_sessions"), values).fetchall() == []
         )  # nothing remains to be measured
     for (symbol, session), (opens, closes) in SESSIONS.items():
-        inside = {ts for ts in held[symbol] if opens <= ts < closes}
+        at_noon = pause(symbol, opens)
+        inside = {ts for ts in held[symbol] if opens <= ts < closes} - at_noon
         if not inside:
             continue
         start, slots, present = measured[symbol, session]
         assert present == len(inside)
-        if present < (closes - opens) // timedelta(minutes=1):
-            assert (start, slots) == longest_run(excused[symbol], opens, closes)
+        if present < (closes - opens) // timedelta(minutes=1) - len(at_noon):
+            assert (start, slots) == longest_run(excused[symbol] | at_noon, opens, closes)
         else:
             assert slots in {0, None}  # a complete session is not measured

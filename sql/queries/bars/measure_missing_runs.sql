@@ -1,9 +1,9 @@
--- Measures the longest run of minutes of each session that have no bar and were not halted, and counts its bars again, because the
--- calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
+-- Measures the longest run of minutes of each session that have no bar and were neither halted nor in its break, and counts its bars
+-- again, because the calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
 --
 -- ids, sessions: which; parallel arrays
 WITH todo AS (
-    SELECT n.instrument_id, n.session, s.open, s.close
+    SELECT n.instrument_id, n.session, s.open, s.close, s.break_start, s.break_end
     FROM unnest(:'ids'::int4[], :'sessions'::date[]) AS n (instrument_id, session)
     JOIN market.instrument AS i USING (instrument_id)
     JOIN market.session AS s ON s.calendar = i.calendar AND s.session = n.session
@@ -16,11 +16,14 @@ taken AS (
         SELECT true AS is_bar, m.ts AS since, m.ts + interval '1 minute' AS until
         FROM market.bars_1m AS m
         WHERE m.instrument_id = t.instrument_id AND m.ts >= t.open AND m.ts < t.close
+            AND (m.ts >= t.break_start AND m.ts < t.break_end) IS NOT TRUE
         UNION ALL
         SELECT false, greatest(date_trunc('minute', x.start_ts), t.open),
                least(date_trunc('minute', x.end_ts + interval '59.999999 s'), t.close)
         FROM market.halt AS x
         WHERE x.instrument_id = t.instrument_id AND x.start_ts < t.close AND x.end_ts > t.open
+        UNION ALL
+        SELECT false, t.break_start, t.break_end WHERE t.break_start IS NOT NULL
         UNION ALL
         SELECT false, t.close, t.close
     ) AS b

@@ -1,11 +1,11 @@
 -- Coverage of minute bars, per instrument, from the counts kept by session: the bars themselves are not scanned. Sources are
 -- those of each session's first and last bar, and of every bar that left the store.
 --
--- ids: int4[]; a slot is a minute in which the session is open
+-- ids: int4[]; a slot is a minute in which the session is open, and not in its break
 SELECT i.instrument_id, c.rows, c.first_ts, c.last_ts, n.sources,
        count(s.session) AS expected,
        count(s.session) FILTER (WHERE p.present > 0) AS present,
-       sum(extract(epoch FROM s.close - s.open) / 60)::int8 AS slots_expected,
+       sum(extract(epoch FROM s.close - s.open - coalesce(s.break_end - s.break_start, '0')) / 60)::int8 AS slots_expected,
        c.slots_present, c.outside
 FROM market.instrument AS i
 JOIN LATERAL (

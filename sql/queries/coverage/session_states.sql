@@ -7,8 +7,9 @@
 -- A day that was rolled up from minutes is in state 'derived', of which states_of_days makes that of the minutes. Where a provider is to give
 -- the day, it is in the state that it has without the bar: what is missing is the provider's.
 WITH begun AS MATERIALIZED (
-    SELECT s.calendar, s.session, s.open, s.close, s.calendar || ' ' || s.version AS version, s.close > :'now'::timestamptz AS under_way,
-           CASE WHEN :'timeframe' = '1d' THEN 1 ELSE (extract(epoch FROM s.close - s.open) / 60)::int END AS expected
+    SELECT s.calendar, s.session, s.open, s.close, s.break_start, s.break_end, s.calendar || ' ' || s.version AS version, s.close > :'now'::timestamptz AS under_way,
+           CASE WHEN :'timeframe' = '1d' THEN 1
+                ELSE (extract(epoch FROM s.close - s.open - coalesce(s.break_end - s.break_start, '0')) / 60)::int END AS expected
     FROM market.session AS s
     WHERE s.session >= :'since' AND s.session < :'until' AND s.open < :'now'::timestamptz
 ),
@@ -31,7 +32,8 @@ rejected AS (
     GROUP BY instrument_id
 ),
 measured AS (
-    SELECT i.instrument_id, i.symbol, s.session, s.open, s.close, s.expected, s.under_way, s.version,
+    SELECT i.instrument_id, i.symbol, s.session, s.open, s.close,
+           CASE WHEN s.break_start IS NULL THEN '{}' ELSE tstzmultirange(tstzrange(s.break_start, s.break_end)) END AS break, s.expected, s.under_way, s.version,
            coalesce(s.session < i.listed, false) OR coalesce(s.session >= i.delisted, false) AS unlisted,
            coalesce(s.present, 0) AS present, CASE WHEN s.derived THEN 0 ELSE coalesce(s.present, 0) END AS provided,
            s.derived AND NOT coalesce(s.session >= lower(a.sessions) AND (s.session < upper(a.sessions) OR '1d' = ANY(i.timeframes)), false)
@@ -66,17 +68,17 @@ measured AS (
     ) AS s
     WHERE i.instrument_id = ANY(:'ids')
 ),
--- Of a session that left the store before another open or close of it became known, or a halt, the missing run stays as it was measured.
+-- Of a session that left the store before other hours of it became known, or a halt, the missing run stays as it was measured.
 explained AS (
     SELECT m.*, x.halted, coalesce(m.session <@ r.waiting, false) AS rejected,
-           CASE WHEN m.missing_start IS NULL OR (x.halted IS NULL AND m.missing_start >= m.open
+           CASE WHEN m.missing_start IS NULL OR (x.halted IS NULL AND isempty(m.break) AND m.missing_start >= m.open
                                               AND m.missing_start + m.missing_slots * interval '1 minute' <= m.close)
                 THEN m.missing_slots
                 ELSE coalesce((
                     SELECT max(extract(epoch FROM upper(r) - lower(r)) / 60)::int
                     FROM unnest(
                         tstzmultirange(tstzrange(m.missing_start, m.missing_start + m.missing_slots * interval '1 minute'))
-                        * tstzmultirange(tstzrange(m.open, m.close)) - coalesce(x.halted, '{}')
+                        * tstzmultirange(tstzrange(m.open, m.close)) - m.break - coalesce(x.halted, '{}')
                     ) AS r
                 ), 0) END AS unexplained
     FROM measured AS m
@@ -96,7 +98,7 @@ SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.pres
            WHEN e.fills OR e.derived AND g.confirmed_at IS NOT NULL THEN 'derived'
            WHEN e.provided >= e.expected THEN 'complete'
            WHEN e.rejected THEN 'quarantined'
-           WHEN e.provided = 0 AND e.halted @> tstzrange(e.open, e.close) THEN 'halted'
+           WHEN e.provided = 0 AND (e.halted + e.break) @> tstzrange(e.open, e.close) THEN 'halted'
            WHEN NOT e.requested THEN CASE WHEN e.provided > 0 THEN 'partial' ELSE 'never_fetched' END
            WHEN e.present > 0 AND e.halted IS NOT NULL
                AND e.unexplained * e.present <= :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'halted'

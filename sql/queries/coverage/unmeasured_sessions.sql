@@ -1,5 +1,5 @@
--- Sessions of minutes whose longest missing run has to be measured: bars came in several batches, or a halt or another open or close became
--- known since. (Other runs were measured while the bars were published.) None that is in the lake, in part or whole.
+-- Sessions of minutes whose longest missing run has to be measured: bars came in several batches, or a halt or other hours became known
+-- since. (Other runs were measured while the bars were published.) None that is in the lake, in part or whole.
 --
 -- ids: int4[]; since, until: dates, [since, until)
 WITH halts AS (
@@ -10,7 +10,8 @@ WITH halts AS (
     GROUP BY instrument_id
 ),
 known AS (
-    SELECT calendar, session, open, close, (extract(epoch FROM close - open) / 60)::int AS expected
+    SELECT calendar, session, open, close, coalesce(break_start, close) AS break_start, coalesce(break_end, close) AS break_end,
+           (extract(epoch FROM close - open - coalesce(break_end - break_start, '0')) / 60)::int AS expected
     FROM market.session
     WHERE session >= :'since' AND session < :'until'
 ),
@@ -26,10 +27,13 @@ odd AS MATERIALIZED (
             OR c.present + c.missing_slots > s.expected
             OR c.missing_start < s.open
             OR c.missing_start + c.missing_slots * interval '1 minute' > s.close
+            OR c.missing_start < s.break_end AND c.missing_start + c.missing_slots * interval '1 minute' > s.break_start
             OR (
                 (c.missing_slots = 0 AND c.present < s.expected
-                 OR c.first_ts - s.open > c.missing_slots * interval '1 minute'
-                 OR s.close - c.last_ts > (c.missing_slots + 1) * interval '1 minute')
+                 OR least(c.first_ts, s.break_start) - s.open > c.missing_slots * interval '1 minute'
+                 OR c.first_ts - s.break_end > c.missing_slots * interval '1 minute'
+                 OR s.close - greatest(c.last_ts, s.break_end - interval '1 minute') > (c.missing_slots + 1) * interval '1 minute'
+                 OR s.break_start - c.last_ts > (c.missing_slots + 1) * interval '1 minute')
                 AND c.present > 0 AND c.present < s.expected AND NOT coalesce(h.halted && tstzrange(s.open, s.close), false)
             )
             OR (c.missing_slots > 0 AND h.halted && tstzrange(c.missing_start, c.missing_start + c.missing_slots * interval '1 minute'))

@@ -293,6 +293,11 @@ class TestMistakes:
         assert text.startswith("universe.yaml:4: instruments[0].calendar: 'NYSE' is not a calendar; allowed: 24/5, ")
         assert text.endswith("; did you mean 'XNYS'?")
 
+    def test_a_calendar_that_cannot_be_built_is_found_when_asked_for(self, tmp_path: Path) -> None:
+        universe = load_universe(write(tmp_path, "universe.yaml", HEAD + "    calendar: XTAE\n"))
+        with pytest.raises(ConfigurationError, match=r"universe.yaml:4: .*calendar 'XTAE' cannot be built"):
+            check_calendars(universe)
+
     def test_a_file_below_the_working_directory_is_named_from_there(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

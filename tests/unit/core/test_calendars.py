@@ -125,6 +125,40 @@ def test_only_midnight_of_a_session_labels_a_bar_of_a_day() -> None:
     assert get_calendar(XNYS).is_session(moments).tolist() == [True, False, False, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "day", "expected"),
+    [
+        ("24/5", "2024-01-08", ("2024-01-07T22:00", "2024-01-08T22:00")),  # a Monday begins on Sunday evening
+        ("24/5", "2024-01-12", ("2024-01-11T22:00", "2024-01-12T22:00")),
+        ("24/5", "2024-03-11", ("2024-03-10T21:00", "2024-03-11T21:00")),  # summer time began that morning
+        ("24/5", "2024-01-06", None),
+        ("24/5", "2024-01-07", None),
+        ("CMES", "2024-01-10", ("2024-01-09T23:00", "2024-01-10T22:00")),
+        ("CMES", "2024-07-10", ("2024-07-09T22:00", "2024-07-10T21:00")),
+        ("CMES", "2024-01-15", ("2024-01-14T23:00", "2024-01-15T18:00")),  # closes at noon on a holiday
+        ("us_futures", "2024-07-10", ("2024-07-09T22:00", "2024-07-10T21:00")),
+        ("CME", "2024-01-10", ("2024-01-09T23:00", "2024-01-10T22:00")),  # another name of CMES
+    ],
+)
+def test_currencies_and_futures_trade_by_their_own_hours(name: str, day: str, expected: tuple[str, str] | None) -> None:
+    assert hours(day, name) == expected
+
+
+def test_currencies_trade_without_a_pause_from_sunday_evening_to_friday_evening() -> None:
+    calendar = get_calendar("24/5")
+    week = calendar.between(utc("2024-01-08"), utc("2024-01-13"))
+    assert (calendar.opens[week][1:] == calendar.closes[week][:-1]).all()
+    assert calendar.timezone == "America/New_York"
+
+
+@pytest.mark.parametrize("name", ["ASEX", "XBEL", "XBSE", "XCYS", "XTAE"])
+def test_a_calendar_that_cannot_be_built_is_one_short_error_that_names_it(name: str) -> None:
+    with pytest.raises(UsageError, match=f"calendar '{name}' cannot be built by exchange_calendars") as caught:
+        get_calendar(name)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
 def test_an_unknown_calendar_is_refused_with_advice() -> None:
     with pytest.raises(UsageError, match="calendar 'NOWHERE' is not known; use XNYS for US stocks, 24/7 for crypto"):
         get_calendar("NOWHERE")

@@ -77,7 +77,7 @@ def ranges(found: Tick) -> list[tuple[str, str]]:
         ("XNYS", "30 16 * * MON,TUE,WED,THU,FRI"),
         ("24/7", "30 0 * * *"),
         ("XLON", "0 17 * * MON,TUE,WED,THU,FRI"),
-        ("24/5", "30 0 * * TUE,WED,THU,FRI,SAT"),
+        ("24/5", "30 17 * * MON,TUE,WED,THU,FRI"),
         ("XSAU", "30 15 * * MON,TUE,WED,THU,SUN"),
     ],
 )
