@@ -1,7 +1,7 @@
 """Trading calendars: which sessions there are and when each opens and closes, from ``exchange_calendars``.
 
-What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: hours that are not as
-``exchange_calendars`` has them (``market_hours``), and what was stored of a session (``coverage``).
+What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: hours that are
+not as ``exchange_calendars`` has them (``market_hours``), and what was stored of a session (``coverage``).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from tests.support import Bar, forget_bars, put, register, utc
 
 pytestmark = pytest.mark.every_edition
 
-#: A half day between two others, around which bars of extended hours may be; a market that never closes; and one that has a
-#: break at noon.
+#: A half day between two others, around which bars of extended hours may be; a market that never closes; and one that
+#: has a break at noon.
 SESSIONS = {
     ("AAA", date(2024, 7, 2)): (utc("2024-07-02T13:30"), utc("2024-07-02T20:00")),
     ("AAA", date(2024, 7, 3)): (utc("2024-07-03T13:30"), utc("2024-07-03T17:00")),
