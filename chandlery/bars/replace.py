@@ -44,12 +44,7 @@ def replace_range(
     """
     start, end = span
     table = sql.Identifier("market", timeframe.table)
-    connection.execute(
-        sql.SQL("DELETE FROM {} WHERE instrument_id = %(instrument_id)s AND ts >= %(start)s AND ts < %(end)s").format(
-            table
-        ),
-        {"instrument_id": instrument_id, "start": start, "end": end},
-    )
+    delete_bars(connection, timeframe, instrument_id, start, end)
     delete_revisions(connection, timeframe, instrument_id, start, end)
     fixed: dict[str, object] = {"instrument_id": instrument_id}
     if bars.num_rows:
@@ -59,6 +54,18 @@ def replace_range(
         superseded: dict[str, object] = {"superseded_at": column_of(revisions["superseded_at"])}
         values = fixed | _arrays(connection, revisions) | superseded
         connection.execute(query("bars/put_revisions"), values, prepare=False)
+
+
+def delete_bars(
+    connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int, start: datetime, end: datetime
+) -> None:
+    """Delete one instrument's bars in ``[start, end)``, UTC, from the store; the lake holds them."""
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE instrument_id = %(instrument_id)s AND ts >= %(start)s AND ts < %(end)s").format(
+            sql.Identifier("market", timeframe.table)
+        ),
+        {"instrument_id": instrument_id, "start": start, "end": end},
+    )
 
 
 def delete_revisions(

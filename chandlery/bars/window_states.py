@@ -138,6 +138,15 @@ def has_hot_windows(connection: psycopg.Connection, timeframe: Timeframe, start:
     return bool(row and row[0])
 
 
+def find_cold_rows(
+    connection: psycopg.Connection, timeframe: Timeframe, start: datetime, end: datetime
+) -> list[tuple[int, date]]:
+    """Return the windows (instrument, first day) that left the store and of which it holds bars in ``[start, end)``."""
+    bars = sql.Identifier("market", timeframe.table)
+    statement = query("bars/cold_rows", bars=bars, width=width_of(timeframe))
+    return connection.execute(statement, {"timeframe": timeframe.value, "start": start, "end": end}).fetchall()
+
+
 def read_epoch(connection: psycopg.Connection, timeframe: Timeframe) -> int:
     """Return how many times windows of ``timeframe`` left the store or came back."""
     row = connection.execute(

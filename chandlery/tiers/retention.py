@@ -14,8 +14,15 @@ import psycopg
 from psycopg import sql
 
 from chandlery.bars.bookkeeping import record_days
-from chandlery.bars.replace import delete_revisions
-from chandlery.bars.window_states import WindowState, advance_epoch, find_windows, has_hot_windows, mark_cold
+from chandlery.bars.replace import delete_bars, delete_revisions
+from chandlery.bars.window_states import (
+    WindowState,
+    advance_epoch,
+    find_cold_rows,
+    find_windows,
+    has_hot_windows,
+    mark_cold,
+)
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
 from chandlery.database.editions.base import Chunk
@@ -86,6 +93,9 @@ def apply_retention(
 ) -> RetentionReport:
     """Have windows that end by ``before`` leave the store, if the lake holds their present version.
 
+    A partition or chunk of which every window has left is dropped; from others, the bars of windows that left are
+    deleted.
+
     Every file is read back whole and compared with what was written, first. A window that is not archived, changed
     since, or whose file is missing or damaged, stays, and is named. Running it again changes nothing; a kill at any
     instant leaves every bar in the store, the lake or both.
@@ -122,6 +132,7 @@ def apply_retention(
         else:
             report.refused.extend(_refusal(timeframe, window, symbols, fault) for window in members)
     _drop(warehouse, timeframe, [chunk for chunk in chunks if chunk.end <= before], report, limits)
+    _delete_remnants(warehouse, timeframe)
     with warehouse.connection() as connection:
         bytes_after = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, timeframe))
     return replace(report, bytes_after=bytes_after)
@@ -208,3 +219,18 @@ def _drop(
                         report.dropped.append(chunk)
             except psycopg.errors.LockNotAvailable:
                 report.waiting.append(chunk)
+
+
+def _delete_remnants(warehouse: Warehouse, timeframe: Timeframe) -> None:
+    """Delete the bars of windows that left the store from partitions or chunks that hold other windows too."""
+    with warehouse.connection() as connection:
+        for chunk in warehouse.edition.chunks(connection, timeframe):
+            remnants = find_cold_rows(connection, timeframe, chunk.start, chunk.end)
+            if not remnants:
+                continue
+            with connection.transaction():
+                # Whoever brings a window back has finished, or waits: what is still cold then has no other bars.
+                lock_instruments(connection, timeframe, sorted({instrument_id for instrument_id, _ in remnants}))
+                warehouse.edition.prepare(connection, timeframe, chunk.start, chunk.start)
+                for instrument_id, start in find_cold_rows(connection, timeframe, chunk.start, chunk.end):
+                    delete_bars(connection, timeframe, instrument_id, midnight(start), window_end(timeframe, start))

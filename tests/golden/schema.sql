@@ -258,6 +258,36 @@ CREATE TABLE market.source (
 
 COMMENT ON COLUMN market.source.name IS 'kind of provider, its own name where that is another, and feed: alpaca:sip, files:backup';
 
+CREATE TABLE ops.bar_window (
+    timeframe text NOT NULL,
+    instrument_id integer NOT NULL,
+    start date NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    archived_change timestamp with time zone,
+    manifest_id bigint,
+    cold boolean DEFAULT false NOT NULL,
+    keep_until timestamp with time zone,
+    sources smallint[],
+    recorded_change timestamp with time zone,
+    CONSTRAINT bar_window_check CHECK (((manifest_id IS NULL) = (archived_change IS NULL))),
+    CONSTRAINT bar_window_check1 CHECK ((cold = (sources IS NOT NULL))),
+    CONSTRAINT bar_window_check2 CHECK (((NOT cold) OR ((manifest_id IS NOT NULL) AND (archived_change = changed_at))))
+);
+
+COMMENT ON TABLE ops.bar_window IS 'the life of each month (of bars within a day) or year (of others) of an instrument''s bars; those of derived bars are never archived';
+
+COMMENT ON COLUMN ops.bar_window.changed_at IS 'known_at of the last publication that changed a bar of it';
+
+COMMENT ON COLUMN ops.bar_window.archived_change IS 'changed_at of what the file holds; the file is current while they are equal';
+
+COMMENT ON COLUMN ops.bar_window.cold IS 'the lake answers for it, and the store holds none of its bars that anybody may read';
+
+COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention leaves it alone until then';
+
+COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
+
+COMMENT ON COLUMN ops.bar_window.recorded_change IS 'changed_at of what the orchestrator is known to have on record; null: it is not known';
+
 CREATE VIEW market.ohlcv AS
  SELECT b.ts,
     i.symbol,
@@ -271,19 +301,22 @@ CREATE VIEW market.ohlcv AS
     b.trades,
     s.name AS source,
     b.known_at
-   FROM ((( SELECT bars_1m.ts,
-            bars_1m.known_at,
-            bars_1m.open,
-            bars_1m.high,
-            bars_1m.low,
-            bars_1m.close,
-            bars_1m.volume,
-            bars_1m.vwap,
-            bars_1m.instrument_id,
-            bars_1m.trades,
-            bars_1m.source,
+   FROM ((( SELECT m.ts,
+            m.known_at,
+            m.open,
+            m.high,
+            m.low,
+            m.close,
+            m.volume,
+            m.vwap,
+            m.instrument_id,
+            m.trades,
+            m.source,
             '1m'::text AS timeframe
-           FROM market.bars_1m
+           FROM market.bars_1m m
+          WHERE (NOT (EXISTS ( SELECT
+                   FROM ops.bar_window w
+                  WHERE ((w.timeframe = '1m'::text) AND w.cold AND (w.instrument_id = m.instrument_id) AND (w.start = (date_trunc('month'::text, (m.ts AT TIME ZONE 'UTC'::text)))::date)))))
         UNION ALL
          SELECT bars_5m.ts,
             bars_5m.known_at,
@@ -355,19 +388,22 @@ CREATE VIEW market.ohlcv AS
             '4h'::text
            FROM market.bars_4h
         UNION ALL
-         SELECT bars_1d.ts,
-            bars_1d.known_at,
-            bars_1d.open,
-            bars_1d.high,
-            bars_1d.low,
-            bars_1d.close,
-            bars_1d.volume,
-            bars_1d.vwap,
-            bars_1d.instrument_id,
-            bars_1d.trades,
-            bars_1d.source,
+         SELECT d.ts,
+            d.known_at,
+            d.open,
+            d.high,
+            d.low,
+            d.close,
+            d.volume,
+            d.vwap,
+            d.instrument_id,
+            d.trades,
+            d.source,
             '1d'::text
-           FROM market.bars_1d
+           FROM market.bars_1d d
+          WHERE (NOT (EXISTS ( SELECT
+                   FROM ops.bar_window w
+                  WHERE ((w.timeframe = '1d'::text) AND w.cold AND (w.instrument_id = d.instrument_id) AND (w.start = (date_trunc('year'::text, (d.ts AT TIME ZONE 'UTC'::text)))::date)))))
         UNION ALL
          SELECT bars_1w.ts,
             bars_1w.known_at,
@@ -399,7 +435,7 @@ CREATE VIEW market.ohlcv AS
      JOIN market.instrument i USING (instrument_id))
      JOIN market.source s ON ((s.source_id = b.source)));
 
-COMMENT ON VIEW market.ohlcv IS 'every bar''s present values, for people and dashboards that speak SQL';
+COMMENT ON VIEW market.ohlcv IS 'every bar''s present values, for people and dashboards that speak SQL; nothing of a window that left the store';
 
 CREATE TABLE market.session (
     calendar text NOT NULL,
@@ -447,36 +483,6 @@ CREATE TABLE ops.aggregate_pending (
 COMMENT ON TABLE ops.aggregate_pending IS 'days whose minute bars changed and that no continuous aggregate was refreshed for since';
 
 COMMENT ON COLUMN ops.aggregate_pending.noted_by IS 'the transaction: a refresh takes off the list what was there before it began';
-
-CREATE TABLE ops.bar_window (
-    timeframe text NOT NULL,
-    instrument_id integer NOT NULL,
-    start date NOT NULL,
-    changed_at timestamp with time zone NOT NULL,
-    archived_change timestamp with time zone,
-    manifest_id bigint,
-    cold boolean DEFAULT false NOT NULL,
-    keep_until timestamp with time zone,
-    sources smallint[],
-    recorded_change timestamp with time zone,
-    CONSTRAINT bar_window_check CHECK (((manifest_id IS NULL) = (archived_change IS NULL))),
-    CONSTRAINT bar_window_check1 CHECK ((cold = (sources IS NOT NULL))),
-    CONSTRAINT bar_window_check2 CHECK (((NOT cold) OR ((manifest_id IS NOT NULL) AND (archived_change = changed_at))))
-);
-
-COMMENT ON TABLE ops.bar_window IS 'the life of each month (of bars within a day) or year (of others) of an instrument''s bars; those of derived bars are never archived';
-
-COMMENT ON COLUMN ops.bar_window.changed_at IS 'known_at of the last publication that changed a bar of it';
-
-COMMENT ON COLUMN ops.bar_window.archived_change IS 'changed_at of what the file holds; the file is current while they are equal';
-
-COMMENT ON COLUMN ops.bar_window.cold IS 'the lake answers for it, and the store holds none of its bars that anybody may read';
-
-COMMENT ON COLUMN ops.bar_window.keep_until IS 'restored by a person: retention leaves it alone until then';
-
-COMMENT ON COLUMN ops.bar_window.sources IS 'of its bars, while it is cold';
-
-COMMENT ON COLUMN ops.bar_window.recorded_change IS 'changed_at of what the orchestrator is known to have on record; null: it is not known';
 
 CREATE TABLE ops.coverage (
     instrument_id integer NOT NULL,

@@ -93,9 +93,10 @@ def days(warehouse: Warehouse, ids: dict[str, int], timeframe: Timeframe = D1) -
         ),
         pytest.param(
             "ESZ4",
-            {"2024-01-07T22:59": 99, "2024-01-07T23:00": 5, "2024-01-08T00:00": 6, "2024-01-08T22:59": 7},
+            {"2024-01-07T22:59": 99, "2024-01-07T23:00": 5, "2024-01-08T00:00": 6, "2024-01-08T21:59": 7,
+             "2024-01-08T22:00": 99},
             ("2024-01-08", 5, 7, 5, 7, 30),
-            id="a session that begins on the evening before",
+            id="a session that begins on the evening before, and ends where the daily pause begins",
         ),
         pytest.param(
             "BTC/USD",

@@ -123,6 +123,47 @@ def test_every_answer_stays_the_same_through_a_whole_life(tiered: Warehouse, ids
     assert sorted(find_unknown_files(tiered)) == []
 
 
+_VIEW = "SELECT symbol, to_char(ts AT TIME ZONE 'UTC', 'YYYY-MM-DD') FROM market.ohlcv WHERE timeframe = %s ORDER BY ts"
+
+
+def test_sql_sees_whole_windows_only(tiered: Warehouse, ids: dict[str, int]) -> None:
+    """Chunks of TimescaleDB end in the middle of a month; partitions of PostgreSQL hold windows that stay, too."""
+    days = ["2024-01-02", "2024-01-10", "2024-01-17", "2024-01-31", "2024-02-01"]
+    put(tiered, M1, [bar for day in days for bar in minutes("AAA", f"{day}T14:30", 3)], now=utc("2024-03-01"))
+    put(tiered, D1, [Bar(s, utc(day)) for s in ids for day in ("2023-12-29", "2024-01-02")], now=utc("2024-03-01"))
+    settle(tiered, M1, utc("2024-02-01"))
+    settle(tiered, D1, utc("2024-01-01"))
+    put(tiered, M1, minutes("BTC/USD", "2024-01-17", 2), now=utc("2024-03-02"))  # never archived, so it stays
+
+    assert apply_retention(tiered, M1, utc("2024-02-01"), now=NOW).released == [("AAA", "2024-01")]
+    assert len(apply_retention(tiered, D1, utc("2024-01-01"), now=NOW).released) == 2
+    with tiered.connection() as connection:
+        seen = [connection.execute(_VIEW, [timeframe.value]).fetchall() for timeframe in (M1, D1)]
+    assert seen[0] == [("BTC/USD", "2024-01-17")] * 2 + [("AAA", "2024-02-01")] * 3
+    assert seen[1] == [("AAA", "2024-01-02"), ("BTC/USD", "2024-01-02")]
+    assert (_stored(tiered, "market.bars_1m"), _stored(tiered, "market.bars_1d")) == (5, 2)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_sql_sees_nothing_of_a_window_that_is_leaving(tiered: Warehouse, ids: dict[str, int], zone: str) -> None:
+    put(tiered, M1, minutes("BTC/USD", "2024-01-01", 2) + minutes("BTC/USD", "2024-02-01", 2), now=utc("2024-03-01"))
+    settle(tiered, M1, utc("2024-02-01"))
+    apply_retention(tiered, M1, utc("2024-02-01"), now=NOW)
+    with tiered.connection() as connection:
+        # As after a kill between the two steps: what the next run deletes.
+        connection.execute(
+            "INSERT INTO market.bars_1m (instrument_id, ts, open, high, low, close, source, known_at)"
+            " SELECT %s, ts, 1, 1, 1, 1, 1, now() FROM unnest(%s) AS ts",
+            [ids["BTC/USD"], [utc("2024-01-01T00:01"), utc("2024-01-31T23:59")]],
+        )
+        with connection.transaction():
+            connection.execute(f"SET LOCAL timezone = '{zone}'")
+            assert connection.execute(_VIEW, ["1m"]).fetchall() == [("BTC/USD", "2024-02-01")] * 2
+    assert _stored(tiered, "market.bars_1m") == 4
+    assert apply_retention(tiered, M1, utc("2024-02-01"), now=NOW).released == []
+    assert _stored(tiered, "market.bars_1m") == 2
+
+
 def test_a_correction_brings_its_window_back_and_no_other(tiered: Warehouse, ids: dict[str, int]) -> None:
     put(
         tiered,
