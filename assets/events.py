@@ -105,6 +105,8 @@ class IngestEvents:
         partition = result.partition
         if result.status in _NOTHING:  # nothing to audit, nothing to materialize; coverage and repair know
             self._log_nothing(result)
+            if result.status == "empty":  # what was wrong before is no longer there
+                yield evaluate_gate(result)
             return
         yield evaluate_gate(result)
         self._quarantined |= result.quarantine_id is not None

@@ -18,6 +18,7 @@ from chandlery.ingest.validate import PartitionResult
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "requested before, complete and final: the provider was not called (refresh: true calls it all the same)"
+_EMPTY = "the provider has nothing of it; the coverage of the asset shows what is missing"
 _ROLLED_UP = "rolled up from minutes, whose gate passed, for days that no provider gave"
 _GATE_TABLE = dg.TableSchema(
     columns=[
@@ -34,11 +35,8 @@ def describe_check(result: PartitionResult) -> str:
     """Return one line for the history of the gate's check: the partition, the rules that rows broke, how many rows."""
     verdict = result.verdict
     if verdict is None:
-        return (
-            f"{result.partition.key}: not delivered: {result.error}"
-            if result.error
-            else f"{result.partition.key}: final"
-        )
+        outcome = _EMPTY if result.status == "empty" else "final"
+        return f"{result.partition.key}: {f'not delivered: {result.error}' if result.error else outcome}"
     if not verdict.rejected.num_rows:
         return f"{result.partition.key}: {verdict.rows:,} rows, none rejected"
     rejected = f"{verdict.rejected.num_rows:,} of {verdict.rows:,} rows rejected"
@@ -50,7 +48,8 @@ def check_metadata(result: PartitionResult) -> dict[str, Any]:
     verdict = result.verdict
     shown: dict[str, Any] = {"partition": result.partition.key}
     if verdict is None:
-        return shown | ({"error": str(result.error)} if result.error else {"note": _COMPLETE})
+        note = _EMPTY if result.status == "empty" else _COMPLETE
+        return shown | ({"error": str(result.error)} if result.error else {"note": note})
     shown |= {"rows": verdict.rows, "gate": gate_table(verdict), "rules": _rules(result)}
     if verdict.rejected.num_rows:
         broken = [check.name for check in verdict.checks if not check.passed and check.severity == "critical"]

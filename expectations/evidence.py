@@ -8,19 +8,21 @@ Not here: the limits (``rules``) and what is measured of a partition (``measures
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.core.calendars import Int64s, get_calendar, microseconds
-from chandlery.core.schema import PRICES, VALUES
-from expectations.layout import Layout
+from chandlery.core.schema import PRICES
+from chandlery.core.symbols import ANY_PRICE
+from expectations.layout import Floats, Layout, floats, nulls
 from expectations.sessions import listed_span
 
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Floats: TypeAlias = npt.NDArray[np.float64]
+#: Prices that differ by so many units in the last place of a double are equal: they were the same before somebody
+#: reckoned with them.
+_ROUNDING = 4
 
 
 def row_evidence(layout: Layout, now: datetime) -> dict[str, npt.NDArray[Any]]:
@@ -31,9 +33,9 @@ def row_evidence(layout: Layout, now: datetime) -> dict[str, npt.NDArray[Any]]:
     # What came from before the listing was not requested either; one reason is enough.
     outside = _outside(layout, ranges, nothing)
     return {
-        **_prices(layout.table, nothing),
+        **_prices(layout, nothing),
         "volume": _amount(layout.table.column("volume")),
-        "vwap": _amount(layout.table.column("vwap")),
+        "vwap": _vwap(layout),
         "trades": _whole(layout.table.column("trades"), nothing),
         "us_off_grid": _off_grid(layout, nothing),
         "us_outside_window": np.where(unlisted, 0, outside) if unlisted.any() else outside,
@@ -44,20 +46,8 @@ def row_evidence(layout: Layout, now: datetime) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def floats(column: pa.ChunkedArray) -> Floats:
-    """Return a column as numbers, null as NaN; without a copy where none is null."""
-    values: Floats = column.combine_chunks().to_numpy(zero_copy_only=False)
-    return values
-
-
-def nulls(column: pa.ChunkedArray) -> Bools:
-    """Return which values of a column are null."""
-    mask: Bools = column.combine_chunks().is_null().to_numpy(zero_copy_only=False)
-    return mask
-
-
-def _prices(table: pa.Table, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
-    columns = [table.column(name) for name in PRICES]
+def _prices(layout: Layout, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
+    columns = [layout.table.column(name) for name in PRICES]
     open_, high, low, close = values = [floats(column) for column in columns]
     missing = nothing
     if any(column.null_count for column in columns):
@@ -68,8 +58,8 @@ def _prices(table: pa.Table, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
         unbounded = len(PRICES) - np.sum(finite, axis=0, dtype=np.int64) - missing
     body_low, body_high = np.fmin(open_, close), np.fmax(open_, close)
     lowest = np.fmin(np.fmin(high, low), body_low)
-    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN: equal, so there is nothing to compare
-        low_above, above_high = low - body_low, body_high - high
+    _accept_any_price(layout, lowest, 1.0)
+    low_above, above_high = _beyond(low, body_low), _beyond(body_high, high)
     if missing is not nothing or unbounded is not nothing:
         for measured, acceptable in ((lowest, 1.0), (low_above, 0.0), (above_high, 0.0)):
             measured[np.isnan(measured)] = acceptable
@@ -80,6 +70,34 @@ def _prices(table: pa.Table, nothing: Int64s) -> dict[str, npt.NDArray[Any]]:
         "low_above_body": low_above,
         "body_above_high": above_high,
     }
+
+
+def _beyond(one: Floats, other: Floats) -> Floats:
+    """Return how far ``one`` is above ``other``: 0 where no more than rounding tells them apart."""
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf is NaN: equal, so there is nothing to compare
+        difference = one - other
+        above = np.flatnonzero(difference > 0)
+        largest = np.maximum(np.abs(one[above]), np.abs(other[above]))
+        difference[above[difference[above] <= _ROUNDING * np.spacing(largest)]] = 0.0
+    return difference
+
+
+def _accept_any_price(layout: Layout, measured: Floats, acceptable: float) -> None:
+    """Put ``acceptable`` in the place of what was measured where the asset class knows prices of 0 and below."""
+    for partition, first, stop in zip(layout.partitions, layout.first, layout.stop, strict=True):
+        if partition.asset_class in ANY_PRICE:
+            measured[first:stop] = acceptable
+
+
+def _vwap(layout: Layout) -> Floats:
+    """Return vwap, null as 0; where the asset class knows prices below 0, how far it is from 0."""
+    values = _amount(layout.table.column("vwap"))
+    if any(partition.asset_class in ANY_PRICE for partition in layout.partitions):
+        values = values.copy()
+        for partition, first, stop in zip(layout.partitions, layout.first, layout.stop, strict=True):
+            if partition.asset_class in ANY_PRICE:
+                values[first:stop] = np.abs(values[first:stop])
+    return values
 
 
 def _amount(column: pa.ChunkedArray) -> Floats:
@@ -125,30 +143,9 @@ def _off_session(layout: Layout, nothing: Int64s) -> Int64s:
 
 
 def _key_clash(layout: Layout, nothing: Int64s) -> Int64s:
-    """Mark rows whose (symbol, ts) occurs again: of identical copies all but the first, of different rows all."""
+    """Mark all rows whose (symbol, ts) occurs again, with other values."""
     repeats = (layout.ts[1:] == layout.ts[:-1]) & (layout.symbol[1:] == layout.symbol[:-1])
     if not repeats.any():
         return nothing
-    later = np.flatnonzero(repeats) + 1
-    key = np.cumsum(np.append(True, ~repeats)) - 1  # rows of one key are adjacent
-    differs = np.zeros(key[-1] + 1, dtype=np.bool_)
-    differs[key[later[~_same_as_before(layout.table, later)]]] = True
-    clash = nothing.copy()
-    clash[later] = 1
-    clash[differs[key]] = 1
+    clash: Int64s = (np.append(False, repeats) | np.append(repeats, False)).astype(np.int64)
     return clash
-
-
-def _same_as_before(table: pa.Table, rows: Int64s) -> Bools:
-    """Whether each of ``rows`` equals the row before it in everything but its key (null and NaN equal themselves)."""
-    same = np.ones(len(rows), dtype=np.bool_)
-    for name in (*VALUES, "source"):
-        here, before = table.column(name).take(rows), table.column(name).take(rows - 1)
-        if name == "source":
-            here, before = (column.combine_chunks().dictionary_decode() for column in (here, before))
-            same &= here.to_numpy(zero_copy_only=False) == before.to_numpy(zero_copy_only=False)
-        else:
-            value, value_before = floats(here), floats(before)
-            equal = (value == value_before) | (np.isnan(value) & np.isnan(value_before))
-            same &= equal & (nulls(here) == nulls(before))
-    return same

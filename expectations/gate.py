@@ -19,10 +19,11 @@ from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
 from chandlery.ingest.gate import REJECTED, AuditReport, Check, Verdict
-from expectations.evidence import Bools, row_evidence
-from expectations.layout import Layout, lay_out
+from expectations.copies import drop_copies
+from expectations.evidence import row_evidence
+from expectations.layout import Bools, Layout, lay_out
 from expectations.limits import GateLimits
-from expectations.measures import Measures, measure
+from expectations.measures import Flaws, Measures, measure
 from expectations.rules import ROW_RULES, batch_rules, rules_version
 from expectations.suites import Suites
 
@@ -32,8 +33,9 @@ _NAMED = 3
 class BarGate:
     """Audits bars with Great Expectations: each row, then each partition.
 
-    A bad row is rejected alone while its partition's share of bad rows stays within the limit; a partition that breaks
-    a critical rule is rejected whole. Warnings reject nothing.
+    A bad row is rejected alone while its partition has few of them, by share or by number; a partition that breaks
+    a critical rule is rejected whole. A bar of a day without a session waits alone and is not counted, because the
+    calendar may be wrong. Of identical copies one is kept. Warnings reject nothing.
 
     Args:
         limits: the numbers in the rules.
@@ -54,8 +56,8 @@ class BarGate:
 
         Returns:
             A verdict for each partition, in the order given, and the accepted rows sorted by (symbol, ts). Every row
-            is either accepted or in exactly one verdict's ``rejected``. A row outside all ranges of its symbol is
-            rejected with the nearest partition of that symbol.
+            is accepted, or in exactly one verdict's ``rejected``, or an identical copy of another. A row outside all
+            ranges of its symbol is rejected with the nearest partition of that symbol.
 
         Raises:
             UsageError: a row is of a symbol that was not requested, or has no symbol, ts or source; the partitions are
@@ -63,15 +65,12 @@ class BarGate:
             GateError: a rule could not be checked.
         """
         now = parse_moment(now, name="now")
-        layout = lay_out(bars, partitions)
+        layout, copies = drop_copies(lay_out(bars, partitions))
         if not partitions:
             return AuditReport((), empty_bars(), self._version)
         broken = self._check_rows(layout, now)
-        bad = np.zeros(len(layout.ts), dtype=np.bool_)
-        for rows in broken.values():
-            bad[rows] = True
-        unlisted = broken.get("while_listed", np.empty(0, dtype=np.int64))
-        measures = measure(layout, bad, unlisted, now, self._limits)
+        flaws = _flaws(layout, broken)
+        measures = measure(layout, flaws, copies, now, self._limits)
         intraday = partitions[0].timeframe.is_intraday
         failed = self._suites.find_partitions(measures.evidence, intraday=intraday)
         checks = self._checks(layout, broken, measures, failed)
@@ -79,7 +78,12 @@ class BarGate:
         refused = np.zeros(len(partitions), dtype=np.bool_)
         for name in critical:
             refused[failed[name]] = True
-        return replace(_report(layout, broken, bad, refused, checks), rules=self._version)
+        report = _report(layout, broken, flaws.bad, refused, checks)
+        verdicts = [
+            replace(verdict, rows=verdict.rows + len(ts), copies=len(ts)) if len(ts) else verdict
+            for verdict, ts in zip(report.verdicts, copies, strict=True)
+        ]
+        return replace(report, verdicts=verdicts, rules=self._version)
 
     def _check_rows(self, layout: Layout, now: datetime) -> dict[str, Int64s]:
         """Return the rows that break each rule, for the rules that any row breaks."""
@@ -107,9 +111,24 @@ class BarGate:
                     of_partition.append(passed)
         for rule in batch_rules(self._limits, intraday=layout.partitions[0].timeframe.is_intraday):
             broken_by = set(failed[rule.name].tolist())
-            for position, (of_partition, detail) in enumerate(zip(checks, measures.details[rule.name], strict=True)):
-                of_partition.append(Check(rule.name, rule.severity, position not in broken_by, detail=detail))
+            seen = measures.seen[rule.name]
+            for position, (of_partition, each) in enumerate(zip(checks, seen, strict=True)):
+                held = position not in broken_by
+                spans = () if held else each.spans
+                of_partition.append(Check(rule.name, rule.severity, held, detail=each.detail, spans=spans))
         return checks
+
+
+def _flaws(layout: Layout, broken: Mapping[str, Int64s]) -> Flaws:
+    """Sort the rows that break a rule by what that means for their partition."""
+    nothing = np.empty(0, dtype=np.int64)
+    bad, otherwise = (np.zeros(len(layout.ts), dtype=np.bool_) for _ in range(2))
+    for name, rows in broken.items():
+        bad[rows] = True
+        if name != "on_session":
+            otherwise[rows] = True
+    extra = broken.get("on_session", nothing)
+    return Flaws(bad, broken.get("while_listed", nothing), extra[~otherwise[extra]])
 
 
 def _examples(layout: Layout, rows: Int64s, position: int, count: int) -> str:

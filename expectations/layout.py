@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.core.calendars import Int64s, microseconds
 from chandlery.core.partition import Partition
 from chandlery.core.schema import conform
 from chandlery.errors import UsageError
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +72,18 @@ def lay_out(bars: pa.Table, partitions: Sequence[Partition]) -> Layout:
         table, ts, symbol = table.take(order), ts[order], symbol[order]
     first, stop = _runs(names, symbol, ts, partitions, by_symbol)
     return Layout(table, ts, symbol, partitions, first, stop)
+
+
+def floats(column: pa.ChunkedArray) -> Floats:
+    """Return a column as numbers, null as NaN; without a copy where none is null."""
+    values: Floats = column.combine_chunks().to_numpy(zero_copy_only=False)
+    return values
+
+
+def nulls(column: pa.ChunkedArray) -> Bools:
+    """Return which values of a column are null."""
+    mask: Bools = column.combine_chunks().is_null().to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _group(partitions: Sequence[Partition]) -> dict[str, list[int]]:

@@ -16,8 +16,8 @@ class GateLimits:
     """Limits of the rules about a whole partition.
 
     Attributes:
-        max_rejected_share: largest share of bad rows, from 0 to 1, with which the good rows are still published. It
-            is not relaxed for a small batch: one bad row of twenty is 5 %.
+        max_rejected_share: largest share of bad rows, from 0 to 1, with which the good rows are still published.
+        max_rejected_rows: so many bad rows never keep the good ones back, whatever their share is.
         jump_threshold: a close that is further from its neighbours than this many robust standard deviations (from
             the median absolute deviation of the log returns) is named.
         jump_floor: moves of the log price up to this are never named, however calm the series; 0.35 is +42 % or -30 %.
@@ -27,6 +27,7 @@ class GateLimits:
     """
 
     max_rejected_share: float = 0.01
+    max_rejected_rows: int = 3
     jump_threshold: float = 10.0
     jump_floor: float = 0.35
     jump_ceiling: float = 2.3
@@ -37,6 +38,8 @@ class GateLimits:
         """Refuse limits that cannot be meant."""
         if not 0 <= self.max_rejected_share <= 1:
             raise UsageError(f"max_rejected_share={self.max_rejected_share!r} is not a share; allowed: 0 to 1")
+        if self.max_rejected_rows < 0:
+            raise UsageError(f"max_rejected_rows={self.max_rejected_rows!r} is not allowed; give 0 or more")
         if not (math.isfinite(self.jump_threshold) and self.jump_threshold > 0):
             raise UsageError(f"jump_threshold={self.jump_threshold!r} is not allowed; give a number above 0")
         if not 0 < self.jump_floor <= self.jump_ceiling < math.inf:

@@ -5,105 +5,157 @@ Each measure comes with what was seen, for a person. Not here: the limits of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from chandlery.core.calendars import Int64s
-from expectations.evidence import Bools, Floats, floats
-from expectations.layout import Layout
+from chandlery.core.windows import DAY_US
+from chandlery.ingest.gate import Span
+from expectations.layout import Bools, Floats, Layout, floats
 from expectations.limits import GateLimits
-from expectations.sessions import expected_sessions
+from expectations.sessions import Expected, expected_sessions
 
 #: A close is compared with the median of so many before it.
 _NEIGHBOURS = 5
 _NAMED = 5
 #: Median absolute deviation to standard deviation, for a normal distribution.
 _MAD_TO_SIGMA = 1.4826
+#: The column of evidence of each rule about partitions.
+_COLUMNS = {
+    "rejected_share": "rejected_share",
+    "identical_copies": "identical_copies",
+    "extra_sessions": "extra_sessions",
+    "session_count": "missing_sessions",
+    "price_jump": "price_jumps",
+    "zero_volume_run": "zero_volume_run",
+}
+_CALENDAR = "; they wait in quarantine: if the provider is right, enter the days in calendars.yaml"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flaws:
+    """What is wrong with the rows of a batch.
+
+    Attributes:
+        bad: for each row, whether it breaks any rule.
+        unlisted: positions, ascending, of those that came from when the instrument was not listed. They do not count:
+            they may be another company's, under a ticker that was used again.
+        extra: positions, ascending, of bars of a day without a session that break no other rule. They do not count
+            either: the calendar may be wrong.
+    """
+
+    bad: Bools
+    unlisted: Int64s
+    extra: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a partition by one rule: how many, in words, and at which times."""
+
+    value: float
+    detail: str
+    spans: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """The evidence for ``rules.batch_rules``.
+    """What ``rules.batch_rules`` are about: by the rule's name, what was seen of each partition."""
 
-    Attributes:
-        evidence: columns with one value for each partition.
-        details: for each rule what was seen, one text for each partition.
+    seen: Mapping[str, Sequence[Seen]]
+
+    @property
+    def evidence(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns with one value for each partition, by the rule's column."""
+        return {_COLUMNS[rule]: np.array([each.value for each in seen]) for rule, seen in self.seen.items()}
+
+
+def measure(layout: Layout, flaws: Flaws, copies: Sequence[Int64s], now: datetime, limits: GateLimits) -> Measures:
+    """Measure each partition of ``layout`` (at least one), given what is wrong with its rows.
+
+    Args:
+        layout: the batch without identical copies.
+        flaws: of its rows.
+        copies: for each partition the ts of the copies that were dropped, µs.
+        now: the present, UTC.
+        limits: the numbers in the rules.
     """
-
-    evidence: dict[str, npt.NDArray[Any]]
-    details: dict[str, list[str]]
-
-
-def measure(layout: Layout, bad: Bools, unlisted: Int64s, now: datetime, limits: GateLimits) -> Measures:
-    """Measure each partition of ``layout`` (at least one), given which rows are ``bad`` and which ``unlisted``.
-
-    The latter (ascending positions) do not count: they may be another company's, under a ticker that was used again.
-    """
-    others = layout.count(unlisted)
-    rows, rejected = layout.stop - layout.first - others, layout.count(np.flatnonzero(bad)) - others
-    shares = rejected / np.maximum(rows, 1)
-    good = ~bad
+    aside = layout.count(flaws.unlisted) + layout.count(flaws.extra)
+    rows, rejected = layout.stop - layout.first - aside, layout.count(np.flatnonzero(flaws.bad)) - aside
+    good = ~flaws.bad
     before = np.concatenate(([0], np.cumsum(good)))  # good rows before each row
     ts, close, volume = layout.ts, floats(layout.table.column("close")), floats(layout.table.column("volume"))
     if not good.all():
         ts, close, volume = ts[good], close[good], volume[good]
-    numbers, texts = [], []
-    for partition, count, first, stop in zip(
-        layout.partitions, rows, before[layout.first], before[layout.stop], strict=True
-    ):
-        expected = expected_sessions(partition, now)
-        missing = expected.days[np.diff(np.searchsorted(ts[first:stop], expected.edges)) == 0]
-        jumps = ts[first:stop][price_jumps(close[first:stop], limits)]
-        length, begin = longest_run(volume[first:stop] == 0)
-        sessions = len(expected.days)
-        numbers.append((0 if count else sessions, len(missing), len(jumps), length))
-        texts.append(
-            (
-                f"{count} rows for {sessions} closed sessions",
-                f"{sessions - len(missing)} of {sessions} closed sessions have bars"
-                + _named("; missing ", missing.astype("datetime64[D]")),
-                _named(f"{len(jumps)} jumps: ", jumps.astype("datetime64[us]")),
-                f"{length} bars from {_text(ts[first + begin].astype('datetime64[us]'))}" if length else "",
-            )
-        )
-    unserved, missing_sessions, jump_counts, runs = np.array(numbers, dtype=np.int64).T
-    counts, session_texts, jump_texts, run_texts = map(list, zip(*texts, strict=True))
-    return Measures(
-        {
-            "sessions_without_any_row": unserved,
-            "rejected_share": shares,
-            "missing_sessions": missing_sessions,
-            "price_jumps": jump_counts,
-            "zero_volume_run": runs,
-        },
-        {
-            "not_empty": counts,
-            "rejected_share": list(map(partial(_share, limits), rejected, rows)),
-            "session_count": session_texts,
-            "price_jump": jump_texts,
-            "zero_volume_run": run_texts,
-        },
+    extra = layout.ts[flaws.extra]
+    extra_ends = np.searchsorted(flaws.extra, layout.stop)
+    extra_starts = np.searchsorted(flaws.extra, layout.first)
+    seen: dict[str, list[Seen]] = {rule: [] for rule in _COLUMNS}
+    for place, partition in enumerate(layout.partitions):
+        own = slice(int(before[layout.first[place]]), int(before[layout.stop[place]]))
+        width = partition.timeframe.microseconds
+        seen["rejected_share"].append(_share(limits, int(rejected[place]), int(rows[place])))
+        seen["identical_copies"].append(_moments("identical copies of a row: ", copies[place], width))
+        seen["extra_sessions"].append(_extra(extra[extra_starts[place] : extra_ends[place]], partition.calendar))
+        seen["session_count"].append(_sessions(ts[own], expected_sessions(partition, now)))
+        seen["price_jump"].append(_moments("jumps: ", ts[own][price_jumps(close[own], limits)], width))
+        seen["zero_volume_run"].append(_run(ts[own], volume[own] == 0, width))
+    return Measures(seen)
+
+
+def _share(limits: GateLimits, rejected: int, rows: int) -> Seen:
+    share = rejected / max(rows, 1)
+    return Seen(
+        0.0 if rejected <= limits.max_rejected_rows else share,
+        f"{rejected} of {rows} rows rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
+        f" or {limits.max_rejected_rows}",
     )
 
 
-def _share(limits: GateLimits, rejected: int, rows: int) -> str:
-    share = rejected / max(rows, 1)
-    return f"{rejected} of {rows} rows rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
+def _moments(what: str, ts: Int64s, width: int) -> Seen:
+    """Return that bars are ``what``, given their starts."""
+    spans = [(start, start + width) for start in ts.tolist()]
+    return Seen(len(ts), _named(f"{len(ts)} {what}", ts.astype("datetime64[us]")), spans)
+
+
+def _extra(ts: Int64s, calendar: str) -> Seen:
+    days = np.unique(ts).astype("datetime64[us]").astype("datetime64[D]")
+    detail = _named(f"bars of {len(days)} days without a session of {calendar}: ", days)
+    spans = [(start, start + DAY_US) for start in np.unique(ts).tolist()]
+    return Seen(len(days), f"{detail}{_CALENDAR}" if detail else "", spans)
+
+
+def _sessions(ts: Int64s, expected: Expected) -> Seen:
+    absent = np.diff(np.searchsorted(ts, expected.edges)) == 0
+    missing = expected.days[absent]
+    total = len(expected.days)
+    detail = f"{total - len(missing)} of {total} closed sessions have bars"
+    detail += _named("; missing ", missing.astype("datetime64[D]"))
+    spans = list(zip(expected.starts[absent].tolist(), expected.ends[absent].tolist(), strict=True))
+    return Seen(len(missing), detail, spans)
+
+
+def _run(ts: Int64s, is_zero: Bools, width: int) -> Seen:
+    length, begin = longest_run(is_zero)
+    if not length:
+        return Seen(0, "")
+    detail = f"{length} bars from {_text(ts[begin].astype('datetime64[us]'))}"
+    return Seen(length, detail, [(int(ts[begin]), int(ts[begin + length - 1]) + width)])
 
 
 def price_jumps(close: Floats, limits: GateLimits) -> Int64s:
     """Return where the price jumps: the first of each run of closes far from the median of the five before them.
 
     Args:
-        close: finite and above 0, in order of time.
+        close: finite, in order of time.
         limits: ``jump_threshold``, ``jump_floor`` and ``jump_ceiling``.
     """
-    level = np.log(close)
+    level = _levels(close)
     moves = np.diff(level)
     # No close is further from the median of its neighbours than the moves between them add up to.
     if not len(moves) or np.abs(moves).max() <= limits.jump_floor / _NEIGHBOURS:
@@ -118,6 +170,14 @@ def price_jumps(close: Floats, limits: GateLimits) -> Int64s:
     far = suspects[np.abs(level[suspects] - np.median(neighbours, axis=1)) > threshold]
     starts: Int64s = far[np.diff(far, prepend=-2) > 1]
     return starts
+
+
+def _levels(close: Floats) -> Floats:
+    """Return the logarithm of each close; where any is 0 or below, each as a multiple of a usual one."""
+    if len(close) and close.min() > 0:
+        return np.log(close)
+    usual = float(np.median(np.abs(close))) if len(close) else 1.0
+    return close / (usual or 1.0)
 
 
 def longest_run(mask: Bools) -> tuple[int, int]:

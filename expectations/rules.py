@@ -17,7 +17,7 @@ from expectations.limits import GateLimits
 
 _LARGEST = sys.float_info.max
 #: To be counted up by whoever changes how a column is measured (``evidence``, ``measures``), though no bound on it.
-_MEASURED = 1
+_MEASURED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,22 @@ class Rule:
 ROW_RULES = (
     Rule("prices_not_null", "open, high, low and close are there", "null_prices", maximum=0),
     Rule("prices_finite", "no price is NaN or infinite", "unbounded_prices", maximum=0),
-    Rule("prices_positive", "every price is above 0", "lowest_price", minimum=0, above_minimum=True),
-    Rule("low_is_lowest", "low <= min(open, close)", "low_above_body", maximum=0),
-    Rule("high_is_highest", "max(open, close) <= high", "body_above_high", maximum=0),
+    Rule(
+        "prices_positive",
+        "every price is above 0, where the asset class has no others",
+        "lowest_price",
+        minimum=0,
+        above_minimum=True,
+    ),
+    Rule("low_is_lowest", "low <= min(open, close), but for rounding", "low_above_body", maximum=0),
+    Rule("high_is_highest", "max(open, close) <= high, but for rounding", "body_above_high", maximum=0),
     Rule("volume_not_negative", "volume, where given, is 0 or more", "volume", minimum=0),
     Rule("volume_finite", "volume is not NaN or infinite", "volume", minimum=-_LARGEST, maximum=_LARGEST),
     Rule("vwap_valid", "vwap, where given, is finite and 0 or more", "vwap", minimum=0, maximum=_LARGEST),
     Rule("trades_not_negative", "trades, where given, is 0 or more", "trades", minimum=0),
     Rule("on_grid", "the bar starts on its timeframe's UTC grid", "us_off_grid", maximum=0),
     Rule("inside_window", "the bar starts in the requested range", "us_outside_window", maximum=0),
-    Rule("unique_key", "no other row has its symbol and ts, save for one of identical copies", "key_clash", maximum=0),
+    Rule("unique_key", "no row of other values has its symbol and ts", "key_clash", maximum=0),
     Rule("not_in_future", "the bar does not start after now", "us_after_now", maximum=0),
     Rule("on_session", "a bar of a day is labelled with a session of its calendar", "off_session", maximum=0),
     Rule("while_listed", "the instrument was listed at the time", "us_unlisted", maximum=0),
@@ -68,8 +74,9 @@ def batch_rules(limits: GateLimits, *, intraday: bool) -> tuple[Rule, ...]:
     """Return the rules for each partition, in order: of bars shorter than a day (``intraday``), or of the others."""
     run = limits.zero_volume_run_intraday if intraday else limits.zero_volume_run_daily
     return (
-        Rule("not_empty", "some row where sessions have closed", "sessions_without_any_row", maximum=0),
-        Rule("rejected_share", "the share of bad rows is small", "rejected_share", maximum=limits.max_rejected_share),
+        Rule("rejected_share", "few rows are bad", "rejected_share", maximum=limits.max_rejected_share),
+        Rule("identical_copies", "no row comes twice", "identical_copies", maximum=0, severity="warning"),
+        Rule("extra_sessions", "no bar of a day without a session", "extra_sessions", maximum=0, severity="warning"),
         Rule("session_count", "every closed session has a bar", "missing_sessions", maximum=0, severity="warning"),
         Rule("price_jump", "no close far from those before it", "price_jumps", maximum=0, severity="warning"),
         Rule(

@@ -13,6 +13,7 @@ import numpy as np
 from chandlery.core import listing
 from chandlery.core.calendars import Int64s, get_calendar, microseconds
 from chandlery.core.partition import Partition
+from chandlery.core.windows import DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,14 @@ class Expected:
     Attributes:
         days: their dates, days since 1970-01-01.
         edges: one more than ``days``: session ``i`` labels the bars that start in ``[edges[i], edges[i + 1])``.
+        starts: when each begins, µs since the epoch: its open, or, of bars of a day, 00:00 UTC of its date.
+        ends: when each ends, likewise, exclusive.
     """
 
     days: Int64s
     edges: Int64s
+    starts: Int64s
+    ends: Int64s
 
 
 def expected_sessions(partition: Partition, now: datetime) -> Expected:
@@ -38,7 +43,11 @@ def expected_sessions(partition: Partition, now: datetime) -> Expected:
     begin = max(span.start, listed)
     stop = max(begin, min(span.stop, delisted, int(np.searchsorted(calendar.closes, microseconds(now), side="right"))))
     edges = listing.session_edges(partition.calendar, intraday=partition.timeframe.is_intraday)
-    return Expected(calendar.sessions[begin:stop], edges[begin : stop + 1])
+    days = calendar.sessions[begin:stop]
+    starts, ends = days * DAY_US, (days + 1) * DAY_US
+    if partition.timeframe.is_intraday:
+        starts, ends = calendar.opens[begin:stop], calendar.closes[begin:stop]
+    return Expected(days, edges[begin : stop + 1], starts, ends)
 
 
 def listed_span(partition: Partition) -> tuple[int, int]:

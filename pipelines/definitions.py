@@ -70,7 +70,9 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
         resources={
             "store": StoreResource(configuration=configuration),
             "providers": ProvidersResource(config=providers),
-            "gate": GateResource(max_rejected_share=universe.gate.max_rejected_share),
+            "gate": GateResource(
+                max_rejected_share=universe.gate.max_rejected_share, max_rejected_rows=universe.gate.max_rejected_rows
+            ),
             "listener": SilentListener(),
             **(resource_overrides or {}),
         },

@@ -62,6 +62,7 @@ class Traded(NamedTuple):
     listed: date | None = None
     delisted: date | None = None
     instrument_id: int = 1
+    asset_class: str = "equity"
 
 
 def utc(text: str) -> datetime:

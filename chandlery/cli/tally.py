@@ -85,7 +85,7 @@ class Tally:
 
     @property
     def empty(self) -> Sequence[PartitionResult]:
-        """The partitions of which a remote provider has nothing."""
+        """The partitions of which their provider has nothing."""
         return [outcome for outcome in self.outcomes if outcome.status == "empty"]
 
     @property

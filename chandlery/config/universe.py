@@ -84,9 +84,11 @@ class GateConfig(Section):
     Attributes:
         max_rejected_share: largest share of a partition's rows, 0 to 1 inclusive, that may be rejected while the rest
             is published.
+        max_rejected_rows: so many rows, 0 or more, may be rejected whatever their share is.
     """
 
     max_rejected_share: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] = 0.01
+    max_rejected_rows: Annotated[int, Field(strict=True, ge=0)] = 3
 
 
 class AliasConfig(Section):

@@ -25,6 +25,11 @@ class Listing(Protocol):
         ...
 
     @property
+    def asset_class(self) -> str:
+        """What it is: ``equity``, ``future``, ..."""
+        ...
+
+    @property
     def calendar(self) -> str:
         """Name of its trading calendar, as in ``exchange_calendars``."""
         ...
@@ -47,6 +52,7 @@ class Partition:
     Attributes:
         instrument_id: permanent number of the instrument.
         symbol: its canonical symbol.
+        asset_class: what it is: ``equity``, ``future``, ...
         calendar: name of its trading calendar, as in ``exchange_calendars``.
         timeframe: the bars' timeframe.
         window: the whole window.
@@ -58,6 +64,7 @@ class Partition:
 
     instrument_id: int
     symbol: str
+    asset_class: str
     calendar: str
     timeframe: Timeframe
     window: Window
@@ -88,6 +95,7 @@ class Partition:
         return cls(
             instrument_id=instrument.instrument_id,
             symbol=instrument.symbol,
+            asset_class=instrument.asset_class,
             calendar=instrument.calendar,
             timeframe=timeframe,
             window=window,

@@ -11,7 +11,9 @@ from typing import Literal, TypeAlias
 
 from chandlery.errors import UsageError
 
-AssetClass: TypeAlias = Literal["equity", "etf", "crypto", "fx", "future", "index"]
+AssetClass: TypeAlias = Literal["equity", "etf", "crypto", "fx", "future", "index", "power", "spread"]
+#: The classes whose prices may be 0 and below, like oil in April 2020 and electricity on a windy Sunday.
+ANY_PRICE: frozenset[str] = frozenset({"future", "power", "spread"})
 
 MAX_LENGTH = 32
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
@@ -21,7 +23,7 @@ _CRYPTO_SUFFIXES = ("-USD", "-USDT", "-BTC", "-ETH", "-PERP")
 _CURRENCIES = frozenset(
     {"AUD", "CAD", "CHF", "CNY", "EUR", "GBP", "HKD", "INR", "JPY", "MXN", "NOK", "NZD", "SEK", "SGD", "USD"}
 )
-_CALENDAR_OF_CLASS = {"crypto": "24/7", "fx": "24/5", "future": "CMES"}
+_CALENDAR_OF_CLASS = {"crypto": "24/7", "fx": "24/5", "future": "CMES", "power": "24/7", "spread": "CMES"}
 _CALENDAR_OF_SUFFIX = {
     ".AX": "XASX",
     ".DE": "XETR",

@@ -18,6 +18,9 @@ from chandlery.core.schema import BARS
 
 Severity: TypeAlias = Literal["critical", "warning"]
 
+#: A half-open range of time, µs since the epoch, UTC.
+Span: TypeAlias = tuple[int, int]
+
 #: A rejected row: a bar and why. ``reasons`` is empty for a good row of a partition that was rejected whole.
 REJECTED = BARS.append(pa.field("reasons", pa.list_(pa.string())))
 
@@ -32,6 +35,7 @@ class Check:
         passed: whether it held for every row (or for the batch).
         failed_rows: how many rows broke it; 0 for a rule about the batch.
         detail: what was seen and what was expected, for a person.
+        spans: which times a failed rule about the batch is about; empty where it is about all of it, or passed.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Check:
     passed: bool
     failed_rows: int = 0
     detail: str = ""
+    spans: Sequence[Span] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,10 @@ class Verdict:
     Attributes:
         partition: what was audited.
         passed: whether its good rows may be published.
-        rows: rows that were offered.
+        rows: rows that were offered, identical copies of one included.
         checks: every rule, in a fixed order.
         rejected: table of schema ``REJECTED``: the bad rows where ``passed``, otherwise the whole batch.
+        copies: rows that were dropped, because another row equals them in everything.
     """
 
     partition: Partition
@@ -58,6 +64,7 @@ class Verdict:
     rows: int
     checks: Sequence[Check]
     rejected: pa.Table
+    copies: int = 0
 
     @property
     def reason(self) -> str:

@@ -26,7 +26,7 @@ from chandlery.core.schema import BARS
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.errors import GateError, UsageError
-from chandlery.ingest.gate import REJECTED, Verdict
+from chandlery.ingest.gate import REJECTED, Check, Verdict
 
 Kind: TypeAlias = Literal["batch", "rows"]
 
@@ -116,7 +116,7 @@ def store_rejected(
         "kind": "rows" if verdict.passed else "batch",
         "provider": provider,
         "reason": verdict.reason,
-        "checks": json.dumps([asdict(check) for check in verdict.checks]),
+        "checks": json.dumps([_plain(check) for check in verdict.checks]),
         "row_count": verdict.rejected.num_rows,
         "digest": digest_in_any_order(verdict.rejected.drop_columns("reasons")),
         "bars": _pack(verdict.rejected),
@@ -244,6 +244,11 @@ def _select(
 ) -> list[QuarantineEntry]:
     with connection.cursor(row_factory=class_row(QuarantineEntry)) as cursor:
         return cursor.execute(query("ingest/quarantine_entries", condition=condition), values).fetchall()
+
+
+def _plain(check: Check) -> dict[str, object]:
+    """Return an outcome as it is kept: without the times that it is about, which the rows tell."""
+    return {name: value for name, value in asdict(check).items() if name != "spans"}
 
 
 def _sessions(verdict: Verdict) -> str:

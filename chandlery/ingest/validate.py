@@ -43,7 +43,7 @@ class PartitionResult:
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
             deliver it, or could not be used at all; ``complete``: all of it was requested before and is final, so that
             the provider was not called;
-            ``empty``: the remote provider answered that it has nothing, where there were sessions; ``unlisted``: the
+            ``empty``: the provider answered that it has nothing, where there were sessions; ``unlisted``: the
             instrument was not listed at any time of the window, so that nothing was requested.
         inserted: bars that were not there.
         revised: bars whose values changed.
@@ -105,7 +105,6 @@ class BatchProcessor:
         self._timeframe = timeframe
         self._run_id = run_id
         self._now = now
-        self._remote = limits.remote
         self._settlement_delay = limits.settlement_delay.get(timeframe, timedelta())
 
     def process(self, answers: Sequence[ProviderAnswer]) -> list[PartitionResult]:
@@ -162,12 +161,10 @@ class BatchProcessor:
         )
 
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
-        """Return the partitions in which there were sessions, and of which a remote provider has nothing.
+        """Return the partitions in which there were sessions, and of which the provider has nothing.
 
         That is no reason to reject anything: coverage shows it, and repair requests it again.
         """
-        if not self._remote:
-            return {}
         counts = _count(bars, self._timeframe)
         return {
             partition: None

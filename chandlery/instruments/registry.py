@@ -25,7 +25,7 @@ class Instrument:
     Attributes:
         instrument_id: permanent number.
         symbol: canonical symbol.
-        asset_class: equity, etf, crypto, fx, future or index.
+        asset_class: equity, etf, crypto, fx, future, index, power or spread.
         calendar: name in ``exchange_calendars``.
         provider: name in ``providers.yaml``.
         timeframes: the ingested timeframes that schedules keep up to date.

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from chandlery.api import DataAPI
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
+from chandlery.core.symbols import AssetClass
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import quarantine
 from chandlery.ingest.gate import Gate
@@ -59,11 +60,18 @@ class Library:
         return source
 
     def load(
-        self, timeframe: Timeframe, calendars: Mapping[str, str], gate: Gate, *, now: datetime = NOW
+        self,
+        timeframe: Timeframe,
+        calendars: Mapping[str, str],
+        gate: Gate,
+        *,
+        now: datetime = NOW,
+        asset_class: AssetClass = "equity",
     ) -> dict[str, PartitionResult]:
         """Register, ingest and roll up everything there is of these symbols; return what became of each partition."""
         configs = [
-            InstrumentConfig(symbol=name, calendar=calendar, provider="files") for name, calendar in calendars.items()
+            InstrumentConfig(symbol=name, calendar=calendar, provider="files", asset_class=asset_class)
+            for name, calendar in calendars.items()
         ]
         with self.warehouse.connection() as connection:
             sync_instruments(connection, configs)

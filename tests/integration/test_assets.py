@@ -196,11 +196,15 @@ def test_a_window_before_the_listing_is_not_requested_and_no_failure(bench: Work
     assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 0
 
 
-def test_a_listed_symbol_without_any_bar_is_rejected(bench: Workbench) -> None:
+def test_a_window_of_which_the_provider_has_nothing_is_no_rejection(bench: Workbench) -> None:
     result = bench.materialize("bars_1d", "AAPL|2020")  # the sample ends in 2013
-    assert not result.success
-    assert "not_empty" in failure_text(result)
+    assert result.success
+    assert [outcome.status for outcome in bench.heard.outcomes] == ["empty"]
     assert bench.materialized("bars_1d") == set()
+    found = evaluations(bench.instance, result.run_id)["AAPL|2020"]
+    assert (found.passed, "the provider has nothing" in str(found.metadata["note"].value)) == (True, True)
+    assert bench.scalar("SELECT count(*) FROM ops.quarantine") == 0
+    assert bench.scalar("SELECT date '2020-06-01' <@ sessions FROM ops.requested")  # coverage knows that it was
 
 
 def test_the_window_under_way_is_asked_for_until_now(bench: Workbench) -> None:
@@ -230,7 +234,8 @@ def test_a_run_reads_no_configuration_file_again(bench: Workbench) -> None:
 def test_what_dagster_shows_of_the_resources_is_no_secret_and_no_place(bench: Workbench) -> None:
     shown = {name: resource.config_schema.as_field() for name, resource in bench.resources.items()}
     fields = {name: set(getattr(field.config_type, "fields", {})) for name, field in shown.items()}
-    assert fields == {"store": set(), "providers": set(), "gate": {"max_rejected_share"}, "listener": set()}
+    limits = {"max_rejected_share", "max_rejected_rows"}
+    assert fields == {"store": set(), "providers": set(), "gate": limits, "listener": set()}
 
 
 # --- many partitions

@@ -253,7 +253,7 @@ def test_a_changed_rule_is_applied_to_what_landed(remote: Remote, market: Market
     low = bars["low"].copy()
     low[7] = 10 * low[7]
     remote.server.market = Market({("BTC/USD", Timeframe.M1): {**bars, "low": low}})
-    strict = BarGate(GateLimits(max_rejected_share=0.0))
+    strict = BarGate(GateLimits(max_rejected_share=0.0, max_rejected_rows=0))
     outcomes = remote.load(START, END, now=LATER, symbols=PAIRS[:1], gate=strict)
     assert {outcome.partition.window.key: outcome.status for outcome in outcomes} == {
         "2024-02": "rejected",

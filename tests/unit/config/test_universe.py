@@ -175,7 +175,7 @@ MISTAKES = [
         HEAD + "    asset_class: equities",
         (
             "universe.yaml:4: instruments[0].asset_class: 'equities' is not known; allowed: equity, etf, "
-            "crypto, fx, future, index; did you mean 'equity'?"
+            "crypto, fx, future, index, power, spread; did you mean 'equity'?"
         ),
     ),
     (HEAD + "  - provider: p", "universe.yaml:4: instruments[1].symbol: is missing"),

@@ -11,6 +11,7 @@ from expectations.rules import ROW_RULES, rules_version
 
 OTHER = {
     "max_rejected_share": 0.02,
+    "max_rejected_rows": 4,
     "jump_threshold": 11.0,
     "jump_floor": 0.36,
     "jump_ceiling": 2.4,
