@@ -68,8 +68,15 @@ def ingest(
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
     provider: _Provider = None,
     path: _Folder = None,
+    mapping: Annotated[str | None, typer.Option(help="Files: a known layout by name, or a YAML file.")] = None,
+    pattern: Annotated[str | None, typer.Option(help='Files: how they are named, as in "{symbol}-1m-*".')] = None,
+    columns: Annotated[str | None, typer.Option(help="Files: what each column is: time,open,...,ignore.")] = None,
     tz: Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")] = None,
     epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
+    date_format: Annotated[str | None, typer.Option(help='Files: how times are written: "%d/%m/%Y".')] = None,
+    decimal: Annotated[str | None, typer.Option(help='Files: the decimal separator, "." or ",".')] = None,
+    label: Annotated[str | None, typer.Option(help="Files: whether a time is a bar's start or end.")] = None,
+    price_scale: Annotated[float | None, typer.Option(help="Files: what prices are multiplied by.")] = None,
     ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
     start: Annotated[
         str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")
@@ -91,12 +98,24 @@ def ingest(
     """
     session = Session.of(ctx)
     installation = session.installation
-    options = {"path": path and str(path.expanduser().absolute()), "tz": tz, "epoch_unit": epoch_unit}
+    options = {
+        "path": path and str(path.expanduser().absolute()),
+        "mapping": mapping and _absolute_file(mapping),
+        "pattern": pattern,
+        "columns": columns and [column.strip() for column in columns.split(",")],
+        "tz": tz,
+        "epoch_unit": epoch_unit,
+        "date_format": date_format,
+        "decimal": decimal,
+        "label": label,
+        "price_scale": price_scale,
+        "ignore_columns": ignore_column,
+    }
     request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
-        options={name: value for name, value in (options | {"ignore_columns": ignore_column or None}).items() if value},
+        options={name: value for name, value in options.items() if value},
         start=parse_moment(start, name="start") if start else None,
         end=parse_moment(end, name="end") if end else None,
         calendar=calendar,
@@ -106,6 +125,12 @@ def ingest(
     )
     prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
     raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
+
+
+def _absolute_file(mapping: str) -> str:
+    """Return a mapping's file as an absolute path, because another process may read it; a name stays as it is."""
+    file = Path(mapping).expanduser()
+    return str(file.absolute()) if file.exists() or file.suffix in {".yaml", ".yml"} else mapping
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:

@@ -6,6 +6,7 @@ Guesses go by the spelling alone; ``config/universe.yaml`` overrides them. Not h
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Literal, TypeAlias
 
@@ -53,6 +54,11 @@ def validate_symbol(text: str) -> str:
     if _ALPHANUMERIC.isdisjoint(text):
         raise UsageError(f"symbol {text!r} has no letter or digit; write one like AAPL, BRK.B or BTC/USD")
     return text
+
+
+def spelling(symbol: str) -> str:
+    """Return what all spellings of a symbol share: in capitals, with ``-`` for ``.``, ``/`` and ``_``."""
+    return re.sub(r"[./_]", "-", symbol).upper()
 
 
 def default_asset_class(symbol: str) -> AssetClass:

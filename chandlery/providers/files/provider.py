@@ -1,64 +1,55 @@
-"""Bars from a person's own files: ``DIR/bars_<tf>/<SYMBOL>.{csv,csv.gz,parquet}``, ``/`` in a symbol written ``-``.
+"""Bars from a person's own files: ``DIR/bars_<tf>/<SYMBOL>.csv`` and its kin, ``/`` in a symbol written ``-``.
 
-Here is which file holds a symbol, and what of it is kept for the next request. Not here: what stands in a file
-(``reader``), whether a bar makes sense (the gate), and writing files.
+Here is what a request gets of the files of a symbol. Not here: which files those are (``folder``), what stands in a
+file (``reader``), whether a bar makes sense (the gate), and writing files.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-import stat
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
-from typing import get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import field_validator
+from pydantic import ValidationError
 
-from chandlery.config.yaml_document import Section
+from chandlery.config.yaml_document import key_path, list_problems
 from chandlery.core.calendars import microseconds
 from chandlery.core.schema import BARS, TS, empty_bars
+from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
 from chandlery.providers.base import BarReply, BarRequest, ProviderKind, ProviderLimits, ProviderSetup, source_name
-from chandlery.providers.files.reader import plain, read_csv, read_parquet, stamps_of
-from chandlery.providers.files.times import EpochUnit, Times, UnreadableError
+from chandlery.providers.files.bars import oldest_first, stamps_of
+from chandlery.providers.files.folder import Folder, Holding
+from chandlery.providers.files.held import FileReader
+from chandlery.providers.files.layout import Layout
+from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
+from chandlery.providers.files.reader import FileBars, Understood
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_CACHED_ROWS = 5_000_000
 _KIND = "files"
 #: The last instant that a ``datetime`` can be.
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
-class FilesOptions(Section):
-    """The options of kind ``files``.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How the files of a symbol were read, for people.
 
     Attributes:
-        path: the folder that holds ``bars_1m`` and ``bars_1d``.
-        tz: IANA zone of times that carry none.
-        epoch_unit: what integer times count since 1970-01-01 UTC.
-        ignore_columns: columns to drop, in any case.
+        files: which.
+        understood: of the last of them.
+        tz: zone of the times that carry none; None where the files or their epochs say it.
+        bars: all of them, as in ``BARS`` without ``symbol`` and ``source``.
     """
 
-    path: Path | None = None
-    tz: str | None = None
-    epoch_unit: EpochUnit | None = None
-    ignore_columns: tuple[str, ...] = ()
-
-    @field_validator("tz")
-    @classmethod
-    def _zone_exists(cls, value: str | None) -> str | None:
-        try:
-            return value and ZoneInfo(value).key
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not an IANA time zone; write one like UTC or America/New_York") from None
+    files: Sequence[Path]
+    understood: Understood
+    tz: str | None
+    bars: pa.Table = field(repr=False)
 
 
 class FilesProvider:
@@ -66,17 +57,16 @@ class FilesProvider:
 
     Args:
         path: folder that holds ``bars_1m`` and ``bars_1d``.
-        tz: IANA zone of times that carry none, such as ``America/New_York``.
-        epoch_unit: what integer times count since 1970-01-01 UTC.
-        ignore_columns: columns to drop, in any case, such as ``Adj Close``.
         name: its own name, as configured.
+        calendars: name of the calendar by symbol, to find the session of a day that is stamped as an instant.
+        options: fields of ``FilesOptions``: how the files are written.
 
     Attributes:
         name: as above.
         source: of its rows.
 
     Raises:
-        UsageError: ``tz`` or ``epoch_unit`` is not known.
+        UsageError: an option is not known or wrong.
     """
 
     timeframes = frozenset(INGESTED)
@@ -86,36 +76,37 @@ class FilesProvider:
         self,
         path: Path,
         *,
-        tz: str | None = None,
-        epoch_unit: EpochUnit | None = None,
-        ignore_columns: Sequence[str] = (),
         name: str = _KIND,
+        calendars: Mapping[str, str] | None = None,
+        **options: Any,  # noqa: ANN401 - they are validated
     ) -> None:
         self.name = name
         self.source = source_name(_KIND, name)
-        if epoch_unit is not None and epoch_unit not in get_args(EpochUnit):
-            raise UsageError(f"epoch_unit={epoch_unit!r} is not known; allowed: {' '.join(get_args(EpochUnit))}")
-        if tz is not None:
-            try:
-                ZoneInfo(tz)
-            except (ValueError, OSError, LookupError):
-                raise UsageError(f"tz={tz!r} is not an IANA time zone such as America/New_York or UTC") from None
+        try:
+            given = FilesOptions.model_validate(options)
+        except ValidationError as error:
+            text = "; ".join(f"{key_path(at)}: {what}" for at, what in list_problems(error))
+            raise UsageError(text) from None
         self._path = Path(path).expanduser()
-        self._tz = tz
-        self._epoch_unit = epoch_unit
-        self._ignored = frozenset(plain(column) for column in ignore_columns)
-        self._cache = _Cache(_CACHED_ROWS)
+        self._layout: Layout = layout_of(given)
+        self._strict = names_a_pattern(given)
+        self._files = FileReader(self._layout, name, calendars or {})
+        self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
-        """Return the names of the files held for ``timeframe``, sorted; ``BTC/USD`` shows as ``BTC-USD``.
+        """Return the symbols that the files hold, as their names or the files themselves write them, sorted.
 
         What is called like a file and is none, such as a folder or a pipe, is among them: to fetch it says so.
 
         Raises:
             ConfigurationError: there is no such folder.
         """
-        names = (_split(entry.name) for entry in self._folder(timeframe).iterdir())
-        return sorted({stem for stem, suffix in names if suffix and not stem.startswith(".")})
+        found: dict[str, None] = {}
+        for holding in self._holdings(timeframe).values():
+            inside = [] if holding.problem else self._files.inside(holding, timeframe)
+            several = len(inside) > 1 or not holding.symbol
+            found |= dict.fromkeys(inside if several else [holding.symbol])
+        return sorted(symbol for symbol in found if symbol)
 
     def fetch(self, request: BarRequest) -> BarReply:
         """Return the bars that start in ``[start, end)``; a symbol without a readable file is among the failures.
@@ -124,115 +115,117 @@ class FilesProvider:
             ConfigurationError: there is no folder for the timeframe.
         """
         start, end = microseconds(request.start), microseconds(request.end)
-        self._folder(request.timeframe)
+        self._folder(request.timeframe).root  # noqa: B018 - raises where there is none
         served: dict[str, pa.Table] = {}
         files: dict[str, str] = {}
         failures: dict[str, ProviderError] = {}
         for symbol in dict.fromkeys(request.symbols):
             try:
-                served[symbol] = _between(self._bars(symbol, request.timeframe, start, end), start, end)
-                files[symbol] = str(self._file(symbol, request.timeframe).absolute())
+                account = self._account(symbol, request.timeframe, start, end)
+                served[symbol] = _between(account.bars, start, end)
+                more = f" and {len(account.files) - 1} more" if len(account.files) > 1 else ""
+                files[symbol] = f"{account.files[0].absolute()}{more}"
             except ProviderError as error:
                 failures[symbol] = error
         return BarReply(_with_names(served, self.source), failures, files)
 
-    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime] | None:
-        """Return ``[first bar's start, last bar's end)`` in UTC, or None where the file holds no bar.
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime]:
+        """Return ``[first bar's start, last bar's end)`` in UTC.
 
         Raises:
             ConfigurationError: there is no folder for the timeframe.
             ProviderNotFoundError: there is no file for the symbol.
-            ProviderBadDataError: the file cannot be read.
+            ProviderBadDataError: the file cannot be read, or holds no bars.
         """
-        ts = self._bars(symbol, timeframe)["ts"]
-        if not len(ts):
-            return None
+        ts = self._account(symbol, timeframe).bars["ts"]
         last = min(ts[-1].value + timeframe.microseconds, microseconds(_LAST))
         return ts[0].as_py(), pa.scalar(last, TS).as_py()
 
-    def _folder(self, timeframe: Timeframe) -> Path:
+    def describe(self, symbol: str, timeframe: Timeframe) -> Account:
+        """Return how the files of ``symbol`` are read, with all of their bars; raises like ``span``."""
+        return self._account(symbol, timeframe)
+
+    def _folder(self, timeframe: Timeframe) -> Folder:
         if timeframe not in self.timeframes:
             allowed = " ".join(INGESTED)
             raise UsageError(f"timeframe={timeframe.value!r} is derived, not read from files; allowed: {allowed}")
-        folder = self._path / timeframe.table
-        if not folder.is_dir():
-            raise ConfigurationError(
-                f"there is no folder {folder}; expected DIR/{timeframe.table}/SYMBOL.csv, .csv.gz or .parquet"
-            )
-        return folder
+        pattern = self._layout.pattern
+        if isinstance(pattern, Mapping):
+            pattern = pattern.get("1m" if timeframe.is_intraday else "1d")
+        return Folder(self._path, timeframe, pattern, plain_names=not (pattern and self._strict))
 
-    def _file(self, symbol: str, timeframe: Timeframe) -> Path:
-        stem = self._folder(timeframe) / symbol.replace("/", "-")
-        files = [file for suffix in SUFFIXES if os.path.lexists(file := stem.with_name(stem.name + suffix))]
-        if not files:
-            raise ProviderNotFoundError(
-                f"no file for {symbol}: looked for {stem} with {', '.join(SUFFIXES)}", provider=self.name, symbol=symbol
-            )
-        if len(files) > 1:
-            names = " and ".join(file.name for file in files)
-            raise ProviderBadDataError(
-                f"{files[0].parent} holds {names}; keep one of them", provider=self.name, symbol=symbol
-            )
-        if not files[0].is_file():
-            raise ProviderBadDataError(
-                f"{files[0]} is {_nature(files[0])}, not a file", provider=self.name, symbol=symbol
-            )
-        return files[0]
+    def _holdings(self, timeframe: Timeframe, *, fresh: bool = False) -> Mapping[str, Holding]:
+        """Return what the folder holds; it is looked through again where it changed."""
+        folder = self._folder(timeframe)
+        changed = folder.root.stat().st_mtime_ns
+        seen, holdings = self._scans.get(timeframe, (None, {}))
+        if fresh or seen != changed:
+            holdings = folder.holdings()
+            self._scans[timeframe] = changed, holdings
+        return holdings
 
-    def _bars(self, symbol: str, timeframe: Timeframe, start: int | None = None, end: int | None = None) -> pa.Table:
-        """Return the file's bars oldest first; of Parquet only those near ``[start, end)``, where given."""
-        file = self._file(symbol, timeframe)
-        times = Times(timeframe, self._tz, self._epoch_unit)
-        try:
-            if file.suffix == ".parquet":
-                return read_parquet(file, times, self._ignored, start, end)
-            state = file.stat()
-            key = (file, state.st_mtime_ns, state.st_size)
-            table = self._cache.get(key)
-            if table is None:
-                table = read_csv(file, times, self._ignored)
-                self._cache.put(key, table)
-        except UnreadableError as error:
-            raise ProviderBadDataError(f"{file}{error.at}: {error}", provider=self.name, symbol=symbol) from None
-        except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise ProviderBadDataError(
-                f"{file} cannot be read as {_split(file.name)[1]}: {error}", provider=self.name, symbol=symbol
-            ) from error
-        return table
+    def _find(self, symbol: str, timeframe: Timeframe) -> Holding:
+        """Return the files that hold ``symbol``, by their names or by what stands in them."""
+        key = spelling(symbol)
+        holding = self._holdings(timeframe).get(key) or self._holdings(timeframe, fresh=True).get(key)
+        if holding is None:
+            files = [
+                file
+                for other in self._holdings(timeframe).values()
+                if not other.problem and key in map(spelling, self._files.inside(other, timeframe))
+                for file in other.files
+            ]
+            if not files:
+                folder = self._folder(timeframe)
+                named = (
+                    f" by the pattern {folder.pattern}"
+                    if folder.pattern
+                    else f": looked for {_stem(folder.root, symbol)}"
+                )
+                raise ProviderNotFoundError(
+                    f"no file for {symbol}{named} with .csv, .txt, .parquet, .zip or .gz in {folder.root}",
+                    provider=self.name,
+                    symbol=symbol,
+                )
+            holding = Holding(symbol, files)
+        if holding.problem:
+            raise ProviderBadDataError(holding.problem, provider=self.name, symbol=symbol)
+        return holding
+
+    def _account(self, symbol: str, timeframe: Timeframe, start: int | None = None, end: int | None = None) -> Account:
+        """Return the bars of ``symbol`` oldest first; of Parquet only those near ``[start, end)``, where given."""
+        holding = self._find(symbol, timeframe)
+        tables = []
+        for file in holding.files:
+            read = self._files.read(file, symbol, timeframe, start=start, end=end)
+            inside = _matching(read, symbol)
+            if inside is None and len(holding.files) > 1:
+                continue
+            if inside is None:
+                names = ", ".join(read.symbols[:5])
+                raise ProviderBadDataError(
+                    f'{file}: its rows are of {names}, not of {symbol}; with --pattern "*" the rows name the symbols,'
+                    " with --ignore-column symbol from the file's name",
+                    provider=self.name,
+                    symbol=symbol,
+                )
+            tables.append(read.of(inside or None))
+        bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]
+        if start is None and not bars.num_rows:
+            raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
+        return Account(holding.files, read.understood, self._layout.tz, bars)
 
 
-def _nature(place: Path) -> str:
-    """Return what stands where a file should."""
-    try:
-        mode = place.stat().st_mode
-    except OSError:
-        return "a link that leads nowhere"
-    natures = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return natures.get(stat.S_IFMT(mode), "a device")
+def _matching(read: FileBars, symbol: str) -> str | None:
+    """Return which of the symbols that a file names is ``symbol``; empty where it names none; None for none of them."""
+    inside = read.symbols
+    if not inside:
+        return ""
+    return next((name for name in inside if spelling(name) == spelling(symbol)), None)
 
 
-class _Cache:
-    """The files read last, up to a number of rows; ingestion requests the same file window by window."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._tables: OrderedDict[tuple[Path, int, int], pa.Table] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[Path, int, int]) -> pa.Table | None:
-        with self._lock:
-            if key in self._tables:
-                self._tables.move_to_end(key)
-            return self._tables.get(key)
-
-    def put(self, key: tuple[Path, int, int], table: pa.Table) -> None:
-        with self._lock:
-            for stale in [cached for cached in self._tables if cached[0] == key[0]]:
-                del self._tables[stale]
-            self._tables[key] = table
-            # The newest stays even where it alone is too big: reading it again for every window would cost far more.
-            while len(self._tables) > 1 and sum(held.num_rows for held in self._tables.values()) > self._rows:
-                self._tables.popitem(last=False)
+def _stem(root: Path, symbol: str) -> Path:
+    return root / symbol.replace("/", "-")
 
 
 def _between(bars: pa.Table, start: int, end: int) -> pa.Table:
@@ -251,25 +244,14 @@ def _with_names(served: dict[str, pa.Table], source: str) -> pa.Table:
     return bars.append_column("symbol", names).append_column("source", sources).select(BARS.names)
 
 
-def _split(filename: str) -> tuple[str, str]:
-    """Return a file's stem and suffix; the suffix is empty where the file is not one of ours."""
-    suffix = next((suffix for suffix in SUFFIXES if filename.endswith(suffix)), "")
-    return filename.removesuffix(suffix), suffix
-
-
 def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:
     options = setup.options
     if options.path is None:
         raise ConfigurationError(
             f"provider {setup.name!r} has no folder; give --path DIR or set its option path in providers.yaml"
         )
-    return FilesProvider(
-        options.path,
-        tz=options.tz,
-        epoch_unit=options.epoch_unit,
-        ignore_columns=options.ignore_columns,
-        name=setup.name,
-    )
+    given = {name: getattr(options, name) for name in options.model_fields_set if name != "path"}
+    return FilesProvider(options.path, name=setup.name, calendars=setup.calendars, **given)
 
 
 KIND = ProviderKind(

@@ -1,180 +1,241 @@
-"""Reads one file of bars: which column is which, and which line cannot be read.
+"""Reads one file of bars, text or Parquet.
 
-What the columns may be called stands in ``ALIASES``. A cell that cannot be read is an error that names its line; a bar
-that can be read but makes no sense is passed on. Not here: what times mean (``times``), which files there are and what
-is kept of them (``provider``).
+A cell that cannot be read is an error that names its line; a bar that can be read but makes no sense is passed on.
+Not here: how a text file is written (``dialect``), which column is which (``columns``), what times mean (``times``),
+which files there are (``folder``) and what is kept of them (``provider``).
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from chandlery.core.calendars import Int64s
-from chandlery.core.schema import BARS, VALUES
+from chandlery.core.schema import VALUES
 from chandlery.core.windows import DAY_US
-from chandlery.providers.files.times import Times, UnreadableError, reads_as, refuse
+from chandlery.providers.files import wide
+from chandlery.providers.files.bars import oldest_first, priced, to_bars
+from chandlery.providers.files.columns import Columns, find_columns, plain
+from chandlery.providers.files.csv_file import counting_columns, line_of, read_columns
+from chandlery.providers.files.dialect import TextFile, open_text
+from chandlery.providers.files.headers import Header, read_header
+from chandlery.providers.files.layout import Layout
+from chandlery.providers.files.numbers import find_decimal
+from chandlery.providers.files.presets import suggest
+from chandlery.providers.files.times import Times
+from chandlery.providers.files.unreadable import UnreadableError
 
-#: What each column may be called, in any case.
-ALIASES = {
-    "ts": ("ts", "time", "timestamp", "date", "datetime"),
-    "open": ("open", "o"),
-    "high": ("high", "h"),
-    "low": ("low", "l"),
-    "close": ("close", "c"),
-    "volume": ("volume", "v"),
-    "vwap": ("vwap", "vw"),
-    "trades": ("trades", "n", "count", "trade_count"),
-}
-
-_OPTIONAL = frozenset({"vwap", "trades"})
-_CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 _TWO_DAYS = 2 * DAY_US
-_BLANK = ("", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "N/A", "NA", "<NA>")
-_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)\s*", re.IGNORECASE)
 
 
-def read_csv(file: Path, times: Times, ignored: frozenset[str]) -> pa.Table:
-    """Return the bars of a CSV file (plain or gzip): ``ts`` and ``schema.VALUES``, oldest first.
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """How a file was read, for people.
 
-    Args:
-        file: which.
-        times: how to read its times.
-        ignored: columns to drop, as ``plain`` writes them.
+    Attributes:
+        form: its kind: ``csv, utf-8, cells divided by ','``.
+        columns: what each of its columns was taken for, by its name there.
+        notes: what a person should know: that there is no volume, for example.
+    """
+
+    form: str
+    columns: Mapping[str, str]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Which column of a file is which, of one symbol or of several."""
+
+    form: str
+    columns: Columns
+    panel: wide.Panel | None
+
+    @property
+    def wanted(self) -> list[int]:
+        """The positions of the columns that are read."""
+        of_symbols = [place for places in self.panel.parts.values() for place in places.values()] if self.panel else []
+        return sorted({*self.columns.needed, *of_symbols})
+
+
+@dataclass(frozen=True, slots=True)
+class FileBars:
+    """The bars of one file.
+
+    Attributes:
+        bars: ``ts`` and ``schema.VALUES``, oldest first; and first ``symbol`` where the file itself names symbols.
+        understood: how it was read.
+    """
+
+    bars: pa.Table = field(repr=False)
+    understood: Understood
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols that the file itself names, sorted; none where it leaves that to its own name."""
+        if "symbol" not in self.bars.column_names:
+            return []
+        return sorted(symbol for symbol in self.bars["symbol"].unique().to_pylist() if symbol)
+
+    def of(self, symbol: str | None) -> pa.Table:
+        """Return the bars of one of ``symbols``, or all bars of a file of one symbol."""
+        if "symbol" not in self.bars.column_names:
+            return self.bars
+        bars = self.bars if symbol is None else self.bars.filter(pc.equal(self.bars["symbol"], symbol))
+        return bars.drop_columns("symbol").combine_chunks()
+
+
+def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
+    """Return the bars of a text file, plain or compressed.
 
     Raises:
-        UnreadableError: a column or a cell cannot be read; pyarrow's, csv's and the system's own errors pass through.
+        UnreadableError: a column or a cell cannot be read; the errors of pyarrow, of the compressions and of the system
+            pass through.
     """
-    rows = _csv_rows(file)
-    header = next(rows, (1, []))[1]
-    columns = _columns(header, ignored)
-    first = next(rows, (2, []))[1]
-    at = columns["ts"]
-    types = dict.fromkeys(columns, pa.float64()) | {"ts": times.csv_type(first[at] if at < len(first) else "")}
-    names = [f"ignored {place}" for place in range(len(header))]
-    for name, place in columns.items():
-        names[place] = name
+    text = open_text(file, encoding=layout.encoding, delimiter=layout.delimiter)
+    header = read_header(text, layout)
+    columns = columns_of(header, layout, counting_columns(text))
+    if not text.sample:
+        raise UnreadableError("the file holds no bars: nothing stands below its header")
+    shape = _Shape(f"text, {text.encoding}, cells divided by {text.delimiter!r}", columns, header.panel)
+    at = columns.places["ts"]
+    types = dict.fromkeys(shape.wanted, pa.float64())
+    types |= {place: pa.string() for place in (columns.clock, columns.places.get("symbol")) if place is not None}
+    types[at] = pa.string() if columns.clock is not None else times.csv_type(_first(text, at))
     try:
-        table = pacsv.read_csv(
-            file,
-            read_options=pacsv.ReadOptions(column_names=names, skip_rows=1),
-            convert_options=pacsv.ConvertOptions(
-                column_types=types, include_columns=list(columns), null_values=_BLANK, strings_can_be_null=True
-            ),
-        )
-        return _oldest_first(table, times.utc(table["ts"]))
-    except pa.ArrowInvalid:
-        _find_bad_cell(file, names, types)
-        raise
+        cells = dict(zip(shape.wanted, read_columns(text, shape.wanted, types), strict=True))
+        return _assemble(cells, shape, times, layout)
     except UnreadableError as error:
         if error.row is None:
             raise
-        line = next(line for row, (line, _) in enumerate(_csv_rows(file), start=-1) if row == error.row)
-        raise UnreadableError(str(error), line=line) from None
+        raise UnreadableError(str(error), line=line_of(text, error.row)) from None
 
 
-def read_parquet(file: Path, times: Times, ignored: frozenset[str], start: int | None, end: int | None) -> pa.Table:
-    """Return the bars of a Parquet file, as ``read_csv`` does; only those near ``[start, end)`` (µs), where given."""
+def read_parquet_file(file: Path, times: Times, layout: Layout, start: int | None, end: int | None) -> FileBars:
+    """Return the bars of a Parquet file, as ``read_text_file`` does; only those near ``[start, end)`` (µs)."""
     schema = pq.read_schema(file)
-    columns = {name: schema.names[place] for name, place in _columns(schema.names, ignored).items()}
-    ts = pc.field(columns["ts"])
+    panel = wide.split([[name] for name in schema.names])
+    header = Header(panel.names if panel else schema.names, panel, {})
+    columns = columns_of(header, layout, frozenset(p for p, name in enumerate(schema.names) if _counts(name, schema)))
+    shape = _Shape("Parquet", columns, panel)
     near = None
-    if start is not None and end is not None:
+    if start is not None and end is not None and columns.clock is None:
         # Local times and dates are up to a day from UTC, so the exact cut is made later.
-        kind = schema.field(columns["ts"]).type
-        first, last = times.bound(start - _TWO_DAYS, kind), times.bound(end + _TWO_DAYS, kind)
+        at = columns.places["ts"]
+        ts = pc.field(schema.names[at])
+        first, last = (times.bound(edge, schema.field(at).type) for edge in (start - _TWO_DAYS, end + _TWO_DAYS))
         if first is not None and last is not None:
             near = ts.is_null() | ((ts >= first) & (ts < last))
-    table = pq.read_table(file, columns=list(columns.values()), filters=near, partitioning=None)
-    table = table.select(list(columns.values())).rename_columns(list(columns))
-    return _oldest_first(table, times.utc(table["ts"]))
+    names = [schema.names[place] for place in shape.wanted]
+    table = pq.read_table(file, columns=names, filters=near, partitioning=None)
+    cells = {place: _simple(table[name]) for place, name in zip(shape.wanted, names, strict=True)}
+    return _assemble(cells, shape, times, layout)
 
 
-def plain(column: str) -> str:
-    """Return how a column's name is compared: without its case and surrounding blanks."""
-    return column.strip().lower()
+def names_symbols(file: Path, layout: Layout) -> bool:
+    """Whether a file names the symbols of its bars itself: in a column, or above its columns.
+
+    Raises:
+        UnreadableError: its header cannot be read; so do the errors that ``read_text_file`` passes through.
+    """
+    if file.suffix.lower() in {".parquet", ".pq"}:
+        names: Sequence[str] = pq.read_schema(file).names
+        panel = wide.split([[name] for name in names])
+    else:
+        text = open_text(file, encoding=layout.encoding, delimiter=layout.delimiter, head=True)
+        header = read_header(text, layout)
+        names, panel = header.names, header.panel
+    columns = columns_of(Header(names, panel, {}), layout, frozenset()) if panel is None else None
+    return panel is not None or (columns is not None and "symbol" in columns.places)
 
 
-def stamps_of(bars: pa.Table) -> Int64s:
-    """Return ``ts`` in µs since the epoch."""
-    return np.asarray(bars["ts"].cast(pa.int64()).to_numpy(), dtype=np.int64)
+def columns_of(header: Header, layout: Layout, counts: frozenset[int]) -> Columns:
+    """Return where the columns of a file stand."""
+    said = dict(layout.columns) if isinstance(layout.columns, dict) else {}
+    ignored = frozenset(plain(name) for name in layout.ignore_columns)
+    return find_columns(
+        header.names,
+        ignored,
+        said | dict(header.said),
+        counts=counts,
+        needs_prices=header.panel is None,
+        hint=suggest(header.names),
+    )
 
 
-def _find_bad_cell(file: Path, names: Sequence[str], types: dict[str, pa.DataType]) -> None:
-    """Raise for the first cell that cannot be read as its column's type: slow, for Arrow names no line."""
-    rows = _csv_rows(file)
-    next(rows)
-    for line, row in rows:
-        if len(row) != len(names):
-            raise UnreadableError(f"{len(row)} cells where the header has {len(names)}", line=line)
-        for name, cell in zip(names, row, strict=True):
-            if name == "ts" and not reads_as(cell, types[name]):
-                zone = (
-                    ""
-                    if not pa.types.is_timestamp(types[name])
-                    else " with a zone"
-                    if types[name].tz
-                    else " without a zone"
-                )
-                what = "integer" if pa.types.is_integer(types[name]) else "ISO 8601 time"
-                raise UnreadableError(f"the time {cell!r} is not an {what}{zone}, as the first row's is", line=line)
-            if name in types and name != "ts" and cell not in _BLANK and not _NUMBER.fullmatch(cell):
-                raise UnreadableError(f"{name} {cell!r} is not a number", line=line)
+def _first(text: TextFile, at: int) -> str:
+    return text.first[at].strip() if at < len(text.first) else ""
 
 
-def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank, the header first, with its line number."""
-    with TextIOWrapper(pa.input_stream(file), encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines)
-        for row in reader:
-            if row:
-                yield reader.line_num, row
+def _counts(name: str, schema: pa.Schema) -> bool:
+    """Whether a column is an index of whole numbers that pandas wrote beside a column of times."""
+    if plain(name) not in {"index", "level_0", "__index_level_0__", "unnamed:_0"}:
+        return False
+    times = {"date", "time", "ts", "timestamp", "datetime"}
+    others = [other for other in schema if pa.types.is_temporal(other.type) or plain(other.name) in times]
+    return pa.types.is_integer(schema.field(name).type) and bool(others)
 
 
-def _columns(header: Sequence[str], ignored: frozenset[str]) -> dict[str, int]:
-    """Return where each canonical column stands; raise for columns that are unknown, missing or there twice."""
-    kept = [(place, name) for place, name in enumerate(header) if plain(name) not in ignored]
-    unknown = [name for _, name in kept if plain(name) not in _CANONICAL]
-    places = {_CANONICAL[plain(name)]: place for place, name in kept if plain(name) in _CANONICAL}
-    missing = [name for name in ALIASES if name not in places and name not in _OPTIONAL]
-    again = [name for place, name in kept if place not in places.values() and name not in unknown]
-    problems = {"unknown": unknown, "missing": missing, "of the same meaning as another": again}
-    if any(problems.values()):
-        seen = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
-        allowed = ", ".join("/".join(aliases) for aliases in ALIASES.values())
-        raise UnreadableError(
-            f"columns {seen}; allowed, in any case: {allowed} (vwap and trades are optional); "
-            "columns to drop can be named with ignore_columns"
-        )
-    return places
+def _simple(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column without the ways in which Parquet and pandas keep text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return column
 
 
-def _oldest_first(table: pa.Table, ts: pa.ChunkedArray) -> pa.Table:
-    """Return the columns of a bar in their canonical types, NaN as null, in a stable order of time."""
-    columns = {"ts": ts}
-    for name in VALUES:
-        if name not in table.column_names:
-            columns[name] = pa.nulls(len(ts), BARS.field(name).type)
-            continue
-        try:
-            values = table[name].cast(pa.float64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UnreadableError(f"column {name} cannot be read as numbers: {error}") from None
-        if pc.any(pc.is_nan(values)).as_py():
-            values = pc.if_else(pc.is_nan(values), None, values)
-        if name == "trades":
-            uncountable = pc.or_(pc.not_equal(pc.floor(values), values), pc.greater(pc.abs(values), 2**31 - 1))
-            refuse(uncountable, lambda seen: f"trades {seen} is not a 32-bit whole number", values)
-        columns[name] = values.cast(BARS.field(name).type)
-    bars = pa.table(columns).combine_chunks()
-    stamps = stamps_of(bars)
-    return bars if (stamps[1:] >= stamps[:-1]).all() else bars.take(np.argsort(stamps, kind="stable"))
+def _assemble(cells: Mapping[int, pa.ChunkedArray], shape: _Shape, times: Times, layout: Layout) -> FileBars:
+    columns, panel = shape.columns, shape.panel
+    at, symbol_at = columns.places["ts"], columns.places.get("symbol")
+    stamps = cells[at] if columns.clock is None else _join(cells[at], cells[columns.clock])
+    texts = {columns.names[p]: c for p, c in cells.items() if p not in {at, columns.clock, symbol_at}}
+    texts = {name: column for name, column in texts.items() if pa.types.is_string(column.type)}
+    decimal = layout.decimal or find_decimal(texts)
+    ts = times.utc(stamps)
+    tables = []
+    for symbol, places in (panel.parts if panel else {"": columns.places}).items():
+        values = {name: cells[place] for name, place in places.items() if name in VALUES}
+        bars = to_bars(ts, values, layout, decimal)
+        if symbol_at is not None:
+            bars = bars.add_column(0, "symbol", cells[symbol_at].cast(pa.string()))
+        elif panel and len(panel.parts) > 1:
+            bars = bars.add_column(0, "symbol", pa.chunked_array([pa.array([symbol] * bars.num_rows, pa.string())]))
+        tables.append(priced(bars) if len(panel.parts if panel else ()) > 1 or layout.blank_rows == "skip" else bars)
+    bars = oldest_first(pa.concat_tables(tables))
+    return FileBars(bars, _understood(shape, times, layout, decimal if texts else None))
+
+
+def _join(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the text of dates and times of day together; a time like ``930`` gets its zero."""
+    texts = [column.cast(pa.string()) for column in (dates, clocks)]
+    clock = pc.utf8_trim_whitespace(texts[1])
+    digits = pc.match_substring_regex(clock, r"^\d{3}$|^\d{5}$")
+    clock = pc.if_else(digits, pc.binary_join_element_wise("0", clock, ""), clock)
+    clock = pc.replace_substring_regex(clock, r"^(\d{2})(\d{2})(\d{2})?$", r"\1:\2:\3")
+    clock = pc.replace_substring_regex(clock, r":$", ":00")
+    return pc.binary_join_element_wise(pc.utf8_trim_whitespace(texts[0]), clock, " ")
+
+
+def _understood(shape: _Shape, times: Times, layout: Layout, decimal: str | None) -> Understood:
+    form, columns, panel = shape.form, shape.columns, shape.panel
+    meanings = {place: name for name, place in columns.places.items()}
+    if columns.clock is not None:
+        meanings[columns.clock] = "ts (time of day)"
+    for symbol, places in (panel.parts if panel else {}).items():
+        meanings |= {place: f"{name} of {symbol}" for name, place in places.items()}
+    notes = []
+    has_volume = any("volume" in places for places in panel.parts.values()) if panel else "volume" in columns.places
+    if not has_volume:
+        notes.append("there is no column of volume: the bars have none (NULL)")
+    if times.label == "end":
+        notes.append("times are those of a bar's end")
+    if layout.price_scale != 1:
+        notes.append(f"prices are multiplied by {layout.price_scale:g}")
+    if decimal == ",":
+        form += ", decimal comma"
+    return Understood(form, {columns.names[p] or f"column {p + 1}": m for p, m in sorted(meanings.items())}, notes)

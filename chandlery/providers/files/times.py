@@ -1,46 +1,38 @@
-"""What the times in a file mean, and the error that says which of a file's rows cannot be read.
+"""What the times in a file mean.
 
-Not here: the file's other columns (``reader``).
+Not here: how times are written (``dates``), and the file's other columns (``numbers``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.calendars import Int64s, get_calendar
 from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US
+from chandlery.providers.files.dates import AmbiguousDatesError, is_compact, is_iso, looks_like_time, read_text
+from chandlery.providers.files.unreadable import UnreadableError, flags, refuse
 
 EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DAY = 86_400
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds
+#: A number that lies between these years in one unit lies outside of them in every other.
+_YEAR_1975, _YEAR_2100 = 157_766_400, 4_102_444_800
 
 _EPOCH = re.compile(r"[+-]?\d+")
+_DECIMAL_EPOCH = re.compile(r"[+-]?\d+\.\d*")
 _ZONED = re.compile(r"[T ]\d\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)")
 _FINER_THAN_US = re.compile(r"\.\d{7,}")
-_MIDNIGHT = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?")
-
-
-class UnreadableError(Exception):
-    """A file cannot be read: why, and where, as far as known.
-
-    Attributes:
-        row: number of the row that is wrong, from 0, without blank lines; None where it is not known.
-        at: text to put after the file's name: the line, or nothing.
-    """
-
-    def __init__(self, why: str, *, row: int | None = None, line: int | None = None) -> None:
-        super().__init__(why)
-        self.row = row
-        self.at = "" if line is None else f", line {line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,72 +40,148 @@ class Times:
     """How a file's times become ``ts``.
 
     Attributes:
-        timeframe: of the bars; a bar of a day is labelled with its local date.
+        timeframe: of the bars; a bar of a day is labelled with its session's date.
         tz: IANA zone of times that carry none.
-        epoch_unit: what integer times count since 1970-01-01 UTC.
+        epoch_unit: what times that are numbers count since 1970-01-01 UTC; recognised by default.
+        date_format: how times are written, as ``strptime`` has it; recognised by default.
+        label: whether a bar's time is its start or its end.
+        calendar: name of the instrument's calendar, to find the session of an instant; None where it is not known.
     """
 
     timeframe: Timeframe
-    tz: str | None
-    epoch_unit: EpochUnit | None
+    tz: str | None = None
+    epoch_unit: EpochUnit | None = None
+    date_format: str | None = None
+    label: Literal["start", "end"] = "start"
+    calendar: str | None = None
 
     def csv_type(self, first: str) -> pa.DataType:
         """Return the type as which to read a column of times that begins with ``first``."""
-        if _EPOCH.fullmatch(first):
-            return pa.int64()
-        if not self.timeframe.is_intraday:
-            return pa.string()  # the local date is what counts, and an instant has lost it
-        unit = "ns" if _FINER_THAN_US.search(first) else "us"
-        return pa.timestamp(unit, tz="UTC" if _ZONED.search(first) else None)
+        if self.date_format is None and self.timeframe.is_intraday:
+            if _EPOCH.fullmatch(first) and not self._is_compact(first):
+                return pa.int64()
+            if is_iso(first):
+                unit = "ns" if _FINER_THAN_US.search(first) else "us"
+                return pa.timestamp(unit, tz="UTC" if _ZONED.search(first) else None)
+        return pa.string()  # of a day the local date is what counts, and an instant has lost it
 
     def utc(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return ``ts`` for dates, timestamps, epoch integers or (for days) ISO 8601 text."""
+        """Return ``ts`` for dates, timestamps, numbers or text."""
         if not len(times):
             return pa.chunked_array([], TS)
         refuse(pc.is_null(times), lambda _: "the time is blank", times)
-        if pa.types.is_string(times.type) and not self.timeframe.is_intraday:
-            return _label_text(times)
-        if pa.types.is_integer(times.type):
-            times = self._from_epoch(times.cast(pa.int64()))
-        elif pa.types.is_date(times.type) and not self.timeframe.is_intraday:
-            times = times.cast(pa.timestamp("ms"))
-        elif not pa.types.is_timestamp(times.type):
+        if pa.types.is_floating(times.type) or pa.types.is_integer(times.type):
+            return self._of_numbers(times)
+        if pa.types.is_string(times.type):
+            return self._of_text(times)
+        if pa.types.is_date(times.type):
+            if self.timeframe.is_intraday:
+                raise UnreadableError(f"dates without a time of day ({times.type}) are not the times of minute bars")
+            return self._days(microseconds_of(times.cast(pa.timestamp("us"))), None, times)
+        if not pa.types.is_timestamp(times.type):
             raise UnreadableError(f"a column of type {times.type} does not hold the times of {self.timeframe} bars")
-        if not self.timeframe.is_intraday:
-            return _label(times)
-        per_us = _PER_SECOND[times.type.unit] // 1_000_000 or 1
-        finer = pc.not_equal(_remainder(times.cast(pa.int64()), per_us), 0)
-        refuse(finer, lambda seen: f"the time {seen} is finer than a microsecond", times)
-        return (times if times.type.tz else self._localize(times)).cast(TS)
+        return self._of_timestamps(times)
 
     def bound(self, moment: int, kind: pa.DataType) -> pa.Scalar | None:
         """Return ``moment`` (µs) as a value of a column of type ``kind``, to filter by; None where it cannot be."""
         seconds = moment // 1_000_000
         if pa.types.is_date(kind):
             return pa.scalar(seconds // _DAY, pa.int32()).cast(pa.date32())
-        unit = kind.unit if pa.types.is_timestamp(kind) else self.epoch_unit
+        unit = kind.unit if pa.types.is_timestamp(kind) else self.epoch_unit if pa.types.is_int64(kind) else None
         if unit is None:
             return None
         number = int(np.clip(seconds, -(2**63) // _PER_SECOND[unit] + 1, 2**63 // _PER_SECOND[unit] - 1))
         scalar = pa.scalar(number * _PER_SECOND[unit], pa.int64())
         return scalar.cast(kind) if pa.types.is_timestamp(kind) else scalar
 
-    def _from_epoch(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
-        unit = self.epoch_unit
+    def _is_compact(self, text: str) -> bool:
+        return self.epoch_unit is None and is_compact(text)
+
+    def _of_numbers(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        if pa.types.is_integer(times.type) and self._is_compact(str(times[0])):
+            return self._of_text(times.cast(pa.string()))
+        return self._of_instants(self._from_epoch(times), times)
+
+    def _of_timestamps(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        per_us = _PER_SECOND[times.type.unit] // 1_000_000 or 1
+        finer = pc.not_equal(_remainder(times.cast(pa.int64()), per_us), 0)
+        refuse(finer, lambda seen: f"the time {seen} is finer than a microsecond", times)
+        if self.timeframe.is_intraday:
+            return self._bars_start(microseconds_of(times if times.type.tz else self._localize(times)))
+        local = microseconds_of(pc.local_timestamp(times)) if times.type.tz else microseconds_of(times)
+        return self._days(local, microseconds_of(times) if times.type.tz else None, times)
+
+    def _of_text(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        first = times[0].as_py().strip()
+        if self.date_format is None and not self._is_compact(first):
+            for pattern, kind in ((_EPOCH, pa.int64()), (_DECIMAL_EPOCH, pa.float64())):
+                if pattern.fullmatch(first):
+                    wrong = pc.invert(pc.match_substring_regex(times, r"^\s*[+-]?\d{1,19}(\.\d*)?\s*$"))
+                    refuse(wrong, lambda seen: f"the time {seen!r} is not a number, as the first row's is", times)
+                    whole = pc.all(pc.match_substring_regex(times, r"^\s*[+-]?\d+\s*$")).as_py()
+                    return self._of_numbers(pc.utf8_trim_whitespace(times).cast(kind if whole else pa.float64()))
+        try:
+            read = read_text(times, self.date_format)
+        except AmbiguousDatesError:
+            raise UnreadableError(_ask_for_format(first), row=0) from None
+        if read is None:
+            raise UnreadableError(self._strange(first), row=0)
+        if not self.timeframe.is_intraday:
+            refuse(flags(read.wrong), _not_a_day, times)
+            instants = read.local - read.offset * 60_000_000
+            return self._days(read.local, instants, times, naive=~read.zoned)
+        zoned = bool(read.zoned[0])
+        wrong = read.wrong | (read.zoned != zoned)
+        what = "an ISO 8601 time" if is_iso(first) else "a time"
+        zone = "with a zone" if zoned else "without a zone"
+        refuse(flags(wrong), lambda seen: f"the time {seen!r} is not {what} {zone}, as the first row's is", times)
+        refuse(flags(read.finer), lambda seen: f"the time {seen} is finer than a microsecond", times)
+        if zoned:
+            return self._bars_start(read.local - read.offset * 60_000_000)
+        local = pa.chunked_array([pa.array(read.local).cast(pa.timestamp("us"))])
+        return self._bars_start(microseconds_of(self._localize(local)))
+
+    def _strange(self, first: str) -> str:
+        if self.date_format is not None:
+            return f"the time {first!r} is not written as --date-format {self.date_format!r} says"
+        if looks_like_time(first):
+            return _ask_for_format(first)
+        text = f"the time {first!r} is not written in a way that is known"
+        if not self.timeframe.is_intraday:
+            text = f"{_not_a_day(first)}; {text}"
+        return f'{text}; say how with --date-format, as in --date-format "%d/%m/%Y %H:%M"'
+
+    def _from_epoch(self, times: pa.ChunkedArray) -> Int64s:
+        """Return numbers as µs since 1970."""
+        values = times.to_numpy()
+        unit = self.epoch_unit or _find_unit(values)
         if unit is None:
             raise UnreadableError(
-                f"the time {times[0]} is a number; say with epoch_unit (s, ms, us or ns) what it counts since 1970",
+                f"the time {times[0]} is a number, and not between 1975 and 2100 in seconds, or in milli-, micro- or"
+                " nanoseconds; say with --epoch-unit (s, ms, us or ns) what it counts since 1970",
                 row=0,
             )
         per = _PER_SECOND[unit]
         low, high = (max(-(2**63), min(limit * per, 2**63 - 1)) for limit in (_YEAR_1, _YEAR_10000))
-        impossible = pc.or_(pc.less(times, low), pc.greater_equal(times, high))
-        refuse(
-            impossible,
-            lambda seen: f"the time {seen} in {unit} is not within the years 1 to 9999; is epoch_unit right?",
-            times,
-        )
-        return times.cast(pa.timestamp(unit, tz="UTC"))
+        impossible = ~((values >= low) & (values < high))
+        why = f"in {unit} is not within the years 1 to 9999; is --epoch-unit right?"
+        refuse(flags(impossible), lambda seen: f"the time {seen} {why}", times)
+        if values.dtype.kind == "f":
+            return np.asarray(np.rint(values * (1_000_000 / per)), np.int64)
+        values = values.astype(np.int64)
+        if per <= 1_000_000:
+            return np.asarray(values * (1_000_000 // per), np.int64)
+        finer = values % (per // 1_000_000) != 0
+        refuse(flags(finer), lambda seen: f"the time {seen} is finer than a microsecond", times)
+        return np.asarray(values // (per // 1_000_000), np.int64)
+
+    def _of_instants(self, instants: Int64s, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        return self._bars_start(instants) if self.timeframe.is_intraday else self._days(instants, instants, times)
+
+    def _bars_start(self, instants: Int64s) -> pa.ChunkedArray:
+        """Return the starts of intraday bars."""
+        starts = instants - self.timeframe.microseconds if self.label == "end" else instants
+        return pa.chunked_array([pa.array(starts).cast(TS)])
 
     def _localize(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         if self.tz is None:
@@ -130,26 +198,79 @@ class Times:
         refuse(twice, lambda seen: f"the time {seen} came twice in {self.tz}: write its offset from UTC", times)
         return earliest
 
+    def _days(
+        self,
+        local: Int64s,
+        instants: Int64s | None,
+        times: pa.ChunkedArray,
+        naive: npt.NDArray[np.bool_] | None = None,
+    ) -> pa.ChunkedArray:
+        """Return the labels of bars of days, from the clock that they show and, where known, their instants.
 
-def _label(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the local dates, as 00:00 UTC, of timestamps that must be midnight in their own zone."""
-    local = pc.local_timestamp(times) if times.type.tz else times
-    since_midnight = _remainder(local.cast(pa.int64()), _DAY * _PER_SECOND[times.type.unit])
-    refuse(pc.not_equal(since_midnight, 0), _not_a_day, times)
-    return local.cast(pa.timestamp("us")).cast(TS)
+        A midnight is its own date. Any other instant is its session's, where the calendar is known.
+        """
+        if self.label == "end":
+            local = local - 1
+            instants = None if instants is None else instants - 1
+            local = np.where((local + 1) % DAY_US == 0, local // DAY_US * DAY_US, local)
+        days, rest = np.divmod(local, DAY_US)
+        odd = rest != 0
+        if not odd.any():
+            return pa.chunked_array([pa.array(days * DAY_US).cast(TS)])
+        bare = np.ones(len(local), bool) if instants is None else np.zeros(len(local), bool) if naive is None else naive
+        instants = local if instants is None else instants
+        if self.tz is not None and (odd & bare).any():
+            walls = pa.chunked_array([pa.array(local[odd & bare]).cast(pa.timestamp("us"))])
+            instants = instants.copy()
+            instants[odd & bare] = microseconds_of(self._localize(walls))
+            bare = np.zeros(len(local), bool)
+        hint = "" if not bare.any() else "; with --tz it is taken for the session of that instant"
+        refuse(flags(odd & bare), lambda seen: f"{_not_a_day(seen)}{hint}", times)
+        found = self._sessions(instants)
+        refuse(flags(odd & (found < 0)), _not_a_day, times)
+        days = np.where(odd, found, days)
+        crowded = np.zeros(len(days), bool)
+        crowded[1:] = odd[1:] & (days[1:] == days[:-1]) & (instants[1:] != instants[:-1])
+        refuse(
+            flags(crowded),
+            lambda seen: (
+                f"the time {seen} is in the same session as the one before: this file holds no bars of a day;"
+                " bars of a minute are read from a folder bars_1m, with --timeframe 1m"
+            ),
+            times,
+        )
+        return pa.chunked_array([pa.array(days * DAY_US).cast(TS)])
+
+    def _sessions(self, instants: Int64s) -> Int64s:
+        """Return the date of each instant's session, days since 1970; -1 where none is certain."""
+        if self.calendar is None:
+            return np.full(len(instants), -1, np.int64)
+        calendar = get_calendar(self.calendar)
+        at, inside = calendar.session_of(instants)
+        inside = inside | (instants == calendar.closes[at])
+        if calendar.always_open:  # any instant is in some session, but only a bar that begins with it is its bar
+            inside = instants == calendar.opens[at]
+        # A vendor's day may begin at midnight of the exchange.
+        utc = pa.array(instants).cast(pa.timestamp("us", tz=calendar.timezone))
+        days, rest = np.divmod(pc.local_timestamp(utc).cast(pa.int64()).to_numpy(), DAY_US)
+        return np.asarray(np.where(inside, calendar.sessions[at], np.where(rest == 0, days, -1)), np.int64)
 
 
-def _label_text(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the dates, as 00:00 UTC, of ISO 8601 dates or local midnights."""
-    clock = pc.utf8_slice_codeunits(times, 10)
-    intraday = [text for text in pc.unique(clock).to_pylist() if not _MIDNIGHT.fullmatch(text)]
-    refuse(pc.is_in(clock, value_set=pa.array(intraday, pa.string())), _not_a_day, times)
-    days = pc.utf8_slice_codeunits(times, 0, 10)
-    try:
-        return days.cast(pa.date32()).cast(pa.timestamp("us")).cast(TS)
-    except pa.ArrowInvalid:
-        refuse(pa.array(not reads_as(day, pa.date32()) for day in days.to_pylist()), _not_a_day, times)
-        raise
+def _find_unit(values: npt.NDArray[np.generic]) -> EpochUnit | None:
+    """Return the only unit in which all values are times of this age; None where there is none."""
+    least, most = float(values.min()), float(values.max())
+    for unit, per in _PER_SECOND.items():
+        if least >= _YEAR_1975 * per and most < _YEAR_2100 * per:
+            return unit  # type: ignore[return-value]
+    return None
+
+
+def _ask_for_format(seen: str) -> str:
+    year = "%Y" if re.search(r"\d{4}", seen) else "%y"
+    separator = (re.search(r"\d([-./ ])", seen) or ["", "/"])[1]
+    forms = (separator.join(parts) for parts in (("%d", "%m", year), ("%m", "%d", year)))
+    either = " or ".join(f'--date-format "{form}"' for form in forms)
+    return f"the time {seen!r} does not tell its day from its month, nor does any other row; say {either}"
 
 
 def _not_a_day(seen: object) -> str:
@@ -158,21 +279,11 @@ def _not_a_day(seen: object) -> str:
     )
 
 
+def microseconds_of(times: pa.ChunkedArray) -> Int64s:
+    """Return timestamps of any unit as µs since the epoch."""
+    whole = times.cast(pa.timestamp("us", tz=times.type.tz), safe=False) if times.type.unit != "us" else times
+    return np.asarray(whole.cast(pa.int64()).to_numpy(), np.int64)
+
+
 def _remainder(numbers: pa.ChunkedArray, divisor: int) -> pa.ChunkedArray:
     return pc.subtract(numbers, pc.multiply(pc.divide(numbers, divisor), divisor))
-
-
-def refuse(bad: pa.ChunkedArray, why: Callable[[object], str], values: pa.ChunkedArray) -> None:
-    """Raise for the first row that is ``bad``, if any; ``why`` turns its value into the reason."""
-    row = pc.index(bad, pa.scalar(value=True)).as_py()
-    if row >= 0:
-        raise UnreadableError(why(values[row].as_py()), row=row)
-
-
-def reads_as(text: str, kind: pa.DataType) -> bool:
-    """Whether Arrow reads ``text`` as a value of type ``kind``."""
-    try:
-        pa.scalar(text).cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True

@@ -18,7 +18,8 @@ from chandlery.core.schema import BARS, TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
 from chandlery.providers.base import BarRequest, Provider
-from chandlery.providers.files.provider import FilesProvider, _Cache
+from chandlery.providers.files.held import Cache
+from chandlery.providers.files.provider import FilesProvider
 
 M1, D1 = Timeframe.M1, Timeframe.D1
 START, END = datetime(1960, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
@@ -101,9 +102,9 @@ class TestLayout:
         assert "A.csv and A.parquet" in refusal(FilesProvider(folder))
 
     def test_only_files_of_the_known_kinds_are_listed(self, folder: Path) -> None:
-        for name in ("B.csv.gz", "A.csv", "C.parquet", "C.csv", "notes.txt", ".hidden.csv"):
+        for name in ("B.csv.gz", "A.csv", "C.parquet", "C.csv", "notes.md", ".hidden.csv", "D.TXT", "E.Zip", "f.tsv"):
             (folder / "bars_1d" / name).touch()
-        assert FilesProvider(folder).symbols(D1) == ["A", "B", "C"]
+        assert FilesProvider(folder).symbols(D1) == ["A", "B", "C", "D", "E", "F"]
 
     def test_a_derived_timeframe_is_refused(self, folder: Path) -> None:
         with pytest.raises(UsageError, match=r"5m.*allowed: 1m 1d"):
@@ -112,8 +113,8 @@ class TestLayout:
     def test_wrong_options_are_refused(self, folder: Path) -> None:
         with pytest.raises(UsageError, match="Mars/Olympus"):
             FilesProvider(folder, tz="Mars/Olympus")
-        with pytest.raises(UsageError, match="allowed: s ms us ns"):
-            FilesProvider(folder, epoch_unit="minutes")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="allowed: s, ms, us, ns"):
+            FilesProvider(folder, epoch_unit="minutes")
 
 
 class TestColumns:
@@ -135,7 +136,7 @@ class TestColumns:
 
     def test_unknown_and_missing_columns_are_named_with_the_file_and_what_is_allowed(self, folder: Path) -> None:
         text = refusal(put(folder, "ts,open,high,low,Adj Close,volume\n2024-01-01T00:00:00Z,1,2,0.5,1.5,10\n"))
-        for part in ("A.csv", "unknown: Adj Close", "missing: close", "trade_count", "ignore_columns"):
+        for part in ("A.csv", "unknown: Adj Close", "missing: close", "trade_count", '--ignore-column "Adj Close"'):
             assert part in text
 
     def test_unknown_columns_of_parquet_are_named_too(self, folder: Path) -> None:
@@ -144,8 +145,8 @@ class TestColumns:
         assert ask(FilesProvider(folder, ignore_columns=["SPREAD"])).num_rows == 1
 
     def test_two_columns_of_the_same_meaning_are_refused(self, folder: Path) -> None:
-        text = "date,time,open,high,low,close,volume\n2024-01-01,09:30,1,2,0.5,1.5,10\n"
-        assert "same meaning as another: date" in refusal(put(folder, text))
+        text = "date,datetime,open,high,low,close,volume\n2024-01-01,2024-01-01 09:30,1,2,0.5,1.5,10\n"
+        assert "same meaning as another: datetime" in refusal(put(folder, text))
 
     def test_named_columns_are_dropped_in_any_case(self, folder: Path) -> None:
         put(folder, "ts,open,high,low,close,Adj Close,volume,note\n2024-01-01T00:00:00Z,1,2,0.5,1.5,x,10,hello\n")
@@ -156,14 +157,21 @@ class TestColumns:
         provider = put(folder, "\ufeff" + HEADER + "2024-01-01T00:00:00Z,1,2,0.5,1.5,10\n")
         assert ask(provider).num_rows == 1
 
-    def test_a_file_without_rows_has_no_bars_and_no_span(self, folder: Path) -> None:
-        provider = put(folder, HEADER)
-        assert ask(provider).schema.equals(BARS)
-        assert ask(provider).num_rows == 0
-        assert provider.span("A", M1) is None
+    @pytest.mark.parametrize("text", [HEADER, HEADER.strip(), HEADER + "\n\n", "# a comment\n" + HEADER])
+    def test_a_file_without_rows_is_an_error(self, folder: Path, text: str) -> None:
+        provider = put(folder, text)
+        assert "A.csv: the file holds no bars" in refusal(provider)
+        with pytest.raises(ProviderBadDataError, match="holds no bars"):
+            provider.span("A", M1)
 
-    def test_an_empty_file_lacks_all_columns(self, folder: Path) -> None:
-        assert "missing: ts, open, high, low, close, volume" in refusal(put(folder, ""))
+    @pytest.mark.parametrize("text", ["", "\n\n", "\ufeff"])
+    def test_an_empty_file_is_an_error(self, folder: Path, text: str) -> None:
+        assert "the file is empty: it holds no bars" in refusal(put(folder, text))
+
+    def test_a_parquet_file_without_rows_is_an_error(self, folder: Path) -> None:
+        put_parquet(folder, pa.array([], TS))
+        with pytest.raises(ProviderBadDataError, match="holds no bars"):
+            FilesProvider(folder).span("A", M1)
 
 
 class TestCells:
@@ -211,7 +219,7 @@ class TestCells:
 
     def test_text_in_a_price_of_parquet_is_refused_with_its_column(self, folder: Path) -> None:
         put_parquet(folder, pa.array([0], TS), low=pa.array(["cheap"]))
-        assert "A.parquet: column low cannot be read as numbers" in refusal(FilesProvider(folder))
+        assert "A.parquet: low 'cheap' is not a number" in refusal(FilesProvider(folder))
 
     @pytest.mark.parametrize("name", ["A.csv.gz", "A.parquet"])
     def test_a_file_that_is_not_what_it_is_called_is_refused(self, folder: Path, name: str) -> None:
@@ -264,18 +272,29 @@ class TestTimes:
         bars = ask(FilesProvider(folder, epoch_unit=unit))  # type: ignore[arg-type]
         assert stamps(bars) == ["2024-01-01T00:00:00Z"]
 
-    def test_an_epoch_without_a_unit_is_refused(self, folder: Path) -> None:
-        seen = refusal(put(folder, HEADER + "1704067200,1,2,0.5,1.5,10\n"))
-        assert "1704067200" in seen
-        assert "epoch_unit" in seen
+    @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
+    @pytest.mark.parametrize("ending", ["", ".0"])
+    def test_an_epoch_of_this_age_tells_its_unit(self, folder: Path, factor: int, ending: str) -> None:
+        bars = ask(put(folder, HEADER + f"{1_704_067_200 * factor}{ending},1,2,0.5,1.5,10\n"))
+        assert stamps(bars) == ["2024-01-01T00:00:00Z"]
+
+    def test_any_other_epoch_without_a_unit_is_refused(self, folder: Path) -> None:
+        seen = refusal(put(folder, HEADER + "1704067,1,2,0.5,1.5,10\n"))
+        assert "1704067" in seen
+        assert "--epoch-unit" in seen
 
     def test_an_epoch_in_the_wrong_unit_is_refused_where_it_gives_an_impossible_year(self, folder: Path) -> None:
         put(folder, HEADER + "1704067200000,1,2,0.5,1.5,10\n")
         assert "line 2" in refusal(FilesProvider(folder, epoch_unit="s"))
 
-    def test_an_epoch_that_is_no_integer_is_refused(self, folder: Path) -> None:
+    def test_an_epoch_may_have_a_fraction(self, folder: Path) -> None:
         put(folder, HEADER + "1704067200,1,2,0.5,1.5,10\n1704067260.5,1,2,0.5,1.5,10\n")
-        assert "line 3: the time '1704067260.5' is not an integer" in refusal(FilesProvider(folder, epoch_unit="s"))
+        bars = ask(FilesProvider(folder))
+        assert stamps(bars) == ["2024-01-01T00:00:00Z", "2024-01-01T00:01:00.500000Z"]
+
+    def test_text_among_epochs_is_refused_with_its_line(self, folder: Path) -> None:
+        put(folder, HEADER + "1704067200,1,2,0.5,1.5,10\n1.70406726E+09,1,2,0.5,1.5,10\n")
+        assert "line 3: the time '1.70406726E+09' is not a number" in refusal(FilesProvider(folder))
 
 
 class TestDays:
@@ -326,10 +345,13 @@ class TestParquet:
         assert "--tz" in refusal(FilesProvider(folder))
         assert stamps(ask(FilesProvider(folder, tz="America/New_York"))) == ["2024-01-02T14:30:00Z"]
 
-    def test_epoch_integers_need_their_unit(self, folder: Path) -> None:
-        put_parquet(folder, pa.array([1_704_067_200_000]))
-        assert "epoch_unit" in refusal(FilesProvider(folder))
+    @pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.string()])
+    def test_epochs_are_read_whatever_their_type(self, folder: Path, kind: pa.DataType) -> None:
+        put_parquet(folder, pa.array([1_704_067_200_000]).cast(kind))
+        assert stamps(ask(FilesProvider(folder))) == ["2024-01-01T00:00:00Z"]
         assert stamps(ask(FilesProvider(folder, epoch_unit="ms"))) == ["2024-01-01T00:00:00Z"]
+        put_parquet(folder, pa.array([5]).cast(kind))
+        assert "--epoch-unit" in refusal(FilesProvider(folder))
 
     def test_days_are_dates_or_local_midnights(self, folder: Path) -> None:
         put_parquet(folder, pa.array([date(2022, 6, 6)], pa.date32()), D1)
@@ -410,13 +432,13 @@ class TestRanges:
 
     def test_the_cache_lets_go_of_the_file_used_longest_ago(self, folder: Path) -> None:
         provider = FilesProvider(folder)
-        provider._cache = _Cache(rows=5)
+        provider._files.cache = Cache(rows=5)
         for name in "ABC":
             rows = "".join(f"2024-01-01T00:0{minute}:00Z,1,2,0.5,1.5,10\n" for minute in range(2))
             put(folder, HEADER + rows, f"{name}.csv")
         for symbol in "ABAC":
             ask(provider, symbol)
-        assert [file.name for file, _, _ in provider._cache._tables] == ["A.csv", "C.csv"]
+        assert [file.name for file, *_ in provider._files.cache._held] == ["A.csv", "C.csv"]
 
     def test_windows_line_ends_are_read(self, folder: Path) -> None:
         text = HEADER + "2024-01-01T00:00:00Z,1,2,0.5,1.5,10\n\n2024-01-01T00:01:00Z,1,x,0.5,1.5,10\n"

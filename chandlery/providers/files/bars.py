@@ -1,0 +1,73 @@
+"""The columns of a file become bars: canonical names, types and order. Not here: reading the columns (``reader``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chandlery.core.calendars import Int64s
+from chandlery.core.schema import BARS, PRICES, VALUES
+from chandlery.providers.files.layout import Layout
+from chandlery.providers.files.numbers import read_numbers
+from chandlery.providers.files.unreadable import refuse
+
+#: Fixed-point files write the largest or smallest 64-bit number where there is no price.
+_NO_PRICE = 9.2e18
+
+
+def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: Layout, decimal: str) -> pa.Table:
+    """Return ``ts`` and ``schema.VALUES`` in their canonical types, NaN as null, in the file's order.
+
+    Args:
+        ts: of the bars.
+        cells: by canonical name; what is missing becomes null.
+        layout: how prices are scaled.
+        decimal: the decimal separator of text.
+
+    Raises:
+        UnreadableError: a cell is no number; names its row.
+    """
+    columns = {"ts": ts}
+    for name in VALUES:
+        kind = BARS.field(name).type
+        if name not in cells:
+            columns[name] = pa.chunked_array([pa.nulls(len(ts), kind)])
+            continue
+        values = read_numbers(name, cells[name], decimal)
+        if pc.any(pc.is_nan(values)).as_py():
+            values = pc.if_else(pc.is_nan(values), None, values)
+        if layout.price_scale != 1 and name in (*PRICES, "vwap"):
+            # Divided where the scale is a power of ten below one, because its inverse is exact and it is not.
+            inverse = round(1 / layout.price_scale)
+            unset = pc.greater_equal(pc.abs(values), _NO_PRICE)
+            exact = inverse > 1 and 1 / inverse == layout.price_scale
+            scaled = pc.divide(values, float(inverse)) if exact else pc.multiply(values, layout.price_scale)
+            values = pc.if_else(unset, None, scaled)
+        if name == "trades":
+            uncountable = pc.or_(pc.not_equal(pc.floor(values), values), pc.greater(pc.abs(values), 2**31 - 1))
+            refuse(uncountable, lambda seen: f"trades {seen} is not a 32-bit whole number", values)
+        columns[name] = values.cast(kind)
+    return pa.table(columns)
+
+
+def priced(bars: pa.Table) -> pa.Table:
+    """Return the bars that have any price."""
+    blank = pc.is_null(bars["open"])
+    for name in PRICES[1:]:
+        blank = pc.and_(blank, pc.is_null(bars[name]))
+    return bars.filter(pc.invert(blank))
+
+
+def oldest_first(bars: pa.Table) -> pa.Table:
+    """Return bars in a stable order of time."""
+    bars = bars.combine_chunks()
+    stamps = stamps_of(bars)
+    return bars if (stamps[1:] >= stamps[:-1]).all() else bars.take(np.argsort(stamps, kind="stable"))
+
+
+def stamps_of(bars: pa.Table) -> Int64s:
+    """Return ``ts`` in µs since the epoch."""
+    return np.asarray(bars["ts"].cast(pa.int64()).to_numpy(), dtype=np.int64)

@@ -1,0 +1,174 @@
+"""Which column of a file is which.
+
+Not here: the cells (``numbers``, ``times``), and frames whose columns belong to several symbols (``wide``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from chandlery.core.schema import PRICES
+from chandlery.providers.files.unreadable import UnreadableError
+
+#: What each column may be called, as ``plain`` writes it.
+ALIASES = {
+    "ts": (
+        "ts", "time", "timestamp", "date", "datetime", "date_time", "t", "dt", "open_time", "opentime", "unix",
+        "unix_time", "unix_timestamp", "unixtime", "epoch", "ts_event", "window_start", "gmt_time", "local_time",
+        "dtyyyymmdd", "time_utc", "timestamp_utc", "datetime_utc", "date_utc", "start", "start_time", "bar_time",
+    ),
+    "open": ("open", "o", "open_price", "price_open", "1._open", "first"),
+    "high": ("high", "h", "high_price", "price_high", "2._high", "max"),
+    "low": ("low", "l", "low_price", "price_low", "3._low", "min"),
+    "close": ("close", "c", "close_price", "price_close", "4._close", "close/last", "last", "price"),
+    "volume": ("volume", "v", "vol", "volume_traded", "5._volume"),
+    "vwap": ("vwap", "vw", "weighted_price", "wap", "volume_weighted_average_price"),
+    "trades": ("trades", "n", "count", "trade_count", "transactions", "number_of_trades", "num_trades", "trades_count"),
+    "symbol": ("symbol", "ticker"),
+}  # fmt: skip
+
+#: What a column may mean, where a person says so.
+MEANINGS = (*ALIASES, "date", "time")
+#: Columns of dates and of times of day, where a file has one of each.
+_DATES = frozenset({"date", "day", "dtyyyymmdd"})
+_CLOCKS = frozenset({"time", "hour", "clock", "time_of_day"})
+#: What pandas calls an index without a name.
+_INDEX = frozenset({"", "index", "level_0", "__index_level_0__", "unnamed:_0"})
+#: The name of a column that is to be dropped.
+DROPPED = "\0"
+_CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where each column of a file stands.
+
+    Attributes:
+        places: position by canonical name; ``ts`` is the date where there is a clock as well.
+        clock: position of the time of day, where the date stands in a column of its own.
+        names: the file's own names, by position.
+    """
+
+    places: Mapping[str, int]
+    clock: int | None
+    names: Sequence[str]
+
+    @property
+    def needed(self) -> list[int]:
+        """The positions that are read."""
+        return sorted({*self.places.values(), *(() if self.clock is None else (self.clock,))})
+
+
+def plain(column: str) -> str:
+    """Return how a column's name is compared: without case, blanks around it, angle brackets and a final dot."""
+    return "_".join(column.strip().strip("<>").strip().lower().rstrip(".").split())
+
+
+def find_columns(
+    names: Sequence[str],
+    ignored: Collection[str],
+    said: Mapping[str, str],
+    *,
+    counts: Collection[int] = (),
+    needs_prices: bool = True,
+    hint: str = "",
+) -> Columns:
+    """Return where each canonical column stands.
+
+    Args:
+        names: of the columns, as the file has them.
+        ignored: columns to drop, as ``plain`` writes them; ``*`` for all that are not known.
+        said: meanings by name, as ``plain`` writes it, which a person gave.
+        counts: positions of columns that do nothing but count rows.
+        needs_prices: whether the prices must be among them.
+        hint: what else may help, to end an error with.
+
+    Raises:
+        UnreadableError: columns are unknown, missing or there twice; names them and the flags that help.
+    """
+    taken: dict[str, list[int]] = {}
+    unknown: list[int] = []
+    for place, name in enumerate(names):
+        meaning = _meaning(plain(name), ignored, said)
+        if meaning:
+            taken.setdefault(meaning, []).append(place)
+        elif meaning is None:
+            unknown.append(place)
+    clock = _split_clock(taken, names, said)
+    _use_index(taken, unknown, names, counts)
+    _prefer_close(taken, unknown, names)
+    if "*" in ignored:
+        unknown = []
+    needed = ("ts", *PRICES) if needs_prices else ("ts",)
+    _refuse(taken, [names[place] for place in unknown], names, needed, hint)
+    return Columns({name: places[0] for name, places in taken.items()}, clock, names)
+
+
+def _meaning(name: str, ignored: Collection[str], said: Mapping[str, str]) -> str | None:
+    """Return what a name means: empty for a column to drop, None where it is not known."""
+    if name in said:
+        return "" if said[name] == "ignore" else said[name]
+    if name in ignored or name == DROPPED:
+        return ""
+    return _CANONICAL.get(name)
+
+
+def _split_clock(taken: dict[str, list[int]], names: Sequence[str], said: Mapping[str, str]) -> int | None:
+    """Take the time of day out of the columns of times, where the date has a column of its own."""
+    dates, clocks = taken.pop("date", []), taken.pop("time", [])
+    if not dates and not clocks:
+        candidates = taken.get("ts", [])
+        dates = [place for place in candidates if plain(names[place]) in _DATES and plain(names[place]) not in said]
+        clocks = [place for place in candidates if plain(names[place]) in _CLOCKS and plain(names[place]) not in said]
+        if not (len(candidates) == 2 and len(dates) == len(clocks) == 1):
+            return None
+        taken["ts"] = []
+    # A date alone, or a time alone, is a column of times.
+    taken["ts"] = taken.get("ts", []) + (dates or clocks)
+    return clocks[0] if dates and clocks else None
+
+
+def _use_index(taken: dict[str, list[int]], unknown: list[int], names: Sequence[str], counts: Collection[int]) -> None:
+    """Take an index without a name for the times where there are none, and drop one that only counts rows."""
+    for place in [place for place in unknown if plain(names[place]) in _INDEX]:
+        if place in counts and "ts" in taken:
+            unknown.remove(place)
+        elif place not in counts and "ts" not in taken:
+            unknown.remove(place)
+            taken["ts"] = [place]
+
+
+def _prefer_close(taken: dict[str, list[int]], unknown: list[int], names: Sequence[str]) -> None:
+    """Let a column called ``last`` or ``price`` be the close only where nothing else is."""
+    places = taken.get("close", [])
+    closes = [place for place in places if plain(names[place]) not in {"last", "price"}]
+    if closes and len(places) > len(closes):
+        taken["close"] = closes
+        unknown += [place for place in places if place not in closes]
+
+
+def _refuse(
+    taken: Mapping[str, Sequence[int]], unknown: Sequence[str], names: Sequence[str], needed: Sequence[str], hint: str
+) -> None:
+    missing = [name for name in needed if name not in taken]
+    again = [names[place] for places in taken.values() for place in places[1:]]
+    problems = {"unknown": unknown, "missing": missing, "of the same meaning as another": again}
+    if not any(problems.values()):
+        return
+    seen = "; ".join(f"{what}: {', '.join(map(repr_of, found))}" for what, found in problems.items() if found)
+    drop = " ".join(f'--ignore-column "{name}"' for name in dict.fromkeys((*unknown, *again)) if name.strip())
+    advice = [
+        f"to drop what you do not need: {drop}" if drop else "",
+        "to say what each column is: --columns, or columns in a --mapping FILE" if missing or again else "",
+        hint,
+    ]
+    raise UnreadableError(
+        f"columns {seen}; a bar has ts, open, high, low, close, and may have volume, vwap, trades (trade_count); "
+        + "; ".join(text for text in advice if text)
+    )
+
+
+def repr_of(name: str) -> str:
+    """Return a column's name for people: one that is blank in quotes."""
+    return name if name.strip() else repr(name)

@@ -1,0 +1,129 @@
+"""Which files of a folder hold which symbol.
+
+A file is named after its symbol, or by a pattern; several spellings of one symbol are one. Not here: what stands in a
+file (``reader``), and which symbols are registered (``ingest.planner``).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chandlery.core.symbols import spelling
+from chandlery.core.timeframe import Timeframe
+from chandlery.errors import ConfigurationError
+from chandlery.providers.files.naming import part_of, split_name, symbol_by
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The files of one symbol.
+
+    Attributes:
+        symbol: as the files' names write it; empty where their names say nothing of symbols.
+        files: which, sorted.
+        problem: why they cannot be read as they are, for a person; empty where they can.
+    """
+
+    symbol: str
+    files: Sequence[Path]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of bars of one timeframe.
+
+    Attributes:
+        path: the folder that holds ``bars_1m`` and ``bars_1d``, or, with a pattern, the files themselves.
+        timeframe: of the bars.
+        pattern: how the files are named; after their symbol by default.
+        plain_names: whether files that the pattern does not fit are named after their symbol.
+    """
+
+    path: Path
+    timeframe: Timeframe
+    pattern: str | None = None
+    plain_names: bool = True
+
+    @property
+    def root(self) -> Path:
+        """The folder in which the files are.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        folder = self.path / self.timeframe.table
+        if folder.is_dir():
+            return folder
+        if self.pattern is not None and self.path.is_dir():
+            return self.path
+        what = "is a file" if self.path.is_file() else "has no such folder" if self.path.is_dir() else "does not exist"
+        loose = ""
+        if self.path.is_dir() and any(split_name(entry.name)[1] for entry in self.path.iterdir()):
+            loose = '; for files that lie in it directly, give --pattern "{symbol}"'
+        raise ConfigurationError(
+            f"there is no folder {folder}: {self.path} {what}; expected"
+            f" DIR/{self.timeframe.table}/SYMBOL.csv (or .txt, .parquet, .zip, .gz){loose}"
+        )
+
+    def holdings(self) -> Mapping[str, Holding]:
+        """Return what the folder holds, by the symbols' common spelling; under ``""`` the files that name no symbol.
+
+        What is called like a file and is none, such as a folder or a pipe, is among them: to read it says so.
+        """
+        root = self.root
+        deep = self.pattern is not None and "/" in self.pattern
+        paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
+        by_spelling: dict[str, list[tuple[str, Path, bool]]] = {}
+        for path in paths:
+            symbol, is_part = self._symbol(path.relative_to(root).as_posix())
+            if symbol is not None:
+                by_spelling.setdefault(spelling(symbol), []).append((symbol, path, is_part))
+        return {name: self._holding(found) for name, found in by_spelling.items()}
+
+    def find(self, symbol: str) -> Holding | None:
+        """Return the files of ``symbol``, in whatever spelling; None where there are none."""
+        return self.holdings().get(spelling(symbol))
+
+    def _symbol(self, path: str) -> tuple[str | None, bool]:
+        """Return the symbol that a path names, and whether it is one of several files of it."""
+        stem, suffix = split_name(path)
+        if not suffix:
+            return None, False
+        if self.pattern is not None:
+            symbol = symbol_by(self.pattern, path)
+            if symbol is not None or not self.plain_names:
+                return symbol, True
+        part = part_of(stem, self.timeframe)
+        return (part.symbol, True) if part else (stem, False)
+
+    def _holding(self, found: Sequence[tuple[str, Path, bool]]) -> Holding:
+        symbol, files = found[0][0], [path for _, path, _ in found]
+        if symbol == symbol.lower():
+            symbol = symbol.upper()
+        names = " and ".join(path.name for path in files[:3]) + (f" and {len(files) - 3} more" if files[3:] else "")
+        whole = [path for _, path, is_part in found if not is_part]
+        if whole and len(files) > 1:
+            return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them")
+        part = part_of(split_name(files[0].name)[0], self.timeframe)
+        if self.pattern is None and part is not None and not part.certain:
+            return Holding(
+                symbol,
+                files,
+                f"{names}: named like one of several files of {symbol}; if so, give --pattern"
+                f' "{part.pattern}", otherwise --pattern "{{symbol}}"',
+            )
+        return Holding(symbol, files)
+
+
+def nature(place: Path) -> str:
+    """Return what stands where a file should."""
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return "a link that leads nowhere"
+    natures = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return natures.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,101 @@
+"""How a person's files are written: what an option, a mapping file or a preset says about them.
+
+Not here: presets themselves (``presets``), and what is recognised without being said (``dialect``, ``times``).
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+
+from chandlery.config.yaml_document import Root, Section
+from chandlery.providers.files.columns import MEANINGS, plain
+from chandlery.providers.files.dates import check_format
+from chandlery.providers.files.naming import check_pattern
+from chandlery.providers.files.times import EpochUnit
+
+_MEANINGS = f"one of {' '.join(MEANINGS)}, or ignore"
+
+
+class Layout(Section):
+    """How files are written. What is not said is recognised, or asked for where it cannot be.
+
+    Attributes:
+        columns: the meaning of each column from left to right, for files without a header line or instead of theirs; or
+            the meaning by the name that a file gives it. A meaning is a key of ``columns.ALIASES`` or ``ignore``.
+        headerless: the meaning of each column of a file that has no header line; others have their own names.
+        ignore_columns: columns to drop, in any case; ``*`` stands for all that are not known.
+        tz: IANA zone of times that carry none.
+        epoch_unit: what times that are numbers count since 1970-01-01 UTC.
+        date_format: how times are written, as ``strptime`` has it: ``%d/%m/%Y``.
+        decimal: the decimal separator.
+        delimiter: what stands between two cells.
+        encoding: of the text, as Python names it.
+        label: whether a bar's time is its start or its end.
+        price_scale: what prices are multiplied by; ``1e-9`` for fixed-point prices.
+        pattern: how files are named, with ``{symbol}`` for the symbol and ``*`` for any text; by timeframe where they
+            differ.
+        blank_rows: whether a row without any price is kept, for the gate to reject, or is no bar.
+    """
+
+    columns: tuple[str, ...] | dict[str, str] = ()
+    headerless: tuple[str, ...] = ()
+    ignore_columns: tuple[str, ...] = ()
+    tz: str | None = None
+    epoch_unit: EpochUnit | None = None
+    date_format: str | None = None
+    decimal: Literal[".", ","] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: str | None = None
+    label: Literal["start", "end"] = "start"
+    price_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    pattern: str | dict[Literal["1m", "1d"], str] | None = None
+    blank_rows: Literal["keep", "skip"] = "keep"
+
+    @field_validator("columns", "headerless")
+    @classmethod
+    def _meanings_exist(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
+        given = value.values() if isinstance(value, Mapping) else value
+        for meaning in given:
+            if plain(meaning) not in MEANINGS and plain(meaning) != "ignore":
+                raise ValueError(f"{meaning!r} is not a meaning of a column; allowed: {_MEANINGS}")
+        if isinstance(value, Mapping):
+            return {plain(name): plain(meaning) for name, meaning in value.items()}
+        return tuple(plain(meaning) for meaning in value)
+
+    @field_validator("tz")
+    @classmethod
+    def _zone_exists(cls, value: str | None) -> str | None:
+        try:
+            return value and ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not an IANA time zone; write one like UTC or America/New_York") from None
+
+    @field_validator("date_format")
+    @classmethod
+    def _format_is_known(cls, value: str | None) -> str | None:
+        return value and check_format(value)
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_exists(cls, value: str | None) -> str | None:
+        try:
+            return value and codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"{value!r} is not an encoding; write one like utf-8, utf-16 or cp1252") from None
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_one(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for pattern in value.values() if isinstance(value, dict) else [value]:
+            if pattern is not None:
+                check_pattern(pattern)
+        return value
+
+
+class MappingFile(Layout, Root):
+    """A file that says how files are written: ``--mapping FILE``."""
