@@ -17,6 +17,7 @@ import typer
 
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator, RunRecord
+from chandlery.cli import file_options as files
 from chandlery.cli.output import err, note, number, say, say_error
 from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
@@ -49,7 +50,9 @@ something was rejected by the gate.
 
 _Provider = Annotated[str | None, typer.Option(help="A name in providers.yaml; each symbol's own by default.")]
 _AssetClass = Annotated[str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")]
-_Folder = Annotated[Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")]
+_Symbols = Annotated[list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")]
+_Start = Annotated[str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")]
+_Share = Annotated[float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,33 +63,27 @@ def register(app: typer.Typer) -> None:
 def ingest(
     ctx: typer.Context,
     *,
-    symbols: Annotated[
-        list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")
-    ] = None,
+    symbols: _Symbols = None,
     symbols_file: Annotated[Path | None, typer.Option(help="A file with a symbol a line; # begins a comment.")] = None,
     preset: Annotated[str | None, typer.Option(help="A list of symbols in universe.yaml.")] = None,
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
     provider: _Provider = None,
-    path: _Folder = None,
-    mapping: Annotated[str | None, typer.Option(help="Files: a known layout by name, or a YAML file.")] = None,
-    pattern: Annotated[str | None, typer.Option(help='Files: how they are named, as in "{symbol}-1m-*".')] = None,
-    columns: Annotated[str | None, typer.Option(help="Files: what each column is: time,open,...,ignore.")] = None,
-    tz: Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")] = None,
-    epoch_unit: Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")] = None,
-    date_format: Annotated[str | None, typer.Option(help='Files: how times are written: "%d/%m/%Y".')] = None,
-    decimal: Annotated[str | None, typer.Option(help='Files: the decimal separator, "." or ",".')] = None,
-    label: Annotated[str | None, typer.Option(help="Files: whether a time is a bar's start or end.")] = None,
-    price_scale: Annotated[float | None, typer.Option(help="Files: what prices are multiplied by.")] = None,
-    ignore_column: Annotated[list[str] | None, typer.Option(help="Files: a column to drop. May be repeated.")] = None,
-    start: Annotated[
-        str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")
-    ] = None,
+    path: files.Folder = None,
+    mapping: files.Layout = None,
+    pattern: files.Pattern = None,
+    columns: files.Columns = None,
+    tz: files.Zone = None,
+    epoch_unit: files.EpochUnit = None,
+    date_format: files.DateFormat = None,
+    decimal: files.Decimal = None,
+    label: files.Label = None,
+    price_scale: files.PriceScale = None,
+    ignore_column: files.IgnoreColumn = None,
+    start: _Start = None,
     end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
     asset_class: _AssetClass = None,
-    max_rejected_share: Annotated[
-        float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")
-    ] = None,
+    max_rejected_share: _Share = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be requested, and its cost.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")] = False,
@@ -98,24 +95,23 @@ def ingest(
     """
     session = Session.of(ctx)
     installation = session.installation
-    options = {
-        "path": path and str(path.expanduser().absolute()),
-        "mapping": mapping and _absolute_file(mapping),
-        "pattern": pattern,
-        "columns": columns and [column.strip() for column in columns.split(",")],
-        "tz": tz,
-        "epoch_unit": epoch_unit,
-        "date_format": date_format,
-        "decimal": decimal,
-        "label": label,
-        "price_scale": price_scale,
-        "ignore_columns": ignore_column,
-    }
     request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
-        options={name: value for name, value in options.items() if value},
+        options=files.file_options(
+            path=path,
+            mapping=mapping,
+            columns=columns,
+            ignore_columns=ignore_column,
+            pattern=pattern,
+            tz=tz,
+            epoch_unit=epoch_unit,
+            date_format=date_format,
+            decimal=decimal,
+            label=label,
+            price_scale=price_scale,
+        ),  # fmt: skip
         start=parse_moment(start, name="start") if start else None,
         end=parse_moment(end, name="end") if end else None,
         calendar=calendar,
@@ -125,12 +121,6 @@ def ingest(
     )
     prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
     raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
-
-
-def _absolute_file(mapping: str) -> str:
-    """Return a mapping's file as an absolute path, because another process may read it; a name stays as it is."""
-    file = Path(mapping).expanduser()
-    return str(file.absolute()) if file.exists() or file.suffix in {".yaml", ".yml"} else mapping
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:

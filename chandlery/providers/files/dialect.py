@@ -241,7 +241,8 @@ def _is_row(cells: Sequence[str]) -> bool:
     numbers = sum(_NUMBER.fullmatch(cell) is not None for cell in cells)
     if numbers >= 3:
         return True
-    named = any(re.search("[^\\W\\d]", cell) and not _VALUE.fullmatch(cell.strip()) for cell in cells)
+    values = (_VALUE.fullmatch(cell.strip()) or _NUMBER.fullmatch(cell) for cell in cells)
+    named = any(not value and re.search(r"[^\W\d]", cell) for value, cell in zip(values, cells, strict=True))
     return len(cells) >= 4 and (not named or any(looks_like_time(cell) for cell in cells))
 
 
