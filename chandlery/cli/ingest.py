@@ -91,27 +91,17 @@ def ingest(
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
     New symbols are registered. Without --start, a folder is loaded whole, of a vendor the last two full weeks.
-    What is long or costly is confirmed first.
     """
     session = Session.of(ctx)
-    installation = session.installation
+    options = files.file_options(
+        path=path, mapping=mapping, columns=columns, ignore_columns=ignore_column, pattern=pattern, tz=tz,
+        decimal=decimal, epoch_unit=epoch_unit, date_format=date_format, label=label, price_scale=price_scale,
+    )  # fmt: skip
     request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
-        symbols=_gather(installation, symbols or [], symbols_file, preset),
+        symbols=_gather(session.installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
-        options=files.file_options(
-            path=path,
-            mapping=mapping,
-            columns=columns,
-            ignore_columns=ignore_column,
-            pattern=pattern,
-            tz=tz,
-            epoch_unit=epoch_unit,
-            date_format=date_format,
-            decimal=decimal,
-            label=label,
-            price_scale=price_scale,
-        ),  # fmt: skip
+        options=options,
         start=parse_moment(start, name="start") if start else None,
         end=parse_moment(end, name="end") if end else None,
         calendar=calendar,
@@ -119,8 +109,12 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    prepared = installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
-    raise typer.Exit(carry_out(session.orchestrator(installation), prepared))
+    raise typer.Exit(_plan_and_run(session, request, dry_run=dry_run, yes=yes))
+
+
+def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool) -> int:
+    prepared = session.installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
+    return carry_out(session.orchestrator(session.installation), prepared)
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
