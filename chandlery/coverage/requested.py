@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ import psycopg
 
 from chandlery.core.calendars import Calendar, get_calendar, microseconds
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import instant
 from chandlery.database.named_queries import query
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -62,7 +63,7 @@ def record_requested(
     requested: dict[int, list[str]] = defaultdict(list)
     final: dict[int, list[str]] = defaultdict(list)
     calendars: dict[int, str] = {}
-    for item in ranges:
+    for item in _joined(ranges):
         calendar = get_calendar(item.calendar)
         sessions, settled = _requested_and_final(calendar, timeframe, item)
         requested[item.instrument_id] += _date_ranges(calendar, sessions)
@@ -124,6 +125,40 @@ def session_slice(calendar: Calendar, timeframe: Timeframe, start: datetime, end
         return calendar.between(start, end)
     first, last = np.searchsorted(calendar.opens, [microseconds(start), microseconds(end)])
     return slice(int(first), max(int(first), int(last)))
+
+
+def whole_sessions(
+    calendar: Calendar, timeframe: Timeframe, start: datetime, end: datetime
+) -> tuple[datetime, datetime]:
+    """Return ``[start, end)``, UTC, widened to the whole sessions in which its first and its last instant lie.
+
+    Of ``1d``, whose sessions are labels, it is the range itself.
+    """
+    if not timeframe.is_intraday:
+        return start, end
+    (first, last), (begins_inside, ends_inside) = calendar.session_of(
+        np.array([microseconds(start), microseconds(end) - 1])
+    )
+    return (
+        instant(int(calendar.opens[first])) if begins_inside else start,
+        instant(int(calendar.closes[last])) if ends_inside else end,
+    )
+
+
+def _joined(ranges: Iterable[RequestedRange]) -> list[RequestedRange]:
+    """Return the ranges, those of one instrument that follow each other as one.
+
+    A session may begin in one of them and end in the next, as those of futures do where a month ends.
+    """
+    joined: list[RequestedRange] = []
+    for item in sorted(ranges, key=lambda each: (each.instrument_id, each.start)):
+        last = joined[-1] if joined else item
+        if last == replace(item, start=last.start, end=item.start, requested_at=last.requested_at):
+            requested_at = min(last.requested_at, item.requested_at)
+            joined[-1] = replace(item, start=last.start, requested_at=requested_at)
+        else:
+            joined.append(item)
+    return joined
 
 
 def _requested_and_final(calendar: Calendar, timeframe: Timeframe, requested: RequestedRange) -> tuple[slice, slice]:

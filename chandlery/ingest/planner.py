@@ -15,6 +15,7 @@ import psycopg
 from chandlery.config.universe import InstrumentConfig, Universe, default_calendar
 from chandlery.core.calendars import get_calendar
 from chandlery.core.moments import parse_moment
+from chandlery.coverage.requested import whole_sessions
 from chandlery.errors import (
     ChandleryError,
     ConfigurationError,
@@ -118,9 +119,11 @@ class RequestPlanner:
             UsageError: a symbol that was named is wrong, or all are.
         """
         found: dict[str, tuple[datetime, datetime]] = {}
+        calendars = {symbol: instrument.calendar for symbol, instrument in known.items()}
+        calendars |= {config.symbol: config.calendar for config in new}
         for symbol, provider in self.providers(known, new):
             with self._refusing(symbol):
-                found[symbol] = self.range_of(symbol, provider)
+                found[symbol] = self.range_of(symbol, provider, calendars[symbol])
         if not found:
             raise next(iter(self.refused.values()))
         return found
@@ -155,10 +158,10 @@ class RequestPlanner:
         self._alone = len(made) == 1
         return made
 
-    def range_of(self, symbol: str, provider: Provider | None) -> tuple[datetime, datetime]:
+    def range_of(self, symbol: str, provider: Provider | None, calendar: str) -> tuple[datetime, datetime]:
         """Return the range to plan for one symbol: as requested or, by default, as far as its provider reaches."""
         request = self._request
-        usual_start, usual_end = self._span(symbol, provider)
+        usual_start, usual_end = self._span(symbol, provider, calendar)
         start, end = request.start or usual_start, request.end or usual_end
         if start >= self._now:
             raise UsageError(f"{symbol}: its first bar starts on {start:%Y-%m-%d %H:%M}Z, which is yet to come")
@@ -173,12 +176,20 @@ class RequestPlanner:
             )
         return start, min(end, self._now)
 
-    def _span(self, symbol: str, provider: Provider | None) -> tuple[datetime, datetime]:
-        """Return the range that the provider has of a symbol; a short one where the run will fail, to say so soon."""
+    def _span(self, symbol: str, provider: Provider | None, calendar: str) -> tuple[datetime, datetime]:
+        """Return the range that the provider has of a symbol; a short one where the run will fail, to say so soon.
+
+        Where it says how far it reaches, it has no more of the sessions in which its bars begin and end; they count
+        as whole.
+        """
         if provider is None:
             return self._request.timeframe.window_of(self._now).start, self._now
         try:
-            return provider.span(symbol, self._request.timeframe) or self._usual(provider)
+            span = provider.span(symbol, self._request.timeframe)
+            if span is None:
+                return self._usual(provider)
+            start, end = whole_sessions(get_calendar(calendar), self._request.timeframe, *span)
+            return max(start, min(span[0], self._first)), end
         except (ProviderAuthError, ConfigurationError):
             if self._alone:
                 raise

@@ -113,11 +113,7 @@ def apply_retention(
     now = now or datetime.now(UTC)
     with warehouse.connection() as connection:
         chunks = warehouse.edition.chunks(connection, timeframe)
-        windows = [
-            window
-            for window in find_windows(connection, timeframe, date.min, before.date(), cold=False)
-            if window_end(timeframe, window.start) <= before and (window.keep_until is None or window.keep_until <= now)
-        ]
+        windows = _due(connection, timeframe, before, now)
         symbols = symbols_of(connection, {window.instrument_id for window in windows})
     report = RetentionReport(timeframe, bytes_before=sum(chunk.bytes for chunk in chunks))
     by_entry = _by_entry(windows, symbols, report)
@@ -136,6 +132,15 @@ def apply_retention(
     with warehouse.connection() as connection:
         bytes_after = sum(chunk.bytes for chunk in warehouse.edition.chunks(connection, timeframe))
     return replace(report, bytes_after=bytes_after)
+
+
+def _due(connection: psycopg.Connection, timeframe: Timeframe, before: datetime, now: datetime) -> list[WindowState]:
+    """Return the windows that end by ``before`` and that nobody asked to keep for longer than ``now``."""
+    return [
+        window
+        for window in find_windows(connection, timeframe, date.min, before.date(), cold=False)
+        if window_end(timeframe, window.start) <= before and (window.keep_until is None or window.keep_until <= now)
+    ]
 
 
 def _by_entry(

@@ -218,6 +218,18 @@ def test_without_symbols_a_folder_is_loaded_whole(ready: Run, tmp_path: Path) ->
     assert "registered VOD.L: equity, calendar XLON" in result.stderr
 
 
+def test_files_that_end_before_the_close_are_final_as_they_are(ready: Run, tmp_path: Path) -> None:
+    """Their first session begins at noon, and their last one ends there."""
+    folder = tmp_path / "bars_1m"
+    folder.mkdir()
+    moments = ["2024-01-08T17:00Z", "2024-01-08T17:01Z", "2024-01-09T14:30Z", "2024-01-09T15:00Z"]
+    lines = [f"{moment},10,12,9,11,1" for moment in moments]
+    (folder / "AAA.csv").write_text("\n".join(["ts,open,high,low,close,volume", *lines]))
+    assert ready("ingest", "--path", str(tmp_path), "-t", "1m").exit_code == 0
+    shown = ready("query", "AAA", "-t", "1m", "--start", "2024-01-08", "--end", "2024-01-10", "--final-only", "--json")
+    assert len(json.loads(shown.stdout)) == 4
+
+
 def test_what_is_wrong_in_a_folder_fails_alone_and_is_named(ready: Run, tmp_path: Path) -> None:
     folder = write_days(tmp_path, "AAA", GOOD) / "bars_1d"
     write_days(tmp_path, "OLD", ["1700-01-04,10,12,9,11,1.5"])

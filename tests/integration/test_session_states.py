@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -381,6 +382,21 @@ def test_a_session_that_was_requested_only_until_noon_is_not_final(store: Store)
     assert store.state() is State.NOT_FINAL
     store.ask(M1, "2024-01-09", "2024-01-09T21:00")
     assert store.state() is State.COMPLETE
+
+
+def test_a_session_across_two_months_that_were_requested_together_is_final(store: Store) -> None:
+    register(store.warehouse, {"ESZ4": "CMES"})
+    sync_sessions(store.connection, ["CMES"])
+    instrument = store.instrument("ESZ4")
+    parts = ["2024-01-29T23:00", "2024-02-01", "2024-02-02T22:00"]
+    ranges = [
+        RequestedRange(instrument.instrument_id, "CMES", utc(start), utc(end), NOW) for start, end in pairwise(parts)
+    ]
+    record_requested(store.connection, M1, ranges)
+    rows = store.of(M1, "2024-01-30", "2024-02-03", symbol="ESZ4")
+    assert [(row["session"].day, row["final"], row["expected"]) for row in rows] == [
+        (day, True, 1380) for day in (30, 31, 1, 2)
+    ]
 
 
 def test_a_day_under_way_is_not_final_once_requested(store: Store) -> None:
