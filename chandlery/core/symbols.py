@@ -19,6 +19,9 @@ ANY_PRICE: frozenset[str] = frozenset({"future", "power", "spread"})
 MAX_LENGTH = 32
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 _ALLOWED = _ALPHANUMERIC | frozenset(".-_/:")
+#: How vendors end a symbol that is no share: ``=F`` for a future, ``=X`` for a currency.
+_ENDING = re.compile(r"=[A-Za-z0-9]{0,2}$")
+_CLASS_OF_ENDING: dict[str, AssetClass] = {"=F": "future", "=X": "fx"}
 
 _CRYPTO_SUFFIXES = ("-USD", "-USDT", "-BTC", "-ETH", "-PERP")
 _CURRENCIES = frozenset(
@@ -38,20 +41,28 @@ _CALENDAR_OF_SUFFIX = {
 
 
 def validate_symbol(text: str) -> str:
-    """Return ``text`` where it may be a symbol: 1 to 32 of ``A-Z a-z 0-9 . - _ / :``, one of them a letter or digit.
+    """Return ``text`` where it may be a symbol.
+
+    It has 1 to 32 of ``A-Z a-z 0-9 . - _ / :``, one of them a letter or digit. Before them may stand ``^``, and after
+    them ``=`` with up to two letters or digits, as vendors write indices, futures and currencies: ``^GSPC``, ``ES=F``,
+    ``EURUSD=X``.
 
     Raises:
         UsageError: it is not, and why: the first character that is not allowed, or the length.
     """
     # Dagster itself lets a pipe sign through in a partition key and then corrupts it.
-    for position, character in enumerate(text, start=1):
+    begin = 1 if text.startswith("^") else 0
+    ending = _ENDING.search(text)
+    end = ending.start() if ending else len(text)
+    for position, character in enumerate(text[begin:end], start=begin + 1):
         if character not in _ALLOWED:
             raise UsageError(
                 f"symbol {text!r} has {character!r} at position {position}; allowed are A-Z a-z 0-9 . - _ / :"
+                ", and ^ = at the start or end"
             )
     if not 1 <= len(text) <= MAX_LENGTH:
         raise UsageError(f"symbol {text!r} has {len(text)} characters; allowed are 1 to {MAX_LENGTH}")
-    if _ALPHANUMERIC.isdisjoint(text):
+    if _ALPHANUMERIC.isdisjoint(text[begin:end]):
         raise UsageError(f"symbol {text!r} has no letter or digit; write one like AAPL, BRK.B or BTC/USD")
     return text
 
@@ -62,8 +73,12 @@ def spelling(symbol: str) -> str:
 
 
 def default_asset_class(symbol: str) -> AssetClass:
-    """Return what ``symbol`` looks like: a pair of currencies, a pair with a coin, or else a share."""
+    """Return what ``symbol`` looks like: an index, a future, a pair of currencies, one with a coin, or else a share."""
     name = symbol.upper()
+    if name.startswith("^"):
+        return "index"
+    if name[-2:] in _CLASS_OF_ENDING:
+        return _CLASS_OF_ENDING[name[-2:]]
     legs = name.replace("-", "/").split("/")
     if len(legs) == 2 and _CURRENCIES.issuperset(legs):
         return "fx"

@@ -233,7 +233,7 @@ CREATE TABLE market.instrument (
     delisted date,
     in_universe boolean,
     CONSTRAINT instrument_check CHECK ((delisted > listed)),
-    CONSTRAINT instrument_symbol_check CHECK ((symbol ~ '^[A-Za-z0-9._/:-]{1,32}$'::text))
+    CONSTRAINT instrument_symbol_check CHECK (((symbol ~ '^\^?[A-Za-z0-9._/:-]+(=[A-Za-z0-9]{0,2})?$'::text) AND (length(symbol) <= 32)))
 );
 
 COMMENT ON COLUMN market.instrument.symbol IS 'canonical ticker; other tickers of the instrument are dated aliases';

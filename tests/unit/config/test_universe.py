@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from contextlib import suppress
 from datetime import date
@@ -246,7 +247,9 @@ MISTAKES = [
     ),
     (
         "presets:\n  good: [A]\n  bad:\n    - A\n    - B C",
-        ("universe.yaml:5: presets.bad[1]: symbol 'B C' has ' ' at position 2; allowed are A-Z a-z 0-9 . - _ / :"),
+        (
+            "universe.yaml:5: presets.bad[1]: symbol 'B C' has ' ' at position 2; allowed are A-Z a-z 0-9 . - _ / :, and ^ = at the start or end"
+        ),
     ),
     ("presets:\n  bad: [A, B, A]", "universe.yaml:2: presets.bad[2]: 'A' is given twice"),
     (
@@ -278,7 +281,10 @@ class TestMistakes:
     def test_a_wrong_line_in_a_preset_s_own_file_is_named_by_that_file(self, tmp_path: Path) -> None:
         write(tmp_path, "mine.txt", "# mine\nAAPL\nBRK^B\n")
         refusal = refusal_of_universe(tmp_path, "presets: {mine: {file: mine.txt}}")
-        assert refusal == "mine.txt:3: symbol 'BRK^B' has '^' at position 4; allowed are A-Z a-z 0-9 . - _ / :"
+        assert (
+            refusal
+            == "mine.txt:3: symbol 'BRK^B' has '^' at position 4; allowed are A-Z a-z 0-9 . - _ / :, and ^ = at the start or end"
+        )
 
     def test_a_provider_that_is_not_configured_is_named_with_those_that_are(self, tmp_path: Path) -> None:
         write(tmp_path, "providers.yaml", "providers: {sample: {kind: sample}}")
@@ -327,7 +333,25 @@ class TestMistakes:
                 load(path)
 
 
+ALLOWED_TEXT = "allowed are A-Z a-z 0-9 . - _ / :, and ^ = at the start or end"
+
+
 class TestSymbols:
+    @pytest.mark.parametrize(
+        ("symbol", "asset_class", "calendar"),
+        [
+            ("^GSPC", "index", "XNYS"),
+            ("ES=F", "future", "CMES"),
+            ("EURUSD=X", "fx", "24/5"),
+            ("JPY=", "equity", "XNYS"),
+        ],
+    )
+    def test_indices_futures_and_currencies_are_symbols_as_vendors_write_them(
+        self, symbol: str, asset_class: str, calendar: str
+    ) -> None:
+        guess = guess_instrument(validate_symbol(symbol))
+        assert (guess.asset_class, guess.calendar) == (asset_class, calendar)
+
     @given(st.text(alphabet=ALLOWED, min_size=1, max_size=32).filter(lambda text: any(map(str.isalnum, text))))
     def test_every_text_of_allowed_characters_is_a_symbol_and_has_a_guess(self, text: str) -> None:
         assert validate_symbol(text) == text
@@ -336,7 +360,8 @@ class TestSymbols:
 
     @given(st.text(max_size=40))
     def test_a_text_is_a_symbol_exactly_if_its_characters_and_length_are_allowed(self, text: str) -> None:
-        fits = 1 <= len(text) <= 32 and set(text) <= set(ALLOWED) and not set(text) <= set(".-_/:")
+        core = re.sub(r"=[A-Za-z0-9]{0,2}$", "", text.removeprefix("^"))
+        fits = 1 <= len(text) <= 32 and set(core) <= set(ALLOWED) and not set(core) <= set(".-_/:")
         if fits:
             assert validate_symbol(text) == text
         else:
@@ -346,11 +371,15 @@ class TestSymbols:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("AAPL|2024-01", "symbol 'AAPL|2024-01' has '|' at position 5; allowed are A-Z a-z 0-9 . - _ / :"),
+            ("AAPL|2024-01", f"symbol 'AAPL|2024-01' has '|' at position 5; {ALLOWED_TEXT}"),
             ("", "symbol '' has 0 characters; allowed are 1 to 32"),
             ("A" * 33, f"symbol '{'A' * 33}' has 33 characters; allowed are 1 to 32"),
             ("..", "symbol '..' has no letter or digit; write one like AAPL, BRK.B or BTC/USD"),
-            ("Å", "symbol 'Å' has 'Å' at position 1; allowed are A-Z a-z 0-9 . - _ / :"),
+            ("Å", f"symbol 'Å' has 'Å' at position 1; {ALLOWED_TEXT}"),
+            ("A^B", f"symbol 'A^B' has '^' at position 2; {ALLOWED_TEXT}"),
+            ("ES=FUT", f"symbol 'ES=FUT' has '=' at position 3; {ALLOWED_TEXT}"),
+            ("^", "symbol '^' has no letter or digit; write one like AAPL, BRK.B or BTC/USD"),
+            ("=F", "symbol '=F' has no letter or digit; write one like AAPL, BRK.B or BTC/USD"),
         ],
     )
     def test_a_symbol_is_refused_with_the_reason(self, text: str, message: str) -> None:
