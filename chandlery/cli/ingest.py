@@ -23,8 +23,9 @@ from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
 from chandlery.cli.tally import Tally
 from chandlery.core.moments import parse_moment
+from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import UsageError
+from chandlery.errors import ProviderError, UsageError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
@@ -125,8 +126,8 @@ def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
         records = orchestrator.ingest(prepared.plan, listener)
     tally = listener.tally
     _sum_up(prepared.plan, tally, time.monotonic() - begun)
-    for error in prepared.refused.values():
-        say_error(str(error))
+    for symbol, error in prepared.refused.items():
+        say_error(f"{symbol}: failed: {error}" if isinstance(error, ProviderError) else str(error))
     code = report_failures(tally, records)
     return FAILED if prepared.refused else code
 
@@ -178,12 +179,20 @@ def _introduce(prepared: PreparedIngest) -> None:
                 f"{instrument.symbol} is no longer in universe.yaml: nobody keeps it up to date, this command loads it"
             )
     for ticker, symbol in prepared.resolved.items():
-        note(f"{ticker} is a ticker of {symbol}")
+        is_same = spelling(ticker) == spelling(symbol)
+        note(f"{ticker} is another spelling of {symbol}" if is_same else f"{ticker} is a ticker of {symbol}")
     for config in prepared.registered:
         note(
             f"registered {config.symbol}: {config.asset_class}, calendar {config.calendar}, provider {config.provider}"
             " (add it to universe.yaml to describe it otherwise)"
         )
+
+    noted: dict[str, list[str]] = defaultdict(list)
+    for symbol, texts in prepared.notes.items():
+        for text in texts:
+            noted[text].append(symbol)
+    for text, symbols in noted.items():
+        note(f"{list_names(symbols)}: {text}")
 
 
 def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:

@@ -15,15 +15,19 @@ import psycopg
 from chandlery.config.universe import InstrumentConfig, Universe, default_calendar
 from chandlery.core.calendars import get_calendar
 from chandlery.core.moments import parse_moment
+from chandlery.core.symbols import spelling
 from chandlery.coverage.requested import whole_sessions
 from chandlery.errors import (
     ChandleryError,
     ConfigurationError,
     ProviderAuthError,
+    ProviderBadDataError,
     ProviderError,
+    ProviderNotFoundError,
     UnknownSymbolError,
     UsageError,
 )
+from chandlery.ingest.spellings import by_spelling, spelled_otherwise
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument, load_instruments
 from chandlery.providers.base import Provider
@@ -40,8 +44,9 @@ class RequestPlanner:
     """Looks up what one request leaves open; see ``request.plan_ingest`` for the arguments.
 
     Attributes:
-        refused: why symbols cannot be planned, where nobody named them, because all of a provider were requested. What
-            is wrong with a symbol that was named is raised.
+        refused: why symbols cannot be planned: they are new and their file cannot be read, or something else is wrong
+            and nobody named them, because all of a provider were requested. Otherwise it is raised.
+        notes: what a person should know of the files of a symbol.
     """
 
     def __init__(
@@ -58,7 +63,8 @@ class RequestPlanner:
         self._providers = providers
         self._now = now
         self._alone = True
-        self.refused: dict[str, UsageError] = {}
+        self.refused: dict[str, ChandleryError] = {}
+        self.notes: dict[str, Sequence[str]] = {}
         self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
@@ -74,9 +80,10 @@ class RequestPlanner:
             raise UsageError(f"provider {provider.name!r} has no {self._request.timeframe.value} bars at all")
         with self._warehouse.connection() as connection:
             registered = load_instruments(connection).keys()
-        # A file's name has ``-`` for ``/``: where only BTC/USD is registered, BTC-USD.csv is that.
-        slashed = {name: name.replace("-", "/") for name in held}
-        return [slashed[name] if name not in registered and slashed[name] in registered else name for name in held]
+        # A file's name has ``-`` for ``/``, and any case: where BTC/USD is registered, btc-usd.csv is that.
+        spelled = by_spelling(registered)
+        alike = {name: spelled.get(spelling(name), []) for name in held}
+        return [alike[name][0] if name not in registered and len(alike[name]) == 1 else name for name in held]
 
     def identify(
         self, connection: psycopg.Connection, symbols: Sequence[str]
@@ -86,6 +93,7 @@ class RequestPlanner:
         new: dict[str, InstrumentConfig] = {}
         resolved: dict[str, str] = {}
         start, end = self._request.start or self._first, self._request.end or self._now
+        spelled = by_spelling(load_instruments(connection))
         for symbol in symbols:
             with self._refusing(symbol):
                 try:
@@ -93,8 +101,14 @@ class RequestPlanner:
                 except UnknownSymbolError:
                     if _was_an_alias(connection, symbol):
                         raise
-                    new[symbol] = self._describe(symbol)
-                    continue
+                    alike = spelled_otherwise(symbol, spelled, by_spelling(new))
+                    if alike is None:
+                        new[symbol] = self._describe(symbol)
+                        continue
+                    resolved[symbol] = alike
+                    if alike in new:
+                        continue
+                    instrument = resolve(connection, alike, start, end)
                 self._refuse_other_description(instrument)
                 known[instrument.symbol] = instrument
                 if instrument.symbol != symbol:
@@ -123,9 +137,12 @@ class RequestPlanner:
         calendars |= {config.symbol: config.calendar for config in new}
         for symbol, provider in self.providers(known, new):
             with self._refusing(symbol):
-                found[symbol] = self.range_of(symbol, provider, calendars[symbol])
+                try:
+                    found[symbol] = self.range_of(symbol, provider, calendars[symbol], is_new=symbol not in known)
+                except (ProviderBadDataError, ProviderNotFoundError) as error:
+                    self.refused[symbol] = error
         if not found:
-            raise next(iter(self.refused.values()))
+            raise _all_of(self.refused)
         return found
 
     def providers(
@@ -158,10 +175,17 @@ class RequestPlanner:
         self._alone = len(made) == 1
         return made
 
-    def range_of(self, symbol: str, provider: Provider | None, calendar: str) -> tuple[datetime, datetime]:
-        """Return the range to plan for one symbol: as requested or, by default, as far as its provider reaches."""
+    def range_of(
+        self, symbol: str, provider: Provider | None, calendar: str, *, is_new: bool = False
+    ) -> tuple[datetime, datetime]:
+        """Return the range to plan for one symbol: as requested or, by default, as far as its provider reaches.
+
+        Raises:
+            UsageError: the range is not one that can be ingested.
+            ProviderBadDataError: the symbol is new, and its file cannot be read; also ``ProviderNotFoundError``.
+        """
         request = self._request
-        usual_start, usual_end = self._span(symbol, provider, calendar)
+        usual_start, usual_end = self._span(symbol, provider, calendar, is_new=is_new)
         start, end = request.start or usual_start, request.end or usual_end
         if start >= self._now:
             raise UsageError(f"{symbol}: its first bar starts on {start:%Y-%m-%d %H:%M}Z, which is yet to come")
@@ -176,7 +200,9 @@ class RequestPlanner:
             )
         return start, min(end, self._now)
 
-    def _span(self, symbol: str, provider: Provider | None, calendar: str) -> tuple[datetime, datetime]:
+    def _span(
+        self, symbol: str, provider: Provider | None, calendar: str, *, is_new: bool
+    ) -> tuple[datetime, datetime]:
         """Return the range that the provider has of a symbol; a short one where the run will fail, to say so soon.
 
         Where it says how far it reaches, it has no more of the sessions in which its bars begin and end; they count
@@ -186,6 +212,7 @@ class RequestPlanner:
             return self._request.timeframe.window_of(self._now).start, self._now
         try:
             span = provider.span(symbol, self._request.timeframe)
+            self._note(symbol, provider)
             if span is None:
                 return self._usual(provider)
             start, end = whole_sessions(get_calendar(calendar), self._request.timeframe, *span)
@@ -193,9 +220,17 @@ class RequestPlanner:
         except (ProviderAuthError, ConfigurationError):
             if self._alone:
                 raise
+        except (ProviderBadDataError, ProviderNotFoundError):
+            if is_new and not provider.limits.remote:  # what cannot be read registers nothing
+                raise
         except ProviderError:
             pass
         return self._request.timeframe.window_of(self._now).start, self._now
+
+    def _note(self, symbol: str, provider: Provider) -> None:
+        notes = getattr(provider, "notes", None)
+        if notes is not None:
+            self.notes[symbol] = notes(symbol, self._request.timeframe)
 
     def _usual(self, provider: Provider) -> tuple[datetime, datetime]:
         """Return the range of a provider that does not know its own.
@@ -240,6 +275,14 @@ class RequestPlanner:
                     f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r};"
                     " the option is for new symbols"
                 )
+
+
+def _all_of(refused: Mapping[str, ChandleryError]) -> ChandleryError:
+    """Return one error for all that was refused, of which nothing is left."""
+    first, *others = refused.values()
+    if others:
+        first.args = ("\n".join(map(str, (first, *others))),)
+    return first
 
 
 def _was_an_alias(connection: psycopg.Connection, ticker: str) -> bool:

@@ -15,7 +15,7 @@ from chandlery.config.universe import AssetClass, InstrumentConfig, Universe
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import listed_range
 from chandlery.core.timeframe import INGESTED, Timeframe
-from chandlery.errors import UsageError
+from chandlery.errors import ChandleryError, UsageError
 from chandlery.ingest.cost import Cost, estimate_costs
 from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.ingest.planner import RequestPlanner
@@ -63,15 +63,17 @@ class PreparedIngest:
         registered: the instruments that are new, as they were registered.
         resolved: canonical symbol by the ticker that was given, where they differ.
         unlisted: symbols that were not listed at any time of the range, and that the plan leaves out.
-        refused: why other symbols are left out, of all that a provider has: one of its files has no symbol's name, or
-            reaches back too far.
+        refused: why other symbols are left out: they are new and their files cannot be read or, of all that a provider
+            has, one has no symbol's name or reaches back too far. Nothing of these was registered.
+        notes: by symbol, what a person should know of its files.
     """
 
     plan: IngestPlan
     registered: Sequence[InstrumentConfig] = ()
     resolved: Mapping[str, str] = field(default_factory=dict)
     unlisted: Sequence[Instrument] = ()
-    refused: Mapping[str, UsageError] = field(default_factory=dict)
+    refused: Mapping[str, ChandleryError] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan_ingest(
@@ -86,7 +88,8 @@ def plan_ingest(
     """Return the plan for ``request``; registers the symbols that are new.
 
     A symbol that its provider does not know, whose file cannot be read, or whose provider cannot be used while others
-    can, is planned nevertheless, so that the run names it while the others go on. Ranges are cut to the time in which
+    can, is planned nevertheless, so that the run names it while the others go on; but one that is new and whose file
+    cannot be read is left out and not registered. Ranges are cut to the time in which
     the instrument was listed.
 
     Args:
@@ -119,7 +122,7 @@ def plan_ingest(
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
     plan = IngestPlan(request.timeframe, listed, options, request.max_rejected_share)
-    return PreparedIngest(plan, new, resolved, unlisted, planner.refused)
+    return PreparedIngest(plan, new, resolved, unlisted, planner.refused, planner.notes)
 
 
 def _check(request: IngestRequest, now: datetime) -> None:

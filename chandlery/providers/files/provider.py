@@ -27,6 +27,7 @@ from chandlery.providers.files.bars import oldest_first, stamps_of
 from chandlery.providers.files.folder import Folder, Holding
 from chandlery.providers.files.held import FileReader
 from chandlery.providers.files.layout import Layout
+from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
 from chandlery.providers.files.reader import FileBars, Understood
 
@@ -91,6 +92,7 @@ class FilesProvider:
         self._layout: Layout = layout_of(given)
         self._strict = names_a_pattern(given)
         self._files = FileReader(self._layout, name, calendars or {})
+        self._notes: dict[tuple[str, Timeframe], list[str]] = {}
         self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
@@ -144,6 +146,13 @@ class FilesProvider:
     def describe(self, symbol: str, timeframe: Timeframe) -> Account:
         """Return how the files of ``symbol`` are read, with all of their bars; raises like ``span``."""
         return self._account(symbol, timeframe)
+
+    def notes(self, symbol: str, timeframe: Timeframe) -> list[str]:
+        """Return what a person should know of how the files of ``symbol`` are read; raises like ``span``."""
+        key = symbol, timeframe
+        if key not in self._notes:
+            self._account(symbol, timeframe)
+        return self._notes[key]
 
     def _folder(self, timeframe: Timeframe) -> Folder:
         if timeframe not in self.timeframes:
@@ -213,6 +222,7 @@ class FilesProvider:
         bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]
         if start is None and not bars.num_rows:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
+        self._notes[symbol, timeframe] = [*_named(symbol, holding), *read.understood.notes]
         return Account(holding.files, read.understood, self._layout.tz, bars)
 
 
@@ -222,6 +232,15 @@ def _matching(read: FileBars, symbol: str) -> str | None:
     if not inside:
         return ""
     return next((name for name in inside if spelling(name) == spelling(symbol)), None)
+
+
+def _named(symbol: str, holding: Holding) -> list[str]:
+    """Return from which files a symbol is read, where their names do not say so by themselves."""
+    first = holding.files[0].name
+    if len(holding.files) == 1 and split_name(first)[0] == _stem(Path(), symbol).name:
+        return []
+    more = f" and {len(holding.files) - 1} more" if len(holding.files) > 1 else ""
+    return [f"read from {first}{more}"]
 
 
 def _stem(root: Path, symbol: str) -> Path:

@@ -193,7 +193,7 @@ MISTAKES = [
         HEAD + "  - provider: p\n    symbol: A|B",
         (
             "universe.yaml:5: instruments[1].symbol: symbol 'A|B' has '|' at position 2; allowed are A-Z a-z "
-            "0-9 . - _ / :"
+            "0-9 . - _ / :, and ^ = at the start or end"
         ),
     ),
     (HEAD + "  - symbol: AAPL\n    provider: p", "universe.yaml:4: instruments[1].symbol: 'AAPL' is given twice"),
@@ -248,7 +248,8 @@ MISTAKES = [
     (
         "presets:\n  good: [A]\n  bad:\n    - A\n    - B C",
         (
-            "universe.yaml:5: presets.bad[1]: symbol 'B C' has ' ' at position 2; allowed are A-Z a-z 0-9 . - _ / :, and ^ = at the start or end"
+            "universe.yaml:5: presets.bad[1]: symbol 'B C' has ' ' at position 2; allowed are A-Z a-z 0-9 . - _ / :, "
+            "and ^ = at the start or end"
         ),
     ),
     ("presets:\n  bad: [A, B, A]", "universe.yaml:2: presets.bad[2]: 'A' is given twice"),
@@ -282,8 +283,8 @@ class TestMistakes:
         write(tmp_path, "mine.txt", "# mine\nAAPL\nBRK^B\n")
         refusal = refusal_of_universe(tmp_path, "presets: {mine: {file: mine.txt}}")
         assert (
-            refusal
-            == "mine.txt:3: symbol 'BRK^B' has '^' at position 4; allowed are A-Z a-z 0-9 . - _ / :, and ^ = at the start or end"
+            refusal == "mine.txt:3: symbol 'BRK^B' has '^' at position 4; allowed are A-Z a-z 0-9 . - _ / :, "
+            "and ^ = at the start or end"
         )
 
     def test_a_provider_that_is_not_configured_is_named_with_those_that_are(self, tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""Files as people have them, through the command line: what comes in, under which symbol, and what is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_cli import GOOD, Run, after_init, line_of, ready, write_days  # noqa: F401 - fixtures
+
+
+def put(folder: Path, name: str, text: str, table: str = "bars_1d") -> Path:
+    target = folder / table
+    target.mkdir(parents=True, exist_ok=True)
+    (target / name).write_text(text)
+    return folder
+
+
+DAYS = "\n".join(["date,open,high,low,close,volume", *GOOD]) + "\n"
+
+
+class TestOneFileIsOneInstrument:
+    def test_another_case_or_separator_is_found_and_said(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        for name in ("QQQX.csv", "BRK.B.csv", "BTC-EUR.csv"):
+            put(tmp_path, name, DAYS)
+        assert ready("ingest", "QQQX", "BRK.B", "BTC/EUR", "--path", str(tmp_path)).exit_code == 0
+        other = tmp_path / "other"
+        for name in ("qqqx.csv", "BRK-B.csv", "btc-eur.csv"):
+            put(other, name, DAYS)
+        result = ready("ingest", "--path", str(other))
+        assert result.exit_code == 0
+        for symbol in ("QQQX", "BRK.B", "BTC/EUR"):
+            assert line_of(result, symbol) == f"{symbol:<7}  inserted=0 revised=0 unchanged=3 quarantined=0"
+        assert "registered" not in result.stderr
+        assert "read from qqqx.csv" in result.stderr
+
+    def test_another_spelling_on_the_command_line_is_the_same_instrument(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(tmp_path, "BTC-EUR.csv", DAYS)
+        assert "registered BTC-EUR" in ready("ingest", "--path", str(tmp_path)).stderr
+        result = ready("ingest", "BTC/EUR", "--path", str(tmp_path))
+        assert "BTC/EUR is another spelling of BTC-EUR" in result.stderr
+        assert line_of(result, "BTC-EUR").split()[1:4] == ["inserted=0", "revised=0", "unchanged=3"]
+
+    def test_two_spellings_in_one_request_are_one(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(tmp_path, "new-b.csv", DAYS)
+        result = ready("ingest", "NEW.B", "NEW-B", "--path", str(tmp_path))
+        assert result.exit_code == 0
+        assert line_of(result, "total").split()[1] == "inserted=3"
+        assert "NEW-B is another spelling of NEW.B" in result.stderr
+
+    def test_two_files_of_one_symbol_are_asked_about(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(tmp_path, "aaa.csv", DAYS)
+        put(tmp_path, "AAA.txt", DAYS)
+        put(tmp_path, "BBB.csv", DAYS)
+        result = ready("ingest", "--path", str(tmp_path))
+        assert result.exit_code == 1
+        assert "AAA.txt and aaa.csv; keep one of them" in result.stderr
+        assert line_of(result, "BBB").split()[1] == "inserted=3"
+
+    def test_monthly_files_are_one_symbol(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        for month in ("01", "02"):
+            rows = "".join(f"2024-{month}-0{day},10,12,9,11,100\n" for day in (5, 6, 7, 8))
+            put(tmp_path, f"BTCUSDT-1d-2024-{month}.csv", "date,o,h,l,c,v\n" + rows)
+            put(tmp_path, f"ETHUSDT_2024_{month}.csv", "date,o,h,l,c,v\n" + rows)
+        result = ready("ingest", "--path", str(tmp_path), "--calendar", "24/7")
+        assert line_of(result, "BTCUSDT").split()[1] == "inserted=8"
+        assert "BTCUSDT: read from BTCUSDT-1d-2024-01.csv and 1 more" in result.stderr
+        assert '--pattern "{symbol}_*"' in result.stderr
+        assert (result.exit_code, "registered ETHUSDT" in result.stderr) == (1, False)
+        again = ready("ingest", "--path", str(tmp_path), "--calendar", "24/7", "--pattern", "{symbol}_*")
+        assert line_of(again, "ETHUSDT").split()[1] == "inserted=8"
+
+
+class TestWhatFailsAlone:
+    def test_an_index_is_a_symbol_beside_others(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        for name in ("^XGSPC.csv", "ESX=F.csv", "GBPUSD=X.csv", "GOOD.csv"):
+            put(tmp_path, name, DAYS)
+        put(tmp_path, "BAD.csv", "nothing of use\n")
+        result = ready("ingest", "--path", str(tmp_path))
+        assert result.exit_code == 1
+        assert line_of(result, "total").split()[1] == "inserted=12"
+        assert "registered ^XGSPC: index, calendar XNYS" in result.stderr
+        assert "registered ESX=F: future, calendar CMES" in result.stderr
+        assert "BAD: failed:" in result.stderr
+        assert "registered BAD" not in result.stderr
+        for symbol in ("^XGSPC", "ESX=F"):
+            assert ready("query", symbol, "--format", "csv").stdout.count("\n") == 4
+        assert ready("archive").exit_code == 0
+        assert ready("query", "ESX=F", "--format", "csv").stdout.count("\n") == 4
+
+    @pytest.mark.parametrize("text", ["Date,Open,High,Low,Close,Volume\n", "", "\n\n"])
+    def test_a_file_without_bars_is_one_error_and_registers_nothing(
+        self,
+        ready: Run,  # noqa: F811
+        tmp_path: Path,
+        text: str,
+    ) -> None:
+        put(tmp_path, "HEAD.csv", text)
+        for arguments in (["HEAD"], []):
+            result = ready("ingest", *arguments, "--path", str(tmp_path))
+            assert result.exit_code == 1
+            assert result.stderr.count("holds no bars") == 1
+            assert "registered" not in result.stderr
+        assert "not known" in ready("query", "HEAD").stderr
+
+    def test_a_known_symbol_whose_file_became_empty_loses_nothing(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        path = write_days(tmp_path, "AAA", GOOD)
+        assert ready("ingest", "AAA", "--path", str(path)).exit_code == 0
+        states = ready("coverage", "AAA").stdout
+        put(tmp_path, "AAA.csv", "date,o,h,l,c,v\n")
+        result = ready("ingest", "AAA", "--path", str(path))
+        assert (result.exit_code, result.stderr.count("holds no bars")) == (1, 1)
+        assert ready("coverage", "AAA").stdout == states
+
+    def test_no_volume_is_null_and_said(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(tmp_path, "NOV.csv", "\n".join(line.rpartition(",")[0] for line in DAYS.splitlines()))
+        result = ready("ingest", "--path", str(tmp_path))
+        assert result.exit_code == 0
+        assert "NOV: there is no column of volume: the bars have none (NULL)" in result.stderr
+        assert json.loads(ready("query", "NOV", "--format", "json").stdout)[0]["volume"] is None
+
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
+#: By case: symbol, options, bars.
+LOADED = {
+    "04-folder": ("^GSPC", [], 61),
+    "04-folder-ext": ("UPX", [], 61),
+    "04-folder-monthly": ("BTCUSDT", ["-t", "1m", "--calendar", "24/7", "--pattern", "{symbol}-1m-*.csv"], 120),
+    "07-parquet": ("KLRG", [], 61),
+    "08-compact-date": ("CMP", [], 252),
+    "08-daily-instant": ("TVD", [], 252),
+    "08-date-and-time": ("EURUSD", ["--calendar", "XNYS"], 252),
+    "08-headerless": ("XBTUSD", ["-t", "1m", "--calendar", "24/7", "--mapping", "kraken-ohlcvt"], 120),
+    "08-no-volume": ("NOVOL", [], 252),
+    "08-semicolon": ("SEMI", [], 61),
+    "08-unnamed-index": ("IDY", [], 61),
+    "08-utf16": ("UTFS", [], 61),
+    "08-yfinance-multiindex": ("MIX", [], 252),
+}
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the checkout")
+def test_the_shared_cases_are_loaded(ready: Run) -> None:  # noqa: F811
+    for case, (symbol, options, bars) in LOADED.items():
+        result = ready("ingest", "--path", str(CASES / case), *options)
+        assert result.exit_code == 0, (case, result.stderr)
+        assert line_of(result, symbol).split()[1] == f"inserted={bars}", case
+    headerless = ready("ingest", "NEWX", "-t", "1m", "--path", str(CASES / "08-headerless"))
+    assert headerless.exit_code == 1
