@@ -27,8 +27,6 @@ from chandlery.database.connections import repeat_read_once
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.instruments.registry import Instrument
-from chandlery.lineage.steps import Lineage
-from chandlery.lineage.trace import trace
 from chandlery.reading.bars import read_bars
 from chandlery.reading.formats import OUTPUTS, convert, in_order_of
 from chandlery.reading.tail import read_tail
@@ -38,6 +36,8 @@ from chandlery.tiers.warehouse import Warehouse
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from chandlery.lineage.steps import Lineage
 
 Moment: TypeAlias = str | date | datetime
 Output: TypeAlias = Literal["pandas", "arrow", "polars"]
@@ -219,6 +219,8 @@ class DataAPI:
         Raises:
             UsageError: no bar starts at ``ts``, it is yet to come, or an argument is wrong; see ``get_ohlc``.
         """
+        from chandlery.lineage.trace import trace  # noqa: PLC0415 - slow to import, and reads do not need it
+
         start, moment = parse_moment(ts, name="ts"), None if as_of is None else parse_moment(as_of, name="as_of")
         name = check_text(symbol, name="symbol", example="AAPL")
         return trace(self._warehouse, name, start, Timeframe.parse(timeframe), as_of=moment)
