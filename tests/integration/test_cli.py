@@ -268,16 +268,17 @@ def test_a_symbol_without_a_file_fails_alone(ready: Run, tmp_path: Path) -> None
 
 
 def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: Run, tmp_path: Path) -> None:
-    path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])  # its high is below its low
+    bad = [f"2024-01-{day:02},13,12,15,14,100" for day in (5, 8, 9, 10)]  # whose high is below their low
+    path = write_days(tmp_path, "AAA", [*GOOD, *bad])
     result = ready("ingest", "AAA", "--path", str(path))
     assert result.exit_code == 3
-    assert line_of(result, "AAA") == "AAA    inserted=0 revised=0 unchanged=0 quarantined=4"
+    assert line_of(result, "AAA") == "AAA    inserted=0 revised=0 unchanged=0 quarantined=7"
     number = re.search(r"chandlery quarantine show (\d+)", result.stderr)
     assert number is not None
     assert "AAA 1d 2024: rejected" in result.stderr
     assert "AAA" in ready("quarantine", "list").stdout
     shown = json.loads(ready("quarantine", "show", number[1], "--format", "json").stdout)
-    assert [bool(row["reasons"]) for row in shown] == [False, False, False, True]
+    assert [bool(row["reasons"]) for row in shown] == [False] * 3 + [True] * 4
     listed = ready("quarantine", "show", number[1]).stdout
     assert re.findall(r"^ *(2024-\d\d-\d\d) ", listed, re.MULTILINE)[0] == "2024-01-05"  # what is wrong comes first
 
