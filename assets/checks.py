@@ -3,6 +3,7 @@
 Not here: the gate's rules (``expectations``), and what a check's metadata shows (``assets.metadata``).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,15 @@ from assets.metadata import check_metadata, describe_check
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.quarantine import QuarantineEntry, list_entries
 from chandlery.ingest.validate import PartitionResult
+from chandlery.quality.findings import Finding, list_findings
 from chandlery.tiers.warehouse import Warehouse
 
 #: Evaluated for each partition, before it is published.
 GATE = "gate"
 #: Evaluated for all partitions together, at the end of whatever may have changed one.
 PARTITIONS = "no_red_partition"
+#: Likewise: whether the gate noticed what nobody has looked at.
+FINDINGS = "no_open_finding"
 #: The statuses of a partition that is materialized.
 GOOD = frozenset({"published", "complete"})
 #: More lines than anyone reads in a browser.
@@ -66,6 +70,12 @@ def check_specs(timeframe: Timeframe) -> list[dg.AssetCheckSpec]:
             description="No partition of this asset failed, and none waits in quarantine. The gate's latest result is"
             " that of one partition; this is that of all.",
         ),
+        dg.AssetCheckSpec(
+            FINDINGS,
+            asset=timeframe.table,
+            description="The gate noticed nothing that is still open: no jump, no missing or extra session, no copies."
+            " A warning: the bars are published. `chandlery findings` shows them, and dismisses what is none.",
+        ),
     ]
 
 
@@ -95,10 +105,31 @@ def evaluate_alone(
     context: dg.AssetExecutionContext, warehouse: Warehouse, timeframe: Timeframe
 ) -> Iterator[dg.AssetCheckEvaluation]:
     """Yield what checks say that are executed without their asset: how its partitions stand."""
+    if dg.AssetCheckKey(dg.AssetKey(timeframe.table), FINDINGS) in context.selected_asset_check_keys:
+        yield evaluate_findings(warehouse, timeframe)
     standing = find_standing(context.instance, warehouse, timeframe)
     for check, more in ((GATE, {"note": _GATE_ALONE}), (PARTITIONS, {})):
         if dg.AssetCheckKey(dg.AssetKey(timeframe.table), check) in context.selected_asset_check_keys:
             yield _evaluation(timeframe, check, standing, more)
+
+
+def evaluate_findings(warehouse: Warehouse, timeframe: Timeframe) -> dg.AssetCheckEvaluation:
+    """Return whether a finding is open: a warning where one is."""
+    with warehouse.connection() as connection:
+        found = list_findings(connection, timeframe=timeframe)
+    rules = Counter(finding.rule for finding in found)
+    metadata: dict[str, Any] = {"open findings": len(found), **rules}
+    if found:
+        newest = sorted(found, key=lambda finding: finding.changed_at, reverse=True)[:_SHOWN]
+        metadata["newest"] = dg.MetadataValue.table([dg.TableRecord(_finding(each)) for each in newest])
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(timeframe.table),
+        check_name=FINDINGS,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=", ".join(f"{count} {rule}" for rule, count in rules.items()) or "no finding is open",
+        metadata=metadata,
+    )
 
 
 def find_standing(instance: dg.DagsterInstance, warehouse: Warehouse, timeframe: Timeframe) -> Standing:
@@ -214,6 +245,15 @@ def _record(key: str, entry: QuarantineEntry) -> dg.TableRecord:
             "reason": entry.reason,
         }
     )
+
+
+def _finding(finding: Finding) -> dict[str, str | int]:
+    return {
+        "finding": finding.finding_id,
+        "partition or bar": f"{finding.symbol}|{finding.scope}",
+        "rule": finding.rule,
+        "detail": finding.detail,
+    }
 
 
 def _key(entry: QuarantineEntry) -> str:

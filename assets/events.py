@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from assets.checks import GOOD, evaluate_gate, evaluate_partitions
+from assets.checks import GOOD, evaluate_findings, evaluate_gate, evaluate_partitions
 from assets.metadata import ingest_metadata
 from assets.quarantine import materialize_quarantine
 from assets.tags import run_tags
@@ -128,6 +128,7 @@ class IngestEvents:
         """
         if self._quarantined:
             yield materialize_quarantine(self._warehouse)
+        yield evaluate_findings(self._warehouse, self._timeframe)
         yield evaluate_partitions(self._context.instance, self._warehouse, self._timeframe)
         self._raise_failures()
 

@@ -91,6 +91,7 @@ def counts(result: PartitionResult) -> dict[str, Any]:
         "revised": result.revised,
         "unchanged": result.unchanged,
         "quarantined": result.quarantined,
+        **({"released by a person": result.released} if result.released else {}),
         "source": ", ".join(result.sources) or "-",
         "dagster/row_count": rows,
         "dagster/partition_row_count": rows,

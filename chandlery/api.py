@@ -11,24 +11,25 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange
 from chandlery.core.arguments import check_choice, check_count, check_flag, check_text, check_texts
 from chandlery.core.moments import parse_moment, parse_range
-from chandlery.core.schema import STORED, with_symbols
-from chandlery.core.text import shorten
+from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.coverage.filled import check_filled
 from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
-from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
-from chandlery.instruments.registry import Instrument
+from chandlery.lineage.steps import Lineage
+from chandlery.lineage.trace import trace
+from chandlery.quality.findings import STATES, findings_table, list_findings
+from chandlery.reading.arguments import COLUMNS, STATE, accepted_of, check_columns, missing_of, names_of
 from chandlery.reading.bars import read_bars
 from chandlery.reading.formats import OUTPUTS, convert, in_order_of
+from chandlery.reading.released import NEEDED, RELEASED, released_bars, released_column
 from chandlery.reading.tail import read_tail
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
@@ -37,15 +38,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from chandlery.lineage.steps import Lineage
-
 Moment: TypeAlias = str | date | datetime
 Output: TypeAlias = Literal["pandas", "arrow", "polars"]
 
-#: The columns of a read for which no others are requested.
-COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
-#: The column that has each bar's ``BarState``.
-STATE = "state"
 #: More than anybody has of one symbol, and few enough for the server to count with.
 _MOST_BARS = 2**31 - 1
 
@@ -144,8 +139,9 @@ class DataAPI:
             limit: return only the last so many of these bars, 1 or more; all by default.
             as_of: return the values that were known at that time, instead of the present ones.
             final_only: leave out the bars that are not final (see ``state``). With ``as_of``: that were not final then.
-            columns: which, in this order, of ``open high low close volume vwap trades source known_at state``.
-                No others are read, so that fewer come faster.
+            columns: which, in this order, of ``open high low close volume vwap trades source known_at state
+                released``. No others are read, so that fewer come faster. ``released``: whether the bar broke a rule of
+                the gate and a person released it; null of derived bars.
                 ``state`` is ``forming``: learned before the bar had ended; ``provisional``: it has ended, and the
                 provider may still change it; or ``final``: its sessions were requested after they had settled, so that
                 only a restatement changes it (``chandlery.coverage.finality.BarState`` defines it exactly). With
@@ -157,7 +153,7 @@ class DataAPI:
             UnfilledTimeframeError: there are no such bars, and nobody fills this timeframe for the symbol.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        columns = _check_columns(columns)
+        columns = check_columns(columns)
         bars, _ = self._read(
             [check_text(symbol, name="symbol", example="AAPL")],
             start,
@@ -190,7 +186,7 @@ class DataAPI:
         sorted by symbol, in the order of ``symbols``, and time. With ``pandas`` they are indexed by ``(symbol, ts)``,
         otherwise these are the first columns. Each row bears the symbol of ``symbols``, be it a former ticker.
         """
-        columns = _check_columns(columns)
+        columns = check_columns(columns)
         bars, names = self._read(
             check_texts(symbols, name="symbols", example="AAPL"),
             start,
@@ -219,11 +215,39 @@ class DataAPI:
         Raises:
             UsageError: no bar starts at ``ts``, it is yet to come, or an argument is wrong; see ``get_ohlc``.
         """
-        from chandlery.lineage.trace import trace  # noqa: PLC0415 - slow to import, and reads do not need it
-
         start, moment = parse_moment(ts, name="ts"), None if as_of is None else parse_moment(as_of, name="as_of")
         name = check_text(symbol, name="symbol", example="AAPL")
         return trace(self._warehouse, name, start, Timeframe.parse(timeframe), as_of=moment)
+
+    @repeat_read_once
+    def findings(
+        self,
+        symbols: Iterable[str] | None = None,
+        timeframe: str | None = None,
+        *,
+        state: str | None = "open",
+        output: Output = "pandas",
+    ) -> Any:  # noqa: ANN401 - by ``output``
+        """Return what the gate noticed and did not reject, by symbol and time (schema ``quality.findings.TABLE``).
+
+        Args:
+            symbols: only of these; of all instruments by default.
+            timeframe: only of bars of this timeframe.
+            state: ``open``, ``confirmed`` or ``dismissed``; None for all.
+            output: as of ``get_ohlc``; with ``pandas``, indexed by the finding's number.
+
+        Raises:
+            UnknownSymbolError: no instrument goes by a name of ``symbols``.
+            UsageError: any other argument is wrong.
+        """
+        check_choice(output, OUTPUTS, name="output")
+        chosen = None if state is None else check_choice(state, STATES, name="state")
+        width = None if timeframe is None else Timeframe.parse(timeframe)
+        names = None if symbols is None else check_texts(symbols, name="symbols", example="AAPL")
+        with self._warehouse.connection() as connection:
+            ids = None if names is None else [each.instrument_id for each in resolve_all(connection, names, *EVER)]
+            found = list_findings(connection, instrument_ids=ids, timeframe=width, state=chosen)
+        return convert(findings_table(found), output, index="finding")
 
     @repeat_read_once
     def _read(
@@ -246,53 +270,31 @@ class DataAPI:
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
         moment = None if as_of is None else parse_moment(as_of, name="as_of")
-        finality = None
+        finality = released = None
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
-            names = _names(symbols, instruments)
+            names = names_of(symbols, instruments)
             if final_only or STATE in columns:
                 finality = read_finality(connection, width, instruments, first, last, as_of=moment)
+            if RELEASED in columns:
+                released = released_bars(connection, width, names, first, last)
         ranges = [BarRange(instrument_id, first, last) for instrument_id in names]
-        needed = columns if finality is None else {*columns, *finality.columns}
+        needed = {*columns, *(finality.columns if finality else ()), *(NEEDED if RELEASED in columns else ())}
         accept = finality.are_final if finality is not None and final_only else None
         if limit is None:
             bars = read_bars(self._warehouse, width, ranges, as_of=moment, columns=needed)
-            bars = bars if accept is None else _accepted(bars, accept(bars))
+            bars = bars if accept is None else accepted_of(bars, accept(bars))
         else:
             bars = read_tail(self._warehouse, width, ranges, limit, as_of=moment, columns=needed, accept=accept)
         self._check_filled(width, bars, names)
         if finality is not None and STATE in columns:
             bars = bars.append_column(STATE, finality.states(bars))
+        if RELEASED in columns:
+            bars = bars.append_column(RELEASED, released_column(bars, released))
         return bars, names
 
     def _check_filled(self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str]) -> None:
         """Raise where an instrument has no bars because nobody fills its ``timeframe``."""
-        owners, ids = bars["instrument_id"].to_numpy(), list(names)
-        counts = np.searchsorted(owners, ids, "right") - np.searchsorted(owners, ids, "left")
-        missing = {owner: names[owner] for owner, count in zip(ids, counts.tolist(), strict=True) if not count}
-        if missing:
+        if missing := missing_of(bars, names):
             with self._warehouse.connection() as connection:
                 check_filled(connection, timeframe, missing)
-
-
-def _check_columns(columns: Iterable[str]) -> list[str]:
-    """Return ``columns`` as a list; each must be one that bars have."""
-    names = check_texts(columns, name="columns", example="close", distinct=True)
-    allowed = [*STORED.names[2:], STATE]
-    unknown = [name for name in names if name not in allowed]
-    if unknown:
-        raise UsageError(f"columns={shorten(unknown)} are not known; allowed: {' '.join(allowed)}")
-    return names
-
-
-def _names(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:
-    """Return the symbol that each instrument was requested by, in the order of ``symbols``."""
-    names: dict[int, str] = {}
-    for symbol, instrument in zip(symbols, instruments, strict=True):
-        if names.setdefault(instrument.instrument_id, symbol) != symbol:
-            raise UsageError(f"symbols {names[instrument.instrument_id]!r} and {symbol!r} are the same instrument")
-    return names
-
-
-def _accepted(bars: pa.Table, accepted: npt.NDArray[np.bool_]) -> pa.Table:
-    return bars if accepted.all() else bars.filter(pa.array(accepted))

@@ -208,6 +208,8 @@ def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
         note(
             f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
         )
+    if tally.total().warnings:
+        note(f"{number(tally.total().warnings)} findings are open: `chandlery findings list` shows what was noticed")
     note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
 
 
@@ -260,7 +262,7 @@ def _rejection(result: PartitionResult) -> str:
     why = result.verdict.reason if result.verdict else ""
     advice = (
         f" (quarantine {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`, then correct the"
-        " source and ingest again, or release it)"
+        f" source and ingest again, or release it{' with --good-rows-only' if result.status == 'rejected' else ''})"
         if result.quarantine_id is not None
         else ""
     )

@@ -15,7 +15,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
-from chandlery.ingest.quarantine import QuarantineEntry
+from chandlery.ingest.quarantine import QuarantineEntry, good_rows
 from chandlery.ingest.release import release as release_entry
 from chandlery.instruments.aliases import resolve
 from chandlery.rollups.refresh import Derived, catch_up
@@ -32,11 +32,6 @@ app = typer.Typer(
     '\n\nchandlery quarantine release 3 --reason "checked against the exchange"',
 )
 Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the entry, as listed.")]
-
-
-def register(commands: typer.Typer) -> None:
-    """Add the group."""
-    commands.add_typer(app, name="quarantine")
 
 
 @app.command("list", epilog="Example: chandlery quarantine list --symbol AAPL --all")
@@ -118,6 +113,8 @@ def show(
         say("To release it all the same would make these values the present ones again.")
     elif entry.released_at is None:
         say(f'If it is right after all: chandlery quarantine release {entry.quarantine_id} --reason "..."')
+        if 0 < good_rows(rows).num_rows < rows.num_rows:
+            say("Only the rows that broke no rule of their own: the same with --good-rows-only")
 
 
 @app.command(epilog='Example: chandlery quarantine release 3 --reason "checked against the exchange"')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chandlery.api import COLUMNS, STATE, DataAPI
+from chandlery.api import DataAPI
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import moment, note, number
 from chandlery.cli.rows import Format, choose_format, write_rows
@@ -17,6 +17,7 @@ from chandlery.core.moments import parse_range
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.instruments.aliases import resolve
+from chandlery.reading.arguments import COLUMNS, STATE
 from chandlery.reading.revisions import read_revisions
 
 if TYPE_CHECKING:

@@ -22,11 +22,15 @@ _PORT = 3000
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command that comes first."""
     app.command(
         epilog="Examples:\n\nchandlery init"
         "\n\nCHANDLERY_DATABASE_URL=postgresql://user:password@host/bars chandlery init"
     )(init)
+
+
+def register_last(app: typer.Typer) -> None:
+    """Add the commands that come last."""
     app.command(epilog="Example: chandlery status")(status)
     app.command(epilog="Examples:\n\nchandlery ui\n\nchandlery ui --port 3100")(ui)
 
@@ -135,6 +139,7 @@ def _plain_status(seen: Status) -> dict[str, object]:
         "bars": {timeframe: asdict(count) for timeframe, count in seen.rows.items()},
         "landed": seen.landed,
         "quarantined": seen.quarantined,
+        "findings": seen.findings,
         "stale_days": dict(seen.stale),
         "failed": [
             {"timeframe": base, "days": days, "next_try": next_try, "error": error}
@@ -159,6 +164,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("instruments", number(seen.instruments)),
         *([("landed", f"{number(seen.landed)} answers wait to be processed")] if seen.landed else []),
         ("quarantine", waiting),
+        ("findings", f"{seen.findings} open: `chandlery findings list`" if seen.findings else "none open"),
         (
             "stale days",
             f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base",

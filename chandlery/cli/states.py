@@ -17,6 +17,7 @@ from chandlery.cli.rows import Format
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
+from chandlery.quality.findings import list_findings
 from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -92,6 +93,15 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
         cells = (number(states[state]) if states.get(state) else "" for state in occurring)
         grid.add_row(symbol, timeframe.value, number(sum(states.values())), *cells)
     show_table(grid)
+
+
+def note_findings(warehouse: Warehouse, selection: Selection) -> None:
+    """Say how many findings of these bars are open."""
+    with warehouse.connection() as connection:
+        found = list_findings(connection, instrument_ids=[each.instrument_id for each in selection.instruments])
+    widths = {width.value for width in selection.timeframes}
+    if count := sum(finding.timeframe in widths for finding in found):
+        note(f"{number(count)} findings are open: `chandlery findings list` shows what was noticed")
 
 
 def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:

@@ -14,12 +14,13 @@ from chandlery.rollups.refresh import Derived
 
 @dataclass
 class Count:
-    """Counts of rows, by what became of them."""
+    """Counts of rows, by what became of them, and of open findings."""
 
     inserted: int = 0
     revised: int = 0
     unchanged: int = 0
     quarantined: int = 0
+    warnings: int = 0
 
     def add(self, result: PartitionResult) -> None:
         """Add the rows of one partition."""
@@ -27,11 +28,13 @@ class Count:
         self.revised += result.revised
         self.unchanged += result.unchanged
         self.quarantined += result.quarantined
+        self.warnings += result.warnings
 
     def __str__(self) -> str:
-        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0``."""
+        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0 warnings=0``."""
         return (
-            f"inserted={self.inserted} revised={self.revised} unchanged={self.unchanged} quarantined={self.quarantined}"
+            f"inserted={self.inserted} revised={self.revised} unchanged={self.unchanged}"
+            f" quarantined={self.quarantined} warnings={self.warnings}"
         )
 
 

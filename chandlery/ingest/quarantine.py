@@ -53,7 +53,7 @@ class QuarantineEntry:
         replaced: whether its provider has sent something else since for every session of it. It waits no longer then.
         landing_id: number of the answer in the landing zone that the rows came with first; None where it was not kept.
         run_id: the orchestrator's number of the run in which they were rejected first; None outside of a run.
-        rules: version of the rules by which they were; None where that was not recorded.
+        rules: version of the rules by which they were last; None where that was not recorded.
         requested_at: when the request was sent that they came with, UTC; None where that was not recorded.
         request_start: begin of what was requested, UTC, inclusive.
         request_end: its end, UTC, exclusive.
@@ -99,8 +99,8 @@ def store_rejected(
 ) -> QuarantineEntry:
     """Store the rows that ``verdict`` rejected and return their entry.
 
-    The same rows again are the same entry, and wait again. The entry may have been released before: then a person has
-    accepted exactly these rows.
+    The same rows again are the same entry, and wait again, for the reasons that hold now. The entry may have been
+    released before: then a person has accepted exactly these rows.
 
     Args:
         connection: to the market database.
@@ -227,10 +227,14 @@ def mark_released(
 
 
 def released_rows(entry: QuarantineEntry, verdict: Verdict) -> pa.Table:
-    """Return those rows that ``verdict`` rejected and that a person has released before, as bars."""
+    """Return those rows that ``verdict`` rejected and that a person has released before (schema ``gate.REJECTED``)."""
     if entry.released_at is None:
-        return BARS.empty_table()
-    rows = good_rows(verdict.rejected) if entry.good_rows_only else verdict.rejected
+        return REJECTED.empty_table()
+    return good_rows(verdict.rejected) if entry.good_rows_only else verdict.rejected
+
+
+def as_bars(rows: pa.Table) -> pa.Table:
+    """Return rows of schema ``gate.REJECTED`` as bars."""
     return rows.drop_columns("reasons").cast(BARS)
 
 

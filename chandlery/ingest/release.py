@@ -18,6 +18,7 @@ from chandlery.core.schema import BARS, PRICES
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest.quarantine import QuarantineEntry, good_rows, lock_entry, mark_released, read_entry
+from chandlery.ingest.released import mark_released_bars
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import list_instruments
 from chandlery.publishing.publish import publish
@@ -58,6 +59,7 @@ def release(
         report = publish(connection, warehouse, Timeframe(entry.timeframe), bars, origin=_origin(entry, run_id))
         person = (released_by or "").strip() or system_user()
         mark_released(connection, quarantine_id, reason.strip(), released_by=person, good_rows_only=good_rows_only)
+        mark_released_bars(connection, entry, released)
         partition = _partition(connection, entry)
     return PartitionResult(
         partition,
@@ -66,6 +68,7 @@ def release(
         revised=report.revised,
         unchanged=report.unchanged,
         quarantined=rows.num_rows - released.num_rows,
+        released=released.num_rows,
         quarantine_id=quarantine_id,
         sources=tuple(released["source"].unique().to_pylist()),
         rules=entry.rules,

@@ -26,10 +26,14 @@ from chandlery.ingest import quarantine
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.gate import AuditReport, Gate, Verdict
 from chandlery.ingest.landing import mark_processed
+from chandlery.ingest.released import mark_released_bars
+from chandlery.ingest.warnings import record_warnings
 from chandlery.providers.base import ProviderLimits
 from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
 
+#: An entry that a person released, and those of its rows that came again.
+Released: TypeAlias = tuple[quarantine.QuarantineEntry, pa.Table]
 Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty", "unlisted"]
 
 
@@ -51,6 +55,8 @@ class PartitionResult:
         quarantined: rows that wait in quarantine.
         verdict: the gate's; None where ``failed`` or ``complete``.
         error: why; None unless ``failed``.
+        released: rows that are published because a person released them.
+        warnings: findings of its window that are open.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
         rules: version of the rules by which the gate audited it.
@@ -65,6 +71,8 @@ class PartitionResult:
     revised: int = 0
     unchanged: int = 0
     quarantined: int = 0
+    released: int = 0
+    warnings: int = 0
     verdict: Verdict | None = field(default=None, repr=False)
     error: ChandleryError | None = None
     quarantine_id: int | None = None
@@ -135,10 +143,14 @@ class BatchProcessor:
             audited, released = self._quarantine(connection, report, {part.key: answer for part, answer in served})
             with connection.transaction():
                 if report:
-                    accepted = pa.concat_tables([report.accepted, *released.values()]).unify_dictionaries()
-                    origin = self._origin(answers, report.rules, released)
+                    rows = [quarantine.as_bars(rows) for _, rows in released]
+                    accepted = pa.concat_tables([report.accepted, *rows]).unify_dictionaries()
+                    origin = self._origin(answers, report.rules, [entry.quarantine_id for entry, _ in released])
                     sources = tuple(bars["source"].unique().to_pylist())
-                    results += self._publish(connection, accepted, audited, sources, origin)
+                    finished = self._publish(connection, accepted, audited, sources, origin)
+                    results += record_warnings(connection, self._timeframe, self._provider, finished)
+                    for entry, rejected in released:
+                        mark_released_bars(connection, entry, rejected)
                     self._mark_replaced(connection, audited)
                 self._record_requested(connection, served, now)
                 landing_ids = [answer.landing_id for answer in answers if answer.landing_id is not None]
@@ -161,10 +173,7 @@ class BatchProcessor:
         )
 
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
-        """Return the partitions in which there were sessions, and of which the provider has nothing.
-
-        That is no reason to reject anything: coverage shows it, and repair requests it again.
-        """
+        """Return the partitions with sessions of which the provider has nothing: coverage shows it, no gate does."""
         counts = _count(bars, self._timeframe)
         return {
             partition: None
@@ -174,14 +183,14 @@ class BatchProcessor:
 
     def _quarantine(
         self, connection: psycopg.Connection, report: AuditReport | None, answers: Mapping[str, ProviderAnswer]
-    ) -> tuple[list[PartitionResult], dict[int, pa.Table]]:
+    ) -> tuple[list[PartitionResult], list[Released]]:
         """Quarantine what was rejected, where ``answers`` are by partition's key.
 
         Returns:
-            The results so far, and by number of their entry the rejected rows that a person had released before.
+            The results so far, and with their entry the rejected rows that a person had released before.
         """
         results: list[PartitionResult] = []
-        released: dict[int, pa.Table] = {}
+        released: list[Released] = []
         for verdict in report.verdicts if report else []:
             answer = answers[verdict.partition.key]
             result = PartitionResult(
@@ -196,11 +205,12 @@ class BatchProcessor:
                 entry = quarantine.store_rejected(connection, verdict, self._provider, origin)
                 accepted = quarantine.released_rows(entry, verdict)
                 if accepted.num_rows:
-                    released[entry.quarantine_id] = accepted
+                    released.append((entry, accepted))
                 result = replace(
                     result,
                     status="published" if entry.released_at is not None else result.status,
                     quarantined=verdict.rejected.num_rows - accepted.num_rows,
+                    released=accepted.num_rows,
                     quarantine_id=entry.quarantine_id,
                 )
             results.append(result)

@@ -18,6 +18,7 @@ from chandlery.database.editions.detect import describe_server as describe_capab
 from chandlery.database.migrate import current_revision
 from chandlery.database.named_queries import query
 from chandlery.ingest.quarantine import count_waiting
+from chandlery.quality.findings import count_open
 from chandlery.rollups.stale import count_stale, last_failures
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
@@ -79,6 +80,7 @@ class Status:
         lake: what has been archived.
         publications: the last ones, newest first.
         quarantined: entries that wait in quarantine.
+        findings: that are open.
         stale: days that wait for being rolled up, by base timeframe.
         failed: of the base timeframes that have any: stale days that failed, the next try (UTC), the last error.
         aggregates_behind: days for which the continuous aggregates were not refreshed yet.
@@ -95,6 +97,7 @@ class Status:
     lake: LakeStatus
     publications: Sequence[Publication]
     quarantined: int
+    findings: int
     stale: Mapping[Timeframe, int]
     failed: Sequence[tuple[Timeframe, int, datetime, str]]
     aggregates_behind: int
@@ -121,6 +124,7 @@ def read_status(warehouse: Warehouse, settings: Settings, *, publications: int =
             lake=_count_lake(connection, settings.lake),
             publications=_last_publications(connection, publications),
             quarantined=count_waiting(connection),
+            findings=count_open(connection),
             stale=count_stale(connection),
             failed=last_failures(connection),
             aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),

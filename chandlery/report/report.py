@@ -27,6 +27,7 @@ from chandlery.instruments.registry import Instrument
 from chandlery.report.charts import chart_data
 from chandlery.report.months import MonthMap, map_months
 from chandlery.report.page import render_page
+from chandlery.tiers.warehouse import Warehouse
 
 _SIMULATED, _SAMPLE = "simulated", "sample"
 _FORMATS = {"open": ",.2f", "high": ",.2f", "low": ",.2f", "close": ",.2f", "volume": ",.0f", "vwap": ",.4f"}
@@ -89,7 +90,7 @@ def write_report(
     plotly = import_optional("plotly.offline", extra="report", needed_by="a report")
     with installation.warehouse.connection() as connection:
         instruments = [resolve(connection, symbol, *EVER) for symbol in symbols]
-        summaries = summarize(connection, instruments, static=installation.static)
+        summaries = summarize(connection, instruments)
         waiting = count_waiting(connection)
     series = _series(instruments, summaries)
     store = installation.warehouse
@@ -104,7 +105,7 @@ def write_report(
         stored=_stored(series, summaries),
         queries=[_query(query) for query in queries],
         charts=[_chart(item, chart) for item, chart in zip(series, charts, strict=True)],
-        coverage=_coverage(installation, series),
+        coverage=_coverage(installation.warehouse, series),
         gate=_gate(outcomes),
         waiting=waiting,
     )
@@ -123,15 +124,14 @@ def _was_ingested(summary: Summary) -> bool:
     return summary.timeframe.is_ingested and not all(is_derived(source) for source in summary.sources)
 
 
-def _coverage(installation: Installation, series: Sequence[_Series]) -> list[tuple[str, MonthMap]]:
+def _coverage(warehouse: Warehouse, series: Sequence[_Series]) -> list[tuple[str, MonthMap]]:
     """Return the map of months of every timeframe that was ingested."""
     maps = []
-    with installation.warehouse.connection() as connection:
+    with warehouse.connection() as connection:
         for timeframe in (Timeframe.D1, Timeframe.M1):
             instruments = [item.instrument for item in series if item.summary.timeframe is timeframe]
             if instruments:
-                shares = monthly_coverage(connection, instruments, timeframe, static=installation.static)
-                maps.append((timeframe.value, map_months(shares)))
+                maps.append((timeframe.value, map_months(monthly_coverage(connection, instruments, timeframe))))
     return maps
 
 

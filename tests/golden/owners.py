@@ -9,10 +9,11 @@ OWNERS = {
         *("market.source", "ops.bar_window", "ops.coverage", "ops.publication", "ops.rollup_pending", "ops.tiering"),
     },
     "coverage": {"ops.finalized", "ops.requested", "ops.retry_schedule"},
-    "ingest": {"ops.landing", "ops.quarantine"},
+    "ingest": {"ops.landing", "ops.quarantine", "ops.released_bar"},
     "instruments": {"market.halt", "market.instrument", "market.session", "market.symbol_alias"},
     "lake": {"ops.lake", "ops.manifest"},
     "ops": {"ops.move", "ops.move_part"},
+    "quality": {"ops.finding"},
     "providers": {"ops.rate_limit"},
     "rollups": {"ops.aggregate_pending"},
     # Nobody writes corporate actions yet, and the revision is Alembic's.

@@ -437,6 +437,94 @@ CREATE VIEW market.ohlcv AS
 
 COMMENT ON VIEW market.ohlcv IS 'every bar''s present values, for people and dashboards that speak SQL; nothing of a window that left the store';
 
+CREATE TABLE ops.quarantine (
+    quarantine_id bigint NOT NULL,
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    window_key text NOT NULL,
+    kind text NOT NULL,
+    provider text NOT NULL,
+    reason text NOT NULL,
+    checks jsonb NOT NULL,
+    row_count integer NOT NULL,
+    digest bytea NOT NULL,
+    bars bytea NOT NULL,
+    arrived_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    released_at timestamp with time zone,
+    release_reason text,
+    good_rows_only boolean DEFAULT false NOT NULL,
+    sessions datemultirange NOT NULL,
+    replaced datemultirange DEFAULT '{}'::datemultirange NOT NULL,
+    landing_id bigint,
+    run_id text,
+    rules text,
+    released_by text,
+    requested_at timestamp with time zone,
+    request_start timestamp with time zone,
+    request_end timestamp with time zone,
+    file text,
+    CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
+    CONSTRAINT quarantine_check1 CHECK (((released_by IS NULL) OR (released_at IS NOT NULL))),
+    CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
+);
+
+COMMENT ON TABLE ops.quarantine IS 'what the gate rejected, with its reason, until a person releases it';
+
+COMMENT ON COLUMN ops.quarantine.digest IS 'of the rows'' values: the same rejects again are the same entry';
+
+COMMENT ON COLUMN ops.quarantine.bars IS 'the rejected rows as an Arrow IPC stream, each with its reasons';
+
+COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows that broke no rule of their own';
+
+COMMENT ON COLUMN ops.quarantine.sessions IS 'of the rejected rows, less those of extended hours';
+
+COMMENT ON COLUMN ops.quarantine.replaced IS 'sessions of which the same provider sent something else since; of the others its rows are the last word';
+
+COMMENT ON COLUMN ops.quarantine.landing_id IS 'the answer in the landing zone that the rows came with first';
+
+COMMENT ON COLUMN ops.quarantine.run_id IS 'the orchestrator''s number of the run in which they were rejected first';
+
+COMMENT ON COLUMN ops.quarantine.rules IS 'version of the rules by which they were';
+
+COMMENT ON COLUMN ops.quarantine.released_by IS 'name of the person who released them';
+
+COMMENT ON COLUMN ops.quarantine.requested_at IS 'when the request was sent that the rows came with first';
+
+COMMENT ON COLUMN ops.quarantine.request_start IS 'what was requested begins here, inclusive';
+
+COMMENT ON COLUMN ops.quarantine.request_end IS 'and ends here, exclusive';
+
+COMMENT ON COLUMN ops.quarantine.file IS 'the file that the rows were read from; null where they came from no file';
+
+CREATE TABLE ops.released_bar (
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    ts timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    quarantine_id bigint NOT NULL,
+    broken text[] NOT NULL
+);
+
+COMMENT ON TABLE ops.released_bar IS 'bars that broke a rule of the gate and that a person released; known_at tells the value from later ones';
+
+COMMENT ON COLUMN ops.released_bar.broken IS 'the rules that it broke';
+
+CREATE VIEW market.released_bar AS
+ SELECT i.symbol,
+    b.timeframe,
+    b.ts,
+    b.known_at,
+    b.broken,
+    q.quarantine_id,
+    q.released_at,
+    q.released_by,
+    q.release_reason
+   FROM ((ops.released_bar b
+     JOIN ops.quarantine q USING (quarantine_id))
+     JOIN market.instrument i ON ((i.instrument_id = b.instrument_id)));
+
+COMMENT ON VIEW market.released_bar IS 'bars that broke a rule of the gate, and who released them and why; to join by symbol, ts and known_at';
+
 CREATE TABLE market.session (
     calendar text NOT NULL,
     session date NOT NULL,
@@ -517,6 +605,45 @@ CREATE TABLE ops.finalized (
 );
 
 COMMENT ON TABLE ops.finalized IS 'when sessions became final, so that a read as of a time knows which were';
+
+CREATE TABLE ops.finding (
+    finding_id bigint NOT NULL,
+    instrument_id integer NOT NULL,
+    timeframe text NOT NULL,
+    rule text NOT NULL,
+    scope text NOT NULL,
+    spans tstzmultirange NOT NULL,
+    evidence jsonb NOT NULL,
+    state text DEFAULT 'open'::text NOT NULL,
+    found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    closed_at timestamp with time zone,
+    closed_by text,
+    reason text,
+    CONSTRAINT finding_check CHECK (((state = 'open'::text) = (closed_at IS NULL))),
+    CONSTRAINT finding_check1 CHECK (((closed_at IS NULL) = (closed_by IS NULL))),
+    CONSTRAINT finding_spans_check CHECK ((NOT isempty(spans))),
+    CONSTRAINT finding_state_check CHECK ((state = ANY (ARRAY['open'::text, 'confirmed'::text, 'dismissed'::text])))
+);
+
+COMMENT ON TABLE ops.finding IS 'what the gate or a check noticed and did not reject, until evidence or a person closes it';
+
+COMMENT ON COLUMN ops.finding.scope IS 'what it is about: a window (2024, 2024-01), or the start of a bar';
+
+COMMENT ON COLUMN ops.finding.spans IS 'the times that it is about, half-open';
+
+COMMENT ON COLUMN ops.finding.evidence IS 'what was seen, for a person';
+
+COMMENT ON COLUMN ops.finding.closed_by IS 'the person who closed it, or gate where later bars did';
+
+ALTER TABLE ops.finding ALTER COLUMN finding_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ops.finding_finding_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ops.lake (
     is_only boolean DEFAULT true NOT NULL,
@@ -674,65 +801,6 @@ ALTER TABLE ops.publication ALTER COLUMN publication_id ADD GENERATED ALWAYS AS 
     CACHE 1
 );
 
-CREATE TABLE ops.quarantine (
-    quarantine_id bigint NOT NULL,
-    instrument_id integer NOT NULL,
-    timeframe text NOT NULL,
-    window_key text NOT NULL,
-    kind text NOT NULL,
-    provider text NOT NULL,
-    reason text NOT NULL,
-    checks jsonb NOT NULL,
-    row_count integer NOT NULL,
-    digest bytea NOT NULL,
-    bars bytea NOT NULL,
-    arrived_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    released_at timestamp with time zone,
-    release_reason text,
-    good_rows_only boolean DEFAULT false NOT NULL,
-    sessions datemultirange NOT NULL,
-    replaced datemultirange DEFAULT '{}'::datemultirange NOT NULL,
-    landing_id bigint,
-    run_id text,
-    rules text,
-    released_by text,
-    requested_at timestamp with time zone,
-    request_start timestamp with time zone,
-    request_end timestamp with time zone,
-    file text,
-    CONSTRAINT quarantine_check CHECK (((released_at IS NULL) = (release_reason IS NULL))),
-    CONSTRAINT quarantine_check1 CHECK (((released_by IS NULL) OR (released_at IS NOT NULL))),
-    CONSTRAINT quarantine_kind_check CHECK ((kind = ANY (ARRAY['batch'::text, 'rows'::text])))
-);
-
-COMMENT ON TABLE ops.quarantine IS 'what the gate rejected, with its reason, until a person releases it';
-
-COMMENT ON COLUMN ops.quarantine.digest IS 'of the rows'' values: the same rejects again are the same entry';
-
-COMMENT ON COLUMN ops.quarantine.bars IS 'the rejected rows as an Arrow IPC stream, each with its reasons';
-
-COMMENT ON COLUMN ops.quarantine.good_rows_only IS 'released were only the rows that broke no rule of their own';
-
-COMMENT ON COLUMN ops.quarantine.sessions IS 'of the rejected rows, less those of extended hours';
-
-COMMENT ON COLUMN ops.quarantine.replaced IS 'sessions of which the same provider sent something else since; of the others its rows are the last word';
-
-COMMENT ON COLUMN ops.quarantine.landing_id IS 'the answer in the landing zone that the rows came with first';
-
-COMMENT ON COLUMN ops.quarantine.run_id IS 'the orchestrator''s number of the run in which they were rejected first';
-
-COMMENT ON COLUMN ops.quarantine.rules IS 'version of the rules by which they were';
-
-COMMENT ON COLUMN ops.quarantine.released_by IS 'name of the person who released them';
-
-COMMENT ON COLUMN ops.quarantine.requested_at IS 'when the request was sent that the rows came with first';
-
-COMMENT ON COLUMN ops.quarantine.request_start IS 'what was requested begins here, inclusive';
-
-COMMENT ON COLUMN ops.quarantine.request_end IS 'and ends here, exclusive';
-
-COMMENT ON COLUMN ops.quarantine.file IS 'the file that the rows were read from; null where they came from no file';
-
 ALTER TABLE ops.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ops.quarantine_quarantine_id_seq
     START WITH 1
@@ -885,6 +953,12 @@ ALTER TABLE ONLY ops.coverage
 ALTER TABLE ONLY ops.finalized
     ADD CONSTRAINT finalized_pkey PRIMARY KEY (instrument_id, timeframe, final_at);
 
+ALTER TABLE ONLY ops.finding
+    ADD CONSTRAINT finding_instrument_id_timeframe_rule_scope_key UNIQUE (instrument_id, timeframe, rule, scope);
+
+ALTER TABLE ONLY ops.finding
+    ADD CONSTRAINT finding_pkey PRIMARY KEY (finding_id);
+
 ALTER TABLE ONLY ops.lake
     ADD CONSTRAINT lake_pkey PRIMARY KEY (is_only);
 
@@ -915,6 +989,9 @@ ALTER TABLE ONLY ops.quarantine
 ALTER TABLE ONLY ops.rate_limit
     ADD CONSTRAINT rate_limit_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY ops.released_bar
+    ADD CONSTRAINT released_bar_pkey PRIMARY KEY (instrument_id, timeframe, ts, known_at);
+
 ALTER TABLE ONLY ops.requested
     ADD CONSTRAINT requested_pkey PRIMARY KEY (instrument_id, timeframe);
 
@@ -931,6 +1008,8 @@ ALTER TABLE ONLY ops.tiering
     ADD CONSTRAINT tiering_pkey PRIMARY KEY (timeframe);
 
 CREATE INDEX bar_window_manifest ON ops.bar_window USING btree (manifest_id);
+
+CREATE INDEX finding_open ON ops.finding USING btree (instrument_id) WHERE (state = 'open'::text);
 
 CREATE INDEX landing_waiting ON ops.landing USING btree (provider, timeframe) WHERE (processed_at IS NULL);
 
@@ -960,11 +1039,20 @@ ALTER TABLE ONLY ops.coverage
 ALTER TABLE ONLY ops.finalized
     ADD CONSTRAINT finalized_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
+ALTER TABLE ONLY ops.finding
+    ADD CONSTRAINT finding_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
 ALTER TABLE ONLY ops.manifest
     ADD CONSTRAINT manifest_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
 
 ALTER TABLE ONLY ops.quarantine
     ADD CONSTRAINT quarantine_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.released_bar
+    ADD CONSTRAINT released_bar_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);
+
+ALTER TABLE ONLY ops.released_bar
+    ADD CONSTRAINT released_bar_quarantine_id_fkey FOREIGN KEY (quarantine_id) REFERENCES ops.quarantine(quarantine_id);
 
 ALTER TABLE ONLY ops.requested
     ADD CONSTRAINT requested_instrument_id_fkey FOREIGN KEY (instrument_id) REFERENCES market.instrument(instrument_id);

@@ -16,7 +16,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from assets.checks import GATE, PARTITIONS
+from assets.checks import FINDINGS, GATE, PARTITIONS
 from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.bars.bookkeeping import note_failed_days
@@ -74,7 +74,15 @@ def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 @pytest.fixture
 def bench(shared: Workbench) -> Iterator[Workbench]:
     """The workbench with nothing in its store, and nothing in Dagster's books."""
-    tables = ["ops.quarantine", "ops.coverage", "ops.publication", "ops.rollup_pending", "ops.bar_window"]
+    tables = [
+        "ops.finding",
+        "ops.released_bar",
+        "ops.quarantine",
+        "ops.coverage",
+        "ops.publication",
+        "ops.rollup_pending",
+        "ops.bar_window",
+    ]
     tables.append("market.bars_revision")
     with shared.installation.warehouse.connection() as connection:
         for table in [*tables, *(f"market.{timeframe.table}" for timeframe in Timeframe)]:
@@ -101,7 +109,7 @@ def evaluations(instance: dg.DagsterInstance, run_id: str) -> dict[str | None, d
     """Return what the gate's check said of each partition in a run."""
     logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     found = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
-    assert {evaluation.check_name for evaluation in found} <= {GATE, PARTITIONS}
+    assert {evaluation.check_name for evaluation in found} <= {GATE, PARTITIONS, FINDINGS}
     return {evaluation.partition: evaluation for evaluation in found if evaluation.check_name == GATE}
 
 

@@ -175,18 +175,18 @@ def test_ingest_sums_up_each_symbol_and_a_second_time_changes_nothing(ready: Run
     first = ready(*command)
     assert first.exit_code == 0
     assert first.stdout.splitlines() == [
-        "AAPL   inserted=250 revised=0 unchanged=0 quarantined=0",
-        "IBM    inserted=250 revised=0 unchanged=0 quarantined=0",
-        "total  inserted=500 revised=0 unchanged=0 quarantined=0",
+        "AAPL   inserted=250 revised=0 unchanged=0 quarantined=0 warnings=0",
+        "IBM    inserted=250 revised=0 unchanged=0 quarantined=0 warnings=0",
+        "total  inserted=500 revised=0 unchanged=0 quarantined=0 warnings=0",
     ]
     second = ready(*command)
-    assert line_of(second, "total") == "total  inserted=0 revised=0 unchanged=500 quarantined=0"
+    assert line_of(second, "total") == "total  inserted=0 revised=0 unchanged=500 quarantined=0 warnings=0"
 
 
 def test_a_former_ticker_is_the_same_instrument(ready: Run) -> None:
     result = ready("ingest", "FB", "META")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[0] == "META   inserted=196 revised=0 unchanged=0 quarantined=0"
+    assert result.stdout.splitlines()[0] == "META   inserted=196 revised=0 unchanged=0 quarantined=0 warnings=0"
     assert "FB is a ticker of META" in result.stderr
     shown = ready("query", "FB", "--format", "json", "--start", "2012-05-18", "--end", "2012-05-19")
     assert [row["ts"] for row in json.loads(shown.stdout)] == ["2012-05-18T00:00:00Z"]
@@ -202,11 +202,11 @@ def test_one_command_registers_a_pair_from_a_folder(ready: Run, tmp_path: Path) 
     rows = ["2024-01-05,10,12,9,11,1.5", "2024-01-06,11,13,10,12,2.5", "2024-01-07,12,14,11,13,3"]  # over a weekend
     result = ready("ingest", "BTC/USD", "--path", str(write_days(tmp_path, "BTC/USD", rows)))
     assert result.exit_code == 0
-    assert line_of(result, "BTC/USD") == "BTC/USD  inserted=3 revised=0 unchanged=0 quarantined=0"
+    assert line_of(result, "BTC/USD") == "BTC/USD  inserted=3 revised=0 unchanged=0 quarantined=0 warnings=0"
     assert "registered BTC/USD: crypto, calendar 24/7, provider files" in result.stderr
     # The next time the folder's name for it is understood.
     again = ready("ingest", "--path", str(tmp_path))
-    assert line_of(again, "BTC/USD") == "BTC/USD  inserted=0 revised=0 unchanged=3 quarantined=0"
+    assert line_of(again, "BTC/USD") == "BTC/USD  inserted=0 revised=0 unchanged=3 quarantined=0 warnings=0"
 
 
 def test_without_symbols_a_folder_is_loaded_whole(ready: Run, tmp_path: Path) -> None:
@@ -268,17 +268,17 @@ def test_a_symbol_without_a_file_fails_alone(ready: Run, tmp_path: Path) -> None
 
 
 def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: Run, tmp_path: Path) -> None:
-    bad = [f"2024-01-{day:02},13,12,15,14,100" for day in (5, 8, 9, 10)]  # whose high is below their low
+    bad = [f"2024-01-{day},13,12,15,14,100" for day in ("05", "08", "09", "10")]  # their high is below their low
     path = write_days(tmp_path, "AAA", [*GOOD, *bad])
     result = ready("ingest", "AAA", "--path", str(path))
     assert result.exit_code == 3
-    assert line_of(result, "AAA") == "AAA    inserted=0 revised=0 unchanged=0 quarantined=7"
+    assert line_of(result, "AAA") == "AAA    inserted=0 revised=0 unchanged=0 quarantined=7 warnings=0"
     number = re.search(r"chandlery quarantine show (\d+)", result.stderr)
     assert number is not None
     assert "AAA 1d 2024: rejected" in result.stderr
     assert "AAA" in ready("quarantine", "list").stdout
     shown = json.loads(ready("quarantine", "show", number[1], "--format", "json").stdout)
-    assert [bool(row["reasons"]) for row in shown] == [False] * 3 + [True] * 4
+    assert [bool(row["reasons"]) for row in shown] == [False, False, False, True, True, True, True]
     listed = ready("quarantine", "show", number[1]).stdout
     assert re.findall(r"^ *(2024-\d\d-\d\d) ", listed, re.MULTILINE)[0] == "2024-01-05"  # what is wrong comes first
 
@@ -304,10 +304,25 @@ def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: R
 
 def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Path) -> None:
     path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])
-    result = ready("ingest", "AAA", "--path", str(path), "--max-rejected-share", "0.5")
+    result = ready("ingest", "AAA", "--path", str(path))
     assert result.exit_code == 3
-    assert line_of(result, "AAA") == "AAA    inserted=3 revised=0 unchanged=0 quarantined=1"
+    assert line_of(result, "AAA") == "AAA    inserted=3 revised=0 unchanged=0 quarantined=1 warnings=1"
     assert "1 rows rejected, the others published" in result.stderr
+    assert "1 findings are open: `chandlery findings list`" in result.stderr  # the session has no bar
+    (finding,) = json.loads(ready("findings", "list", "AAA", "--json").stdout)
+    assert (finding["rule"], finding["state"], finding["start"][:10]) == ("session_count", "open", "2024-01-05")
+    assert "session_count" in ready("findings", "list").stdout
+    assert "findings 1 open" in re.sub(" +", " ", ready("status").stdout)
+    assert json.loads(ready("status", "--json").stdout)["findings"] == 1
+    assert "1 findings are open" in ready("coverage").stderr
+    number = str(finding["finding_id"])
+    assert "chandlery findings dismiss" in ready("findings", "show", number).stdout
+    assert ready("findings", "dismiss", number, "--reason", "a holiday", "--by", "Ann").exit_code == 0
+    assert ready("findings", "dismiss", number, "--reason", "again").exit_code == 2
+    assert json.loads(ready("findings", "show", number, "--json").stdout)["closed_by"] == "Ann"
+    assert "No finding is open." in ready("findings", "list").stderr
+    again = ready("ingest", "AAA", "--path", str(path))
+    assert line_of(again, "AAA") == "AAA    inserted=0 revised=0 unchanged=3 quarantined=1 warnings=0"
 
 
 def test_failed_counts_more_than_rejected(ready: Run, tmp_path: Path) -> None:
@@ -522,7 +537,10 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
 ) -> None:
     assert demo.main(InMemoryOrchestrator) == 0
     first = capsys.readouterr().out
-    assert re.search(r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0$", first, re.MULTILINE)
+    total = r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0 warnings=(\d+)$"
+    warnings = re.search(total, first, re.MULTILINE)
+    assert warnings is not None
+    assert int(warnings[1]) > 0  # splits
     assert "10 rows in" in first
     assert (tmp_path / "home" / "reports" / "demo.html").is_file()
     days = json.loads(ready("coverage", "-t", "1d", "--json").stdout)
@@ -531,7 +549,7 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     assert sum(row["rows"] for row in days) - 10 - 14 == 12_154
     assert demo.main(InMemoryOrchestrator) == 0
     second = capsys.readouterr().out
-    assert "total  inserted=0 revised=0 unchanged=36107 quarantined=0" in second
+    assert f"total  inserted=0 revised=0 unchanged=36107 quarantined=0 warnings={warnings[1]}" in second
     assert "Nothing changed" in second
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pyarrow as pa
 import pytest
 
+from chandlery.api import DataAPI
+from chandlery.bars.origin import Origin
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.migrate import migrate
@@ -254,3 +257,48 @@ def test_what_waited_before_sessions_were_kept_waits_for_its_window(warehouse: W
     assert waiting(warehouse) == [entry]
     answer_anew(warehouse, ids, "[2024-06-30,2024-07-01)")
     assert waiting(warehouse) == []
+
+
+def test_a_released_bar_that_broke_a_rule_is_marked_until_another_value_comes(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    entry = set_aside(warehouse, WHOLE)
+    release(warehouse, entry.quarantine_id, "checked", released_by="Ann")
+    read = partial(DataAPI(warehouse).get_ohlc, "AAA", START, START + timedelta(hours=1), "1m", output="arrow")
+    marked = read(columns=["released", "high"])
+    assert marked["released"].to_pylist() == [False, False, False, True]
+    assert "released" not in read().column_names
+    with warehouse.connection() as connection:
+        found = connection.execute(
+            "SELECT symbol, timeframe, ts, broken, released_by, release_reason FROM market.released_bar"
+        ).fetchall()
+    assert found == [("AAA", "1m", HIGH_BELOW_LOW.ts, ["high_is_highest"], "Ann", "checked")]
+    then = get(warehouse, TIMEFRAME, ids)["known_at"].to_pylist()[-1]
+    put(warehouse, TIMEFRAME, [Bar("AAA", HIGH_BELOW_LOW.ts)])
+    assert read(columns=["released"])["released"].to_pylist() == [False] * 4
+    assert read(columns=["released"], as_of=then)["released"].to_pylist() == [False, False, False, True]
+    assert DataAPI(warehouse).get_ohlc("AAA", START, START + timedelta(hours=1), "1m", limit=1, columns=["released"])[
+        "released"
+    ].tolist() == [False]
+
+
+def test_good_rows_of_a_released_batch_are_not_marked(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    entry = set_aside(warehouse, WHOLE)
+    release(warehouse, entry.quarantine_id, "the rest is right", good_rows_only=True)
+    read = DataAPI(warehouse).get_ohlc("AAA", START, START + timedelta(hours=1), "1m", columns=["released"])
+    assert read["released"].tolist() == [False] * 3
+
+
+def test_the_reasons_of_the_same_rows_are_those_of_the_rules_of_now(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    first = set_aside(warehouse, WHOLE)
+    again = verdict([*GOOD, HIGH_BELOW_LOW], [[], [], [], ["low_is_lowest"]], passed=True)
+    with warehouse.connection() as connection:
+        entry = quarantine.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
+        shown, bars = quarantine.read_entry(connection, first.quarantine_id)
+    assert (entry.quarantine_id, entry.kind, entry.reason) == (first.quarantine_id, "rows", "low_is_lowest: 1 rows")
+    assert (shown.rules, shown.arrived_at) == ("2-new", first.arrived_at)
+    assert bars["reasons"].to_pylist() == [[], [], [], ["low_is_lowest"]]
+    before = everything(warehouse)
+    with warehouse.connection() as connection:
+        quarantine.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
+    assert everything(warehouse) == before

@@ -106,5 +106,5 @@ def test_a_run_is_counted_and_shown() -> None:
         rf"2/3 partitions, {n} rows/s, {n} s elapsed, about {n} s left, 1/2 requests.*", second.line or ""
     )
     assert derived == Step(doing="rolling up 1h")
-    assert str(listener.tally.total()) == "inserted=7 revised=0 unchanged=0 quarantined=0"
+    assert str(listener.tally.total()) == "inserted=7 revised=0 unchanged=0 quarantined=0 warnings=0"
     assert (listener.tally.calls, dict(listener.tally.rolled_up)) == (3, {Timeframe.H1: 5})
