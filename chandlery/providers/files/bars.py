@@ -16,6 +16,8 @@ from chandlery.providers.files.unreadable import refuse
 
 #: Fixed-point files write the largest or smallest 64-bit number where there is no price.
 _NO_PRICE = 9.2e18
+#: So much is a hundredth in units of a billionth; no price that is written in full is whole and as large.
+_WHOLE = 1e7
 
 
 def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: Layout, decimal: str) -> pa.Table:
@@ -31,6 +33,7 @@ def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: L
         UnreadableError: a cell is no number; names its row.
     """
     columns = {"ts": ts}
+    scale = layout.fixed_point if layout.fixed_point and _is_fixed_point(cells, decimal) else layout.price_scale
     for name in VALUES:
         kind = BARS.field(name).type
         if name not in cells:
@@ -39,18 +42,34 @@ def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: L
         values = read_numbers(name, cells[name], decimal)
         if pc.any(pc.is_nan(values)).as_py():
             values = pc.if_else(pc.is_nan(values), None, values)
-        if layout.price_scale != 1 and name in (*PRICES, "vwap"):
-            # Divided where the scale is a power of ten below one, because its inverse is exact and it is not.
-            inverse = round(1 / layout.price_scale)
-            unset = pc.greater_equal(pc.abs(values), _NO_PRICE)
-            exact = inverse > 1 and 1 / inverse == layout.price_scale
-            scaled = pc.divide(values, float(inverse)) if exact else pc.multiply(values, layout.price_scale)
-            values = pc.if_else(unset, None, scaled)
+        if name in (*PRICES, "vwap"):
+            values = _scaled(values, scale)
         if name == "trades":
             uncountable = pc.or_(pc.not_equal(pc.floor(values), values), pc.greater(pc.abs(values), 2**31 - 1))
             refuse(uncountable, lambda seen: f"trades {seen} is not a 32-bit whole number", values)
         columns[name] = values.cast(kind)
     return pa.table(columns)
+
+
+def _is_fixed_point(cells: Mapping[str, pa.ChunkedArray], decimal: str) -> bool:
+    """Whether all prices are whole, and too large to be anything but multiples of a tiny unit."""
+    for name in PRICES:
+        prices = pc.drop_null(read_numbers(name, cells[name], decimal))
+        if not len(prices) or not pc.all(pc.equal(pc.floor(prices), prices)).as_py():
+            return False
+        if pc.max(prices).as_py() < _WHOLE:
+            return False
+    return True
+
+
+def _scaled(prices: pa.ChunkedArray, scale: float) -> pa.ChunkedArray:
+    if scale == 1:
+        return prices
+    unset = pc.greater_equal(pc.abs(prices), _NO_PRICE)
+    # Divided where the scale is one over a whole number, which is exact, as the scale itself is not.
+    inverse = round(1 / scale)
+    exact = inverse > 1 and 1 / inverse == scale
+    return pc.if_else(unset, None, pc.divide(prices, float(inverse)) if exact else pc.multiply(prices, scale))
 
 
 def priced(bars: pa.Table) -> pa.Table:

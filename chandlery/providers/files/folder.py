@@ -39,13 +39,13 @@ class Folder:
     Attributes:
         path: the folder that holds ``bars_1m`` and ``bars_1d``, or, with a pattern, the files themselves.
         timeframe: of the bars.
-        pattern: how the files are named; after their symbol by default.
-        plain_names: whether files that the pattern does not fit are named after their symbol.
+        patterns: how the files are named; after their symbol by default.
+        plain_names: whether files that no pattern fits are named after their symbol.
     """
 
     path: Path
     timeframe: Timeframe
-    pattern: str | None = None
+    patterns: Sequence[str] = ()
     plain_names: bool = True
 
     @property
@@ -58,7 +58,7 @@ class Folder:
         folder = self.path / self.timeframe.table
         if folder.is_dir():
             return folder
-        if self.pattern is not None and self.path.is_dir():
+        if self.patterns and self.path.is_dir():
             return self.path
         what = "is a file" if self.path.is_file() else "has no such folder" if self.path.is_dir() else "does not exist"
         loose = ""
@@ -75,7 +75,7 @@ class Folder:
         What is called like a file and is none, such as a folder or a pipe, is among them: to read it says so.
         """
         root = self.root
-        deep = self.pattern is not None and "/" in self.pattern
+        deep = any("/" in pattern for pattern in self.patterns)
         paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
         by_spelling: dict[str, list[tuple[str, Path, bool]]] = {}
         for path in paths:
@@ -93,10 +93,12 @@ class Folder:
         stem, suffix = split_name(path)
         if not suffix:
             return None, False
-        if self.pattern is not None:
-            symbol = symbol_by(self.pattern, path)
-            if symbol is not None or not self.plain_names:
+        for pattern in self.patterns:
+            symbol = symbol_by(pattern, path)
+            if symbol is not None:
                 return symbol, True
+        if self.patterns and not self.plain_names:
+            return None, False
         part = part_of(stem, self.timeframe)
         return (part.symbol, True) if part else (stem, False)
 
@@ -109,7 +111,7 @@ class Folder:
         if whole and len(files) > 1:
             return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them")
         part = part_of(split_name(files[0].name)[0], self.timeframe)
-        if self.pattern is None and part is not None and not part.certain:
+        if any(is_part for *_, is_part in found) and not self.patterns and part is not None and not part.certain:
             return Holding(
                 symbol,
                 files,

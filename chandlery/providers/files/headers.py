@@ -5,6 +5,7 @@ Not here: what names mean (``columns``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,8 +39,8 @@ def read_header(text: TextFile, layout: Layout) -> Header:
         UnreadableError: there is no header line and nobody said what the columns are, or said it of another number.
     """
     given = layout.columns if isinstance(layout.columns, tuple) and layout.columns else ()
-    if not given and not text.headers:
-        given = layout.headerless
+    if not given and not text.headers and layout.headerless:
+        return _given(_fitting(layout.headerless, text), text)
     if given:
         return _given(given, text)
     if not text.headers:
@@ -60,6 +61,13 @@ def read_header(text: TextFile, layout: Layout) -> Header:
             " open, high, low and close of each, as in AAPL_open, or under two header lines"
         )
     return Header(names, None, {})
+
+
+def _fitting(usual: Sequence[str], text: TextFile) -> Sequence[str]:
+    """Return a layout's columns as far as there are cells; with the time of day in a column of its own, if it is."""
+    if len(text.first) > 1 and usual[0] == "time" and re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text.first[1].strip()):
+        usual = ["date", *usual]
+    return usual[: max(5, text.width)]
 
 
 def _given(given: Sequence[str], text: TextFile) -> Header:

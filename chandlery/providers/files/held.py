@@ -11,18 +11,19 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
 import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ProviderBadDataError, ProviderError
+from chandlery.errors import ProviderBadDataError
 from chandlery.providers.files.bars import stamps_of
 from chandlery.providers.files.folder import Holding, nature
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import PARQUET, split_name
-from chandlery.providers.files.reader import FileBars, names_symbols, read_parquet_file, read_text_file
+from chandlery.providers.files.reader import FileBars, names_symbols, read_parquet_file, read_text_file, symbols_in
 from chandlery.providers.files.times import Times
 from chandlery.providers.files.unreadable import UnreadableError
 from chandlery.providers.files.widths import check_width
@@ -113,15 +114,20 @@ class FileReader:
             raise self._error(f"{file} cannot be read as {split_name(file.name)[1]}: {error}", symbol) from error
         return held
 
-    def inside(self, holding: Holding, timeframe: Timeframe) -> list[str]:
-        """Return the symbols that files name themselves; none where they do not, or cannot be read."""
+    def names_symbols(self, file: Path) -> bool:
+        """Whether a file names the symbols of its bars itself; not where it cannot be read."""
+        try:
+            return file.is_file() and names_symbols(file, self._layout)
+        except (UnreadableError, *_DAMAGED):  # who reads the file is told
+            return False
+
+    def inside(self, holding: Holding) -> list[str]:
+        """Return the symbols that files name themselves, sorted; none where they do not, or cannot be read."""
         found: dict[str, None] = {}
         for file in holding.files:
-            try:
-                if file.is_file() and names_symbols(file, self._layout):
-                    found |= dict.fromkeys(self.read(file, holding.symbol, timeframe).symbols)
-            except (UnreadableError, ProviderError, *_DAMAGED):  # who reads the file is told
-                continue
+            if self.names_symbols(file):
+                with suppress(UnreadableError, *_DAMAGED):
+                    found |= dict.fromkeys(symbols_in(file, self._layout))
         return sorted(found)
 
     def _error(self, text: str, symbol: str) -> ProviderBadDataError:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
 from chandlery.config.yaml_document import Root, Section
+from chandlery.core.timeframe import Timeframe
 from chandlery.providers.files.columns import MEANINGS, plain
 from chandlery.providers.files.dates import check_format
 from chandlery.providers.files.naming import check_pattern
 from chandlery.providers.files.times import EpochUnit
 
 _MEANINGS = f"one of {' '.join(MEANINGS)}, or ignore"
+
+
+_Patterns: TypeAlias = str | tuple[str, ...]
 
 
 class Layout(Section):
@@ -37,8 +41,10 @@ class Layout(Section):
         encoding: of the text, as Python names it.
         label: whether a bar's time is its start or its end.
         price_scale: what prices are multiplied by; ``1e-9`` for fixed-point prices.
-        pattern: how files are named, with ``{symbol}`` for the symbol and ``*`` for any text; by timeframe where they
-            differ.
+        fixed_point: what prices are multiplied by where all of them are whole and large, as in files that may have
+            either form.
+        pattern: how files are named, with ``{symbol}`` for the symbol and ``*`` for any text; one or several, by
+            timeframe where they differ.
         blank_rows: whether a row without any price is kept, for the gate to reject, or is no bar.
     """
 
@@ -53,7 +59,8 @@ class Layout(Section):
     encoding: str | None = None
     label: Literal["start", "end"] = "start"
     price_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    pattern: str | dict[Literal["1m", "1d"], str] | None = None
+    fixed_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    pattern: _Patterns | dict[Literal["1m", "1d"], _Patterns] | None = None
     blank_rows: Literal["keep", "skip"] = "keep"
 
     @field_validator("columns", "headerless")
@@ -90,11 +97,19 @@ class Layout(Section):
 
     @field_validator("pattern")
     @classmethod
-    def _pattern_is_one(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
-        for pattern in value.values() if isinstance(value, dict) else [value]:
-            if pattern is not None:
+    def _patterns_are_such(
+        cls, value: _Patterns | dict[Literal["1m", "1d"], _Patterns] | None
+    ) -> _Patterns | dict[Literal["1m", "1d"], _Patterns] | None:
+        for patterns in value.values() if isinstance(value, dict) else [value or ()]:
+            for pattern in [patterns] if isinstance(patterns, str) else patterns:
                 check_pattern(pattern)
         return value
+
+    def patterns(self, timeframe: Timeframe) -> tuple[str, ...]:
+        """Return the patterns of the files of ``timeframe``."""
+        value = self.pattern
+        found = value.get("1m" if timeframe.is_intraday else "1d") if isinstance(value, dict) else value
+        return (found,) if isinstance(found, str) else found or ()
 
 
 class MappingFile(Layout, Root):

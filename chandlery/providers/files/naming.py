@@ -17,15 +17,16 @@ PARQUET = (".parquet", ".pq")
 SUFFIXES = (*(table + packed for table in TABLES for packed in PACKED), *TABLES, *PARQUET, ".zip")
 
 _MINUTE = r"(1m|m1|1min|1minute|min1|minute|60s)"
+_MINUTES = "1|5|15|30|60|240|720|1440"
 _DAY = r"(1d|d1|1day|daily|day|1440)"
 _DATE = r"(19|20)\d\d([-_.]?(0[1-9]|1[0-2])([-_.]?([0-2]\d|3[01]))?)?"
 #: Names of one of several files of a symbol, as vendors write them: certain where they name timeframe and date.
 _CERTAIN = rf"(?P<symbol>.+?)(?P<rest>[-_. ]{{width}})(?P<end>[-_. ]{_DATE}([-_. ]+(to[-_. ])?{_DATE})?)"
 _LIKELY = (
+    re.compile(rf"(?P<symbol>.+?)(?P<rest>[-_. ]\d*(s|m|min|h|d|w))(?P<end>[-_. ]{_DATE})", re.IGNORECASE),
     re.compile(r"(?P<symbol>.+?)(?P<rest>)(?P<end>[-_. ](19|20)\d\d[-_.]?(0[1-9]|1[0-2])([-_.]?([0-2]\d|3[01]))?)"),
     re.compile(r"(?P<symbol>.*[A-Za-z].*?)(?P<rest>)(?P<end>[-_ ](19|20)\d\d)"),
-    re.compile(rf"(?P<symbol>.*[A-Za-z].*?)(?P<rest>[-_ ](\d+|{_MINUTE[1:-1]}|{_DAY[1:-1]}))(?P<end>)", re.IGNORECASE),
-    re.compile(rf"(?P<symbol>.+?)(?P<rest>[-_. ]\d*(s|m|min|h|d|w))(?P<end>[-_. ]{_DATE})", re.IGNORECASE),
+    re.compile(rf"(?P<symbol>.*[A-Za-z].*?)(?P<rest>[-_ ]({_MINUTES}|{_MINUTE}|{_DAY}))(?P<end>)", re.IGNORECASE),
 )
 
 

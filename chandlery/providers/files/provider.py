@@ -105,7 +105,7 @@ class FilesProvider:
         """
         found: dict[str, None] = {}
         for holding in self._holdings(timeframe).values():
-            inside = [] if holding.problem else self._files.inside(holding, timeframe)
+            inside = [] if holding.problem else self._files.inside(holding)
             several = len(inside) > 1 or not holding.symbol
             found |= dict.fromkeys(inside if several else [holding.symbol])
         return sorted(symbol for symbol in found if symbol)
@@ -158,10 +158,7 @@ class FilesProvider:
         if timeframe not in self.timeframes:
             allowed = " ".join(INGESTED)
             raise UsageError(f"timeframe={timeframe.value!r} is derived, not read from files; allowed: {allowed}")
-        pattern = self._layout.pattern
-        if isinstance(pattern, Mapping):
-            pattern = pattern.get("1m" if timeframe.is_intraday else "1d")
-        return Folder(self._path, timeframe, pattern, plain_names=not (pattern and self._strict))
+        return Folder(self._path, timeframe, self._layout.patterns(timeframe), plain_names=not self._strict)
 
     def _holdings(self, timeframe: Timeframe, *, fresh: bool = False) -> Mapping[str, Holding]:
         """Return what the folder holds; it is looked through again where it changed."""
@@ -169,9 +166,19 @@ class FilesProvider:
         changed = folder.root.stat().st_mtime_ns
         seen, holdings = self._scans.get(timeframe, (None, {}))
         if fresh or seen != changed:
-            holdings = folder.holdings()
+            holdings = self._by_symbol(folder.holdings())
             self._scans[timeframe] = changed, holdings
         return holdings
+
+    def _by_symbol(self, holdings: Mapping[str, Holding]) -> Mapping[str, Holding]:
+        """Name files after their symbol where neither a preset's pattern nor they themselves name any."""
+        nameless = holdings.get("")
+        if nameless is None or self._strict:
+            return holdings
+        plain = [file for file in nameless.files if not self._files.names_symbols(file)]
+        rest = [file for file in nameless.files if file not in plain]
+        named = {spelling(split_name(file.name)[0]): Holding(split_name(file.name)[0], [file]) for file in plain}
+        return named | dict(holdings) | {"": Holding("", rest)}
 
     def _find(self, symbol: str, timeframe: Timeframe) -> Holding:
         """Return the files that hold ``symbol``, by their names or by what stands in them."""
@@ -181,14 +188,14 @@ class FilesProvider:
             files = [
                 file
                 for other in self._holdings(timeframe).values()
-                if not other.problem and key in map(spelling, self._files.inside(other, timeframe))
+                if not other.problem and key in map(spelling, self._files.inside(other))
                 for file in other.files
             ]
             if not files:
                 folder = self._folder(timeframe)
                 named = (
-                    f" by the pattern {folder.pattern}"
-                    if folder.pattern
+                    f" by the pattern {' or '.join(folder.patterns)}"
+                    if folder.patterns
                     else f": looked for {_stem(folder.root, symbol)}"
                 )
                 raise ProviderNotFoundError(

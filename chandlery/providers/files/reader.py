@@ -24,6 +24,7 @@ from chandlery.providers.files.csv_file import counting_columns, line_of, read_c
 from chandlery.providers.files.dialect import TextFile, open_text
 from chandlery.providers.files.headers import Header, read_header
 from chandlery.providers.files.layout import Layout
+from chandlery.providers.files.naming import PARQUET
 from chandlery.providers.files.numbers import find_decimal
 from chandlery.providers.files.presets import suggest
 from chandlery.providers.files.times import Times
@@ -96,7 +97,7 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
         UnreadableError: a column or a cell cannot be read; the errors of pyarrow, of the compressions and of the system
             pass through.
     """
-    text = open_text(file, encoding=layout.encoding, delimiter=layout.delimiter)
+    text = _open(file, layout)
     header = read_header(text, layout)
     columns = columns_of(header, layout, counting_columns(text))
     if not text.sample:
@@ -118,10 +119,9 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
 def read_parquet_file(file: Path, times: Times, layout: Layout, start: int | None, end: int | None) -> FileBars:
     """Return the bars of a Parquet file, as ``read_text_file`` does; only those near ``[start, end)`` (µs)."""
     schema = pq.read_schema(file)
-    panel = wide.split([[name] for name in schema.names])
-    header = Header(panel.names if panel else schema.names, panel, {})
+    header = _parquet_header(file)
     columns = columns_of(header, layout, frozenset(p for p, name in enumerate(schema.names) if _counts(name, schema)))
-    shape = _Shape("Parquet", columns, panel)
+    shape = _Shape("Parquet", columns, header.panel)
     near = None
     if start is not None and end is not None and columns.clock is None:
         # Local times and dates are up to a day from UTC, so the exact cut is made later.
@@ -142,15 +142,38 @@ def names_symbols(file: Path, layout: Layout) -> bool:
     Raises:
         UnreadableError: its header cannot be read; so do the errors that ``read_text_file`` passes through.
     """
-    if file.suffix.lower() in {".parquet", ".pq"}:
-        names: Sequence[str] = pq.read_schema(file).names
-        panel = wide.split([[name] for name in names])
+    header = _parquet_header(file) if _is_parquet(file) else read_header(_open(file, layout, head=True), layout)
+    return header.panel is not None or "symbol" in columns_of(header, layout, frozenset()).places
+
+
+def symbols_in(file: Path, layout: Layout) -> list[str]:
+    """Return the symbols that a file names itself, sorted, without reading its bars; raises like ``names_symbols``."""
+    text = None if _is_parquet(file) else _open(file, layout)
+    header = _parquet_header(file) if text is None else read_header(text, layout)
+    if header.panel is not None:
+        return sorted(header.panel.parts)
+    at = columns_of(header, layout, frozenset()).places.get("symbol")
+    if at is None:
+        return []
+    if text is None:
+        column = _simple(pq.read_table(file, columns=[header.names[at]], partitioning=None)[0])
     else:
-        text = open_text(file, encoding=layout.encoding, delimiter=layout.delimiter, head=True)
-        header = read_header(text, layout)
-        names, panel = header.names, header.panel
-    columns = columns_of(Header(names, panel, {}), layout, frozenset()) if panel is None else None
-    return panel is not None or (columns is not None and "symbol" in columns.places)
+        (column,) = read_columns(text, [at], {at: pa.string()})
+    return sorted(symbol for symbol in column.unique().to_pylist() if symbol)
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() in PARQUET
+
+
+def _open(file: Path, layout: Layout, *, head: bool = False) -> TextFile:
+    return open_text(file, encoding=layout.encoding, delimiter=layout.delimiter, head=head)
+
+
+def _parquet_header(file: Path) -> Header:
+    names = pq.read_schema(file).names
+    panel = wide.split([[name] for name in names])
+    return Header(panel.names if panel else names, panel, {})
 
 
 def columns_of(header: Header, layout: Layout, counts: frozenset[int]) -> Columns:
