@@ -27,7 +27,8 @@ _SAMPLE = 1 << 16
 _HEAD = 1 << 13
 _LINES = 60
 _DELIMITERS = ("\t", ";", "|", ",")
-_COMMENT = re.compile(r"\s*(#|//)")
+_MARKS_OF_COMMENTS = ((b"#", b"#"), (b"/", b"//"))
+_COMMENT = re.compile(r"#|//")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"))
 _NUMBER = re.compile(
     r"\s*[+-]?[$€£¥₿]?\s*[+-]?\d[\d.,' \u00a0\u202f\u2019]*([eE][+-]?\d+)?\s*[KMBTkmbt%$€£¥₿]?\s*|[+-]?\.\d+"
@@ -72,8 +73,9 @@ class TextFile:
     def body(self) -> bytes:
         """The rows alone, without the comments among and after them."""
         body = self.text[self.begin :]
-        if re.search(rb"(?m)^[ \t]*(#|//)", body):
-            body = re.sub(rb"(?m)^[ \t]*(#|//).*\r?\n?", b"", body)
+        # A search for one byte is many times as fast as one for two.
+        if any(sign in body and (body.startswith(mark) or b"\n" + mark in body) for sign, mark in _MARKS_OF_COMMENTS):
+            body = re.sub(rb"(?m)^(#|//).*\r?\n?", b"", body)
         return _without_footer(body, self.delimiter)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -95,7 +97,7 @@ def open_text(file: Path, *, encoding: str | None = None, delimiter: str | None 
             others of the compressions.
     """
     text, encoding = _decode(_unpack(file, _HEAD if head else -1), encoding)
-    if not text.strip():
+    if not text[:_SAMPLE].strip() and not text.strip():
         raise UnreadableError("the file is empty: it holds no bars")
     if b"\n" not in text[:_SAMPLE] and b"\r" in text[:_SAMPLE]:
         text = text.replace(b"\r", b"\n")
@@ -253,9 +255,8 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 
 def _without_footer(body: bytes, delimiter: str) -> bytes:
     """Return rows without a last line of prose, such as where a file was downloaded."""
-    stripped = body.rstrip()
-    begin = stripped.rfind(b"\n") + 1
-    last = stripped[begin:]
-    if begin and delimiter.encode() not in last and re.match(rb'\s*"?[A-Za-z\xc2]', last):
-        return body[:begin]
+    end = body[-_SAMPLE:].rstrip()
+    last = end[end.rfind(b"\n") + 1 :]
+    if b"\n" in end and delimiter.encode() not in last and re.match(rb'\s*"?[A-Za-z\xc2]', last):
+        return body[: body.rindex(last)]
     return body
