@@ -14,7 +14,7 @@ symbols together.
 * A symbol means whoever bears it today: before a rename come the bars of its older names.
 * A crypto bar may be without trades (``n`` and ``v`` 0, alpacahq/alpaca-py issue 598); its ``vw`` of 0 is none.
 * Without a paid plan, feed ``sip`` refuses the last 15 minutes with 403, as it does a wrong key; the body gives the
-  reason.
+  reason. The range ends 16 minutes back then, by option ``delay`` or once that was found out.
 
 The client has no time-out, pages by itself, and sleeps for fixed 3 seconds on 429 and 504. So it is called page by
 page, each a call of ours, with its own retries off and a time-out put into its session.
@@ -28,14 +28,15 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import requests
+from pydantic import Field
 from requests.adapters import HTTPAdapter
 
 from chandlery.core.calendars import Int64s
@@ -51,7 +52,7 @@ from chandlery.errors import (
     ProviderTransientError,
 )
 from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
-from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.errors import NotEntitledError, explain_status, explain_words
 from chandlery.providers.http.normalize import label_days, shape_bars
 from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
@@ -60,6 +61,10 @@ if TYPE_CHECKING:
 
 _BARS_PER_PAGE = 10_000
 _TIMEFRAMES = {Timeframe.M1: "1Min", Timeframe.D1: "1Day"}
+#: What a plan without paid data leaves out are the last 15 minutes.
+_HELD_BACK = timedelta(minutes=16)
+#: What is said of a key that is good.
+_PLAN = re.compile(r"subscription|not entitled|your plan", re.IGNORECASE)
 _REQUIRED, _OPTIONAL = ("o", "h", "l", "c", "v"), ("vw", "n")
 
 
@@ -84,9 +89,15 @@ class AlpacaOptions(RemoteOptions):
 
     Attributes:
         feed: of stocks: ``iex`` (one exchange) or ``sip`` (all of them).
+        delay: minutes by which the key's plan holds back what is recent of ``sip``; found out by itself where it is 0.
     """
 
     feed: Literal["iex", "sip"] = "iex"
+    delay: Annotated[int, Field(strict=True, ge=0, le=1440)] = 0
+
+
+class _RecentError(ProviderError):
+    """The key's plan does not include what is recent; what is older, it does."""
 
 
 class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
@@ -123,6 +134,7 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         only_stocks = {"adjustment": "raw", "feed": feed}
         self._stocks = _Market(stocks, "/stocks/bars", only_stocks, setup.source(feed))
         self._pairs = _Market(pairs, "/crypto/us/bars", {}, setup.source("crypto"))
+        self._delay = timedelta(minutes=setup.options.delay)
 
     def divide(self, request: BarRequest) -> Iterator[BarRequest]:
         """Yield a request for the stocks and one for the pairs."""
@@ -135,12 +147,19 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         market = self._market(request.symbols[0])
         pages: dict[str, list[_Columns]] = {symbol: [] for symbol in request.symbols}
         token: str | None = None
-        while True:
-            bars, token = self.call(partial(self._page, market, request, token), request)
+        while (served := self._without_recent(request)).start < served.end:
+            try:
+                bars, token = self.call(partial(self._page, market, served, token), served)
+            except _RecentError as error:
+                if self._delay >= _HELD_BACK:
+                    raise NotEntitledError(str(error), provider=self.name) from None
+                self._delay = _HELD_BACK
+                continue
             for symbol, columns in bars.items():
                 pages[symbol].append(columns)
             if token is None:
-                return pages
+                break
+        return pages
 
     def to_bars(self, request: BarRequest, symbol: str, download: Sequence[_Columns]) -> pa.Table:
         """See ``RemoteProvider``."""
@@ -172,6 +191,12 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
                 return ProviderTransientError(str(error), provider=self.name)
         return None
 
+    def _without_recent(self, request: BarRequest) -> BarRequest:
+        """Return the part of a request that the key's plan does not hold back."""
+        if not self._delay or self._market(request.symbols[0]) is self._pairs:
+            return request
+        return replace(request, end=min(request.end, datetime.now(UTC) - self._delay))
+
     def _market(self, symbol: str) -> _Market:
         return self._pairs if "/" in symbol else self._stocks
 
@@ -189,13 +214,16 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
                 **market.parameters,
             },
         )
-        bars, following = dict(answer["bars"]), answer["next_page_token"]
+        if isinstance(answer, Mapping) and "bars" not in answer and (words := answer.get("message")):
+            raise explain_words(str(words), provider=self.name)
+        # Nothing at all, or nothing of a symbol, may be written as null.
+        bars, following = dict(answer["bars"] if answer["bars"] is not None else {}), answer["next_page_token"]
         if unrequested := bars.keys() - set(request.symbols):
             text = f"the answer has bars of {', '.join(sorted(unrequested))}, which nobody requested"
             raise ProviderBadDataError(text, provider=self.name)
         if following is not None and following == token:
             raise ProviderBadDataError("the page after this one is this one again", provider=self.name)
-        return {symbol: self._read(symbol, columns) for symbol, columns in bars.items()}, following
+        return {symbol: self._read(symbol, columns or []) for symbol, columns in bars.items()}, following
 
     def _read(self, symbol: str, bars: Sequence[Mapping[str, Any]]) -> _Columns:
         try:
@@ -208,6 +236,11 @@ class AlpacaProvider(RemoteProvider[Sequence[_Columns]]):
         invalid = re.search(r"invalid symbol: ([^\s\"]+)", answer.text)
         if answer.status_code == 400 and invalid and invalid[1] in symbols:
             return ProviderNotFoundError(invalid[0], provider=self.name, symbol=invalid[1])
+        if answer.status_code in {403, 422} and "recent sip data" in answer.text.lower():
+            return _RecentError("the key's plan does not include what is recent of sip", provider=self.name)
+        if answer.status_code == 403 and _PLAN.search(answer.text):
+            text = f"HTTP 403: {answer.text.strip()[:200]}; the key is good, but its plan does not include these bars"
+            return NotEntitledError(text, provider=self.name)
         if answer.status_code == 404:
             return ProviderBadDataError("HTTP 404: no such endpoint; check the option url", provider=self.name)
         error = explain_status(answer.status_code, answer.text, answer.headers, provider=self.name)

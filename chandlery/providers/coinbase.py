@@ -19,7 +19,7 @@ import requests
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
 from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
-from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.errors import explain_status, explain_words
 from chandlery.providers.http.normalize import shape_bars, windows
 from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
@@ -83,8 +83,12 @@ class CoinbaseProvider(RemoteProvider[Candles]):
             timeout=self.caller.timeout,
         )
         if answer.status_code >= 400:
-            raise explain_status(answer.status_code, answer.text, answer.headers, provider=self.name, symbol=symbol)
-        candles: list[dict[str, Any]] = answer.json()["candles"]
+            how = {"provider": self.name, "symbol": symbol}
+            raise explain_status(answer.status_code, answer.text, answer.headers, keyed=False, **how)
+        body = answer.json()
+        if "candles" not in body and (words := body.get("message") or body.get("error")):
+            raise explain_words(str(words), provider=self.name, symbol=symbol)
+        candles: list[dict[str, Any]] = body["candles"] if body["candles"] is not None else []
         return [[float(candle["start"]), *(float(candle[name]) for name in _FIELDS)] for candle in candles]
 
     def explain(self, error: Exception, request: BarRequest) -> ProviderError | None:

@@ -37,7 +37,7 @@ from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
 from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
-from chandlery.providers.http.errors import NotEntitledError, explain_status
+from chandlery.providers.http.errors import NotEntitledError, explain_status, explain_words
 from chandlery.providers.http.normalize import describe, label_days, shape_bars, windows
 from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 
@@ -139,6 +139,8 @@ class PolygonProvider(RemoteProvider[Sequence[Page]]):
             answer = self._client._get(path, raw=True)  # noqa: SLF001 - what the client's own paging calls
         try:
             body = json.loads(answer.data)
+            if words := _told_error(body):
+                raise explain_words(words, provider=self.name, symbol=symbol)
             return _read_rows(body, symbol, window.timeframe), _next_path(body)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             text = f"the answer is not a page of raw bars: {error!r}"
@@ -178,6 +180,14 @@ def _ticker(symbol: str) -> str:
     return quote(f"X:{symbol.replace('/', '')}" if "/" in symbol else symbol, safe=":")
 
 
+def _told_error(body: Any) -> str | None:  # noqa: ANN401 - JSON
+    """Return what an answer says in words instead of bars, if it does."""
+    if not isinstance(body, Mapping) or body.get("status") in {"OK", "DELAYED"}:
+        return None
+    words = next((str(body[name]) for name in ("error", "message") if body.get(name)), "")
+    return f"{body.get('status') or 'no status'}: {words}" if words else None
+
+
 def _read_rows(body: Mapping[str, Any], symbol: str, timeframe: Timeframe) -> Page:
     """Return one row for each bar of an answer: its start (µs since the epoch) and the values of ``_FIELDS``.
 
@@ -187,7 +197,7 @@ def _read_rows(body: Mapping[str, Any], symbol: str, timeframe: Timeframe) -> Pa
     # Every answer about bars has these two, also one without bars; "DELAYED" is what cheaper plans get.
     if body["status"] not in {"OK", "DELAYED"} or body["adjusted"] is not False:
         raise ValueError(f"status {body['status']!r}, adjusted {body['adjusted']!r}")
-    bars = body.get("results", [])
+    bars = body.get("results") or []
     if not bars and body.get("resultsCount"):
         raise ValueError(f"{body['resultsCount']} bars are announced and none is there")
     names = _FIELDS.values()

@@ -12,10 +12,15 @@ from chandlery.errors import (
 from chandlery.providers.http.errors import NotEntitledError
 
 #: Errors by code. ``LOST`` and ``TAKEN`` concern the connection and come with no request's number.
-_NO_CONTRACT, _TOO_FAST, HISTORY, INVALID, TAKEN = 200, 100, 162, 321, 326
+_NO_CONTRACT, _TOO_FAST, HISTORY, INVALID, TAKEN, _COMPETING = 200, 100, 162, 321, 326, 10197
 LOST = frozenset({1100, 1300, 2110})
-_PASSING = LOST | {TAKEN, 502, 504, 10182}
-_NOT_ENTITLED = frozenset({203, 354, 10089, 10090, 10186})
+_PASSING = LOST | {TAKEN, _COMPETING, 502, 504, 10182, 10225}
+_NOT_ENTITLED = frozenset({203, 354, 10089, 10090, 10168, 10186})
+#: What helps against a failure that passes.
+_ADVICE = {
+    TAKEN: "; give this installation an id of its own (option client_id)",
+    _COMPETING: "; the same user is logged in elsewhere, and that session has the market data: log out there",
+}
 
 
 def explain_code(code: int, text: str, *, provider: str, symbol: str, retry_after: float) -> ProviderError:
@@ -40,6 +45,6 @@ def explain_code(code: int, text: str, *, provider: str, symbol: str, retry_afte
         return ProviderNotFoundError(message, provider=provider, symbol=symbol)
     # A query that was cancelled, a service that was disconnected, a session that is connected from elsewhere.
     if code in _PASSING or (code == HISTORY and ("connect" in words or "cancel" in words)):
-        message += "; give this installation an id of its own (option client_id)" if code == TAKEN else ""
+        message += _ADVICE.get(code, "")
         return ProviderTransientError(message, provider=provider, symbol=symbol, retry_after=retry_after)
     return ProviderBadDataError(f"the request was refused: {message}", provider=provider, symbol=symbol)

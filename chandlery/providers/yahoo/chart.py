@@ -57,6 +57,18 @@ class Chart:
         )
 
 
+def told_error(body: Any) -> str | None:  # noqa: ANN401 - JSON
+    """Return what an answer says in words instead of a chart, if it does."""
+    for service in ("chart", "finance"):
+        part = body.get(service) if isinstance(body, Mapping) else None
+        error = part.get("error") if isinstance(part, Mapping) else None
+        if isinstance(error, Mapping) and any(error.values()):
+            return ": ".join(str(error[name]) for name in ("code", "description") if error.get(name)) or str(error)
+        if error:
+            return str(error)
+    return None
+
+
 def read_chart(body: Any, timeframe: Timeframe) -> Chart:  # noqa: ANN401 - JSON
     """Read an answer; raise one of Python's lookup, type and value errors where it is not a chart."""
     result = body["chart"]["result"][0]

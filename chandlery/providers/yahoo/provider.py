@@ -33,14 +33,16 @@ from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ProviderBadDataError, ProviderError, ProviderTransientError
 from chandlery.providers.base import BarRequest, ProviderKind, ProviderLimits, ProviderSetup
-from chandlery.providers.http.errors import explain_status
+from chandlery.providers.http.errors import explain_status, explain_words
 from chandlery.providers.http.normalize import shape_bars, windows
 from chandlery.providers.http.remote import RemoteOptions, RemoteProvider
 from chandlery.providers.http.splits import check_days, check_minutes, split_factors
-from chandlery.providers.yahoo.chart import Chart, read_chart, restore_values
+from chandlery.providers.yahoo.chart import Chart, read_chart, restore_values, told_error
 
 _URL = "https://query2.finance.yahoo.com"
 _DAY = timedelta(days=1)
+#: What Yahoo says of a symbol that it knows, of a range before its first day or after its last.
+_BEFORE_ITS_TIME = "Data doesn't exist for startDate"
 #: A request may span 8 days of minutes; a day less, for whole days may be what Yahoo counts.
 _MINUTES_PER_CALL = 7 * 24 * 60
 
@@ -126,7 +128,8 @@ class YahooProvider(RemoteProvider[Charts]):
                 text = "HTTP 404 that does not come from the chart service"
                 return ProviderTransientError(text, provider=self.name, symbol=symbol)
             case _RefusedError():
-                return explain_status(error.status, error.body, error.headers, provider=self.name, symbol=symbol)
+                how = {"provider": self.name, "symbol": symbol}
+                return explain_status(error.status, error.body, error.headers, keyed=False, **how)
             case RequestException():
                 return ProviderTransientError(str(error), provider=self.name, symbol=symbol)
         return None
@@ -145,13 +148,18 @@ class YahooProvider(RemoteProvider[Charts]):
             answer = self._client.get(_URL + path, params=params, timeout=self.caller.timeout)
         except _RefusedError as error:
             # What Yahoo says of a symbol that it knows, where the range lies before its first day or after its last.
-            if error.status == 400 and "Data doesn't exist for startDate" in error.body:
+            if error.status == 400 and _BEFORE_ITS_TIME in error.body:
                 return Chart.join([])
             raise
         if "Will be right back" in answer.text:
             raise ProviderTransientError("Yahoo is down for maintenance", provider=self.name, symbol=symbol)
         try:
-            return read_chart(answer.json(), request.timeframe)
+            body = answer.json()
+            if words := told_error(body):
+                if _BEFORE_ITS_TIME in words:
+                    return Chart.join([])
+                raise explain_words(words, provider=self.name, symbol=symbol)
+            return read_chart(body, request.timeframe)
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             text = f"the answer is not a chart: {error!r}"
             raise ProviderBadDataError(text, provider=self.name, symbol=symbol) from None

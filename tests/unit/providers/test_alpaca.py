@@ -16,10 +16,18 @@ import pytest
 from pydantic import SecretStr
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderNotFoundError, ProviderTransientError
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderNotFoundError,
+    ProviderRateLimitError,
+    ProviderTransientError,
+)
 from chandlery.providers.alpaca import AlpacaOptions, AlpacaProvider
 from chandlery.providers.base import BarReply, BarRequest, ProviderSetup
 from chandlery.providers.http.caller import Caller
+from chandlery.providers.http.errors import NotEntitledError
 from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.servers.alpaca import AlpacaServer
 from tests.servers.http import Answer, Fault, Request
@@ -65,6 +73,7 @@ def connect(
     key: str = KEY,
     secret: str = SECRET,
     feed: str = "iex",
+    delay: int = 0,
     attempts: int = 1,
     rate_limiter: LocalRateLimiter | None = None,
     wait: Callable[[float], object] | None = None,
@@ -72,7 +81,7 @@ def connect(
     keys = {"key": SecretStr(key), "secret": SecretStr(secret)}
     rate_limiter = rate_limiter or LocalRateLimiter(None)
     caller = Caller("alpaca", rate_limiter, timeout=5, attempts=attempts, secrets=[*keys.values()], wait=wait)
-    options = AlpacaOptions.model_validate({"url": f"{server.url}/", "feed": feed})
+    options = AlpacaOptions.model_validate({"url": f"{server.url}/", "feed": feed, "delay": delay})
     return AlpacaProvider(ProviderSetup("alpaca", "alpaca", options, keys=keys, calendars={}, caller=caller))
 
 
@@ -247,10 +256,60 @@ def test_a_key_that_cannot_be_sent_is_not_told(server: AlpacaServer, ending: str
     assert server.requests == []
 
 
-def test_what_the_plan_does_not_cover_is_told() -> None:
-    refusal = Answer({"message": "subscription does not permit querying recent SIP data"}, 403)
-    with pytest.raises(ProviderAuthError, match=r"recent SIP data.*entitled"):
-        play(refusal)
+RECENT = {"message": "subscription does not permit querying recent SIP data"}
+
+
+@pytest.mark.parametrize("status", [403, 422])
+def test_a_plan_that_holds_back_recent_bars_gives_the_older_ones(status: int) -> None:
+    now = datetime.now(UTC)
+    with Playback(Answer(RECENT, status), page({"AAPL": [bar()]}), page({})) as server:
+        provider = connect(server, feed="sip")
+        reply = ask(provider, "AAPL", end=now)
+        assert not reply.failures
+        assert rows(reply.bars) == [Bar("AAPL", utc("2024-04-29T13:30"), source="alpaca:sip")]
+        ask(provider, "IBM", end=now)  # it has learned
+    first, second, third = (datetime.fromisoformat(request.query["end"]) for request in server.requests)
+    assert now - first < timedelta(seconds=1)
+    assert all(timedelta(minutes=15) < now - end < timedelta(minutes=16, seconds=1) for end in (second, third))
+
+
+def test_a_delay_that_is_declared_needs_no_refusal_and_a_range_within_it_no_call() -> None:
+    now = datetime.now(UTC)
+    with Playback(page({"AAPL": [bar()]})) as server:
+        provider = connect(server, feed="sip", delay=16)
+        assert not ask(provider, "AAPL", end=now).failures
+        assert not ask(provider, "AAPL", start=now - timedelta(minutes=10), end=now).failures
+    assert len(server.requests) == 1
+
+
+def test_a_plan_that_refuses_older_bars_too_fails_the_symbol_and_not_the_key() -> None:
+    reply = play(Answer(RECENT, 403), Answer(RECENT, 403))
+    assert "plan" in str(reply.failures["AAPL"])
+    reply = play(Answer({"message": "subscription does not permit querying SIP data"}, 403))
+    assert "the key is good" in str(reply.failures["AAPL"])
+    with pytest.raises(ProviderAuthError, match="check the key"):
+        play(Answer({"message": "forbidden."}, 403))
+
+
+@pytest.mark.parametrize("bars", [None, {"AAPL": None}, {"AAPL": []}, {}], ids=str)
+def test_null_in_the_place_of_bars_is_no_bars(bars: object) -> None:
+    reply = play({"bars": bars, "next_page_token": None})
+    assert (reply.failures, reply.bars.num_rows) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("too many requests.", ProviderRateLimitError),
+        ("internal server error occurred", ProviderTransientError),
+        ("subscription does not permit this", NotEntitledError),
+        ("something else", ProviderBadDataError),
+    ],
+)
+def test_an_error_in_a_good_answer_is_told_in_its_words(words: str, kind: type[ProviderError]) -> None:
+    error = play({"code": 50010000, "message": words}).failures["AAPL"]
+    assert type(error) is kind
+    assert words in str(error)
 
 
 def test_an_ill_formed_symbol_does_not_stop_the_others(server: AlpacaServer) -> None:
@@ -302,7 +361,7 @@ def test_a_bar_without_a_price_is_left_to_the_gate_but_one_without_the_field_is_
 
 @pytest.mark.parametrize(
     "answer",
-    [{"message": "ok"}, {"bars": None, "next_page_token": None}, {"bars": {}}, {"bars": []}, [], ""],
+    [{"message": "ok"}, {"bars": None}, {"bars": {}}, {"bars": []}, [], ""],
     ids=str,
 )
 def test_an_answer_that_is_no_page_is_not_an_empty_market(answer: object) -> None:

@@ -264,6 +264,8 @@ def test_times_of_another_form_are_bad_data(market: Market, timeframe: Timeframe
         (162, f"{SERVICE}Historical data request pacing violation", ProviderRateLimitError),
         (162, f"{SERVICE}No market data permissions for NYSE STK", NotEntitledError),
         (354, "Requested market data is not subscribed.", NotEntitledError),
+        (10197, "No market data during competing live session", ProviderTransientError),
+        (10168, "Requested market data is not subscribed.", NotEntitledError),
         (10090, "Part of requested market data is not subscribed.", NotEntitledError),
         (200, "No security definition has been found for the request", ProviderNotFoundError),
         (162, f"{SERVICE}HMDS server disconnect occurred.  Attempting reconnection...", ProviderTransientError),

@@ -14,8 +14,15 @@ import pandas as pd
 import pytest
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ProviderAuthError, ProviderBadDataError, ProviderError, ProviderRateLimitError
+from chandlery.errors import (
+    ProviderAuthError,
+    ProviderBadDataError,
+    ProviderError,
+    ProviderRateLimitError,
+    ProviderTransientError,
+)
 from chandlery.providers.base import BarReply, BarRequest, Provider
+from chandlery.providers.http.errors import NotEntitledError
 from chandlery.providers.http.rate_limit import LocalRateLimiter
 from tests.contract.polygon import Massive, Polygon
 from tests.servers.http import Answer, Fault, Request
@@ -372,3 +379,27 @@ def test_recorded_cursors_are_followed_as_they_stand(
         assert starts(ask(vendor.connect(server, monkeypatch))) == [datetime(2024, 4, 29, 13, 30, tzinfo=UTC)]
     _, sent = server.requests
     assert f"https://api.massive.com{sent.path}?cursor={sent.query['cursor']}" == first["next_url"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"status": "NOT_AUTHORIZED", "message": "You are not entitled to this data."}, NotEntitledError),
+        ({"status": "ERROR", "error": "You've exceeded the maximum requests per minute."}, ProviderRateLimitError),
+        ({"status": "ERROR", "error": "internal error, try again"}, ProviderTransientError),
+        ({"status": "ERROR", "error": "what is that?"}, ProviderBadDataError),
+    ],
+)
+def test_an_error_in_a_good_answer_is_told_in_its_words(
+    vendor: Massive, canned: Canned, monkeypatch: pytest.MonkeyPatch, body: dict[str, str], kind: type[ProviderError]
+) -> None:
+    canned.canned = Answer(body)
+    error = trouble(vendor.connect(canned, monkeypatch))
+    assert type(error) is kind
+    assert str(list(body.values())[1]) in str(error)
+
+
+def test_null_in_the_place_of_bars_is_no_bars(vendor: Massive, canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+    canned.canned = Answer({"status": "OK", "adjusted": False, "resultsCount": 0, "results": None})
+    reply = ask(vendor.connect(canned, monkeypatch))
+    assert (reply.failures, reply.bars.num_rows) == ({}, 0)

@@ -584,3 +584,36 @@ def test_prices_without_times_or_zone_are_refused(missing: str) -> None:
 )
 def test_symbols_are_written_as_yahoo_does(symbol: str, theirs: str) -> None:
     assert write_symbol(symbol) == theirs
+
+
+CRUMB = {"finance": {"result": None, "error": {"code": "Unauthorized", "description": "Invalid Crumb"}}}
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_a_refusal_of_a_service_without_keys_speaks_of_none_and_is_tried_again(status: int) -> None:
+    error = failure(play({"1d": Answer(CRUMB, status)}))
+    assert isinstance(error, ProviderTransientError)
+    assert "Invalid Crumb" in str(error)
+    assert "key" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "kind"),
+    [
+        ("Internal Server Error", "try again later", ProviderTransientError),
+        ("Too Many Requests", "slow down", ProviderRateLimitError),
+        ("Not Found", "No data found, symbol may be delisted", ProviderNotFoundError),
+        ("Bad Request", "invalid interval", ProviderBadDataError),
+    ],
+)
+def test_an_error_in_a_good_answer_is_told_in_its_words(code: str, description: str, kind: type[ProviderError]) -> None:
+    body = {"chart": {"result": None, "error": {"code": code, "description": description}}}
+    error = failure(play({"1d": body}))
+    assert type(error) is kind
+    assert f"{code}: {description}" in str(error)
+
+
+def test_a_range_before_the_first_day_is_no_bars_also_in_a_good_answer() -> None:
+    text = "Data doesn't exist for startDate = 1, endDate = 2"
+    reply = play({"1d": {"chart": {"result": None, "error": {"code": "Bad Request", "description": text}}}})
+    assert (reply.failures, reply.bars.num_rows) == ({}, 0)
