@@ -1,4 +1,4 @@
-"""Writes the schema and new migrations down: ``python -m tests.golden.update``. Read the difference afterwards."""
+"""Writes schema, new migrations and docs/cli.md down: ``python -m tests.golden.update``. Then read the difference."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg
 from chandlery.database.dsn import embedded_dsn, ensure_database
 from chandlery.database.migrate import migrate
 from chandlery.database.schema_check import EXPECTED, describe_schema
+from tests.golden.cli import DOCUMENT, document
 from tests.golden.migrations import CHECKSUMS, new_checksums
 from tests.golden.schema import GOLDEN, dump
 
@@ -23,6 +24,7 @@ def main() -> None:
         migrate(connection)
         EXPECTED.write_text("\n".join(describe_schema(connection)) + "\n", encoding="utf-8")
     GOLDEN.write_text(dump(dsn), encoding="utf-8")
+    DOCUMENT.write_text(document(), encoding="utf-8")
     CHECKSUMS.write_text(new_checksums(), encoding="utf-8")
 
 
