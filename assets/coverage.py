@@ -47,7 +47,7 @@ def build_coverage(base: Timeframe) -> dg.AssetsDefinition:
     def coverage(store: StoreResource) -> dg.MaterializeResult[None]:
         with store.warehouse.connection() as connection:
             instruments = list_instruments(connection)
-            summaries = summarize(connection, instruments, [base])
+            summaries = summarize(connection, instruments, [base], static=store.installation.static)
         states = describe_states(store.warehouse, instruments, base, static=store.installation.static)
         metadata = _totals(summaries) | states
         if summaries:
@@ -119,6 +119,7 @@ def _record(summary: Summary) -> dg.TableRecord:
             "first": f"{summary.first_ts:%Y-%m-%d}",
             "last": f"{summary.last_ts:%Y-%m-%d}",
             "sessions": f"{summary.present} of {summary.expected}",
+            "stale since": "" if summary.stale_since is None else f"{summary.stale_since:%Y-%m-%d %H:%M}Z",
             "source": ", ".join(summary.sources),
         }
     )

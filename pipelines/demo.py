@@ -135,7 +135,7 @@ def _ask(installation: Installation) -> ShownQuery:
 def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answer: ShownQuery) -> None:
     with installation.warehouse.connection() as connection:
         known = [instrument for instrument in list_instruments(connection) if instrument.symbol in symbols]
-        summaries = summarize(connection, known)
+        summaries = summarize(connection, known, static=installation.static)
     out().print(_stored(summaries))
     total = tally.total()
     changed = total.inserted + total.revised + sum(tally.rolled_up.values())

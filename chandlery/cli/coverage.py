@@ -75,9 +75,10 @@ def coverage(
 ) -> None:
     """Show what is stored: rows, range, sessions present of those expected, sources; and why sessions lack something.
 
-    Sessions are expected from the first stored bar's to the last one's, by the instrument's calendar. Of 1m, also
-    minutes: bars in open minutes, of those there are; and bars outside sessions. Derived bars are as complete as the
-    bars they are derived from.
+    Sessions are expected from the first that was requested or has a bar until now (of a provider whose data never
+    changes, until the last such), by the instrument's calendar. Of 1m, also minutes: bars in open minutes, of those
+    there are; and bars outside sessions. "Stale since" is the close of the first session after the newest bar. Derived
+    bars are as complete as the bars they are derived from.
 
     States are of sessions from the first that was requested or has bars until now (or until the last such, of a
     provider whose data never changes): complete; no_trades (thin trading, or the provider confirmed that there is no
@@ -127,10 +128,11 @@ def _date(name: str, text: str) -> date:
 
 def _summarize(warehouse: Warehouse, selection: Selection, form: Format, *, states: bool) -> None:
     with warehouse.connection() as connection:
-        summaries = summarize(connection, selection.instruments, selection.timeframes)
+        static = selection.static
+        summaries = summarize(connection, selection.instruments, selection.timeframes, static=static)
         is_single = selection.named and len(selection.instruments) == 1
         missing = {
-            summary.timeframe: missing_sessions(connection, selection.instruments[0], summary.timeframe)
+            summary.timeframe: missing_sessions(connection, selection.instruments[0], summary.timeframe, static=static)
             for summary in summaries
             if is_single and summary.missing
         }
@@ -172,8 +174,8 @@ def _rows(
 
 def _show(summaries: Sequence[Summary]) -> None:
     grid = table(
-        "symbol", "timeframe", "rows", "first", "last", "sessions", "missing", "minutes", "outside", "sources",
-        left=["symbol", "timeframe"], folded=["sources"], keys=["symbol", "timeframe", "missing"],
+        "symbol", "timeframe", "rows", "first", "last", "sessions", "missing", "stale since", "minutes", "outside",
+        "sources", left=["symbol", "timeframe"], folded=["sources"], keys=["symbol", "timeframe", "missing"],
     )  # fmt: skip
     for summary in summaries:
         day = not summary.timeframe.is_intraday
@@ -185,6 +187,7 @@ def _show(summaries: Sequence[Summary]) -> None:
             moment(summary.last_ts, day=day),
             describe_share(summary.present, summary.expected),
             number(summary.missing),
+            "" if summary.stale_since is None else moment(summary.stale_since),
             describe_share(summary.slots_present, summary.slots_expected),
             number(summary.outside),
             ", ".join(summary.sources),
@@ -194,8 +197,8 @@ def _show(summaries: Sequence[Summary]) -> None:
 
 def _plain(summary: Summary, missing: Sequence[tuple[Any, Any, int]] | None) -> dict[str, object]:
     row = asdict(summary) | {"missing": summary.missing}
-    for name in ("first_ts", "last_ts"):
-        row[name] = f"{row[name]:%Y-%m-%dT%H:%M:%SZ}"
+    for name in ("first_ts", "last_ts", "stale_since"):
+        row[name] = row[name] and f"{row[name]:%Y-%m-%dT%H:%M:%SZ}"
     if missing is not None:
         row["missing_sessions"] = [
             {"first": f"{first}", "last": f"{last}", "sessions": n} for first, last, n in missing

@@ -6,9 +6,9 @@ coverage. Not here: why something is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +18,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.freshness import GRACE
+from chandlery.coverage.known_range import known_sessions
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
@@ -38,11 +40,15 @@ class Summary:
         last_ts: start of the last bar, UTC.
         sources: their sources, sorted; of ``1m`` those of each session's first and last bar in the
             store, and of every bar that left it.
-        expected: sessions of the calendar from the first bar's to the last bar's, both inclusive; None where derived.
+        expected: sessions of the calendar from the first that was requested or has a bar to the last that closed by
+            now; of a provider whose data never changes, to the last that was requested or has a bar. None where
+            derived.
         present: those of which there is a bar; None where derived.
         slots_expected: minutes in which these sessions are open; None except for ``1m``.
         slots_present: bars within them; None except for ``1m``.
         outside: bars outside every session; None where derived.
+        stale_since: when the first session closed of which there is nothing, nor of any after it, UTC; None where the
+            newest sessions are there, where none come any more, and where derived.
     """
 
     symbol: str
@@ -56,6 +62,7 @@ class Summary:
     slots_expected: int | None = None
     slots_present: int | None = None
     outside: int | None = None
+    stale_since: datetime | None = None
 
     @property
     def missing(self) -> int | None:
@@ -67,14 +74,25 @@ def summarize(
     connection: psycopg.Connection,
     instruments: Iterable[Instrument],
     timeframes: Iterable[Timeframe] = tuple(Timeframe),
+    *,
+    static: Collection[str] = (),
+    now: datetime | None = None,
 ) -> list[Summary]:
-    """Return what is there of each instrument and timeframe that has any bar, in the order given."""
+    """Return what is there of each instrument and timeframe that has any bar, in the order given.
+
+    Args:
+        connection: to the database.
+        instruments: which.
+        timeframes: which.
+        static: providers whose data never changes: nothing is expected after what is known of their instruments.
+        now: the present, UTC; the clock by default.
+    """
     instruments = list(instruments)
     order = {instrument.instrument_id: place for place, instrument in enumerate(instruments)}
     names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
     summaries: list[tuple[int, int, Summary]] = []
     for timeframe in timeframes:
-        for row in _measure(connection, timeframe, list(names)):
+        for row in _measure(connection, timeframe, instruments, static, now):
             instrument_id = row.pop("instrument_id")
             row["sources"] = sorted(row["sources"] or ())
             if timeframe is Timeframe.D1:
@@ -85,9 +103,14 @@ def summarize(
 
 
 def missing_sessions(
-    connection: psycopg.Connection, instrument: Instrument, timeframe: Timeframe
+    connection: psycopg.Connection,
+    instrument: Instrument,
+    timeframe: Timeframe,
+    *,
+    static: Collection[str] = (),
+    now: datetime | None = None,
 ) -> list[tuple[date, date, int]]:
-    """Return the sessions of which there is no bar, between the first and the last that have one.
+    """Return the sessions of which there is no bar, of those that are expected; see ``summarize``.
 
     Returns:
         Runs of consecutive sessions, oldest first: the first session, the last (inclusive), and how many.
@@ -96,7 +119,8 @@ def missing_sessions(
         UsageError: ``timeframe`` is derived.
     """
     runs = []
-    for present, sessions in groupby(_presence(connection, [instrument], timeframe), key=lambda row: row[2]):
+    presence = _presence(connection, [instrument], timeframe, static, now)
+    for present, sessions in groupby(presence, key=lambda row: row[2]):
         if not present:
             days = [day for _, day, _ in sessions]
             runs.append((days[0], days[-1], len(days)))
@@ -104,19 +128,24 @@ def missing_sessions(
 
 
 def monthly_coverage(
-    connection: psycopg.Connection, instruments: Iterable[Instrument], timeframe: Timeframe
+    connection: psycopg.Connection,
+    instruments: Iterable[Instrument],
+    timeframe: Timeframe,
+    *,
+    static: Collection[str] = (),
+    now: datetime | None = None,
 ) -> pa.Table:
-    """Return the share of expected sessions of which there is a bar, by month.
+    """Return the share of expected sessions of which there is a bar, by month; see ``summarize``.
 
     Returns:
-        Table of schema ``MONTHLY``: ``month`` is its first day, ``share`` is 0 to 1; no row for a month before the
-        first bar or after the last. Sorted by instrument and month.
+        Table of schema ``MONTHLY``: ``month`` is its first day, ``share`` is 0 to 1; no row for a month in which no
+        session is expected. Sorted by instrument and month.
 
     Raises:
         UsageError: ``timeframe`` is derived.
     """
     rows = []
-    presence = _presence(connection, list(instruments), timeframe)
+    presence = _presence(connection, list(instruments), timeframe, static, now)
     for (symbol, month), days in groupby(presence, key=lambda row: (row[0], row[1].replace(day=1))):
         marks = [present for _, _, present in days]
         rows.append((symbol, month, sum(marks) / len(marks)))
@@ -125,24 +154,51 @@ def monthly_coverage(
 
 
 def _presence(
-    connection: psycopg.Connection, instruments: Sequence[Instrument], timeframe: Timeframe
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    static: Collection[str],
+    now: datetime | None,
 ) -> Iterator[tuple[str, date, bool]]:
     """Yield (symbol, session, whether there is a bar of it), by instrument and session."""
     if not timeframe.is_ingested:
         raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
-    statement = query(
-        "coverage/session_presence",
-        ids=[instrument.instrument_id for instrument in instruments],
-        timeframe=timeframe.value,
-    )
-    yield from connection.execute(statement)
+    parts = _expected(connection, instruments, timeframe, static, now)
+    yield from connection.execute(query("coverage/session_presence", timeframe=timeframe.value, **parts))
 
 
-def _measure(connection: psycopg.Connection, timeframe: Timeframe, ids: Sequence[int]) -> list[dict[str, Any]]:
+def _expected(
+    connection: psycopg.Connection,
+    instruments: Sequence[Instrument],
+    timeframe: Timeframe,
+    static: Collection[str],
+    now: datetime | None,
+) -> dict[str, object]:
+    """Return the variables of a query about the sessions that are expected: of which instruments, and which."""
+    now = now or datetime.now(UTC)
+    known = known_sessions(connection, instruments, timeframe, None, static)
+    return {
+        "ids": list(known),
+        "firsts": [first for first, _ in known.values()],
+        "lasts": [last for _, last in known.values()],
+        "now": now,
+        "closed_by": now - GRACE,
+    }
+
+
+def _measure(
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    instruments: Sequence[Instrument],
+    static: Collection[str],
+    now: datetime | None,
+) -> list[dict[str, Any]]:
     names = {Timeframe.D1: "coverage/coverage_of_days", Timeframe.M1: "coverage/coverage_of_minutes"}
-    parts: dict[str, sql.Composable] = {"ids": sql.Literal(ids)}
-    if timeframe not in names:
-        parts["bars"] = sql.Identifier("market", timeframe.table)
-    statement = query(names.get(timeframe, "coverage/coverage_of_derived"), **parts)
+    if timeframe in names:
+        parts = _expected(connection, instruments, timeframe, static, now)
+        statement = query(names[timeframe], **parts)
+    else:
+        ids = [instrument.instrument_id for instrument in instruments]
+        statement = query("coverage/coverage_of_derived", ids=ids, bars=sql.Identifier("market", timeframe.table))
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement).fetchall()

@@ -27,7 +27,6 @@ from chandlery.instruments.registry import Instrument
 from chandlery.report.charts import chart_data
 from chandlery.report.months import MonthMap, map_months
 from chandlery.report.page import render_page
-from chandlery.tiers.warehouse import Warehouse
 
 _SIMULATED, _SAMPLE = "simulated", "sample"
 _FORMATS = {"open": ",.2f", "high": ",.2f", "low": ",.2f", "close": ",.2f", "volume": ",.0f", "vwap": ",.4f"}
@@ -90,7 +89,7 @@ def write_report(
     plotly = import_optional("plotly.offline", extra="report", needed_by="a report")
     with installation.warehouse.connection() as connection:
         instruments = [resolve(connection, symbol, *EVER) for symbol in symbols]
-        summaries = summarize(connection, instruments)
+        summaries = summarize(connection, instruments, static=installation.static)
         waiting = count_waiting(connection)
     series = _series(instruments, summaries)
     store = installation.warehouse
@@ -105,7 +104,7 @@ def write_report(
         stored=_stored(series, summaries),
         queries=[_query(query) for query in queries],
         charts=[_chart(item, chart) for item, chart in zip(series, charts, strict=True)],
-        coverage=_coverage(installation.warehouse, series),
+        coverage=_coverage(installation, series),
         gate=_gate(outcomes),
         waiting=waiting,
     )
@@ -124,14 +123,15 @@ def _was_ingested(summary: Summary) -> bool:
     return summary.timeframe.is_ingested and not all(is_derived(source) for source in summary.sources)
 
 
-def _coverage(warehouse: Warehouse, series: Sequence[_Series]) -> list[tuple[str, MonthMap]]:
+def _coverage(installation: Installation, series: Sequence[_Series]) -> list[tuple[str, MonthMap]]:
     """Return the map of months of every timeframe that was ingested."""
     maps = []
-    with warehouse.connection() as connection:
+    with installation.warehouse.connection() as connection:
         for timeframe in (Timeframe.D1, Timeframe.M1):
             instruments = [item.instrument for item in series if item.summary.timeframe is timeframe]
             if instruments:
-                maps.append((timeframe.value, map_months(monthly_coverage(connection, instruments, timeframe))))
+                shares = monthly_coverage(connection, instruments, timeframe, static=installation.static)
+                maps.append((timeframe.value, map_months(shares)))
     return maps
 
 

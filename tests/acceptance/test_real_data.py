@@ -238,7 +238,7 @@ class TestMinutesOfCoins:
         library.load(M1, {"UNITTEST-BTC": "24/7"}, gate)
         assert_same_bits(library.read("UNITTEST-BTC", "1m"), content(file))
         with library.warehouse.connection() as connection:
-            [summary] = summarize(connection, list_instruments(connection), [M1])
+            [summary] = summarize(connection, list_instruments(connection), [M1], now=utc("2017-11-15"))
         assert (summary.first_ts, summary.last_ts) == (utc("2017-11-04T23:02:00"), utc("2017-11-14T22:59:00"))
         # Whole sessions are expected, so also what comes before the first bar and after the last.
         untold = (summary.first_ts - utc("2017-11-04")) // MINUTE + (utc("2017-11-15") - summary.last_ts) // MINUTE - 1

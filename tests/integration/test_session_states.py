@@ -27,7 +27,7 @@ from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.coverage.session_states import State, count_states, session_states, state_runs
 from chandlery.coverage.state_grid import build_state_matrix
-from chandlery.coverage.summary import summarize
+from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
 from chandlery.ingest import quarantine
@@ -276,6 +276,44 @@ def test_before_the_listing_and_after_the_delisting_nothing_is_missing(store: St
     assert store.state(date(2024, 1, 13)) is State.CLOSED  # a Saturday all the same
 
 
+# --- what is expected
+
+
+def test_expectation_runs_to_now_so_that_a_feed_that_died_shows(store: Store) -> None:
+    store.put(M1, minutes("2024-01-08T14:30", 390) + minutes(OPEN, 390))
+    store.put(D1, [utc("2024-01-08"), utc("2024-01-09")])
+    store.ask(M1, "2024-01-08", "2024-01-10")
+    instrument = store.instrument()
+    for now, expected, stale_since in [
+        (utc("2024-01-10T12:00"), 2, None),
+        (utc("2024-01-10T21:30"), 2, None),  # it closed half an hour ago
+        (utc("2024-01-10T23:30"), 3, utc("2024-01-10T21:00")),
+        (utc("2024-01-13"), 5, utc("2024-01-10T21:00")),
+    ]:
+        days, whole = summarize(store.connection, [instrument], [D1, M1], now=now)[::-1]
+        for summary in (days, whole):
+            assert (summary.expected, summary.present, summary.stale_since) == (expected, 2, stale_since)
+        of_minutes = next(each for each in (days, whole) if each.timeframe is M1)
+        assert (of_minutes.slots_expected, of_minutes.slots_present) == (390 * expected, 780)
+    runs = missing_sessions(store.connection, instrument, M1, now=utc("2024-01-13"))
+    assert runs == [(date(2024, 1, 10), date(2024, 1, 12), 3)]
+    ended = {"static": {"simulated"}, "now": utc("2024-01-13")}
+    assert missing_sessions(store.connection, instrument, M1, **ended) == []
+    for summary in summarize(store.connection, [instrument], [M1, D1], **ended):
+        assert (summary.expected, summary.present, summary.stale_since) == (2, 2, None)
+
+
+def test_what_waits_in_quarantine_is_expected(store: Store) -> None:
+    store.put(D1, [utc("2024-01-08")])
+    store.reject(utc("2024-01-09"), utc("2024-01-10"), timeframe=D1)
+    (summary,) = summarize(store.connection, [store.instrument()], [D1], static={"simulated"})
+    assert (summary.expected, summary.present, summary.missing) == (3, 1, 2)
+    counts = count_states(store.connection, [store.instrument()], D1, static={"simulated"}, now=NOW)
+    assert counts == {"AAA": {State.COMPLETE: 1, State.QUARANTINED: 2}}
+    (month,) = monthly_coverage(store.connection, [store.instrument()], D1, static={"simulated"}).to_pylist()
+    assert month["share"] == pytest.approx(1 / 3)
+
+
 # --- breaks within sessions
 
 #: A Monday in Tokyo: open from 00:00 to 06:30 UTC, with a break from 02:30 to 03:30.
@@ -321,7 +359,7 @@ def test_bars_within_a_break_are_outside_of_the_session(store: Store, batches: i
     row = store.day(TOKYO, symbol="7203.T")
     assert (row["state"], row["present"]) == ("provider_gap", 150)
     assert (row["missing_start"], row["missing_slots"]) == (utc("2024-12-02T03:30"), 180)
-    (summary,) = summarize(store.connection, [store.instrument("7203.T")], [M1])
+    (summary,) = summarize(store.connection, [store.instrument("7203.T")], [M1], now=utc("2024-12-02T12:00"))
     assert (summary.slots_expected, summary.slots_present, summary.outside) == (330, 150, 30)
 
 

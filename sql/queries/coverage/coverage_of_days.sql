@@ -1,7 +1,9 @@
--- Coverage of bars of a day, per instrument: what is there, and how many sessions there should be between the first and the last.
+-- Coverage of bars of a day, per instrument: what is there, how many sessions there should be, and when the first closed of which there is
+-- nothing, nor of any after it.
 -- Bars are their own coverage while the store holds them; of those that left it, ops.coverage keeps count.
 --
--- ids: int4[]; only sessions of the instrument's own calendar are expected
+-- ids: int4[]; firsts, lasts: date[], the sessions of each, both inclusive; parallel arrays. Expected are those of the instrument's own
+-- calendar that closed by closed_by: timestamptz, and those under way, now: timestamptz, of which there is a bar
 WITH held AS (
     SELECT b.instrument_id, b.ts, b.source
     FROM market.bars_1d AS b
@@ -22,10 +24,12 @@ whole AS (
     GROUP BY instrument_id
 )
 SELECT b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources,
-       count(s.session) AS expected,
-       count(h.ts) AS present
+       count(s.session) FILTER (WHERE s.close <= :'closed_by' OR h.ts IS NOT NULL) AS expected,
+       count(h.ts) AS present,
+       min(s.close) FILTER (WHERE s.close <= :'closed_by' AND s.session > b.last_ts::date) AS stale_since
 FROM whole AS b
 JOIN market.instrument AS i USING (instrument_id)
+JOIN unnest(:'ids'::int4[], :'firsts'::date[], :'lasts'::date[]) AS k (instrument_id, first, last) USING (instrument_id)
 CROSS JOIN LATERAL (
     SELECT array_agg(DISTINCT m.name) AS sources
     FROM market.source AS m
@@ -35,7 +39,7 @@ CROSS JOIN LATERAL (
     )
 ) AS n
 LEFT JOIN market.session AS s
-    ON s.calendar = i.calendar AND s.session BETWEEN b.first_ts::date AND b.last_ts::date
+    ON s.calendar = i.calendar AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
         AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
 LEFT JOIN held AS h ON h.instrument_id = b.instrument_id AND h.ts = s.session::timestamptz
 GROUP BY b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources
