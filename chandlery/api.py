@@ -23,8 +23,6 @@ from chandlery.coverage.filled import check_filled
 from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.instruments.aliases import resolve_all
-from chandlery.lineage.steps import Lineage
-from chandlery.lineage.trace import trace
 from chandlery.quality.findings import STATES, findings_table, list_findings
 from chandlery.reading.arguments import COLUMNS, STATE, accepted_of, check_columns, missing_of, names_of
 from chandlery.reading.bars import read_bars
@@ -37,6 +35,8 @@ from chandlery.tiers.warehouse import Warehouse
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from chandlery.lineage.steps import Lineage
 
 Moment: TypeAlias = str | date | datetime
 Output: TypeAlias = Literal["pandas", "arrow", "polars"]
@@ -215,6 +215,8 @@ class DataAPI:
         Raises:
             UsageError: no bar starts at ``ts``, it is yet to come, or an argument is wrong; see ``get_ohlc``.
         """
+        from chandlery.lineage.trace import trace  # noqa: PLC0415 - slow to import, and reads do not need it
+
         start, moment = parse_moment(ts, name="ts"), None if as_of is None else parse_moment(as_of, name="as_of")
         name = check_text(symbol, name="symbol", example="AAPL")
         return trace(self._warehouse, name, start, Timeframe.parse(timeframe), as_of=moment)

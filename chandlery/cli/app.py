@@ -1,7 +1,7 @@
 """Puts the commands together, and turns an error into one message and an exit code.
 
-Not here: any command (each has a module of its own). Importing this must stay quick, because ``chandlery --help`` waits
-for it: heavy libraries are imported where they are used.
+Not here: any command (each has a module of its own; ``commands`` lists them). Importing this must stay quick, because
+``chandlery --help`` waits for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import chandlery
-from chandlery.cli import coverage, findings, halts, ingest, move, quarantine, query, replay, setup, tiers, why
+from chandlery.cli.commands import COMMANDS, load, placeholders
 from chandlery.cli.failures import explain_failure
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
@@ -42,7 +42,17 @@ _INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
-    """Ends with a message instead of a traceback where we raised on purpose."""
+    """Imports a command when it runs; ends with a message instead of a traceback where we raised on purpose."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(**attributes)
+        self.commands.update(placeholders())
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - see ``invoke``
+        """Return the command that ``args`` begin with, its name, and the other arguments."""
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - see ``invoke``
         """Refuse an empty argument, which most likely is a variable of a shell that was not set."""
@@ -70,9 +80,9 @@ class _Commands(TyperGroup):
             say_error("interrupted; what was done stays, and the same command does the rest")
             raise typer.Exit(_INTERRUPTED) from None
         except Exception as error:
-            failure = explain_failure(error)
-            if failure is None and type(error).__module__.startswith("typer."):  # how a command ends
+            if type(error).__module__.startswith("typer."):  # how a command ends
                 raise
+            failure = explain_failure(error)
             if failure is None:  # a fault in our code, which is to be found by its traceback
                 failure = "".join(traceback.format_exception(error)).rstrip()
             say_error(failure)
@@ -104,20 +114,6 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
-
-
-setup.register(app)
-ingest.register(app)
-replay.register(app)
-query.register(app)
-why.register(app)
-coverage.register(app)
-app.add_typer(findings.app, name="findings")
-app.add_typer(halts.app, name="halts")
-tiers.register(app)
-app.add_typer(quarantine.app, name="quarantine")
-move.register(app)
-setup.register_last(app)
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ import errno
 from collections.abc import Iterator
 
 from chandlery.errors import ChandleryError
-from chandlery.settings import Settings
 
 #: What to do about an error of the file system.
 _ADVICE = {
@@ -30,6 +29,7 @@ def explain_failure(error: BaseException) -> str | None:
 def _explain(error: BaseException) -> str | None:
     from chandlery.database.dsn import market_dsn  # noqa: PLC0415 - slow to import
     from chandlery.database.errors import explain, is_driver_error  # noqa: PLC0415 - slow to import
+    from chandlery.settings import Settings  # noqa: PLC0415 - slow to import
 
     if isinstance(error, ChandleryError):
         return str(error)

@@ -26,6 +26,11 @@ app = typer.Typer(
 Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the finding, as listed.")]
 
 
+def register(commands: typer.Typer) -> None:
+    """Add the group."""
+    commands.add_typer(app, name="findings")
+
+
 @app.command("list", epilog="Example: chandlery findings list AAPL --timeframe 1d --all")
 def list_(
     ctx: typer.Context,

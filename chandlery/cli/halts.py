@@ -26,6 +26,11 @@ Symbol = Annotated[str, typer.Argument(help="Which instrument.")]
 Start = Annotated[str, typer.Argument(help="First instant, ISO 8601 with its zone.")]
 
 
+def register(commands: typer.Typer) -> None:
+    """Add the group."""
+    commands.add_typer(app, name="halts")
+
+
 @app.command(epilog="Example: chandlery halts add AAPL 2024-06-03T14:41:00Z 2024-06-03T14:46:00Z --reason LUDP")
 def add(
     ctx: typer.Context,

@@ -34,6 +34,11 @@ app = typer.Typer(
 Number = Annotated[int, typer.Argument(metavar="ID", help="Number of the entry, as listed.")]
 
 
+def register(commands: typer.Typer) -> None:
+    """Add the group."""
+    commands.add_typer(app, name="quarantine")
+
+
 @app.command("list", epilog="Example: chandlery quarantine list --symbol AAPL --all")
 def list_(
     ctx: typer.Context,

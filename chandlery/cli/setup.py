@@ -22,15 +22,11 @@ _PORT = 3000
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command that comes first."""
+    """Add the commands."""
     app.command(
         epilog="Examples:\n\nchandlery init"
         "\n\nCHANDLERY_DATABASE_URL=postgresql://user:password@host/bars chandlery init"
     )(init)
-
-
-def register_last(app: typer.Typer) -> None:
-    """Add the commands that come last."""
     app.command(epilog="Example: chandlery status")(status)
     app.command(epilog="Examples:\n\nchandlery ui\n\nchandlery ui --port 3100")(ui)
 

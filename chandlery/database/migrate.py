@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-import sqlalchemy
 from psycopg import sql
-from sqlalchemy.pool import StaticPool
 
 from chandlery.core.own_packages import SQL, load_own
 from chandlery.database.connect import TRANSACTION_SETTINGS, open_another
@@ -19,6 +17,7 @@ from chandlery.database.named_queries import query
 from chandlery.errors import StoreError
 
 if TYPE_CHECKING:
+    import sqlalchemy
     from alembic.config import Config
 
 #: Serialises migrations of several processes; any fixed number will do.
@@ -47,6 +46,8 @@ def migrate(connection: psycopg.Connection, revision: str = "head") -> None:
         )
     if current == wanted:
         return
+    import sqlalchemy  # noqa: PLC0415 - slow to import and rarely needed
+
     with open_another(connection) as holder, hold_lock(holder, _MIGRATION_LOCK):
         current = current_revision(connection) or ""  # somebody else may have been faster
         if not wanted and current:
@@ -83,6 +84,8 @@ def current_revision(connection: psycopg.Connection) -> str | None:
 @contextmanager
 def _transaction(connection: psycopg.Connection) -> Iterator[sqlalchemy.Connection]:
     """Yield another connection to where ``connection`` leads, in a transaction."""
+    import sqlalchemy  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
     def connect() -> psycopg.Connection:
         another = open_another(connection)
