@@ -6,7 +6,7 @@ bar final (``coverage.finality``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
@@ -288,15 +288,11 @@ class DataAPI:
             bars = bars if accept is None else accepted_of(bars, accept(bars))
         else:
             bars = read_tail(self._warehouse, width, ranges, limit, as_of=moment, columns=needed, accept=accept)
-        self._check_filled(width, bars, names)
+        if missing := missing_of(bars, names):
+            with self._warehouse.connection() as connection:
+                check_filled(connection, width, missing)
         if finality is not None and STATE in columns:
             bars = bars.append_column(STATE, finality.states(bars))
         if RELEASED in columns:
             bars = bars.append_column(RELEASED, released_column(bars, released))
         return bars, names
-
-    def _check_filled(self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str]) -> None:
-        """Raise where an instrument has no bars because nobody fills its ``timeframe``."""
-        if missing := missing_of(bars, names):
-            with self._warehouse.connection() as connection:
-                check_filled(connection, timeframe, missing)
