@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from chandlery.instruments.registry import list_instruments, sync_universe
+from chandlery.coverage.calendar_changes import apply_universe
+from chandlery.instruments.registry import list_instruments
 from resources.store import StoreResource
 
 SYMBOLS = "symbol"
@@ -35,7 +36,7 @@ def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
 def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[None]:
     """Brings the database's instruments, their aliases and sessions, and Dagster's partitions to ``universe.yaml``."""
     with store.warehouse.connection() as connection:
-        report = sync_universe(connection, store.installation.universe.instruments)
+        report = apply_universe(connection, store.warehouse, store.installation.universe.instruments)
         symbols = [instrument.symbol for instrument in list_instruments(connection)]
     register_symbols(context.instance, symbols)
     return dg.MaterializeResult(

@@ -18,6 +18,7 @@ from chandlery.config.lifecycle import Lifecycle
 from chandlery.config.universe import Universe, check_calendars
 from chandlery.core.calendars import use_changes
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.calendar_changes import apply_universe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.editions.install import install
@@ -27,7 +28,7 @@ from chandlery.errors import StoreError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
-from chandlery.instruments.registry import Instrument, SyncReport, list_instruments, sync_universe
+from chandlery.instruments.registry import Instrument, SyncReport, list_instruments
 from chandlery.lake.store import Lake
 from chandlery.ops.move.destination import is_unfinished
 from chandlery.providers.configured import ConfiguredProviders
@@ -104,7 +105,7 @@ class Installation:
             migrate(connection)
             install(connection)
             check_tables(connection)
-            report = sync_universe(connection, universe.instruments)
+            report = apply_universe(connection, installation.warehouse, universe.instruments)
             sync_aggregates(connection, installation.warehouse.edition, lifecycle.continuous_aggregates)
         installation.make_room()
         refresh_aggregates(installation.warehouse.database)

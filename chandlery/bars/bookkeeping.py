@@ -23,7 +23,7 @@ from chandlery.bars.session_counts import count_sessions
 from chandlery.core.calendars import get_calendar
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import window_starts
+from chandlery.core.windows import instant, window_starts
 from chandlery.database.arrays import Column, array_text
 from chandlery.database.named_queries import query
 
@@ -44,14 +44,29 @@ class Publication:
     Attributes:
         timeframe: of the bars.
         batch: the bars that were offered.
-        changes: those that were inserted or revised; there may be none.
+        changes: those that were inserted or revised, and those that ended, which count as revised; there may be none.
         known_at: from when on a read with ``as_of`` sees them, UTC.
+        ended: how many of the changes are bars that ended.
     """
 
     timeframe: Timeframe
     batch: Batch
     changes: Changes
     known_at: datetime
+    ended: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """How many of the bars that were offered were there with the same values."""
+        return len(self.batch) - (len(self.changes) - self.ended)
+
+    @property
+    def extent(self) -> tuple[datetime, datetime]:
+        """The earliest and the latest start of a bar that was offered or, where none was, that ended."""
+        if len(self.batch):
+            return self.batch.first, self.batch.last
+        first, last = (int(ts.astype(np.int64)) for ts in (self.changes.ts.min(), self.changes.ts.max()))
+        return instant(first), instant(last)
 
 
 def record(
@@ -105,9 +120,9 @@ def _columns(publications: Sequence[Publication]) -> dict[str, object]:
         "known_at": array_text(f'"{each.known_at}"' for each in publications),
         "inserted": array_text(len(each.changes) - count for each, count in zip(publications, revised, strict=True)),
         "revised": array_text(revised),
-        "unchanged": array_text(len(each.batch) - len(each.changes) for each in publications),
-        "first_ts": array_text(f'"{each.batch.first}"' for each in publications),
-        "last_ts": array_text(f'"{each.batch.last}"' for each in publications),
+        "unchanged": array_text(each.unchanged for each in publications),
+        "first_ts": array_text(f'"{each.extent[0]}"' for each in publications),
+        "last_ts": array_text(f'"{each.extent[1]}"' for each in publications),
         "instruments": array_text(len(each.batch.symbols) for each in publications),
         "instrument_ids": array_text(f'"{ids}"' for ids in touched),
     }
@@ -183,6 +198,39 @@ def note_failed_days(  # noqa: PLR0917 - one range, and what became of it
         "longest_pause": LONGEST_PAUSE,
     }
     connection.execute(query("bars/note_failed_days"), values)
+
+
+def note_stale_days(connection: psycopg.Connection, base: Timeframe, days: Sequence[tuple[int, date]]) -> None:
+    """Note that what is derived from these days, (instrument, day), is stale, though no bar of them changed.
+
+    Part of a transaction that holds the instruments' locks.
+    """
+    values = {"timeframe": base.value, "ids": [owner for owner, _ in days], "days": [day for _, day in days]}
+    connection.execute(query("bars/note_stale_days"), values)
+
+
+def replace_counts(
+    connection: psycopg.Connection,
+    instrument_id: int,
+    first: date,
+    last: date,
+    counts: Sequence[npt.NDArray[np.generic]],
+) -> None:
+    """Have the coverage of an instrument's minutes be ``counts``, in the sessions from ``first`` to ``last``.
+
+    Args:
+        connection: in a transaction that holds the instrument's lock.
+        instrument_id: whose.
+        first: first session, inclusive.
+        last: last session, inclusive.
+        counts: of all of its bars in these sessions, as ``count_sessions`` returns them.
+    """
+    connection.execute(
+        "DELETE FROM ops.coverage WHERE timeframe = '1m' AND instrument_id = %(instrument_id)s"
+        " AND session BETWEEN %(first)s AND %(last)s",
+        {"instrument_id": instrument_id, "first": first, "last": last},
+    )
+    connection.execute(query("bars/count_anew"), dict(zip(_COVERED, map(Column, counts), strict=True)))
 
 
 def forget_missing_runs(connection: psycopg.Connection, instrument_id: int, start: datetime, end: datetime) -> None:

@@ -20,6 +20,7 @@ from threading import Lock
 from chandlery.core.calendars import changed_calendars
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
+from chandlery.coverage.calendar_changes import apply_calendars
 from chandlery.errors import ChandleryError, StoreError
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.fetch import Progress, fetch_answer, fetch_answers, stop
@@ -29,7 +30,6 @@ from chandlery.ingest.plan import IngestOptions, open_partitions, plan_requests
 from chandlery.ingest.side_by_side import Emit, SideBySide
 from chandlery.ingest.validate import BatchProcessor, PartitionResult
 from chandlery.instruments.registry import Instrument
-from chandlery.instruments.sessions import sync_sessions
 from chandlery.providers.base import Provider, ProviderLimits
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.tiers.warehouse import Warehouse
@@ -143,7 +143,7 @@ class IngestPipeline:
         """Store what a person entered of these calendars, so that the store and the gate know the same sessions."""
         if changed := changed_calendars() & names:
             with self._warehouse.connection() as connection:
-                sync_sessions(connection, sorted(changed))
+                apply_calendars(connection, self._warehouse, sorted(changed))
 
     def _ingest_group(
         self, run: _Run, name: str, partitions: Sequence[Partition], emit: Emit[PartitionResult | Progress]

@@ -15,11 +15,12 @@ from chandlery.config.universe import AssetClass, InstrumentConfig, Universe
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import listed_range
 from chandlery.core.timeframe import INGESTED, Timeframe
+from chandlery.coverage.calendar_changes import apply_instruments
 from chandlery.errors import ChandleryError, UsageError
 from chandlery.ingest.cost import Cost, estimate_costs
 from chandlery.ingest.plan import IngestOptions, IngestPlan
 from chandlery.ingest.planner import RequestPlanner
-from chandlery.instruments.registry import Instrument, load_instruments, sync_instruments
+from chandlery.instruments.registry import Instrument, load_instruments
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.tiers.warehouse import Warehouse
 
@@ -118,7 +119,7 @@ def plan_ingest(
         options = IngestOptions(request.provider, dict(request.options), request.refresh)
         approve(estimate_costs(connection, listed, request.timeframe, providers, options))
         if new:
-            sync_instruments(connection, new)
+            apply_instruments(connection, warehouse, new)
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
     plan = IngestPlan(request.timeframe, listed, options, request.max_rejected_share)

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.database.named_queries import query
-from chandlery.instruments.sessions import sync_sessions
+from chandlery.instruments.sessions import SessionChange, sync_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,13 @@ class SyncReport:
         added: canonical symbols that are new.
         changed: those whose description differs now.
         removed: those that ``universe.yaml`` listed and lists no longer.
+        sessions: of their calendars that changed.
     """
 
     added: Sequence[str]
     changed: Sequence[str]
     removed: Sequence[str] = ()
+    sessions: Sequence[SessionChange] = ()
 
 
 def sync_instruments(connection: psycopg.Connection, configs: Iterable[InstrumentConfig]) -> SyncReport:
@@ -90,8 +92,7 @@ def sync_instruments(connection: psycopg.Connection, configs: Iterable[Instrumen
                 (added if row[1] else changed).append(config.symbol)
             if _sync_aliases(connection, config) and row is None:
                 changed.append(config.symbol)
-    sync_sessions(connection, calendars)
-    return SyncReport(added, changed)
+    return SyncReport(added, changed, sessions=sync_sessions(connection, calendars))
 
 
 def sync_universe(connection: psycopg.Connection, configs: Iterable[InstrumentConfig]) -> SyncReport:

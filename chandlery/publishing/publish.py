@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import attrgetter
+from types import MappingProxyType
 
 import psycopg
 import pyarrow as pa
 from psycopg.pq import TransactionStatus
 
 from chandlery.bars.bookkeeping import Publication, record
+from chandlery.bars.end import end_bars
 from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
 from chandlery.bars.origin import INGEST, Origin
 from chandlery.bars.rows import Batch
@@ -40,7 +42,7 @@ class PublishReport:
 
     Attributes:
         inserted: bars that were not there.
-        revised: bars whose values changed; the earlier ones are in the revisions.
+        revised: bars whose values changed or that ended; the earlier ones are in the revisions.
         unchanged: bars that were there with the same values; nothing about them was written.
         known_at: the time from which a read with ``as_of`` sees this publication, UTC.
         changes: which bars were inserted or revised.
@@ -79,6 +81,7 @@ def publish_together(
     warehouse: Warehouse,
     bars: Mapping[Timeframe, pa.Table],
     *,
+    ended: Mapping[Timeframe, Sequence[tuple[str, datetime]]] = MappingProxyType({}),
     origin: Origin = INGEST,
     now: datetime | None = None,
     limits: MergeLimits = DEFAULT_LIMITS,
@@ -93,6 +96,8 @@ def publish_together(
         warehouse: to which ``connection`` belongs.
         bars: by timeframe, tables of schema ``BARS`` in any order, of registered instruments; in each, ``(symbol, ts)``
             is unique.
+        ended: of timeframes of ``bars``: derived bars (symbol, start) that are no longer believed, because their period
+            has another label or nothing to be made of. They become revisions; a provider's bar stays.
         origin: what publishes, for the log (``ops.publication``).
         now: the present, UTC; by default the server's clock, or just after the last publication if that went back.
         limits: decides whether the bars travel as arrays or by COPY.
@@ -106,7 +111,8 @@ def publish_together(
         LakeError: a window that left the store cannot be read. Nothing was written.
     """
     batches = {timeframe: Batch(conform(bars[timeframe])) for timeframe in sorted(bars, key=attrgetter("rank"))}
-    symbols = sorted(set().union(*(batch.symbols for batch in batches.values())))
+    owners = (symbol for keys in ended.values() for symbol, _ in keys)
+    symbols = sorted(set().union(owners, *(batch.symbols for batch in batches.values())))
     with _transaction(connection, live=sum(map(len, batches.values())) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, list(batches), symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
@@ -115,11 +121,12 @@ def publish_together(
             if len(batch):
                 warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         ids, calendars = _registered(symbols, locked)
-        write_batch = _Writer(connection, warehouse, ids, limits).write
+        writer = _Writer(connection, warehouse, ids, limits)
         publications = [
-            write_batch(timeframe, batch, *(answer.fetchone() or (None, None, None)))
+            writer.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
             for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
         ]
+        publications = [writer.end(each, ended.get(each.timeframe, ())) for each in publications]
         changed = [each for each in publications if len(each.changes)]
         log = record(connection, changed, calendars=calendars, origin=origin) if changed else None
     return _reports(publications, ids, log)
@@ -155,6 +162,21 @@ class _Writer:
             limits=self.limits,
         )
         return Publication(timeframe, batch, changes, known_at)
+
+    def end(self, publication: Publication, keys: Sequence[tuple[str, datetime]]) -> Publication:
+        """End the derived bars of these keys, as a part of ``publication``."""
+        if not keys:
+            return publication
+        ids = [self.ids[symbol] for symbol, _ in keys]
+        changes = end_bars(
+            self.connection,
+            publication.timeframe,
+            ids,
+            [ts for _, ts in keys],
+            publication.known_at,
+            only_derived=publication.timeframe.is_ingested,
+        )
+        return replace(publication, changes=publication.changes.joined(changes), ended=len(changes))
 
 
 @contextmanager
@@ -206,7 +228,7 @@ def _reports(
         reports[each.timeframe] = PublishReport(
             inserted=len(each.changes) - revised,
             revised=revised,
-            unchanged=len(each.batch) - len(each.changes),
+            unchanged=each.unchanged,
             known_at=each.known_at,
             changes=each.changes,
             ids=ids,

@@ -47,6 +47,10 @@ class InstrumentDays:
         """Return those where ``mask`` holds."""
         return self if mask.all() else InstrumentDays(self.ids[mask], self.days[mask])
 
+    def joined(self, other: InstrumentDays) -> InstrumentDays:
+        """Return these and ``other``."""
+        return InstrumentDays(np.concatenate([self.ids, other.ids]), np.concatenate([self.days, other.days]))
+
     @property
     def keys(self) -> Int64s:
         """One number for each."""

@@ -33,6 +33,7 @@ from chandlery.publishing.publish import PublishReport, publish_together
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.aggregate import BaseBars
 from chandlery.rollups.continuous import note_days, refresh_aggregates
+from chandlery.rollups.ended import find_ended, without_session
 from chandlery.rollups.periods import (
     NO_SESSIONS,
     InstrumentDays,
@@ -246,6 +247,7 @@ class _Work:
         base = self.base
         names = {instrument.instrument_id: instrument.symbol for instrument in instruments}
         calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
+        by_id = {instrument.instrument_id: instrument.calendar for instrument in instruments}
         with connection.transaction():
             # Whoever publishes base bars of these finishes first; whoever comes later marks the days stale again.
             lock_instruments(connection, base, list(names), shared=True)
@@ -255,18 +257,23 @@ class _Work:
             days = NO_SESSIONS
             if base is Timeframe.M1:
                 note_days(connection, self.warehouse.edition, stale.ids, stale.days)
-                days = _days_to_derive(connection, stale, {each.instrument_id: each.calendar for each in instruments})
+                days = _days_to_derive(connection, stale, by_id)
             ranges = base_ranges(base, stale, days)
             # One reads at a time, which keeps two cores busy; while one reads, the other computes or writes.
             with self.reading:
                 stored = read_bars(self.warehouse, base, ranges, columns=BARS.names)
             bars = BaseBars(with_symbols(stored, names))
-            rolled = {}
+            rolled, computed = {}, {}
             for timeframe in rolled_up_from(base):
                 kept = days.of if timeframe is Timeframe.D1 else stale
-                if len(kept):
-                    rolled[timeframe] = keep_stale(bars.roll_up(timeframe, calendars), timeframe, kept, names)
-            reports = publish_together(connection, self.warehouse, rolled, origin=self.origin, now=self.now)
+                rolled[timeframe] = keep_stale(bars.roll_up(timeframe, calendars), timeframe, kept, names)
+                computed[timeframe] = kept
+            if Timeframe.D1 in computed:
+                computed[Timeframe.D1] = days.of.joined(without_session(stale, by_id))
+            ended = find_ended(connection, rolled, computed, names)
+            reports = publish_together(
+                connection, self.warehouse, rolled, ended=ended, origin=self.origin, now=self.now
+            )
         return [Derived(timeframe, len(stale), report, names) for timeframe, report in reports.items()]
 
 
