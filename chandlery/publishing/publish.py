@@ -121,12 +121,7 @@ def publish_together(
             if len(batch):
                 warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
         ids, calendars = _registered(symbols, locked)
-        writer = _Writer(connection, warehouse, ids, limits)
-        publications = [
-            writer.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
-            for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
-        ]
-        publications = [writer.end(each, ended.get(each.timeframe, ())) for each in publications]
+        publications = _Writer(connection, warehouse, ids, limits).write_all(batches, facts, ended)
         changed = [each for each in publications if len(each.changes)]
         log = record(connection, changed, calendars=calendars, origin=origin) if changed else None
     return _reports(publications, ids, log)
@@ -140,6 +135,19 @@ class _Writer:
     warehouse: Warehouse
     ids: Mapping[str, int]
     limits: MergeLimits
+
+    def write_all(
+        self,
+        batches: Mapping[Timeframe, Batch],
+        facts: Sequence[psycopg.Cursor],
+        ended: Mapping[Timeframe, Sequence[tuple[str, datetime]]],
+    ) -> list[Publication]:
+        """Bring every batch into its table, and end bars; ``facts`` are the answers to ``_ask``."""
+        publications = [
+            self.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
+            for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
+        ]
+        return [self.end(each, ended.get(each.timeframe, ())) for each in publications]
 
     def write(
         self, timeframe: Timeframe, batch: Batch, known_at: datetime, sources: Mapping[str, int] | None, cold: bool
