@@ -23,6 +23,7 @@ from assets.tiers import build_archive, compression, retention
 from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.config.providers import ProvidersConfig
+from chandlery.config.universe import Universe
 from chandlery.core.calendars import use_changes
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.providers.catalog import is_static, serves
@@ -70,9 +71,7 @@ def build_defs(configuration: Configuration, *, resource_overrides: Mapping[str,
         resources={
             "store": StoreResource(configuration=configuration),
             "providers": ProvidersResource(config=providers),
-            "gate": GateResource(
-                max_rejected_share=universe.gate.max_rejected_share, max_rejected_rows=universe.gate.max_rejected_rows
-            ),
+            "gate": gate_resource(universe),
             "listener": SilentListener(),
             **(resource_overrides or {}),
         },
@@ -106,3 +105,9 @@ def _build_assets(
 def defs() -> dg.Definitions:
     """Return the installation's definitions, from its configuration files."""
     return build_defs(Configuration(Settings().config))
+
+
+def gate_resource(universe: Universe) -> GateResource:
+    """Return the gate with the limits of ``universe.yaml``."""
+    gate = universe.gate
+    return GateResource(max_rejected_share=gate.max_rejected_share, max_rejected_rows=gate.max_rejected_rows)

@@ -24,6 +24,7 @@ from assets.tags import run_tags
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
+from chandlery.ingest.gate import Gate
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
@@ -31,7 +32,7 @@ from chandlery.rollups.refresh import Derived
 from chandlery.rollups.stale import read_staleness
 from chandlery.settings import Settings
 from pipelines import serve
-from pipelines.definitions import build_defs
+from pipelines.definitions import build_defs, gate_resource
 from pipelines.instance import open_instance, prepare_home
 from pipelines.interruptions import cancelled_by_interruption
 from pipelines.jobs import derive_job_name, ingest_job_name
@@ -67,6 +68,10 @@ class DagsterOrchestrator:
         """See ``chandlery.app.orchestrator.Orchestrator``."""
         with self._open_instance(self._installation.settings) as instance:
             self._register(instance)
+
+    def gate(self, max_rejected_share: float | None = None) -> Gate:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        return gate_resource(self._installation.universe).get(max_rejected_share=max_rejected_share)
 
     def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
         """See ``chandlery.app.orchestrator.Orchestrator``."""

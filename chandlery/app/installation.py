@@ -161,11 +161,20 @@ class Installation:
         return () if self.warehouse.edition.keeps_aggregates else self.lifecycle.continuous_aggregates
 
     def plan_ingest(
-        self, request: IngestRequest, approve: Callable[[Sequence[Cost]], None] = lambda _: None
+        self,
+        request: IngestRequest,
+        approve: Callable[[Sequence[Cost]], None] = lambda _: None,
+        *,
+        register: bool = True,
     ) -> PreparedIngest:
         """Return the plan for ``request`` in this installation; see ``ingest.request.plan_ingest``."""
         return plan_ingest(
-            request, warehouse=self.warehouse, universe=self.universe, providers=self.providers, approve=approve
+            request,
+            warehouse=self.warehouse,
+            universe=self.universe,
+            providers=self.providers,
+            approve=approve,
+            register=register,
         )
 
     def check_schema(self) -> None:

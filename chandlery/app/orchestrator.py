@@ -15,6 +15,7 @@ from chandlery.app.installation import Installation
 from chandlery.core.own_packages import PIPELINE, load_own
 from chandlery.errors import ConfigurationError
 from chandlery.ingest.fetch import Progress
+from chandlery.ingest.gate import Gate
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.validate import PartitionResult
 from chandlery.rollups.refresh import Derived
@@ -78,6 +79,14 @@ class Orchestrator(Protocol):
 
     def prepare(self) -> None:
         """Set up the orchestrator's own storage and make known which instruments there are. Idempotent."""
+        ...
+
+    def gate(self, max_rejected_share: float | None = None) -> Gate:
+        """Return the gate by which bars are audited before they are published.
+
+        Args:
+            max_rejected_share: overrides the configured limit, 0 to 1.
+        """
         ...
 
     def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator, RunRecord
 from chandlery.cli import file_options as files
 from chandlery.cli.output import err, note, number, say, say_error
+from chandlery.cli.preview import show_previews
 from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
 from chandlery.cli.tally import Tally
@@ -28,6 +30,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError, UsageError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.plan import IngestPlan
+from chandlery.ingest.preview import preview_files
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
 from chandlery.ingest.validate import PartitionResult, list_names
 
@@ -86,7 +89,7 @@ def ingest(
     asset_class: _AssetClass = None,
     max_rejected_share: _Share = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be requested, and its cost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")] = False,
 ) -> None:
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
@@ -114,8 +117,28 @@ def ingest(
 
 
 def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool) -> int:
-    prepared = session.installation.plan_ingest(request, partial(_approve, dry_run=dry_run, yes=yes))
+    if dry_run:
+        return _look(session, request)
+    prepared = session.installation.plan_ingest(request, partial(_approve, yes=yes))
     return carry_out(session.orchestrator(session.installation), prepared)
+
+
+def _look(session: Session, request: IngestRequest) -> int:
+    """Say what would be requested and at what cost, how files are understood, and what the gate says of their bars."""
+    costs: list[Cost] = []
+    installation = session.installation
+    prepared = installation.plan_ingest(request, costs.extend, register=False)
+    for cost in costs:
+        say(str(cost))
+    gate = session.orchestrator(installation).gate(request.max_rejected_share)
+    failed, rejected = show_previews(preview_files(prepared, installation.providers, gate))
+    if not costs:
+        say("no call to a provider")
+    _introduce(replace(prepared, registered=()))
+    _say_refused(prepared)
+    if failed or prepared.refused:
+        return FAILED
+    return REJECTED if rejected else DONE
 
 
 def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
@@ -126,20 +149,18 @@ def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
         records = orchestrator.ingest(prepared.plan, listener)
     tally = listener.tally
     _sum_up(prepared.plan, tally, time.monotonic() - begun)
-    for symbol, error in prepared.refused.items():
-        say_error(f"{symbol}: failed: {error}" if isinstance(error, ProviderError) else str(error))
+    _say_refused(prepared)
     code = report_failures(tally, records)
     return FAILED if prepared.refused else code
 
 
-def _approve(costs: Sequence[Cost], *, dry_run: bool, yes: bool) -> None:
+def _say_refused(prepared: PreparedIngest) -> None:
+    for symbol, error in prepared.refused.items():
+        say_error(f"{symbol}: failed: {error}" if isinstance(error, ProviderError) else str(error))
+
+
+def _approve(costs: Sequence[Cost], *, yes: bool) -> None:
     """Say what a plan will cost, and let a person confirm what is long or costly; raise where it is not wanted."""
-    if dry_run:
-        for cost in costs:
-            say(str(cost))
-        if not costs:
-            say("no call to a provider")
-        raise typer.Exit(DONE)
     high = [cost for cost in costs if cost.is_high]
     if yes or not high:
         return

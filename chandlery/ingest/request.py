@@ -84,6 +84,7 @@ def plan_ingest(
     universe: Universe,
     providers: ConfiguredProviders,
     approve: Callable[[Sequence[Cost]], None] = lambda _: None,
+    register: bool = True,
     now: datetime | None = None,
 ) -> PreparedIngest:
     """Return the plan for ``request``; registers the symbols that are new.
@@ -99,6 +100,7 @@ def plan_ingest(
         universe: what ``universe.yaml`` says.
         providers: that are configured.
         approve: is told what the plan will cost, by remote provider, before anything is registered; it may raise.
+        register: whether new symbols are registered; otherwise the plan is only for looking at.
         now: the present, UTC; the clock by default.
 
     Raises:
@@ -118,7 +120,7 @@ def plan_ingest(
         listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in ranges}, request.timeframe)
         options = IngestOptions(request.provider, dict(request.options), request.refresh)
         approve(estimate_costs(connection, listed, request.timeframe, providers, options))
-        if new:
+        if new and register:
             apply_instruments(connection, warehouse, new)
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}

@@ -151,7 +151,10 @@ def test_a_dry_run_says_the_cost_and_requests_nothing(bench: Workbench, server: 
     polygon = ("ingest", "AAPL", "--provider", "polygon", "-t", "1m", "--start", "2022-01-01", "--dry-run")
     assert "minutes at least" in run(*polygon)[1]
     (tmp_path / "data" / "bars_1d").mkdir(parents=True)
-    assert run("ingest", "OLD", "--start", "2023-01-01", "--dry-run") == (0, "no call to a provider\n")
+    code, said = run("ingest", "OLD", "--start", "2023-01-01", "--dry-run")
+    assert code == 1
+    assert "OLD: failed: no file for OLD" in said
+    assert "no call to a provider\n" in said
     assert server.requests == []
     assert bench.scalar("SELECT count(*) FROM market.instrument") == 1
 

@@ -121,6 +121,51 @@ class TestWhatFailsAlone:
         assert json.loads(ready("query", "NOV", "--format", "json").stdout)[0]["volume"] is None
 
 
+class TestDryRun:
+    GERMAN = "Datum;Open;High;Low;Close;Volume\n15.01.2024;10,5;12;9;11;1.000\n16.01.2024;11;13;10;12;1.000\n"
+
+    def test_it_says_how_files_are_understood_and_writes_nothing(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(
+            tmp_path,
+            "GER.csv",
+            "Datum;Open;High;Low;Close;Volume\n15.01.2024;10,5;12;9;11;1.000\n16.01.2024;11;13;10;12;1.000\n",
+        )
+        put(tmp_path, "BAD.csv", "date,o,h,l,c\n2024-01-02,10,9,12,11\n2024-01-03,11,13,10,12\n")
+        put(tmp_path, "NONE.csv", "date,o,h,l,c\n")
+        mapping = tmp_path / "mine.yaml"
+        mapping.write_text("columns: {Datum: date}\n")
+        before = ready("status").stdout
+        result = ready("ingest", "--path", str(tmp_path), "--mapping", str(mapping), "--dry-run")
+        assert result.exit_code == 1
+        for said in (
+            "symbol    GER (new, would be registered): equity",
+            "calendar  XNYS",
+            f"files     {tmp_path / 'bars_1d' / 'GER.csv'}",
+            "form      text, utf-8, cells divided by ';', decimal comma",
+            "columns   Datum is ts, Open is open, High is high, Low is low, Close is close, Volume is volume",
+            "times     '15.01.2024' is 2024-01-15T00:00Z",
+            "zone      none given",
+            "first     2024-01-15T00:00Z  open 10.5  high 12  low 9  close 11  volume 1,000  vwap NULL  trades NULL",
+            "last      2024-01-16T00:00Z  open 11",
+            "low_is_lowest",
+            "no call to a provider",
+        ):
+            assert said in result.stdout
+        assert "BAD: there is no column of volume" in result.stderr
+        assert "NONE: failed:" in result.stderr
+        assert ready("status").stdout == before
+        assert "not known" in ready("query", "GER").stderr
+        assert ready("quarantine", "list", "--json").stdout in {"", "[]\n"}
+
+    def test_a_registered_symbol_and_its_zone_are_said(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        put(tmp_path, "AAPL.csv", "date,time,o,h,l,c,v\n2024-01-02,09:30,10,12,9,11,1\n", "bars_1m")
+        result = ready("ingest", "-t", "1m", "--path", str(tmp_path), "--tz", "America/New_York", "--dry-run")
+        assert result.exit_code in {0, 3}
+        assert "symbol    AAPL (registered): equity" in result.stdout
+        assert "zone      America/New_York" in result.stdout
+        assert "times     '2024-01-02 09:30' is 2024-01-02T14:30Z" in result.stdout
+
+
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 #: By case: symbol, options, bars.
 LOADED = {

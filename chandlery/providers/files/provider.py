@@ -29,7 +29,7 @@ from chandlery.providers.files.held import FileReader
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
-from chandlery.providers.files.reader import FileBars, Understood
+from chandlery.providers.files.reader import FileBars
 
 _KIND = "files"
 #: The last instant that a ``datetime`` can be.
@@ -38,17 +38,21 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How the files of a symbol were read, for people.
+    """How the files of a symbol are read, for people.
 
     Attributes:
         files: which.
-        understood: of the last of them.
-        tz: zone of the times that carry none; None where the files or their epochs say it.
+        form: how the last of them is written: ``text, utf-8, cells divided by ','``.
+        columns: what each of its columns was taken for, by its name there.
+        first_time: how its first row writes its time.
+        tz: zone of the times that carry none, where one was given.
         bars: all of them, as in ``BARS`` without ``symbol`` and ``source``.
     """
 
     files: Sequence[Path]
-    understood: Understood
+    form: str
+    columns: Mapping[str, str]
+    first_time: str
     tz: str | None
     bars: pa.Table = field(repr=False)
 
@@ -230,7 +234,8 @@ class FilesProvider:
         if start is None and not bars.num_rows:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
         self._notes[symbol, timeframe] = [*_named(symbol, holding), *read.understood.notes]
-        return Account(holding.files, read.understood, self._layout.tz, bars)
+        seen = read.understood
+        return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars)
 
 
 def _matching(read: FileBars, symbol: str) -> str | None:

@@ -8,7 +8,7 @@ which files there are (``folder``) and what is kept of them (``provider``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,11 +40,13 @@ class Understood:
     Attributes:
         form: its kind: ``csv, utf-8, cells divided by ','``.
         columns: what each of its columns was taken for, by its name there.
+        first_time: how its first row writes its time.
         notes: what a person should know: that there is no volume, for example.
     """
 
     form: str
     columns: Mapping[str, str]
+    first_time: str = ""
     notes: Sequence[str] = ()
 
 
@@ -230,7 +232,13 @@ def _assemble(cells: Mapping[int, pa.ChunkedArray], shape: _Shape, times: Times,
             bars = bars.add_column(0, "symbol", pa.chunked_array([pa.array([symbol] * bars.num_rows, pa.string())]))
         tables.append(priced(bars) if len(panel.parts if panel else ()) > 1 or layout.blank_rows == "skip" else bars)
     bars = oldest_first(pa.concat_tables(tables))
-    return FileBars(bars, _understood(shape, times, layout, decimal if texts else None))
+    return FileBars(
+        bars, replace(_understood(shape, times, layout, decimal if texts else None), first_time=_shown(stamps))
+    )
+
+
+def _shown(stamps: pa.ChunkedArray) -> str:
+    return str(stamps[0].as_py()) if len(stamps) else ""
 
 
 def _join(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -261,4 +269,6 @@ def _understood(shape: _Shape, times: Times, layout: Layout, decimal: str | None
         notes.append(f"prices are multiplied by {layout.price_scale:g}")
     if decimal == ",":
         form += ", decimal comma"
-    return Understood(form, {columns.names[p] or f"column {p + 1}": m for p, m in sorted(meanings.items())}, notes)
+    return Understood(
+        form, {columns.names[p] or f"column {p + 1}": m for p, m in sorted(meanings.items())}, notes=notes
+    )

@@ -299,7 +299,7 @@ class TestVolume:
         put(tmp_path, "\n".join(line.rpartition(",")[0] for line in PLAIN))
         provider = FilesProvider(tmp_path)
         assert [row[-1] for row in rows(provider)] == [None] * 3
-        assert "no column of volume" in " ".join(provider.describe("A", D1).understood.notes)
+        assert "no column of volume" in " ".join(provider.notes("A", D1))
 
 
 class TestPacked:

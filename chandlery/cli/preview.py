@@ -1,0 +1,69 @@
+"""Shows what an ingest would do with a person's files: ``ingest --dry-run``.
+
+Not here: finding out (``ingest.preview``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from chandlery.cli.output import number, say, say_error
+from chandlery.ingest.preview import Preview
+
+_VALUES = ("open", "high", "low", "close", "volume", "vwap", "trades")
+
+
+def show_previews(previews: Iterable[Preview]) -> tuple[int, int]:
+    """Say what would come of each instrument; return of how many nothing would, and of how many not all."""
+    failed = rejected = 0
+    for preview in previews:
+        if preview.error is not None:
+            say_error(f"{preview.instrument.symbol}: failed: {preview.error}")
+            failed += 1
+            continue
+        for label, text in _lines(preview):
+            say(f"{label:<9} {text}")
+        say()
+        rejected += any(verdict.rejected.num_rows or not verdict.passed for verdict in preview.verdicts)
+    return failed, rejected
+
+
+def _lines(preview: Preview) -> Iterable[tuple[str, str]]:
+    instrument, account, bars = preview.instrument, preview.account, preview.bars
+    state = "new, would be registered" if preview.is_new else "registered"
+    yield "symbol", f"{instrument.symbol} ({state}): {instrument.asset_class}"
+    yield "calendar", instrument.calendar
+    if account is not None:
+        files = [str(file) for file in account.files]
+        yield "files", files[0] + (f" and {len(files) - 1} more, the last {files[-1]}" if files[1:] else "")
+        yield "form", account.form
+        yield "columns", ", ".join(f"{name} is {meaning}" for name, meaning in account.columns.items())
+        first = bars["ts"][0].as_py().strftime("%Y-%m-%dT%H:%MZ") if bars.num_rows else "outside of the range"
+        yield "times", f"{account.first_time!r} is {first}"
+        yield "zone", account.tz or "none given: times carry their own, count since 1970 in UTC, or are dates"
+    yield "bars", number(bars.num_rows)
+    if bars.num_rows:
+        yield "first", _row(bars, 0)
+        yield "last", _row(bars, bars.num_rows - 1)
+    yield "gate", _verdict(preview)
+
+
+def _row(bars: pa.Table, place: int) -> str:
+    row = bars.slice(place, 1).to_pylist()[0]
+    values = (f"{name} {'NULL' if row[name] is None else number(row[name])}" for name in _VALUES)
+    return f"{row['ts']:%Y-%m-%dT%H:%MZ}  {'  '.join(values)}"
+
+
+def _verdict(preview: Preview) -> str:
+    refused = [verdict for verdict in preview.verdicts if not verdict.passed]
+    waiting = sum(verdict.rejected.num_rows for verdict in preview.verdicts)
+    good = sum(verdict.rows for verdict in preview.verdicts) - waiting
+    text = f"{number(good)} rows would be published, {number(waiting)} would wait in quarantine"
+    reasons = {f"{v.partition.window.key}: {v.reason}" for v in preview.verdicts if v.reason}
+    if refused:
+        text += f"; {len(refused)} of {len(preview.verdicts)} windows are rejected"
+    shown = sorted(reasons)[:5]
+    more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
+    return text + (f" ({'; '.join(shown)}{more})" if shown else "")
