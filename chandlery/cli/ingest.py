@@ -43,9 +43,11 @@ chandlery ingest --preset demo-daily
 
 chandlery ingest AAPL MSFT --start 2012-01-01 --end 2013-01-01
 
-chandlery ingest BTC/USD --timeframe 1m --path ~/bars   (reads ~/bars/bars_1m/BTC-USD.csv, .csv.gz or .parquet)
+chandlery ingest BTC/USD --timeframe 1m --path ~/bars   (reads ~/bars/bars_1m/BTC-USD.csv, .txt, .zip, .parquet, ...)
 
 chandlery ingest --path ~/bars --tz America/New_York --ignore-column "Adj Close"   (everything in ~/bars/bars_1d)
+
+chandlery ingest --timeframe 1m --path ~/kraken --mapping kraken-ohlcvt --dry-run   (how it would be read)
 
 Running it again changes nothing that is unchanged. Exit codes: 0 done, 1 something failed, 2 wrong use, 3 done but
 something was rejected by the gate.
