@@ -34,7 +34,18 @@ FIRST_PAUSE = timedelta(minutes=1)
 #: ... and this long at most.
 LONGEST_PAUSE = timedelta(hours=1)
 #: The variables of ``record_changes`` that hold the columns of ``count_sessions``.
-_COVERED = ("covered", "session", "present", "outside", "first", "last", "missing_start", "missing_slots")
+_COVERED = (
+    "covered",
+    "session",
+    "present",
+    "outside",
+    "first",
+    "last",
+    "missing_start",
+    "missing_slots",
+    "hours",
+    "widths",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ import numpy.typing as npt
 from chandlery.core.calendars import Calendar, Int64s, get_calendar
 
 _MINUTE_US = 60_000_000
-_COLUMNS = 8
+_COLUMNS = 10
+_HOUR_US = 3_600_000_000
+#: No session is longer.
+_HOURS = 24
 
 
 def count_sessions(
@@ -28,9 +31,10 @@ def count_sessions(
         calendars: calendar's name by instrument id.
 
     Returns:
-        Eight parallel arrays, a place for each session: instrument id; session, days since 1970-01-01; bars inside the
+        Ten arrays, a place for each session: instrument id; session, days since 1970-01-01; bars inside the
         session; bars outside (of extended hours); first and last bar, µs; start of the longest missing run among these
-        bars, µs; its minutes.
+        bars, µs; its minutes; the bars in each hour of the session, 24 places for each; and how many hours it has, 0
+        where every minute has a bar.
     """
     ids, ts = _sorted(ids, ts)
     instruments = np.unique(ids)
@@ -61,6 +65,11 @@ def _count_of_calendar(
     ends = np.r_[starts[1:], len(ts)]
     present = np.add.reduceat(inside.astype(np.int64), starts)
     missing_start, missing_slots = _longest_missing_runs(calendar, session, ts, inside, starts)
+    opens, closes = calendar.opens[session[starts]], calendar.closes[session[starts]]
+    pauses = calendar.break_ends[session[starts]] - calendar.break_starts[session[starts]]
+    is_whole = present >= (closes - opens - pauses) // _MINUTE_US
+    place = np.repeat(np.arange(len(starts)), ends - starts)[inside]
+    hour = np.minimum((ts - calendar.opens[session])[inside] // _HOUR_US, _HOURS - 1)
     return (
         ids[starts],
         calendar.sessions[session[starts]],
@@ -70,6 +79,8 @@ def _count_of_calendar(
         ts[ends - 1],
         missing_start,
         missing_slots,
+        np.bincount(place * _HOURS + hour, minlength=len(starts) * _HOURS).astype(np.int16),
+        np.where(is_whole, 0, np.minimum(-(-(closes - opens) // _HOUR_US), _HOURS)).astype(np.int32),
     )
 
 

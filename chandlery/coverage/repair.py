@@ -17,9 +17,8 @@ import psycopg
 from chandlery.core.calendars import Calendar, get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant, midnight
-from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.retry_schedule import RetrySession, forget_healed, schedule_next_try
-from chandlery.coverage.session_states import State, states_query
+from chandlery.coverage.session_states import State, measure_around, states_query
 from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import ProviderLimits
@@ -147,7 +146,7 @@ class _Search:
     def _lacking(self, since: date, until: date) -> list[tuple[int, str, date, datetime, int]]:
         """Return the sessions in ``[since, until)`` that are final and lack something; forget those that do no more."""
         if self._timeframe is Timeframe.M1:
-            measure_missing_runs(self._connection, self._ids, since, until)
+            measure_around(self._connection, self._ids, since, until)
         forget_healed(self._connection, self._timeframe, self._ids, (since, until), self._now)
         states = states_query(self._timeframe, self._ids, (since, until), self._now)
         statement = query(

@@ -12,9 +12,8 @@ from datetime import date, datetime, timedelta
 import psycopg
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.coverage.missing_runs import measure_missing_runs
 from chandlery.coverage.requested import RequestedRange
-from chandlery.coverage.session_states import State, states_query
+from chandlery.coverage.session_states import State, measure_around, states_query
 from chandlery.database.named_queries import query
 
 #: The pause before a session is requested again doubles with each launch, from the first to the longest.
@@ -97,7 +96,7 @@ def count_answers(
         ids, sessions = sorted({owner for owner, _ in counted}), [session for _, session in counted]
         span = min(sessions), max(sessions) + timedelta(days=1)
         if timeframe is Timeframe.M1:
-            measure_missing_runs(connection, ids, *span)
+            measure_around(connection, ids, *span)
         _forget_healed(connection, timeframe, ids, span, now)
 
 

@@ -22,9 +22,11 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
 
-#: A missing run is too long for thin trading if, at the rate of the rest of its session, more than so many bars would
-#: have come in it. Where every minute trades, it is the length of the run in minutes.
+#: A missing run is too long for thin trading if more than so many bars would have come in it. Where every minute
+#: trades, it is the length of the run in minutes.
 LONG_MISSING_RUN = 15
+#: Sessions up to so long before and after one tell how much trades at which time.
+_AROUND = timedelta(days=14)
 
 
 class State(StrEnum):
@@ -200,15 +202,22 @@ def _states(
         raise UsageError(f"timeframe={timeframe.value!r} is derived and as complete as its base; allowed: 1m 1d")
     ids, now = _ids(instruments), now or datetime.now(UTC)
     if timeframe is Timeframe.M1:
-        measure_missing_runs(connection, ids, *span)
+        measure_around(connection, ids, *span)
         return states_query(timeframe, ids, span, now)
     values = {"ids": ids, "since": span[0], "until": span[1]}
     first, last, owners = connection.execute(query("coverage/sessions_with_minutes"), values).fetchone() or (None,) * 3
     of_minutes = (first, last + timedelta(days=1)) if owners else (date.min, date.min)
     if owners:
-        measure_missing_runs(connection, owners, *of_minutes)
+        measure_around(connection, owners, *of_minutes)
     days, minutes = states_query(timeframe, ids, span, now), states_query(Timeframe.M1, owners or [], of_minutes, now)
     return query("coverage/states_of_days", states=days, minutes=minutes)
+
+
+def measure_around(connection: psycopg.Connection, ids: Sequence[int], since: date, until: date) -> None:
+    """Measure what the states of minutes in ``[since, until)`` follow from: their sessions, and those around them."""
+    first = since - _AROUND if since - date.min > _AROUND else date.min
+    last = until + _AROUND if date.max - until > _AROUND else date.max
+    measure_missing_runs(connection, ids, first, last)
 
 
 def states_query(timeframe: Timeframe, ids: Sequence[int], span: tuple[date, date], now: datetime) -> sql.Composed:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Serialises migrations of several processes; any fixed number will do.
 _MIGRATION_LOCK = 0x63616E646C65
 #: The newest revision in ``sql/migrations``, which this version of the code needs.
-REVISION = "0017"
+REVISION = "0018"
 
 
 def migrate(connection: psycopg.Connection, revision: str = "head") -> None:

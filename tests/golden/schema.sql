@@ -582,7 +582,8 @@ CREATE TABLE ops.coverage (
     last_ts timestamp with time zone NOT NULL,
     missing_start timestamp with time zone,
     missing_slots integer,
-    derived boolean DEFAULT false NOT NULL
+    derived boolean DEFAULT false NOT NULL,
+    by_hour smallint[]
 );
 
 COMMENT ON TABLE ops.coverage IS 'what is there of each session of intraday bars; daily bars are their own coverage';
@@ -596,6 +597,8 @@ COMMENT ON COLUMN ops.coverage.missing_start IS 'where the longest run of slots 
 COMMENT ON COLUMN ops.coverage.missing_slots IS 'how many slots it has; null: bars came since it was measured';
 
 COMMENT ON COLUMN ops.coverage.derived IS 'of a day: rolled up from minutes, because no provider gave it';
+
+COMMENT ON COLUMN ops.coverage.by_hour IS 'bars in each hour since the session''s open; null where every minute has one, or not counted yet';
 
 CREATE TABLE ops.finalized (
     instrument_id integer NOT NULL,

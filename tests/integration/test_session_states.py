@@ -184,7 +184,7 @@ def test_what_was_published_and_never_asked_for_is_complete_too(store: Store) ->
         ([range(60)], "provider_gap", (0, 60)),
         ([range(200, 290)], "provider_gap", (200, 90)),
         ([range(330, 390)], "provider_gap", (330, 60)),
-        ([range(1, 390)], "no_trades", (1, 389)),  # one bar proves nothing
+        ([range(1, 390)], "provider_gap", (1, 389)),
         ([range(40, 390)], "provider_gap", (40, 350)),
         ([n for n in range(390) if n % 2], "no_trades", (1, 1)),
         ([n for n in range(390) if n % 40], "no_trades", (1, 39)),  # a bar in 40 minutes
@@ -205,7 +205,68 @@ def test_a_missing_run_too_long_for_the_trading_around_it_is_a_gap(
     assert (row["missing_start"], row["missing_slots"]) == (OPEN + timedelta(minutes=run[0]), run[1])
 
 
-def test_how_other_sessions_traded_makes_no_difference(store: Store) -> None:
+@pytest.mark.parametrize("where", [[0], [719], [1439], [0, 1439], [0, 1], [480, 960]], ids=str)
+@pytest.mark.parametrize("around", ["nothing", "whole sessions"])
+def test_few_bars_in_a_session_of_a_day_and_a_night_are_no_empty_market(
+    store: Store, where: list[int], around: str
+) -> None:
+    day = date(2024, 1, 10)
+    store.put(M1, [utc(f"{day}") + timedelta(minutes=n) for n in where], "BTC")
+    if around != "nothing":
+        store.put(M1, minutes("2024-01-04", 6 * 1440), "BTC")
+    store.ask(M1, "2024-01-04", "2024-01-11", symbol="BTC")
+    assert store.state(day, symbol="BTC") is State.PROVIDER_GAP
+
+
+def night_and_day(days: int, *, less: Iterable[range] = ()) -> list[datetime]:
+    """Return minutes that trade by the half hour at night, and all of eight hours a day, each night otherwise."""
+    found = []
+    for day in range(days):
+        start = utc("2024-01-04") + timedelta(days=day)
+        night = [n + (7 * day + 11 * (n // 30)) % 29 for n in (*range(0, 480, 30), *range(960, 1440, 30))]
+        found += [start + timedelta(minutes=n) for n in sorted([*night, *range(480, 960)])]
+    gone = {utc("2024-01-04") + timedelta(minutes=n) for part in less for n in part}
+    return [ts for ts in found if ts not in gone]
+
+
+@pytest.mark.parametrize(
+    ("gone", "state"),
+    [
+        (range(0), State.NO_TRADES),
+        (range(60, 280), State.NO_TRADES),  # a quiet night
+        (range(500, 570), State.PROVIDER_GAP),
+        (range(400, 520), State.PROVIDER_GAP),  # into the day
+        (range(480, 1440), State.PROVIDER_GAP),
+    ],
+    ids=["nothing", "night", "day", "both", "all but the night"],
+)
+@pytest.mark.parametrize("days", [2, 8])
+def test_thin_nights_are_no_gaps_because_days_are_thick(store: Store, gone: range, state: State, days: int) -> None:
+    last = days - 1
+    store.put(M1, night_and_day(days, less=[range(1440 * last + gone.start, 1440 * last + gone.stop)]), "BTC")
+    store.ask(M1, "2024-01-04", "2024-01-20", symbol="BTC")
+    found = [store.state(date(2024, 1, 4) + timedelta(days=day), symbol="BTC") for day in range(days)]
+    assert found == [State.NO_TRADES] * last + [state]
+    rows = store.of(M1, "2024-01-04", f"2024-01-{4 + days:02}", symbol="BTC")  # all at once, or one by one
+    assert [State(str(row["state"])) for row in rows] == found
+
+
+def test_what_trades_once_a_day_is_thin_where_the_days_around_say_so(store: Store) -> None:
+    store.put(M1, [utc("2024-01-04") + timedelta(days=n, minutes=(97 * n) % 1440) for n in range(14)], "BTC")
+    store.ask(M1, "2024-01-04", "2024-01-18", symbol="BTC")
+    assert {store.state(date(2024, 1, day), symbol="BTC") for day in range(5, 18)} == {State.NO_TRADES}
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_bars_are_counted_by_the_hour_since_the_open(store: Store, batches: int) -> None:
+    bars = minutes(OPEN, 390, less=[range(30, 70), range(380, 390)])
+    for batch in range(batches):
+        store.put(M1, bars[batch::batches])
+    measure_missing_runs(store.connection, [store.instrument().instrument_id])
+    assert store.connection.execute("SELECT by_hour FROM ops.coverage").fetchone() == ([30, 50, 60, 60, 60, 60, 20],)
+
+
+def test_an_outage_at_the_same_time_of_each_session_is_no_empty_market(store: Store) -> None:
     days = [date(2024, 1, day) for day in (8, 9, 10, 11)]
     for day in days:
         store.put(M1, minutes(f"{day}T14:30", 390, less=[range(120, 390)]))

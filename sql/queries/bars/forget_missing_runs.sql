@@ -3,7 +3,7 @@
 --
 -- instrument_id; start, end: timestamptz
 UPDATE ops.coverage AS c
-SET missing_start = NULL, missing_slots = NULL
+SET missing_start = NULL, missing_slots = NULL, by_hour = NULL
 FROM market.instrument AS i
 JOIN market.session AS s USING (calendar)
 WHERE i.instrument_id = :'instrument_id' AND s.open < :'end' AND s.close > :'start'

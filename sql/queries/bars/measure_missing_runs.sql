@@ -1,5 +1,5 @@
 -- Measures the longest run of minutes of each session that have no bar and were neither halted nor in its break, and counts its bars
--- again, because the calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
+-- again, in all and by the hour, because the calendar may have changed. Whoever calls this has locked the sessions' rows of ops.coverage, so that no bar comes in between.
 --
 -- ids, sessions: which; parallel arrays
 WITH todo AS (
@@ -44,9 +44,23 @@ longest AS (
            (array_agg(free ORDER BY slots DESC, free))[1] AS start
     FROM sized
     GROUP BY instrument_id, session
+),
+hourly AS (
+    SELECT instrument_id, session, least(floor(extract(epoch FROM since - open) / 3600)::int, 23) AS hour, count(*)::int2 AS bars
+    FROM taken
+    WHERE is_bar
+    GROUP BY 1, 2, 3
+),
+by_hour AS (
+    SELECT t.instrument_id, t.session, array_agg(coalesce(h.bars, 0::int2) ORDER BY g.hour) AS bars
+    FROM todo AS t
+    CROSS JOIN LATERAL generate_series(0, least(ceil(extract(epoch FROM t.close - t.open) / 3600)::int, 24) - 1) AS g (hour)
+    LEFT JOIN hourly AS h ON h.instrument_id = t.instrument_id AND h.session = t.session AND h.hour = g.hour
+    GROUP BY t.instrument_id, t.session
 )
 UPDATE ops.coverage AS c
 SET missing_slots = r.slots, missing_start = CASE WHEN r.slots > 0 THEN r.start END,
-    present = r.present, outside = c.present + c.outside - r.present
+    present = r.present, outside = c.present + c.outside - r.present, by_hour = CASE WHEN r.slots > 0 THEN h.bars END
 FROM longest AS r
+JOIN by_hour AS h USING (instrument_id, session)
 WHERE c.instrument_id = r.instrument_id AND c.timeframe = '1m' AND c.session = r.session

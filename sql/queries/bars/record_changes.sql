@@ -1,8 +1,9 @@
 -- Records what publications changed: the counts of coverage, the days whose derived bars are stale, the windows that changed, and
 -- the publications themselves, one for each timeframe. Days are numbers since 1970-01-01, times microseconds since then.
 --
--- covered: (instrument, session, bars inside, bars outside, first bar, last bar, longest missing run) of newly inserted minutes, by session.
+-- covered: (instrument, session, bars inside, bars outside, first bar, last bar, longest missing run, width) of newly inserted minutes, by session.
 --     Where there were bars before, that run is not known until it is measured (measure_missing_runs)
+-- hours: bars in each hour since the open, 24 places for each of these sessions, of which the first ``width`` count
 -- stale: (publication, instrument, day). A day that is listed stays as it is: whoever takes it off waits for this transaction first,
 --     because it holds the instrument's lock
 -- touched: (publication, instrument, first day of the window)
@@ -13,17 +14,19 @@
 -- Returns (timeframe, the publication's number) of each.
 
 WITH covered AS (
-    INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, missing_start, missing_slots)
+    INSERT INTO ops.coverage AS c (instrument_id, timeframe, session, present, outside, first_ts, last_ts, missing_start, missing_slots,
+                                   by_hour)
     SELECT id, '1m', date '1970-01-01' + session, present, outside,
            timestamptz 'epoch' + first * interval '1 microsecond', timestamptz 'epoch' + last * interval '1 microsecond',
-           CASE WHEN slots > 0 THEN timestamptz 'epoch' + run * interval '1 microsecond' END, slots
+           CASE WHEN slots > 0 THEN timestamptz 'epoch' + run * interval '1 microsecond' END, slots,
+           CASE WHEN width > 0 THEN (:'hours'::int2[])[(24 * place - 23)::int : (24 * place - 24 + width)::int] END
     FROM unnest(:'covered'::int4[], :'session'::int4[], :'present'::int4[], :'outside'::int4[], :'first'::int8[],
-                :'last'::int8[], :'missing_start'::int8[], :'missing_slots'::int4[])
-        AS n (id, session, present, outside, first, last, run, slots)
+                :'last'::int8[], :'missing_start'::int8[], :'missing_slots'::int4[], :'widths'::int4[]) WITH ORDINALITY
+        AS n (id, session, present, outside, first, last, run, slots, width, place)
     ON CONFLICT (instrument_id, timeframe, session) DO UPDATE
     SET present = c.present + excluded.present, outside = c.outside + excluded.outside,
         first_ts = least(c.first_ts, excluded.first_ts), last_ts = greatest(c.last_ts, excluded.last_ts),
-        missing_start = NULL, missing_slots = NULL
+        missing_start = NULL, missing_slots = NULL, by_hour = NULL
 ),
 stale AS (
     INSERT INTO ops.rollup_pending (timeframe, instrument_id, day, noted_at)

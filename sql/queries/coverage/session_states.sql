@@ -1,8 +1,9 @@
 -- What is stored of each session, and why the rest is missing. One row for each instrument and session that began.
 --
 -- ids: int4[]; timeframe: '1m' or '1d'; since, until: dates, [since, until); now: timestamptz
--- long_run: a missing run is too long for thin trading if, at the rate of the rest of its session, more than so many bars would have come in
---     it. To that rest a little silence is added (session / long_run), because the rate of a few bars proves nothing
+-- long_run: a missing run is too long for thin trading if more than so many bars would have come in it. How many would have, other sessions
+--     of the weeks around tell, by the same time since the open. Where they do not, because they are few or have no bar then either (an
+--     outage is no proof of an empty market), a run of a quarter of the session is too long, and a shorter one by the rate of the rest
 --
 -- A day that was rolled up from minutes is in state 'derived', of which states_of_days makes that of the minutes. Where a provider is to give
 -- the day, it is in the state that it has without the bar: what is missing is the provider's.
@@ -38,6 +39,7 @@ measured AS (
            coalesce(s.present, 0) AS present, CASE WHEN s.derived THEN 0 ELSE coalesce(s.present, 0) END AS provided,
            s.derived AND NOT coalesce(s.session >= lower(a.sessions) AND (s.session < upper(a.sessions) OR '1d' = ANY(i.timeframes)), false)
                AS fills, s.derived, s.first_ts, s.last_ts,
+           s.by_hour,
            CASE WHEN :'timeframe' = '1d' THEN NULL WHEN coalesce(s.present, 0) = 0 THEN s.open ELSE s.missing_start END AS missing_start,
            CASE WHEN :'timeframe' = '1d' OR coalesce(s.present, 0) = 0 THEN s.expected - coalesce(s.present, 0)
                 WHEN s.present >= s.expected THEN 0
@@ -47,15 +49,15 @@ measured AS (
     LEFT JOIN ops.requested AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
     -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
     CROSS JOIN LATERAL (
-        SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots, coalesce(h.derived, false) AS derived
+        SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots, h.by_hour, coalesce(h.derived, false) AS derived
         FROM begun AS b
         LEFT JOIN (
-            SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots, c.derived
+            SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots, c.by_hour, c.derived
             FROM ops.coverage AS c
             WHERE c.timeframe = :'timeframe' AND c.instrument_id = i.instrument_id AND c.session >= :'since' AND c.session < :'until'
             UNION ALL
             -- A bar of a day is its own coverage, until it leaves the store.
-            SELECT d.ts::date, 1, d.ts, d.ts, NULL, 0, d.source IN (SELECT source_id FROM market.source WHERE starts_with(name, 'derived:'))
+            SELECT d.ts::date, 1, d.ts, d.ts, NULL, 0, NULL, d.source IN (SELECT source_id FROM market.source WHERE starts_with(name, 'derived:'))
             FROM market.bars_1d AS d
             WHERE :'timeframe' = '1d' AND d.instrument_id = i.instrument_id AND d.ts >= :'since' AND d.ts < :'until'
                 AND NOT EXISTS (
@@ -85,6 +87,38 @@ explained AS (
     LEFT JOIN halts AS x USING (instrument_id, session)
     LEFT JOIN rejected AS r USING (instrument_id)
     OFFSET 0
+),
+-- Whether the missing run is too long for thin trading; null where it is not known how long it is.
+weighed AS (
+    SELECT e.*,
+           CASE WHEN e.unexplained <= :'long_run' THEN false
+                WHEN u.others >= 5 AND u.bars >= 5 THEN u.bars > :'long_run' * u.others
+                WHEN e.unexplained * 4 > e.expected THEN true
+                WHEN u.bars > 0 THEN u.bars > :'long_run' * u.others
+                ELSE e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) END AS gap
+    FROM explained AS e
+    -- How many bars came in the same hours of other sessions. Only where that may decide: not where no hour has many.
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS others, sum(b.bars) AS bars
+        FROM (
+            SELECT extract(epoch FROM e.missing_start - e.open) / 3600 AS since,
+                   extract(epoch FROM e.missing_start - e.open) / 3600 + e.missing_slots / 60.0 AS until
+        ) AS r
+        CROSS JOIN market.instrument AS i
+        JOIN ops.coverage AS c ON c.instrument_id = e.instrument_id AND c.timeframe = '1m' AND c.present > 0
+            AND c.session BETWEEN e.session - 14 AND e.session + 14 AND c.session <> e.session
+        JOIN market.session AS s ON s.calendar = i.calendar AND s.session = c.session
+        CROSS JOIN LATERAL (
+            SELECT sum(CASE WHEN c.by_hour IS NULL THEN 60 ELSE coalesce(c.by_hour[h + 1], 0) END
+                       * (least(r.until, h + 1) - greatest(r.since, h))) AS bars
+            FROM generate_series(floor(r.since)::int, ceil(r.until)::int - 1) AS h
+        ) AS b
+        WHERE i.instrument_id = e.instrument_id AND (c.by_hour IS NOT NULL OR c.present >= extract(epoch FROM s.close - s.open
+                - coalesce(s.break_end - s.break_start, '0')) / 60)
+    ) AS u ON e.present > 0 AND e.unexplained > :'long_run' AND (
+        e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) OR e.unexplained * 4 > e.expected
+        OR :'long_run' < ANY(e.by_hour)
+    )
 )
 SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.present, e.first_ts, e.last_ts,
        CASE WHEN e.missing_slots > 0 THEN e.missing_start END AS missing_start, e.missing_slots,
@@ -100,14 +134,13 @@ SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.pres
            WHEN e.rejected THEN 'quarantined'
            WHEN e.provided = 0 AND (e.halted + e.break) @> tstzrange(e.open, e.close) THEN 'halted'
            WHEN NOT e.requested THEN CASE WHEN e.provided > 0 THEN 'partial' ELSE 'never_fetched' END
-           WHEN e.present > 0 AND e.halted IS NOT NULL
-               AND e.unexplained * e.present <= :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'halted'
+           WHEN e.present > 0 AND e.halted IS NOT NULL AND NOT e.gap THEN 'halted'
            WHEN g.confirmed_at IS NOT NULL THEN 'no_trades'
            WHEN e.provided = 0 THEN 'provider_gap'
            WHEN e.unexplained IS NULL THEN 'partial'
-           WHEN e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) + e.expected THEN 'provider_gap'
+           WHEN e.gap THEN 'provider_gap'
            ELSE 'no_trades'
        END AS state
-FROM explained AS e
+FROM weighed AS e
 LEFT JOIN ops.retry_schedule AS g
     ON g.instrument_id = e.instrument_id AND g.timeframe = :'timeframe' AND g.session = e.session

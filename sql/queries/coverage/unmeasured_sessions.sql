@@ -24,6 +24,7 @@ odd AS MATERIALIZED (
     WHERE c.timeframe = '1m' AND c.instrument_id = ANY(:'ids') AND c.session >= :'since' AND c.session < :'until'
         AND (
             (c.missing_slots IS NULL AND c.present <> s.expected)
+            OR c.by_hour IS NULL AND c.missing_slots > 0 AND c.present > 0
             OR c.present + c.missing_slots > s.expected
             OR c.missing_start < s.open
             OR c.missing_start + c.missing_slots * interval '1 minute' > s.close
