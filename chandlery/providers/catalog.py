@@ -108,8 +108,8 @@ def build_provider(
         name: a key of ``providers.yaml``.
         config: what that file says.
         options: chosen by a run, of those that the kind leaves to runs; they override the file's, one by one. A
-            relative ``path`` given here counts from the working directory; one in the file counts from the project, the
-            folder that holds the file's folder.
+            relative ``path`` or ``mapping`` given here counts from the working directory; one in the file counts from
+            the project, the folder that holds the file's folder.
         calendars: name of the calendar by symbol, for a provider that must know when a market is open.
         rate_limiters: makes the rate limiter of a key; by default one that holds in this process only.
         retry: when a call that failed is made again; by default as the kind says.
@@ -193,8 +193,11 @@ def _merge_options(
     config: ProvidersConfig, provider: ProviderConfig, options: Mapping[str, object]
 ) -> dict[str, object]:
     merged = {**provider.options, **options}
-    if config.path and "path" in provider.options and "path" not in options:
-        merged["path"] = config.path.absolute().parent.parent / str(provider.options["path"])
+    for name in ("path", "mapping"):
+        given = str(provider.options.get(name, ""))
+        is_file = name == "path" or given.endswith((".yaml", ".yml"))  # a mapping may also be the name of a layout
+        if config.path and given and name not in options and is_file:
+            merged[name] = str(config.path.absolute().parent.parent / given)
     return merged
 
 

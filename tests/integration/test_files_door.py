@@ -31,7 +31,7 @@ class TestOneFileIsOneInstrument:
         result = ready("ingest", "--path", str(other))
         assert result.exit_code == 0
         for symbol in ("QQQX", "BRK.B", "BTC/EUR"):
-            assert line_of(result, symbol) == f"{symbol:<7}  inserted=0 revised=0 unchanged=3 quarantined=0"
+            assert line_of(result, symbol).split()[1:4] == ["inserted=0", "revised=0", "unchanged=3"]
         assert "registered" not in result.stderr
         assert "read from qqqx.csv" in result.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,6 +244,24 @@ pattern: "Kurs_{symbol}_*.txt"
             FilesProvider(tmp_path, mapping="kraken")
         with pytest.raises(UsageError, match="there is no such file"):
             FilesProvider(tmp_path, mapping="nowhere.yaml")
+
+
+class TestDocuments:
+    PAGE = Path(__file__).parents[3] / "docs" / "files.md"
+
+    def test_the_page_names_every_layout(self) -> None:
+        table = self.PAGE.read_text().partition("| layout |")[2].partition("\n\n")[0]
+        assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", table)) >= set(PRESETS)
+
+    def test_the_mapping_file_of_the_page_works(self, tmp_path: Path) -> None:
+        text = next(
+            block for block in re.findall(r"```yaml\n(.*?)```", self.PAGE.read_text(), re.DOTALL) if "label" in block
+        )
+        (tmp_path / "mine.yaml").write_text(text)
+        names = "Datum;Uhrzeit;Eröffnung;Hoch;Tief;Schluss;Stück;Notiz"
+        put(tmp_path, "Kurse_SAP_2024.txt", f"{names}\n02.01.2024;09:31;1,5;2,5;0,5;2;10;x\n".encode("cp1252"))
+        provider = FilesProvider(tmp_path, mapping=str(tmp_path / "mine.yaml"))
+        assert rows(provider, "SAP") == [("2024-01-02 08:30", *BAR)]
 
 
 class TestSeveralSymbols:
