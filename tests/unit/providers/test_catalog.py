@@ -93,8 +93,8 @@ PROVIDER_MISTAKES = [
         "providers:\n  a:\n    kind: files\n    options:\n      timezone: UTC",
         (
             "providers.yaml:5: providers.a.options.timezone: is not a setting here; allowed: columns, headerless, "
-            "ignore_columns, tz, epoch_unit, date_format, decimal, delimiter, encoding, label, price_scale, fixed_point, pattern, "
-            "blank_rows, path, mapping"
+            "ignore_columns, tz, epoch_unit, date_format, decimal, delimiter, encoding, label, price_scale, "
+            "fixed_point, pattern, blank_rows, path, mapping"
         ),
     ),
     (
