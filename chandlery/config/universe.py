@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from chandlery.config.providers import read_providers
 from chandlery.config.yaml_document import Document, Root, Section, list_choices, problem_at, read_text, short_path
 from chandlery.core.calendars import FIRST_SESSION, calendar_names, get_calendar
-from chandlery.core.symbols import AssetClass, default_asset_class, default_calendar, validate_symbol
+from chandlery.core.guesses import default_asset_class, default_calendar, why_unknown
+from chandlery.core.symbols import AssetClass, validate_symbol
 from chandlery.core.time_ranges import Range, overlapping, subtract
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ConfigurationError, UsageError
@@ -146,6 +147,8 @@ class InstrumentConfig(Section):
         asset_class = data.get("asset_class", default_asset_class(symbol))
         # What is no text cannot be looked up; that it is wrong is said of the field itself.
         calendar = default_calendar(symbol, asset_class if isinstance(asset_class, str) else "")
+        if calendar is None and "calendar" not in data:
+            raise problem_at(("calendar",), f"is missing: {why_unknown(symbol)}; name one, such as XNYS")
         return {"asset_class": asset_class, "calendar": calendar, **data}
 
     @model_validator(mode="after")
@@ -215,10 +218,10 @@ class Universe(Root):
             raise UsageError(f"preset {name!r} is not known; there are: {list_choices(self.presets, name) or 'none'}")
         return self.presets[name]
 
-    def instrument(self, symbol: str) -> InstrumentConfig:
-        """Return what is configured for ``symbol`` or, for one that is not listed, a guess."""
+    def instrument(self, symbol: str, asset_class: str | None = None, calendar: str | None = None) -> InstrumentConfig:
+        """Return what is configured for ``symbol``, or ``guess_instrument`` of one that is not listed."""
         listed = (instrument for instrument in self.instruments if instrument.symbol == symbol)
-        return next(listed, None) or guess_instrument(symbol)
+        return next(listed, None) or guess_instrument(symbol, asset_class, calendar)
 
 
 def load_universe(path: Path) -> Universe:
@@ -257,10 +260,20 @@ def check_calendars(universe: Universe) -> None:
             raise universe.error(("instruments", index, "calendar"), str(error)) from None
 
 
-def guess_instrument(symbol: str) -> InstrumentConfig:
-    """Return what ``symbol`` most likely is, without a provider; raise ``UsageError`` where it is no symbol at all."""
-    asset_class = default_asset_class(validate_symbol(symbol))
-    return InstrumentConfig(symbol=symbol, asset_class=asset_class, calendar=default_calendar(symbol, asset_class))
+def guess_instrument(symbol: str, asset_class: str | None = None, calendar: str | None = None) -> InstrumentConfig:
+    """Return what ``symbol`` most likely is, without a provider; what is given is not guessed.
+
+    Raises:
+        UsageError: it is no symbol at all, or its spelling names a market or a currency that is not known.
+    """
+    asset_class = asset_class or default_asset_class(validate_symbol(symbol))
+    calendar = calendar or default_calendar(symbol, asset_class)
+    if calendar is None:
+        raise UsageError(
+            f"symbol {symbol!r}: {why_unknown(symbol)}; say by which calendar it trades (--calendar XNYS for US stocks,"
+            " 24/7 for crypto, ...) and, if need be, what it is (--asset-class), or describe it in universe.yaml"
+        )
+    return InstrumentConfig.model_validate({"symbol": symbol, "asset_class": asset_class, "calendar": calendar})
 
 
 def _refuse_ambiguous_tickers(instruments: tuple[InstrumentConfig, ...]) -> None:

@@ -1,7 +1,7 @@
-"""What may be a symbol, and what a symbol most likely stands for.
+"""What may be a symbol.
 
-Guesses go by the spelling alone; ``config/universe.yaml`` overrides them. Not here: which instruments exist
-(``config`` and ``instruments``).
+Not here: what a symbol most likely stands for (``guesses``), and which instruments exist (``config`` and
+``instruments``).
 """
 
 from __future__ import annotations
@@ -21,23 +21,6 @@ _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 _ALLOWED = _ALPHANUMERIC | frozenset(".-_/:")
 #: How vendors end a symbol that is no share: ``=F`` for a future, ``=X`` for a currency.
 _ENDING = re.compile(r"=[A-Za-z0-9]{0,2}$")
-_CLASS_OF_ENDING: dict[str, AssetClass] = {"=F": "future", "=X": "fx"}
-
-_CRYPTO_SUFFIXES = ("-USD", "-USDT", "-BTC", "-ETH", "-PERP")
-_CURRENCIES = frozenset(
-    {"AUD", "CAD", "CHF", "CNY", "EUR", "GBP", "HKD", "INR", "JPY", "MXN", "NOK", "NZD", "SEK", "SGD", "USD"}
-)
-_CALENDAR_OF_CLASS = {"crypto": "24/7", "fx": "24/5", "future": "CMES", "power": "24/7", "spread": "CMES"}
-_CALENDAR_OF_SUFFIX = {
-    ".AX": "XASX",
-    ".DE": "XETR",
-    ".HK": "XHKG",
-    ".L": "XLON",
-    ".PA": "XPAR",
-    ".ST": "XSTO",
-    ".T": "XTKS",
-    ".TO": "XTSE",
-}
 
 
 def validate_symbol(text: str) -> str:
@@ -70,24 +53,3 @@ def validate_symbol(text: str) -> str:
 def spelling(symbol: str) -> str:
     """Return what all spellings of a symbol share: in capitals, with ``-`` for ``.``, ``/`` and ``_``."""
     return re.sub(r"[./_]", "-", symbol).upper()
-
-
-def default_asset_class(symbol: str) -> AssetClass:
-    """Return what ``symbol`` looks like: an index, a future, a pair of currencies, one with a coin, or else a share."""
-    name = symbol.upper()
-    if name.startswith("^"):
-        return "index"
-    if name[-2:] in _CLASS_OF_ENDING:
-        return _CLASS_OF_ENDING[name[-2:]]
-    legs = name.replace("-", "/").split("/")
-    if len(legs) == 2 and _CURRENCIES.issuperset(legs):
-        return "fx"
-    return "crypto" if "/" in name or name.endswith(_CRYPTO_SUFFIXES) else "equity"
-
-
-def default_calendar(symbol: str, asset_class: str) -> str:
-    """Return the calendar by which ``symbol`` most likely trades; for a share its suffix decides (``VOD.L``)."""
-    if asset_class in _CALENDAR_OF_CLASS:
-        return _CALENDAR_OF_CLASS[asset_class]
-    suffix = symbol[symbol.rfind(".") :].upper() if "." in symbol else ""
-    return _CALENDAR_OF_SUFFIX.get(suffix, "XNYS")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from chandlery.config.universe import InstrumentConfig, Universe, default_calendar
+from chandlery.config.universe import InstrumentConfig, Universe
 from chandlery.core.calendars import get_calendar
 from chandlery.core.moments import parse_moment
 from chandlery.core.symbols import spelling
@@ -27,6 +27,7 @@ from chandlery.errors import (
     UnknownSymbolError,
     UsageError,
 )
+from chandlery.ingest.corrected_guess import corrected_guess
 from chandlery.ingest.spellings import by_spelling, spelled_otherwise
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument, load_instruments
@@ -109,8 +110,11 @@ class RequestPlanner:
                     if alike in new:
                         continue
                     instrument = resolve(connection, alike, start, end)
-                self._refuse_other_description(instrument)
-                known[instrument.symbol] = instrument
+                corrected = corrected_guess(connection, instrument, self._request.calendar, self._request.asset_class)
+                if corrected is None:
+                    known[instrument.symbol] = instrument
+                else:
+                    new[instrument.symbol] = corrected
                 if instrument.symbol != symbol:
                     resolved[symbol] = instrument.symbol
         return known, list(new.values()), resolved
@@ -253,28 +257,15 @@ class RequestPlanner:
     def _describe(self, symbol: str) -> InstrumentConfig:
         """Return what to register for a symbol that is new."""
         request = self._request
-        config = self._universe.instrument(symbol)
+        config = self._universe.instrument(symbol, request.asset_class, request.calendar)
         if config.provider is not None:  # listed since the last `chandlery init`
             return config
         if request.provider is None:
             raise UsageError(
                 f"symbol {symbol!r} is not known; name its provider with --provider, or add it to universe.yaml"
             )
-        asset_class = request.asset_class or config.asset_class
-        calendar = request.calendar or default_calendar(symbol, asset_class)
-        get_calendar(calendar)
-        guessed = {"asset_class": asset_class, "calendar": calendar}
-        return config.model_copy(update={**guessed, "provider": request.provider, "timeframes": (request.timeframe,)})
-
-    def _refuse_other_description(self, instrument: Instrument) -> None:
-        """Raise where a known instrument was given another calendar or asset class: the options are for new ones."""
-        for name in ("calendar", "asset_class"):
-            given, registered = getattr(self._request, name), getattr(instrument, name)
-            if given is not None and given != registered:
-                raise UsageError(
-                    f"{name}={given!r}, but {instrument.symbol} is registered with {registered!r};"
-                    " the option is for new symbols"
-                )
+        get_calendar(config.calendar)
+        return config.model_copy(update={"provider": request.provider, "timeframes": (request.timeframe,)})
 
 
 def _all_of(refused: Mapping[str, ChandleryError]) -> ChandleryError:

@@ -218,6 +218,25 @@ def test_without_symbols_a_folder_is_loaded_whole(ready: Run, tmp_path: Path) ->
     assert "registered VOD.L: equity, calendar XLON" in result.stderr
 
 
+def test_a_guess_says_what_it_does_not_know_and_can_be_corrected(ready: Run, tmp_path: Path) -> None:
+    write_days(tmp_path, "ENI.QQ", GOOD)
+    unknown = ready("ingest", "ENI.QQ", "--path", str(tmp_path))
+    assert unknown.exit_code == 2
+    assert "which market '.QQ' is, at the end of ENI.QQ, is not known; say by which calendar" in unknown.stderr
+    assert "ENI.QQ" not in ready("coverage", "--json").stdout
+    # Everything of it waits in quarantine, so that the calendar may be corrected.
+    write_days(tmp_path, "BAD.MI", ["2024-01-02,13,12,15,14,100", "2024-01-03,13,12,15,14,100"])
+    wrong = ready("ingest", "BAD.MI", "--path", str(tmp_path), "--calendar", "XNYS")
+    assert "registered BAD.MI: equity, calendar XNYS" in wrong.stderr
+    write_days(tmp_path, "BAD.MI", GOOD)
+    corrected = ready("ingest", "BAD.MI", "--path", str(tmp_path), "--calendar", "XMIL", "--asset-class", "etf")
+    assert "registered BAD.MI: etf, calendar XMIL" in corrected.stderr
+    refused = ready("ingest", "BAD.MI", "--path", str(tmp_path), "--calendar", "XNYS")
+    assert refused.exit_code == 2
+    assert "calendar=XNYS, but BAD.MI is registered with calendar=XMIL and has bars" in refused.stderr
+    assert "write it there and run `chandlery init`" in refused.stderr
+
+
 def test_files_that_end_before_the_close_are_final_as_they_are(ready: Run, tmp_path: Path) -> None:
     """Their first session begins at noon, and their last one ends there."""
     folder = tmp_path / "bars_1m"
@@ -354,7 +373,7 @@ def test_a_run_that_breaks_down_is_a_failure(ready: Run) -> None:
         (["AAPL", "--start", "2013-01-01", "--end", "2012-01-01"], "is not before"),
         (["AAPL", "--start", "2999-01-01"], "is in the future"),
         (["AAPL", "--start", "1985-01-01"], "history.1d = 1990-01-01"),
-        (["AAPL", "--calendar", "24/7"], "AAPL is registered with 'XNYS'"),
+        (["AAPL", "--calendar", "24/7"], "AAPL is registered with calendar=XNYS and is described in universe.yaml"),
         (["NEW", "--provider", "simulated", "--calendar", "XXXX"], "calendar 'XXXX' is not known"),
         (["NEW", "--provider", "simulated", "--asset-class", "stock"], "asset_class='stock' is not known"),
         (["AAPL", "--max-rejected-share", "2"], "allowed: 0 to 1"),

@@ -75,7 +75,7 @@ def test_a_closure_ends_a_session_and_the_version_says_so(tmp_path: Path) -> Non
         pytest.param("2024-07-06", "XNYS", "2024-07-06", ["13:30", "20:00"], id="summer, and after a half day"),
         pytest.param("{date: 2024-03-04, close: 13:00}", "XNYS", "2024-03-04", ["14:30", "18:00"], id="a half day"),
         pytest.param("{date: 2024-01-07, open: 17:00, close: 16:00}", "CMES", "2024-01-07", ["01-06 23:00", "22:00"]),
-        pytest.param("2024-01-07", "24/5", "2024-01-07", ["00:00", "01-08 00:00"], id="a Sunday of currencies"),
+        pytest.param("2024-01-07", "24/5", "2024-01-07", ["01-06 22:00", "22:00"], id="a Sunday of currencies"),
     ],
 )
 def test_a_session_is_added_or_gets_other_hours(

@@ -354,10 +354,23 @@ class TestSymbols:
         assert (guess.asset_class, guess.calendar) == (asset_class, calendar)
 
     @given(st.text(alphabet=ALLOWED, min_size=1, max_size=32).filter(lambda text: any(map(str.isalnum, text))))
-    def test_every_text_of_allowed_characters_is_a_symbol_and_has_a_guess(self, text: str) -> None:
+    def test_every_text_of_allowed_characters_is_a_symbol_and_has_a_guess_or_an_error(self, text: str) -> None:
         assert validate_symbol(text) == text
-        guess = guess_instrument(text)
+        try:
+            guess = guess_instrument(text)
+        except UsageError as error:
+            assert "is not known; say by which calendar it trades" in str(error)  # noqa: PT017 - either is right
+            guess = guess_instrument(text, calendar="XNYS")
         assert (guess.symbol, guess.asset_class) == (text, default_asset_class(text))
+
+    @pytest.mark.parametrize("symbol", ["VOD.QQ", "AAPL.US", "BTC/FOO", "BTC-FOO", "MY-STRATEGY", "^ABCDEF", "X.12"])
+    def test_what_nobody_knows_is_said_to_be_unknown(self, symbol: str, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=f"symbol '{re.escape(symbol)}': .* is not known; say by which calendar"):
+            guess_instrument(symbol)
+        assert guess_instrument(symbol, calendar="XLON").calendar == "XLON"
+        text = f"instruments:\n  - {{symbol: {symbol!r}, provider: p}}\n"
+        with pytest.raises(ConfigurationError, match=r"instruments\[0\].calendar: is missing: .* is not known"):
+            load_universe(write(tmp_path, "universe.yaml", text))
 
     @given(st.text(max_size=40))
     def test_a_text_is_a_symbol_exactly_if_its_characters_and_length_are_allowed(self, text: str) -> None:
@@ -400,6 +413,25 @@ class TestSymbols:
             ("BTC-USDT", "crypto", "24/7"),
             ("EUR/USD", "fx", "24/5"),
             ("EUR-USD", "fx", "24/5"),
+            ("BTC-EUR", "crypto", "24/7"),
+            ("BTCUSDT", "crypto", "24/7"),
+            ("ETH_USDC", "crypto", "24/7"),
+            ("BTCEUR", "crypto", "24/7"),
+            ("SIM/USD", "crypto", "24/7"),
+            ("EURUSD", "fx", "24/5"),
+            ("USD_JPY", "fx", "24/5"),
+            ("EUR-PLN", "fx", "24/5"),
+            ("BAC-PL", "equity", "XNYS"),
+            ("BF.B", "equity", "XNYS"),
+            ("ENI.MI", "equity", "XMIL"),
+            ("RELIANCE.NS", "equity", "XBOM"),
+            ("600519.SS", "equity", "XSHG"),
+            ("2330.TW", "equity", "XTAI"),
+            ("005930.KS", "equity", "XKRX"),
+            ("NESN.SW", "equity", "XSWX"),
+            ("PETR4.SA", "equity", "BVMF"),
+            ("^N225", "index", "XTKS"),
+            ("^FTSE", "index", "XLON"),
             ("VOD.L", "equity", "XLON"),
             ("7203.T", "equity", "XTKS"),
             ("VOLV-B.ST", "equity", "XSTO"),
