@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chandlery.core.symbols import spelling
-from chandlery.core.timeframe import Timeframe
+from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError
 from chandlery.providers.files.naming import part_of, split_name, symbol_by
 
@@ -61,12 +61,13 @@ class Folder:
         if self.patterns and self.path.is_dir():
             return self.path
         what = "is a file" if self.path.is_file() else "has no such folder" if self.path.is_dir() else "does not exist"
-        loose = ""
+        others = [each for each in INGESTED if each is not self.timeframe and (self.path / each.table).is_dir()]
+        advice = "".join(f"; there is {each.table}: give --timeframe {each.value}" for each in others)
         if self.path.is_dir() and any(split_name(entry.name)[1] for entry in self.path.iterdir()):
-            loose = '; for files that lie in it directly, give --pattern "{symbol}"'
+            advice += '; for files that lie in it directly, give --pattern "{symbol}"'
         raise ConfigurationError(
             f"there is no folder {folder}: {self.path} {what}; expected"
-            f" DIR/{self.timeframe.table}/SYMBOL.csv (or .txt, .parquet, .zip, .gz){loose}"
+            f" DIR/{self.timeframe.table}/SYMBOL.csv (or .txt, .parquet, .zip, .gz){advice}"
         )
 
     def holdings(self) -> Mapping[str, Holding]:

@@ -8,7 +8,6 @@ Not here: files with a column that names the symbol of each row (``reader``).
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,38 +43,47 @@ def split(labels: Sequence[Sequence[str]]) -> Panel | None:
     Args:
         labels: of each column, from top to bottom; or its only name.
     """
+    labels = [_levels(label) for label in labels]
+    level = _level_of_fields(labels)
     found: dict[str, dict[str, int]] = {}
     names = []
     for place, label in enumerate(labels):
-        pair = _stacked(label) if len(label) > 1 else _joined(label[0])
+        pair = _joined(label[0]) if len(label) == 1 else _stacked(label, level)
         if pair is None:
-            names.append(_other(label))
+            names.append(_other(label, level if place else None))
             continue
-        symbol, field = pair
         names.append(DROPPED)
-        if field:
-            found.setdefault(symbol, {}).setdefault(field, place)
+        found.setdefault(pair[0], {}).setdefault(pair[1], place)
     parts = {symbol: places for symbol, places in found.items() if set(PRICES) <= places.keys()}
     return Panel(parts, names) if parts else None
 
 
-def _stacked(label: Sequence[str]) -> tuple[str, str] | None:
-    """Return symbol and field of the labels above one column; the field is empty where it is to be dropped."""
-    cells = [cell for cell in label if cell]
-    fields = [cell for cell in cells if plain(cell) in _FIELDS]
-    others = [cell for cell in cells if cell not in fields]
-    if len(cells) < 2 or len(others) != 1:
-        return None
-    if len(fields) == 1:
-        return others[0], _FIELDS[plain(fields[0])]
+def _levels(label: Sequence[str]) -> Sequence[str]:
+    """Return the levels of a column's label; pandas writes several into one name of Parquet: ``('Close', 'AAPL')``."""
+    pair = re.fullmatch(r"\('([^']*)', '([^']*)'\)", label[0])
+    return (pair[1], pair[2]) if pair else label
+
+
+def _level_of_fields(labels: Sequence[Sequence[str]]) -> int | None:
+    """Return the level on which the names of prices stand."""
+    for level in range(max(map(len, labels), default=0)):
+        fields = {_FIELDS.get(plain(label[level])) for label in labels if len(label) > max(level, 1)}
+        if set(PRICES) <= fields:
+            return level
     return None
+
+
+def _stacked(label: Sequence[str], level: int | None) -> tuple[str, str] | None:
+    """Return symbol and field of the labels above one column; None where there is none of the fields of a bar."""
+    if level is None or level >= len(label):
+        return None
+    field = _FIELDS.get(plain(label[level]))
+    others = [cell for place, cell in enumerate(label) if place != level and cell]
+    return (others[0], field) if field is not None and len(others) == 1 else None
 
 
 def _joined(name: str) -> tuple[str, str] | None:
     """Return symbol and field of a name that joins both."""
-    tuple_form = re.fullmatch(r"\('([^']*)', '([^']*)'\)", name)
-    if tuple_form:
-        return _stacked([tuple_form[1], tuple_form[2]])
     for cut in re.finditer(r"[_. |:]+", name):
         before, after = name[: cut.start()], name[cut.end() :]
         if plain(after) in _LONG and before and not before.lower().endswith(_DROPPED):
@@ -85,16 +93,8 @@ def _joined(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _other(label: Sequence[str]) -> str:
-    """Return the name of a column that belongs to no symbol: the lowest of its labels, as pandas writes an index."""
-    tuple_form = re.fullmatch(r"\('([^']*)', '([^']*)'\)", label[0])
-    cells = [tuple_form[1], tuple_form[2]] if tuple_form else list(label)
-    return next((cell for cell in reversed(cells) if cell), "")
-
-
-def is_plausible(panel: Panel) -> bool:
-    """Whether the symbols look like some: not ``Bid`` or ``mid``, and each has the same columns."""
-    shapes = Counter(tuple(sorted(places)) for places in panel.parts.values())
-    return len(shapes) <= 2 and not any(
-        re.fullmatch(r"(?i)bid|ask|mid|price|adj|raw", symbol) for symbol in panel.parts
-    )
+def _other(label: Sequence[str], level: int | None) -> str:
+    """Return the name of a column of no field of a bar: that of its level or, for an index, the lowest."""
+    if len(label) > 1 and level is not None and label[level]:
+        return label[level]
+    return next((cell for cell in reversed(label) if cell), "")

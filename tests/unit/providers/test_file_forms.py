@@ -394,3 +394,38 @@ class TestParquet:
     def _put(self, folder: Path, table: pa.Table) -> None:
         (folder / "bars_1d").mkdir()
         pq.write_table(table, folder / "bars_1d" / "A.parquet")
+
+
+CASES = Path(__file__).parents[4] / "shared" / "cases"
+#: By case: symbol, bars, first bar's start and close, options.
+SHARED = {
+    "04-folder": ("^GSPC", 61, "2024-01-02", 99.6, {}),
+    "04-folder-case": ("AAPL", 61, "2024-01-02", 99.2, {}),
+    "04-folder-ext": ("UPX", 61, "2024-01-02", 99.2, {}),
+    "04-folder-monthly": ("BTCUSDT", 120, "2024-01-01T00:00", 42381.84, {"pattern": "{symbol}-1m-*.csv"}),
+    "04-folder-slash": ("BTC/USD", 40, "2024-01-01", 40013.68, {}),
+    "07-parquet": ("KLRG", 61, "2024-01-02", 99.6, {}),
+    "08-compact-date": ("CMP", 252, "2024-01-02", 100.35, {}),
+    "08-daily-instant": ("TVD", 252, "2024-01-02", 100.35, {"calendars": {"TVD": "XNYS"}}),
+    "08-date-and-time": ("EURUSD", 252, "2024-01-02", 100.35, {}),
+    "08-headerless": ("XBTUSD", 120, "2024-01-02T00:00", 100.19, {"mapping": "kraken-ohlcvt"}),
+    "08-no-volume": ("NOVOL", 252, "2024-01-02", 100.35, {}),
+    "08-semicolon": ("SEMI", 61, "2024-01-02", 99.2, {}),
+    "08-unnamed-index": ("IDY", 61, "2024-01-02", 99.2, {}),
+    "08-utf16": ("UTFS", 61, "2024-01-02", 99.2, {}),
+    "08-yfinance-multiindex": ("MIX", 252, "2024-01-02", 100.35, {}),
+}
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the checkout")
+@pytest.mark.parametrize("case", SHARED)
+def test_shared_cases_are_read(case: str) -> None:
+    symbol, bars, start, close, options = SHARED[case]
+    timeframe = M1 if (CASES / case / "bars_1m").is_dir() else D1
+    found = rows(FilesProvider(CASES / case, **options), symbol, timeframe)
+    assert (len(found), found[0][0], found[0][4]) == (bars, start, close)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the checkout")
+def test_shared_case_without_rows_is_an_error() -> None:
+    assert "holds no bars" in refusal(FilesProvider(CASES / "09-header-only"), "HEAD")

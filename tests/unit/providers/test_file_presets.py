@@ -314,6 +314,16 @@ class TestSeveralSymbols:
         assert rows(provider, "AAA", D1)[0] == ("2024-01-02 00:00", *BAR)
         assert (len(rows(provider, "AAA", D1)), len(rows(provider, "BBB", D1))) == (2, 1)
 
+    ADJUSTED = (
+        "Price,Adj Close,Close,High,Low,Open,Volume\nTicker,C,C,C,C,C,C\nDate,,,,,,\n2024-01-02,1.9,2,2.5,0.5,1.5,10\n"
+    )
+
+    def test_a_further_column_below_two_header_lines_is_named(self, tmp_path: Path) -> None:
+        put(tmp_path, "C.csv", self.ADJUSTED, D1)  # the ticker is called like a column
+        with pytest.raises(ProviderError, match=r'--ignore-column "Adj Close"; files of this kind .* --mapping yahoo'):
+            rows(FilesProvider(tmp_path), "C", D1)
+        assert rows(FilesProvider(tmp_path, mapping="yfinance"), "C", D1) == [("2024-01-02 00:00", *BAR)]
+
     def test_one_value_for_each_symbol_makes_no_bars(self, tmp_path: Path) -> None:
         put(tmp_path, "closes.csv", "Date,AAPL,MSFT,GOOG,AMZN\n2024-01-02,1,2,3,4\n", D1)
         with pytest.raises(ProviderError, match="one value for each of several symbols makes no bars"):
@@ -365,6 +375,11 @@ class TestNames:
         with pytest.raises(ConfigurationError, match=r'give --pattern "\{symbol\}"'):
             FilesProvider(tmp_path).symbols(D1)
         assert FilesProvider(tmp_path, pattern="{symbol}").symbols(D1) == ["AAA"]
+
+    def test_a_folder_of_the_other_timeframe_is_pointed_at(self, tmp_path: Path) -> None:
+        put(tmp_path, "AAA.csv", "")
+        with pytest.raises(ConfigurationError, match="there is bars_1m: give --timeframe 1m"):
+            FilesProvider(tmp_path).symbols(D1)
 
     @pytest.mark.parametrize(
         "name", ["AAA_2024.csv", "AAA-2024-01.csv", "AAA_1440.csv", "AAA-5m-2024-01.csv", "AAA_1min.csv"]
