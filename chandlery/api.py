@@ -24,10 +24,10 @@ from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.instruments.aliases import resolve_all
 from chandlery.quality.findings import STATES, findings_table, list_findings
-from chandlery.reading.arguments import COLUMNS, STATE, accepted_of, check_columns, missing_of, names_of
+from chandlery.reading.arguments import COLUMNS, STATE, ReadOptions, accepted_of, check_columns, missing_of, names_of
 from chandlery.reading.bars import read_bars
 from chandlery.reading.formats import OUTPUTS, convert, in_order_of
-from chandlery.reading.released import NEEDED, RELEASED, released_bars, released_column
+from chandlery.reading.released import NEEDED, RELEASED, acceptance, released_bars, released_column, suspect_bars
 from chandlery.reading.tail import read_tail
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
@@ -85,6 +85,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
+        exclude_suspect: bool = ...,
         columns: Iterable[str] = ...,
         output: Literal["pandas"] = ...,
     ) -> pd.DataFrame: ...
@@ -99,6 +100,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
+        exclude_suspect: bool = ...,
         columns: Iterable[str] = ...,
         output: Literal["arrow"],
     ) -> pa.Table: ...
@@ -113,6 +115,7 @@ class DataAPI:
         limit: int | None = ...,
         as_of: Moment | None = ...,
         final_only: bool = ...,
+        exclude_suspect: bool = ...,
         columns: Iterable[str] = ...,
         output: Literal["polars"],
     ) -> pl.DataFrame: ...
@@ -126,6 +129,7 @@ class DataAPI:
         limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
+        exclude_suspect: bool = False,
         columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:
@@ -139,6 +143,7 @@ class DataAPI:
             limit: return only the last so many of these bars, 1 or more; all by default.
             as_of: return the values that were known at that time, instead of the present ones.
             final_only: leave out the bars that are not final (see ``state``). With ``as_of``: that were not final then.
+            exclude_suspect: leave out the bars that the bar after confirmed as false prints; of ``1m`` and ``1d``.
             columns: which, in this order, of ``open high low close volume vwap trades source known_at state
                 released``. No others are read, so that fewer come faster. ``released``: whether the bar broke a rule of
                 the gate and a person released it; null of derived bars.
@@ -154,17 +159,8 @@ class DataAPI:
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
         columns = check_columns(columns)
-        bars, _ = self._read(
-            [check_text(symbol, name="symbol", example="AAPL")],
-            start,
-            end,
-            timeframe,
-            limit=limit,
-            as_of=as_of,
-            final_only=final_only,
-            columns=columns,
-            output=output,
-        )
+        how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect)
+        bars, _ = self._read([check_text(symbol, name="symbol", example="AAPL")], start, end, timeframe, how)
         return convert(bars.select(["ts", *columns]), output, index="ts")
 
     def get_multi_symbol(
@@ -177,6 +173,7 @@ class DataAPI:
         limit: int | None = None,
         as_of: Moment | None = None,
         final_only: bool = False,
+        exclude_suspect: bool = False,
         columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
@@ -187,17 +184,8 @@ class DataAPI:
         otherwise these are the first columns. Each row bears the symbol of ``symbols``, be it a former ticker.
         """
         columns = check_columns(columns)
-        bars, names = self._read(
-            check_texts(symbols, name="symbols", example="AAPL"),
-            start,
-            end,
-            timeframe,
-            limit=limit,
-            as_of=as_of,
-            final_only=final_only,
-            columns=columns,
-            output=output,
-        )
+        how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect)
+        bars, names = self._read(check_texts(symbols, name="symbols", example="AAPL"), start, end, timeframe, how)
         # The dictionary of names is in the order of registration, whatever the order of the rows.
         named = with_symbols(in_order_of(bars, list(names)), dict(sorted(names.items())))
         return convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
@@ -258,20 +246,17 @@ class DataAPI:
         start: Moment,
         end: Moment,
         timeframe: str,
-        *,
-        limit: int | None,
-        as_of: Moment | None,
-        final_only: bool,
-        columns: Sequence[str],
-        output: str,
+        how: ReadOptions,
     ) -> tuple[pa.Table, dict[int, str]]:
         """Return the bars, sorted by instrument and time, and the symbol that each instrument was requested by."""
-        limit = check_count(limit, name="limit", most=_MOST_BARS)
-        final_only = check_flag(final_only, name="final_only")
-        check_choice(output, OUTPUTS, name="output")
+        limit = check_count(how.limit, name="limit", most=_MOST_BARS)
+        final_only = check_flag(how.final_only, name="final_only")
+        exclude_suspect = check_flag(how.exclude_suspect, name="exclude_suspect")
+        check_choice(how.output, OUTPUTS, name="output")
+        columns = how.columns
         width = Timeframe.parse(timeframe)
         first, last = parse_range(start, end)
-        moment = None if as_of is None else parse_moment(as_of, name="as_of")
+        moment = None if how.as_of is None else parse_moment(how.as_of, name="as_of")
         finality = released = None
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
@@ -280,9 +265,11 @@ class DataAPI:
                 finality = read_finality(connection, width, instruments, first, last, as_of=moment)
             if RELEASED in columns:
                 released = released_bars(connection, width, names, first, last)
+            suspect = suspect_bars(connection, width, names, first, last) if exclude_suspect else set()
         ranges = [BarRange(instrument_id, first, last) for instrument_id in names]
-        needed = {*columns, *(finality.columns if finality else ()), *(NEEDED if RELEASED in columns else ())}
-        accept = finality.are_final if finality is not None and final_only else None
+        marked = NEEDED if RELEASED in columns or suspect else ()
+        needed = {*columns, *(finality.columns if finality else ()), *marked}
+        accept = acceptance(finality.are_final if finality is not None and final_only else None, suspect)
         if limit is None:
             bars = read_bars(self._warehouse, width, ranges, as_of=moment, columns=needed)
             bars = bars if accept is None else accepted_of(bars, accept(bars))

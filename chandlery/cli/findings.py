@@ -38,10 +38,10 @@ def list_(
     symbols: Annotated[list[str] | None, typer.Argument(help="Which instruments; all by default.")] = None,
     timeframe: Annotated[str | None, typer.Option("--timeframe", "-t", help="Which; all by default.")] = None,
     rule: Annotated[str | None, typer.Option(help="Only what this rule noticed, such as price_jump.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that were confirmed or dismissed.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that were dismissed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what is open, by symbol and time."""
+    """List what nobody dismissed, by symbol and time."""
     with Session.of(ctx).installation.warehouse.connection() as connection:
         ids = [resolve(connection, symbol, *EVER).instrument_id for symbol in symbols or ()]
         found = findings.list_findings(
@@ -49,17 +49,18 @@ def list_(
             instrument_ids=ids or None,
             timeframe=Timeframe.parse(timeframe) if timeframe else None,
             rule=rule,
-            state=None if everything else "open",
+            state=None,
         )
+    found = [finding for finding in found if everything or finding.state != "dismissed"]
     if as_json:
         say_json([asdict(finding) for finding in found])
         return
     if not found:
-        note("Nothing was ever noticed." if everything else "No finding is open.")
+        note("Nothing was ever noticed." if everything else "No finding is there that nobody dismissed.")
         return
     names = ["id", "symbol", "timeframe", "rule", "from", "to", "times", "state", "detail"]
     grid = table(
-        *names if everything else [name for name in names if name != "state"],
+        *names,
         left=[*names[1:6], *names[7:]],
         folded=["detail"],
         keys=["id", "symbol", "rule", "detail"],
@@ -74,7 +75,7 @@ def list_(
             moment(finding.start, day=day),
             moment(finding.end, day=day),
             number(finding.span_count),
-            *([finding.state] if everything else []),
+            finding.state,
             finding.detail,
         )
     show_table(grid)
@@ -90,7 +91,7 @@ def show(ctx: typer.Context, *, finding_id: Number, as_json: AsJson = False) -> 
         return
     for line in columns_of(_facts(finding)):
         say(line)
-    if finding.state == "open":
+    if finding.state != "dismissed":
         say(f'If it is none: chandlery findings dismiss {finding.finding_id} --reason "..."')
 
 

@@ -148,7 +148,8 @@ class BatchProcessor:
                     origin = self._origin(answers, report.rules, [entry.quarantine_id for entry, _ in released])
                     sources = tuple(bars["source"].unique().to_pylist())
                     finished = self._publish(connection, accepted, audited, sources, origin)
-                    results += record_warnings(connection, self._timeframe, self._provider, finished)
+                    noticed = self._timeframe, self._provider, finished, report.accepted
+                    results += record_warnings(connection, *noticed)
                     for entry, rejected in released:
                         mark_released_bars(connection, entry, rejected)
                     self._mark_replaced(connection, audited)

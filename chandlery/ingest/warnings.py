@@ -7,19 +7,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
+import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.quality.findings import Audited, Noticed, record_findings
+from chandlery.quality.suspect_findings import record_suspects
 
 if TYPE_CHECKING:
     from chandlery.ingest.validate import PartitionResult
 
 
 def record_warnings(
-    connection: psycopg.Connection, timeframe: Timeframe, provider: str, results: Sequence[PartitionResult]
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    provider: str,
+    results: Sequence[PartitionResult],
+    accepted: pa.Table,
 ) -> list[PartitionResult]:
     """Record what the gate noticed of the published partitions, in the transaction that publishes them.
+
+    Of ``accepted``, the bars that the gate let pass, suspect prints are recorded as well.
 
     Returns:
         The results, each with the number of its findings that are open.
@@ -33,6 +41,8 @@ def record_warnings(
             noticed = _noticed(verdict, provider, result.rules)
             place = partition.instrument_id, partition.window.key
             audited.append(Audited(*place, partition.start, partition.end, noticed))
+    ids = {result.partition.symbol: result.partition.instrument_id for result in results}
+    record_suspects(connection, timeframe, accepted, ids)
     counts = record_findings(connection, timeframe, list(rules), audited)
     if not counts:
         return list(results)

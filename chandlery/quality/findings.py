@@ -134,7 +134,7 @@ def record_findings(
         audited: at most one for each instrument and window.
 
     Returns:
-        How many findings are open by instrument and window, of those that have any.
+        How many findings nobody dismissed, by instrument and window, of those that have any.
     """
     if not audited:
         return {}
@@ -232,8 +232,8 @@ def dismiss(connection: psycopg.Connection, finding_id: int, reason: str, *, by:
 
 
 def count_open(connection: psycopg.Connection) -> int:
-    """Return how many findings are open."""
-    row = connection.execute("SELECT count(*) FROM ops.finding WHERE state = 'open'").fetchone()
+    """Return how many findings there are that nobody dismissed."""
+    row = connection.execute("SELECT count(*) FROM ops.finding WHERE state <> 'dismissed'").fetchone()
     return int(row[0]) if row else 0
 
 

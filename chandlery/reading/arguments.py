@@ -6,6 +6,8 @@ Not here: the reads (``bars``, ``tail``), and arguments of any function (``core.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,17 @@ from chandlery.reading.released import RELEASED
 COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
 #: The column that has each bar's ``BarState``.
 STATE = "state"
+
+
+class ReadOptions(NamedTuple):
+    """What a read is asked for besides symbols and a range, unchecked but for its columns; see ``DataAPI.get_ohlc``."""
+
+    columns: Sequence[str]
+    output: str
+    limit: int | None
+    as_of: str | date | datetime | None
+    final_only: bool
+    exclude_suspect: bool
 
 
 def check_columns(columns: Iterable[str]) -> list[str]:

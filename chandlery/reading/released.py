@@ -1,22 +1,27 @@
-"""Which of the bars that were read broke a rule of the gate, and are there because a person released them.
+"""Which of the bars that were read a person released although they broke a rule, and which are suspect.
 
-Not here: releasing (``ingest.release``).
+Not here: releasing (``ingest.release``), and finding what is suspect (``quality``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
+from chandlery.errors import UsageError
 
 #: Instrument, start and ``known_at`` of each value that a person released.
 Released: TypeAlias = set[tuple[int, datetime, datetime]]
+#: Says which of some bars are handed out.
+Accept: TypeAlias = Callable[[pa.Table], npt.NDArray[np.bool_]]
 #: The column that says so.
 RELEASED = "released"
 #: The columns that have to be read for it.
@@ -34,9 +39,36 @@ def released_bars(
     return {(owner, ts, known_at) for owner, ts, known_at in rows}
 
 
+def suspect_bars(
+    connection: psycopg.Connection, timeframe: Timeframe, ids: Collection[int], start: datetime, end: datetime
+) -> Released:
+    """Return which values were confirmed as false prints in ``[start, end)``, UTC.
+
+    Raises:
+        UsageError: the bars are derived; what they are derived from would have to be without them.
+    """
+    if not timeframe.is_ingested:
+        raise UsageError(f"exclude_suspect=True is not known of timeframe={timeframe.value!r}; allowed: 1m 1d")
+    values = {"timeframe": timeframe.value, "ids": list(ids), "start": start, "end": end}
+    rows = connection.execute(query("reading/suspect_bars"), values).fetchall()
+    return {(owner, ts, known_at) for owner, ts, known_at in rows}
+
+
 def released_column(bars: pa.Table, released: Released | None) -> pa.Array:
     """Return for each of ``bars`` whether its value is one of ``released``; null where that is not known."""
     if not released:
         return pa.repeat(pa.scalar(None if released is None else False, pa.bool_()), bars.num_rows)
     keys = zip(*(bars[name].to_pylist() for name in ("instrument_id", "ts", "known_at")), strict=True)
     return pa.array([key in released for key in keys], pa.bool_())
+
+
+def acceptance(accept: Accept | None, suspect: Released) -> Accept | None:
+    """Return what says which bars are handed out: those that ``accept`` takes and that are not ``suspect``."""
+    if not suspect:
+        return accept
+
+    def accepts(bars: pa.Table) -> npt.NDArray[np.bool_]:
+        good: npt.NDArray[np.bool_] = ~released_column(bars, suspect).to_numpy(zero_copy_only=False)
+        return good if accept is None else np.logical_and(good, accept(bars))
+
+    return accepts

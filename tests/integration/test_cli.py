@@ -339,7 +339,7 @@ def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Pat
     assert ready("findings", "dismiss", number, "--reason", "a holiday", "--by", "Ann").exit_code == 0
     assert ready("findings", "dismiss", number, "--reason", "again").exit_code == 2
     assert json.loads(ready("findings", "show", number, "--json").stdout)["closed_by"] == "Ann"
-    assert "No finding is open." in ready("findings", "list").stderr
+    assert "No finding is there" in ready("findings", "list").stderr
     again = ready("ingest", "AAA", "--path", str(path))
     assert line_of(again, "AAA") == "AAA    inserted=0 revised=0 unchanged=3 quarantined=1 warnings=0"
 

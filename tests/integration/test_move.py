@@ -128,6 +128,14 @@ def ask(connection: psycopg.Connection) -> None:
         " VALUES ('alpaca', '1d', %s, '2024-01-01', '2024-03-01', '2024-03-01', 7, 'a/b', %s, 9)",
         (["AAA", "B,C"], b"\x00\xff"),
     )
+    connection.execute(
+        "INSERT INTO ops.finding (instrument_id, timeframe, rule, scope, spans, evidence)"
+        " VALUES (1, '1d', 'price_jump', '2024', '{[2024-01-02T00:00Z,2024-01-03T00:00Z)}', '{}')"
+    )
+    connection.execute(
+        "INSERT INTO ops.released_bar SELECT 1, '1m', '2024-01-02T15:00Z', '2024-03-01', quarantine_id, '{on_grid}'"
+        " FROM ops.quarantine"
+    )
     connection.execute("INSERT INTO market.halt VALUES (1, '2024-01-02T15:00Z', '2024-01-02T15:05Z', 'volatility')")
 
 

@@ -28,13 +28,14 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     assert list(parameters) == [
         *("self", "symbol", "start", "end", "timeframe"),
-        *("limit", "as_of", "final_only", "columns", "output"),
+        *("limit", "as_of", "final_only", "exclude_suspect", "columns", "output"),
     ]
     assert defaults == {
         "timeframe": "1d",
         "limit": None,
         "as_of": None,
         "final_only": False,
+        "exclude_suspect": False,
         "columns": ("open", "high", "low", "close", "volume", "vwap", "trades", "source"),
         "output": "pandas",
     }

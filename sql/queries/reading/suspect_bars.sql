@@ -1,0 +1,7 @@
+-- Which values of bars were confirmed as false prints, by instrument and time.
+--
+-- timeframe: text; ids: instrument ids, int4[]; start, end: timestamptz, [start, end)
+SELECT instrument_id, lower(spans), (evidence ->> 'known_at')::timestamptz
+FROM ops.finding
+WHERE rule = 'suspect_print' AND state = 'confirmed' AND timeframe = :'timeframe' AND instrument_id = ANY(:'ids'::int4[])
+    AND lower(spans) >= :'start' AND lower(spans) < :'end'

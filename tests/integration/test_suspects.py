@@ -1,0 +1,132 @@
+"""False prints: marked, confirmed or cleared by the next bar, and left out of reads that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from benchmarks.suspects import score
+from chandlery.api import DataAPI
+from chandlery.core.timeframe import Timeframe
+from chandlery.errors import UsageError
+from chandlery.quality.findings import Finding, dismiss, list_findings
+from chandlery.quality.suspect_findings import record_suspects
+from chandlery.tiers.warehouse import Warehouse
+from tests.support import Bar, every_row, put, register, table, utc
+
+D1 = Timeframe.D1
+START = utc("2024-01-01")
+DAYS = 80
+
+
+@pytest.fixture
+def ids(warehouse: Warehouse) -> dict[str, int]:
+    return register(warehouse, {"AAA": "24/7"})
+
+
+def days(count: int = DAYS) -> list[Bar]:
+    """Days that go up and down by about 1 %."""
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, count)))
+    return [
+        Bar("AAA", START + timedelta(days=n), open=c, high=c * 1.005, low=c * 0.995, close=c, volume=1000.0)
+        for n, c in enumerate(close.tolist())
+    ]
+
+
+def publish(warehouse: Warehouse, ids: dict[str, int], bars: Sequence[Bar]) -> None:
+    put(warehouse, D1, bars)
+    with warehouse.connection() as connection, connection.transaction():
+        record_suspects(connection, D1, table(bars), ids)
+
+
+def findings(warehouse: Warehouse) -> list[Finding]:
+    with warehouse.connection() as connection:
+        return list_findings(connection, state=None)
+
+
+def false_close(bar: Bar, factor: float = 1.2) -> Bar:
+    return bar._replace(close=bar.close * factor, high=max(bar.high, bar.close * factor))
+
+
+def read(warehouse: Warehouse, **how: object) -> list[datetime]:
+    frame = DataAPI(warehouse).get_ohlc("AAA", START, START + timedelta(days=DAYS), **how)  # type: ignore[call-overload]
+    return [stamp.to_pydatetime() for stamp in frame.index]
+
+
+def test_the_next_bar_confirms_a_false_print_which_stays_and_is_left_out_on_request(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    bars = days()
+    bars[70] = false_close(bars[70])
+    publish(warehouse, ids, bars[:71])
+    (finding,) = findings(warehouse)
+    assert (finding.rule, finding.state, finding.start) == ("suspect_print", "open", bars[70].ts)
+    assert len(read(warehouse, exclude_suspect=True)) == 71  # it may be a real move
+    publish(warehouse, ids, bars[71:72])
+    (finding,) = findings(warehouse)
+    assert (finding.state, finding.closed_by) == ("confirmed", "gate")
+    publish(warehouse, ids, bars[72:])
+    before = [row for name, rows in every(warehouse).items() if name == "ops.finding" for row in rows]
+    publish(warehouse, ids, bars)
+    assert [row for name, rows in every(warehouse).items() if name == "ops.finding" for row in rows] == before
+    assert len(read(warehouse)) == DAYS
+    assert read(warehouse, exclude_suspect=True) == [bar.ts for bar in bars if bar is not bars[70]]
+    assert read(warehouse, exclude_suspect=True, limit=11)[:2] == [bars[68].ts, bars[69].ts]
+    with pytest.raises(UsageError, match="exclude_suspect"):
+        read(warehouse, timeframe="1w", exclude_suspect=True)
+    # Another value of the bar is another print.
+    publish(warehouse, ids, [days()[70]])
+    assert len(read(warehouse, exclude_suspect=True)) == DAYS
+    assert {finding.state for finding in findings(warehouse)} == {"dismissed"}
+
+
+def every(warehouse: Warehouse) -> dict[str, list[str]]:
+    with warehouse.connection() as connection:
+        return every_row(connection)
+
+
+def test_a_crash_is_marked_and_cleared(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    bars = days()
+    fallen = [bar._replace(**{n: getattr(bar, n) * 0.6 for n in ("open", "high", "low", "close")}) for bar in bars[70:]]
+    publish(warehouse, ids, [*bars[:70], fallen[0]])
+    (finding,) = findings(warehouse)
+    assert finding.state == "open"
+    publish(warehouse, ids, fallen[1:3])
+    (finding,) = findings(warehouse)
+    assert (finding.state, finding.closed_by) == ("dismissed", "gate")
+
+
+def test_what_a_person_dismissed_stays_dismissed(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    bars = days()
+    bars[70] = false_close(bars[70])
+    publish(warehouse, ids, bars)
+    (finding,) = findings(warehouse)
+    with warehouse.connection() as connection:
+        dismiss(connection, finding.finding_id, "a real one", by="Ann")
+    publish(warehouse, ids, bars)
+    (finding,) = findings(warehouse)
+    assert (finding.state, finding.closed_by) == ("dismissed", "Ann")
+    assert len(read(warehouse, exclude_suspect=True)) == DAYS
+
+
+@pytest.mark.parametrize("price", [0.01, 1.0, 10.0])
+@pytest.mark.parametrize("columns", [("low",), ("low", "open")], ids=str)
+def test_lone_lows_and_opens_are_found(
+    warehouse: Warehouse, ids: dict[str, int], price: float, columns: tuple[str, ...]
+) -> None:
+    bars = days()
+    bars[70] = bars[70]._replace(**dict.fromkeys(columns, price))
+    publish(warehouse, ids, bars)
+    assert [(finding.start, finding.state) for finding in findings(warehouse)] == [(bars[70].ts, "confirmed")]
+
+
+def test_planted_prints_are_found_and_no_real_move_of_more_than_a_tenth_is_taken_for_one() -> None:
+    closes = [score(seed=seed) for seed in range(10)]
+    assert np.mean([each.recall for each in closes]) >= 0.86
+    assert np.mean([each.precision for each in closes]) >= 0.93
+    assert {(each.real, each.flagged) for each in closes} == {(51, 0)}
+    wicks = [score(seed=seed, wicks=True) for seed in range(3)]
+    assert np.mean([each.recall for each in wicks]) >= 0.95
