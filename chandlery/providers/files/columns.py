@@ -65,6 +65,17 @@ def plain(column: str) -> str:
     return "_".join(column.strip().strip("<>").strip().lower().rstrip(".").split())
 
 
+def meaning_of(text: str) -> str | None:
+    """Return the meaning that a person gave a column: a key of ``ALIASES``, ``date``, ``time`` or ``ignore``; or None.
+
+    Any name of a column will do, and ``-`` for one to drop.
+    """
+    name = plain(text)
+    if name in {"", "-", "_", "skip", "ignore"}:
+        return "ignore"
+    return name if name in MEANINGS else _CANONICAL.get(name)
+
+
 def find_columns(
     names: Sequence[str],
     ignored: Collection[str],

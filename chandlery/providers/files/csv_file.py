@@ -6,6 +6,7 @@ file is written (``dialect``), and what becomes of its columns (``reader``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -15,18 +16,13 @@ from chandlery.providers.files.dialect import TextFile
 from chandlery.providers.files.numbers import BLANK
 from chandlery.providers.files.unreadable import UnreadableError
 
+_COUNT = re.compile(r"\d{1,7}")
+
 
 def counting_columns(file: TextFile) -> frozenset[int]:
-    """Return the positions of columns that count the rows from 0 or 1 and mean nothing else."""
-    rows = file.sample
-    return frozenset(
-        place
-        for place in range(file.width)
-        if any(
-            all(place < len(row) and row[place].strip() == str(number) for number, row in enumerate(rows, start=start))
-            for start in (0, 1)
-        )
-    )
+    """Return the positions of columns of whole numbers too small to be times, as an index that numbers the rows has."""
+    cells = ([row[place].strip() for row in file.sample if place < len(row)] for place in range(file.width))
+    return frozenset(place for place, column in enumerate(cells) if all(map(_COUNT.fullmatch, column)))
 
 
 def read_columns(file: TextFile, wanted: Sequence[int], types: dict[int, pa.DataType]) -> list[pa.ChunkedArray]:

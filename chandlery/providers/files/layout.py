@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from chandlery.config.yaml_document import Root, Section
 from chandlery.core.timeframe import Timeframe
-from chandlery.providers.files.columns import MEANINGS, plain
+from chandlery.providers.files.columns import MEANINGS, meaning_of, plain
 from chandlery.providers.files.dates import check_format
 from chandlery.providers.files.naming import check_pattern
 from chandlery.providers.files.times import EpochUnit
@@ -67,12 +67,15 @@ class Layout(Section):
     @classmethod
     def _meanings_exist(cls, value: tuple[str, ...] | dict[str, str]) -> tuple[str, ...] | dict[str, str]:
         given = value.values() if isinstance(value, Mapping) else value
-        for meaning in given:
-            if plain(meaning) not in MEANINGS and plain(meaning) != "ignore":
-                raise ValueError(f"{meaning!r} is not a meaning of a column; allowed: {_MEANINGS}")
+        meanings: list[str] = []
+        for text in given:
+            meaning = meaning_of(text)
+            if meaning is None:
+                raise ValueError(f"{text!r} is not a meaning of a column; allowed: {_MEANINGS}")
+            meanings.append(meaning)
         if isinstance(value, Mapping):
-            return {plain(name): plain(meaning) for name, meaning in value.items()}
-        return tuple(plain(meaning) for meaning in value)
+            return {plain(name): meaning for name, meaning in zip(value, meanings, strict=True)}
+        return tuple(meanings)
 
     @field_validator("tz")
     @classmethod

@@ -25,7 +25,7 @@ _POINT_IS_DECIMAL = r",\d{3}\.|,\d{3},\d{3}"
 _POINT_MAY_BE_DECIMAL = rf"\.\d{{1,2}}{_END}|\.\d{{4,}}{_END}|^\D*0\.\d+{_END}"
 #: Digits in groups, where the separators of groups are not the decimal one.
 _GROUPS = {
-    ".": r"^[+-]?\d{1,3}([,' \x{00A0}\x{202F}\x{2019}]\d{3})+(\.\d*)?([eE]\d+)?$",
+    ".": r"^[+-]?\d{1,3}([,' \x{00A0}\x{202F}\x{2019}]\d{2,3})*[,' \x{00A0}\x{202F}\x{2019}]\d{3}(\.\d*)?([eE]\d+)?$",
     ",": r"^[+-]?\d{1,3}([.' \x{00A0}\x{202F}\x{2019}]\d{3})+(,\d*)?([eE]\d+)?$",
 }
 _SEPARATORS = {".": r"[,' \x{00A0}\x{202F}\x{2019}]", ",": r"[.' \x{00A0}\x{202F}\x{2019}]"}
@@ -72,6 +72,7 @@ def read_numbers(name: str, cells: pa.ChunkedArray, decimal: str) -> pa.ChunkedA
     shown = cells
     cells = pc.utf8_trim_whitespace(cells)
     cells = pc.if_else(pc.is_in(cells, value_set=pa.array(BLANK)), None, cells)
+    cells = pc.replace_substring_regex(cells, "^\\x{2212}|^\\((.*)\\)$", r"-\1")  # a minus sign, and a bookkeeper's
     cells = pc.replace_substring_regex(cells, _SYMBOLS, r"\1")
     for letter, exponent in _EXPONENTS.items():  # as an exponent, so that the number is rounded once only
         cells = pc.replace_substring_regex(cells, rf"(?i)(\d)\s*{letter}$", rf"\1e{exponent}")

@@ -25,6 +25,7 @@ EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DAY = 86_400
+_MINUTE = 60_000_000
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds
 #: A number that lies between these years in one unit lies outside of them in every other.
 _YEAR_1975, _YEAR_2100 = 157_766_400, 4_102_444_800
@@ -113,6 +114,8 @@ class Times:
 
     def _of_text(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         first = times[0].as_py().strip()
+        if re.fullmatch(r"[+-]?\d{9,},\d+", first):
+            times, first = pc.replace_substring(times, ",", "."), first.replace(",", ".")
         if self.date_format is None and not self._is_compact(first):
             for pattern, kind in ((_EPOCH, pa.int64()), (_DECIMAL_EPOCH, pa.float64())):
                 if pattern.fullmatch(first):
@@ -250,6 +253,8 @@ class Times:
         inside = inside | (instants == calendar.closes[at])
         if calendar.always_open:  # any instant is in some session, but only a bar that begins with it is its bar
             inside = instants == calendar.opens[at]
+            if self.label == "end":
+                inside = calendar.closes[at] - instants <= _MINUTE
         # A vendor's day may begin at midnight of the exchange.
         utc = pa.array(instants).cast(pa.timestamp("us", tz=calendar.timezone))
         days, rest = np.divmod(pc.local_timestamp(utc).cast(pa.int64()).to_numpy(), DAY_US)

@@ -93,6 +93,7 @@ FORMS = {
     "apostrophes between thousands": text(delimiter=";").replace("1101.25", "1'101.25").replace("68180", "68'180"),
     "suffixes": text().replace("68180", "68.18K").replace("6041", "0.006041M"),
     "dollars": "\n".join([PLAIN[0], *(f"{d},${o},${h},${low},${c},{v}" for d, o, h, low, c, v in ROWS)]),
+    "groups of India": text().replace("68180", '"0,68,180"'),
     "spaces around cells": text(delimiter=" , "),
     "comments": "# made by hand\n\n# twice\n" + text().replace("2024-01-03", "# between\n2024-01-03") + "# the end\n",
     "slashes as comments": "// made by hand\n" + text(),
@@ -105,6 +106,7 @@ FORMS = {
     "a header without the index, as R writes it": text().replace("Date,", ""),
     "index of pandas": text().replace("Date", "Unnamed: 0"),
     "a count of rows": "\n".join([f",{PLAIN[0]}", *(f"{n},{line}" for n, line in enumerate(PLAIN[1:]))]),
+    "a count with gaps": "\n".join([f",{PLAIN[0]}", *(f"{3 * n + 5},{line}" for n, line in enumerate(PLAIN[1:]))]),
     "a named count of rows": "\n".join([f"index,{PLAIN[0]}", *(f"{n},{line}" for n, line in enumerate(PLAIN[1:]))]),
     "angle brackets": text().replace(PLAIN[0], "<DATE>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>"),
     "quotes": "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in PLAIN),
@@ -213,6 +215,11 @@ class TestHeaderless:
         )  # fmt: skip
         assert len(rows(FilesProvider(tmp_path, mapping="kraken-ohlcvt"), timeframe=M1)) == 2
 
+    @pytest.mark.parametrize("names", ["timestamp,o,h,l,c,v,-", "Time,Open,High,Low,Close,Vol,count", "ts,o,h,l,c,v,"])
+    def test_columns_may_be_named_in_any_way_that_a_header_may(self, tmp_path: Path, names: str) -> None:
+        put(tmp_path, self.ROWS, timeframe=M1)
+        assert len(rows(FilesProvider(tmp_path, columns=names.split(",")), timeframe=M1)) == 2
+
     def test_too_few_columns_are_refused(self, tmp_path: Path) -> None:
         put(tmp_path, self.ROWS, timeframe=M1)
         provider = FilesProvider(tmp_path, columns=("time", "open", "high", "low", "close"))
@@ -264,6 +271,8 @@ class TestTimes:
         assert rows(FilesProvider(tmp_path, label="end"), timeframe=M1)[0][0] == "2024-01-02T14:30"
         put(tmp_path, "ts,o,h,l,c,v\n2024-01-03,1,2,0.5,1.5,10\n")
         assert rows(FilesProvider(tmp_path, label="end"))[0][0] == "2024-01-02"
+        put(tmp_path, "ts,o,h,l,c,v\n2024-01-02T23:59:59.999Z,1,2,0.5,1.5,10\n")
+        assert rows(FilesProvider(tmp_path, label="end", calendars={"A": "24/7"}))[0][0] == "2024-01-02"
 
     @pytest.mark.parametrize(
         ("calendar", "stamp"),
