@@ -41,8 +41,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _FLAGS = "no-sandbox disable-gpu disable-background-networking disable-component-update no-first-run"
 QUIET = [f"--{flag}" for flag in _FLAGS.split()]
 RECTANGLE = {f"{symbol}|{year}" for symbol in ("AAPL", "MSFT", "IBM") for year in (2009, 2010)}
-#: The pages fetch their parts one after the other, and this may be a small machine.
-PAGE_MS = 60_000
+#: The pages fetch their parts one after the other, and this may be a small and busy machine.
+PAGE_MS = 240_000
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def test_a_materialization_shows_its_figures_and_its_candles(ui: Ui, page: Page)
 
 def test_the_gates_check_is_shown_with_the_asset(ui: Ui, page: Page) -> None:
     page.goto(f"{ui.pages}/assets/bars_1d?view=checks")
-    shows(page, "Checks (2)", "gate", "Latest execution", "Passed", "prices_not_null")
+    shows(page, "Checks (3)", "gate", "Latest execution", "Passed", "prices_not_null")
 
 
 def test_schedules_and_sensors_are_listed_with_their_times(ui: Ui, page: Page) -> None:
