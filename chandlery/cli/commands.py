@@ -48,6 +48,7 @@ COMMANDS = {
         "findings",
         "See what the gate noticed and did not reject: jumps, missing or extra sessions, copies, suspect prints.",
     ),
+    "instruments": Entry("instruments", "See which instruments there are, and correct what was guessed of them."),
     "halts": Entry(
         "halts", "Record when trading was halted: what is missing meanwhile is then explained (see coverage)."
     ),

@@ -33,11 +33,14 @@ def corrected_guess(
         return None
     if instrument.in_universe or _has_bars(connection, instrument):
         now = " ".join(f"{name}={getattr(instrument, name)}" for name in changed)
-        why = "is described in" if instrument.in_universe else "has bars; describe it in"
+        why = (
+            "is described in universe.yaml: write it there and run `chandlery init`"
+            if instrument.in_universe
+            else "has bars: change it with `chandlery instruments set`"
+        )
         raise UsageError(
             f"{' '.join(f'{name}={value}' for name, value in changed.items())}, but {instrument.symbol} is registered"
-            f" with {now} and {why} universe.yaml: write it there and run `chandlery init`; weeks, months and sessions"
-            " follow"
+            f" with {now} and {why}; weeks, months and sessions follow"
         )
     guessed = guess_instrument(
         instrument.symbol,

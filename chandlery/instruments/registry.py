@@ -120,6 +120,24 @@ def load_instruments(connection: psycopg.Connection) -> dict[str, Instrument]:
     return {instrument.symbol: instrument for instrument in list_instruments(connection)}
 
 
+def describe(connection: psycopg.Connection, instrument: Instrument) -> InstrumentConfig:
+    """Return how an instrument is registered, with its aliases, as ``universe.yaml`` would say it."""
+    aliases = connection.execute(query("instruments/aliases_of"), {"instrument_id": instrument.instrument_id})
+    return InstrumentConfig.model_validate(
+        {
+            "symbol": instrument.symbol,
+            "asset_class": instrument.asset_class,
+            "calendar": instrument.calendar,
+            "provider": instrument.provider,
+            "timeframes": list(instrument.timeframes),
+            "name": instrument.name or "",
+            "listed": instrument.listed,
+            "delisted": instrument.delisted,
+            "aliases": [{"ticker": ticker, "from": start, "until": end} for ticker, start, end in aliases],
+        }
+    )
+
+
 def symbols_of(connection: psycopg.Connection, ids: Iterable[int]) -> dict[int, str]:
     """Return the canonical symbol of each of these instruments, by id."""
     return dict(

@@ -234,7 +234,34 @@ def test_a_guess_says_what_it_does_not_know_and_can_be_corrected(ready: Run, tmp
     refused = ready("ingest", "BAD.MI", "--path", str(tmp_path), "--calendar", "XNYS")
     assert refused.exit_code == 2
     assert "calendar=XNYS, but BAD.MI is registered with calendar=XMIL and has bars" in refused.stderr
-    assert "write it there and run `chandlery init`" in refused.stderr
+    assert "change it with `chandlery instruments set`" in refused.stderr
+
+
+def test_instruments_are_listed_shown_and_corrected(ready: Run, tmp_path: Path) -> None:
+    days = [f"2024-06-{day:02},10,12,9,11,1.5" for day in range(3, 8)]
+    write_days(tmp_path, "ENI.MI", days)
+    ready("ingest", "ENI.MI", "--path", str(tmp_path), "--calendar", "24/7")
+    assert "ENI.MI" in [row["symbol"] for row in json.loads(ready("instruments", "list", "--json").stdout)]
+    shown = ready("instruments", "show", "ENI.MI").stdout
+    assert "calendar     24/7" in shown
+    assert "stored       1d 5 bars from 2024-06-03 to 2024-06-07" in shown
+    labels = json.loads(ready("query", "ENI.MI", "-t", "1mo", "--json").stdout)
+    assert [row["ts"][:10] for row in labels] == ["2024-06-01"]
+    done = ready("instruments", "set", "ENI.MI", "--calendar", "XMIL", "--name", "Eni")
+    assert "ENI.MI  calendar: 24/7 is now XMIL" in done.stdout
+    assert "of 1d will be derived anew" in done.stdout
+    ready("ingest", "ENI.MI", "--path", str(tmp_path))
+    labels = json.loads(ready("query", "ENI.MI", "-t", "1mo", "--json").stdout)
+    assert [row["ts"][:10] for row in labels] == ["2024-06-03"]
+    assert "nothing changed" in ready("instruments", "set", "ENI.MI", "--calendar", "XMIL").stdout
+    for wrong, said in [
+        (["AAPL", "--calendar", "24/7"], "AAPL is described in universe.yaml"),
+        (["ENI.MI"], "nothing to set"),
+        (["ENI.MI", "--calendar", "NOPE"], "calendar 'NOPE' is not known"),
+        (["ENI.MI", "--asset-class", "nope"], "asset_class"),
+    ]:
+        refused = ready("instruments", "set", *wrong)
+        assert (refused.exit_code, said in refused.stderr) == (2, True), refused.stderr
 
 
 def test_files_that_end_before_the_close_are_final_as_they_are(ready: Run, tmp_path: Path) -> None:
