@@ -35,7 +35,7 @@ _NEXT = """
 Where to look next
   make ui                                      runs, lineage, schedules and backfills
   chandlery query AAPL                         bars on the command line; --help shows more
-  chandlery ingest AAPL --path DIR             your own files: DIR/bars_1d/AAPL.csv (or .csv.gz, .parquet)
+  chandlery ingest AAPL --path DIR             your own files: DIR/bars_1d/AAPL.csv (docs/files.md)
   python                                       >>> from chandlery import DataAPI
                                                >>> {query}
 """

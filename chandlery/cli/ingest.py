@@ -33,6 +33,7 @@ from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.preview import preview_files
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
 from chandlery.ingest.validate import PartitionResult, list_names
+from chandlery.providers.files.presets import is_layout
 
 DONE, FAILED, REJECTED = 0, 1, 3
 _LINES_PER_SYMBOL = 10
@@ -189,6 +190,8 @@ def _gather(installation: Installation, named: Sequence[str], file: Path | None,
             raise UsageError(f"symbols_file={str(file)!r} names no symbol; write one a line")
         symbols += named_there
     if preset is not None:
+        if is_layout(preset) and preset not in installation.universe.presets:
+            raise UsageError(f"preset={preset!r} is a layout of files, not a list of symbols; write --mapping {preset}")
         symbols += installation.universe.preset(preset)
     return symbols
 

@@ -166,6 +166,12 @@ class TestDryRun:
         assert "times     '2024-01-02 09:30' is 2024-01-02T14:30Z" in result.stdout
 
 
+def test_a_layout_given_as_a_list_of_symbols_is_pointed_at(ready: Run, tmp_path: Path) -> None:  # noqa: F811
+    result = ready("ingest", "--preset", "kraken-ohlcvt", "--path", str(tmp_path))
+    assert result.exit_code == 2
+    assert "write --mapping kraken-ohlcvt" in result.stderr
+
+
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 #: By case: symbol, options, bars. How the others are read is a unit test.
 LOADED = {

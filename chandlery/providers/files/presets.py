@@ -77,6 +77,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+def is_layout(name: str) -> bool:
+    """Whether a preset is called ``name``."""
+    return name in PRESETS
+
+
 def preset(name: str) -> Mapping[str, Any]:
     """Return the layout called ``name``.
 
