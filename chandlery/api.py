@@ -23,7 +23,7 @@ from chandlery.coverage.filled import check_filled
 from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.instruments.aliases import resolve_all
-from chandlery.quality.findings import STATES, findings_table, list_findings
+from chandlery.quality.findings import CHOICES, findings_table, list_findings
 from chandlery.reading.arguments import COLUMNS, STATE, ReadOptions, accepted_of, check_columns, missing_of, names_of
 from chandlery.reading.bars import read_bars
 from chandlery.reading.formats import OUTPUTS, convert, in_order_of
@@ -215,7 +215,7 @@ class DataAPI:
         symbols: Iterable[str] | None = None,
         timeframe: str | None = None,
         *,
-        state: str | None = "open",
+        state: str | None = "current",
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
         """Return what the gate noticed and did not reject, by symbol and time (schema ``quality.findings.TABLE``).
@@ -223,7 +223,7 @@ class DataAPI:
         Args:
             symbols: only of these; of all instruments by default.
             timeframe: only of bars of this timeframe.
-            state: ``open``, ``confirmed`` or ``dismissed``; None for all.
+            state: ``open``, ``confirmed``, ``dismissed``, or ``current`` (not dismissed); None for all.
             output: as of ``get_ohlc``; with ``pandas``, indexed by the finding's number.
 
         Raises:
@@ -231,7 +231,7 @@ class DataAPI:
             UsageError: any other argument is wrong.
         """
         check_choice(output, OUTPUTS, name="output")
-        chosen = None if state is None else check_choice(state, STATES, name="state")
+        chosen = None if state is None else check_choice(state, CHOICES, name="state")
         width = None if timeframe is None else Timeframe.parse(timeframe)
         names = None if symbols is None else check_texts(symbols, name="symbols", example="AAPL")
         with self._warehouse.connection() as connection:

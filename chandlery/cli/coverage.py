@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import moment, number, say, show_table, table
+from chandlery.cli.output import moment, note, number, say, show_table, table
 from chandlery.cli.rows import Format
 from chandlery.cli.session import Session
 from chandlery.cli.states import (
     Selection,
     count,
+    count_findings,
     describe_share,
     draw,
     explain_nothing,
     list_state,
-    note_findings,
     note_never_requested,
     show_counts,
     show_day,
@@ -137,8 +137,12 @@ def _summarize(warehouse: Warehouse, selection: Selection, form: Format, *, stat
             if is_single and summary.missing
         }
     counts = count(warehouse, selection) if states else {}
+    found = count_findings(warehouse, selection)
     if form is Format.JSON:
-        say(json.dumps(_rows(summaries, missing, counts), indent=2))
+        rows = _rows(summaries, missing, counts)
+        say(
+            json.dumps([row | {"findings": found[str(row["symbol"]), str(row["timeframe"])]} for row in rows], indent=2)
+        )
         return
     if not summaries and not counts:
         explain_nothing(selection)
@@ -152,7 +156,8 @@ def _summarize(warehouse: Warehouse, selection: Selection, form: Format, *, stat
         show_counts(counts)
     if states and not selection.named:
         note_never_requested(warehouse, selection)
-    note_findings(warehouse, selection)
+    if found:
+        note(f"{number(found.total())} findings: `chandlery findings list` shows what was noticed")
 
 
 def _rows(

@@ -49,9 +49,8 @@ def list_(
             instrument_ids=ids or None,
             timeframe=Timeframe.parse(timeframe) if timeframe else None,
             rule=rule,
-            state=None,
+            state=None if everything else "current",
         )
-    found = [finding for finding in found if everything or finding.state != "dismissed"]
     if as_json:
         say_json([asdict(finding) for finding in found])
         return

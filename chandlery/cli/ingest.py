@@ -235,7 +235,7 @@ def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
             f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
         )
     if tally.total().warnings:
-        note(f"{number(tally.total().warnings)} findings are open: `chandlery findings list` shows what was noticed")
+        note(f"{number(tally.total().warnings)} findings: `chandlery findings list` shows what was noticed")
     note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
 
 

@@ -160,7 +160,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("instruments", number(seen.instruments)),
         *([("landed", f"{number(seen.landed)} answers wait to be processed")] if seen.landed else []),
         ("quarantine", waiting),
-        ("findings", f"{seen.findings} open: `chandlery findings list`" if seen.findings else "none open"),
+        ("findings", f"{seen.findings} noticed: `chandlery findings list`" if seen.findings else "none"),
         (
             "stale days",
             f"{stale}, waiting to be rolled up" if stale else "none: derived bars are in step with their base",

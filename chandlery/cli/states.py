@@ -6,6 +6,7 @@ Not here: the command's options, and how it shows what is stored (``coverage``).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -95,13 +96,12 @@ def show_counts(counts: dict[tuple[str, Timeframe], dict[State, int]]) -> None:
     show_table(grid)
 
 
-def note_findings(warehouse: Warehouse, selection: Selection) -> None:
-    """Say how many findings of these bars are open."""
+def count_findings(warehouse: Warehouse, selection: Selection) -> Counter[tuple[str, str]]:
+    """Return how many findings nobody dismissed, by symbol and timeframe."""
     with warehouse.connection() as connection:
         found = list_findings(connection, instrument_ids=[each.instrument_id for each in selection.instruments])
     widths = {width.value for width in selection.timeframes}
-    if count := sum(finding.timeframe in widths for finding in found):
-        note(f"{number(count)} findings are open: `chandlery findings list` shows what was noticed")
+    return Counter((each.symbol, each.timeframe) for each in found if each.timeframe in widths)
 
 
 def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:

@@ -56,7 +56,7 @@ class PartitionResult:
         verdict: the gate's; None where ``failed`` or ``complete``.
         error: why; None unless ``failed``.
         released: rows that are published because a person released them.
-        warnings: findings of its window that are open.
+        warnings: findings of its window that nobody dismissed.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
         rules: version of the rules by which the gate audited it.

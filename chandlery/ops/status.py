@@ -80,7 +80,7 @@ class Status:
         lake: what has been archived.
         publications: the last ones, newest first.
         quarantined: entries that wait in quarantine.
-        findings: that are open.
+        findings: what the gate noticed and nobody dismissed.
         stale: days that wait for being rolled up, by base timeframe.
         failed: of the base timeframes that have any: stale days that failed, the next try (UTC), the last error.
         aggregates_behind: days for which the continuous aggregates were not refreshed yet.

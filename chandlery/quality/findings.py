@@ -21,7 +21,8 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 
 State: TypeAlias = Literal["open", "confirmed", "dismissed"]
-STATES: tuple[State, ...] = ("open", "confirmed", "dismissed")
+#: What may be asked for: the states, and ``current`` for those that nobody dismissed.
+CHOICES = ("current", "open", "confirmed", "dismissed")
 #: Closes findings of which nothing is left.
 GATE = "gate"
 #: Schema of ``findings_table``: a row for each finding; ``start`` is inclusive, ``end`` exclusive.
@@ -165,7 +166,7 @@ def list_findings(
     instrument_ids: Sequence[int] | None = None,
     timeframe: Timeframe | None = None,
     rule: str | None = None,
-    state: str | None = "open",
+    state: str | None = "current",
 ) -> list[Finding]:
     """Return findings, by symbol, timeframe and time.
 
@@ -174,7 +175,7 @@ def list_findings(
         instrument_ids: only of these; of all by default.
         timeframe: only of bars of this timeframe.
         rule: only what this rule noticed.
-        state: only those in this state; None for all.
+        state: only those in this state, one of ``CHOICES``; None for all.
     """
     values = {
         "ids": None if instrument_ids is None else list(instrument_ids),
