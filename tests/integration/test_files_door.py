@@ -74,17 +74,17 @@ class TestOneFileIsOneInstrument:
 
 class TestWhatFailsAlone:
     def test_an_index_is_a_symbol_beside_others(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
-        for name in ("^XGSPC.csv", "ESX=F.csv", "GBPUSD=X.csv", "GOOD.csv"):
+        for name in ("^NDX.csv", "ESX=F.csv", "GBPUSD=X.csv", "GOOD.csv"):
             put(tmp_path, name, DAYS)
         put(tmp_path, "BAD.csv", "nothing of use\n")
         result = ready("ingest", "--path", str(tmp_path))
         assert result.exit_code == 1
         assert line_of(result, "total").split()[1] == "inserted=12"
-        assert "registered ^XGSPC: index, calendar XNYS" in result.stderr
+        assert "registered ^NDX: index, calendar XNYS" in result.stderr
         assert "registered ESX=F: future, calendar CMES" in result.stderr
         assert "BAD: failed:" in result.stderr
         assert "registered BAD" not in result.stderr
-        for symbol in ("^XGSPC", "ESX=F"):
+        for symbol in ("^NDX", "ESX=F"):
             assert ready("query", symbol, "--format", "csv").stdout.count("\n") == 4
         assert ready("archive").exit_code == 0
         assert ready("query", "ESX=F", "--format", "csv").stdout.count("\n") == 4

@@ -151,6 +151,7 @@ def test_sql_sees_nothing_of_a_window_that_is_leaving(tiered: Warehouse, ids: di
     apply_retention(tiered, M1, utc("2024-02-01"), now=NOW)
     with tiered.connection() as connection:
         # As after a kill between the two steps: what the next run deletes.
+        tiered.edition.prepare(connection, M1, utc("2024-01-01"), utc("2024-01-31"))
         connection.execute(
             "INSERT INTO market.bars_1m (instrument_id, ts, open, high, low, close, source, known_at)"
             " SELECT %s, ts, 1, 1, 1, 1, 1, now() FROM unnest(%s) AS ts",
