@@ -60,6 +60,7 @@ def close_on(warehouse: Warehouse, *days: str, calendar: str = "XNYS", sessions:
         apply_calendars(connection, warehouse, [calendar])
 
 
+@pytest.mark.every_edition
 def test_a_new_closure_moves_the_week_and_the_month_and_ends_their_old_bars(
     warehouse: Warehouse, ids: dict[str, int]
 ) -> None:
