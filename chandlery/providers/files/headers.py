@@ -38,6 +38,8 @@ def read_header(text: TextFile, layout: Layout) -> Header:
     Raises:
         UnreadableError: there is no header line and nobody said what the columns are, or said it of another number.
     """
+    if not text.headers and not text.sample:
+        raise UnreadableError("this is no table of bars: no line is divided into cells by a comma, semicolon, tab or |")
     given = layout.columns if isinstance(layout.columns, tuple) and layout.columns else ()
     if not given and not text.headers and layout.headerless:
         return _given(_fitting(layout.headerless, text), text)

@@ -106,7 +106,9 @@ def suggest(names: Sequence[str]) -> str:
 
 def suggest_headerless(cells: Sequence[str]) -> str:
     """Return the presets for files without a header and with so many cells, or nothing."""
-    fitting = [name for name, layout in PRESETS.items() if len(layout.get("headerless", ())) == len(cells)]
+    fitting = [
+        name for name, layout in PRESETS.items() if layout.get("headerless") and len(layout["headerless"]) == len(cells)
+    ]
     return f", or name a layout with --mapping: {', '.join(fitting)} have {len(cells)} columns" if fitting else ""
 
 

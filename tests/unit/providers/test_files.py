@@ -168,6 +168,10 @@ class TestColumns:
     def test_an_empty_file_is_an_error(self, folder: Path, text: str) -> None:
         assert "the file is empty: it holds no bars" in refusal(put(folder, text))
 
+    @pytest.mark.parametrize("text", ["nothing of use\n", "nothing\nof\nuse\n", "<html>\n"])
+    def test_text_that_is_no_table_is_an_error(self, folder: Path, text: str) -> None:
+        assert "this is no table of bars" in refusal(put(folder, text))
+
     def test_a_parquet_file_without_rows_is_an_error(self, folder: Path) -> None:
         put_parquet(folder, pa.array([], TS))
         with pytest.raises(ProviderBadDataError, match="holds no bars"):
