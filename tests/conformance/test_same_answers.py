@@ -56,7 +56,7 @@ UNUSED = [
         "ops.lake",
         "ops.landing",
     ),
-    *("ops.manifest", "ops.rollup_pending"),
+    *("ops.manifest", "ops.released_bar", "ops.rollup_pending"),
 ]
 #: The provider of all instruments: nothing is expected after what is there.
 STATIC = {"simulated"}
@@ -158,6 +158,12 @@ def live_history(warehouse: Warehouse) -> dict[str, dict[str, list[int]]]:
     roll_up(warehouse, LIVE)
     with warehouse.connection() as connection:
         connection.execute("UPDATE ops.quarantine SET arrived_at = %s", (REJECTED,))  # was the server's clock
+        connection.execute(
+            "UPDATE ops.finding SET found_at = t.moment, changed_at = t.moment,"
+            " closed_at = CASE WHEN closed_at IS NOT NULL THEN t.moment END"
+            " FROM (VALUES (%s::timestamptz)) AS t (moment)",
+            (REJECTED,),
+        )
     return counted
 
 
