@@ -977,7 +977,7 @@ def test_coverage_counts_the_sessions_in_each_state(gappy: Store, run: Run) -> N
 def test_coverage_lists_what_was_requested_in_vain(store: Store, run: Run) -> None:
     store.ask(M1, "2024-01-09", "2024-01-10")
     (row,) = json.loads(run("coverage", "--json", "--end", "2024-01-10").stdout)
-    assert row == {"symbol": "AAA", "timeframe": "1m", "rows": 0, "states": {"provider_gap": 1}}
+    assert row == {"symbol": "AAA", "timeframe": "1m", "rows": 0, "findings": 0, "states": {"provider_gap": 1}}
 
 
 def test_coverage_of_a_day(gappy: Store, run: Run) -> None:
