@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import IO, Any, cast
 
 from rich.console import Console
 
 from chandlery.cli.grid import Grid
-from chandlery.core.text import printable
+from chandlery.core.text import printable, write_number
 from chandlery.redaction.text import hide
 
 #: The width of what is no terminal.
@@ -20,8 +18,6 @@ UNBOUNDED = 10_000
 _NONE = "\N{EN DASH}"
 #: What stands for a sign of ours where a terminal cannot show it.
 _PLAIN_SIGNS = str.maketrans({_NONE: "-", "\N{HORIZONTAL ELLIPSIS}": "...", "\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-"})
-#: Numbers from here on are written with an exponent: as digits, they would fill a line.
-_SMALLEST, _LARGEST = 1e-15, 1e21
 
 
 def out() -> Console:
@@ -83,19 +79,8 @@ def _as_text(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number with thousands separated and every digit that means something; a dash for none.
-
-    A fraction has as many digits as it takes to read the same double back, and none more.
-    """
-    if value is None:
-        return _NONE
-    if not isinstance(value, float):
-        return f"{value:,}"
-    if not math.isfinite(value) or not (value == 0 or _SMALLEST <= abs(value) < _LARGEST):
-        return repr(value)
-    text = f"{Decimal(repr(value)):,f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text if text != "-0" else "0"
+    """Return a number as ``write_number`` does; a dash for none."""
+    return _NONE if value is None else write_number(value)
 
 
 def moment(value: datetime | None, *, day: bool = False) -> str:

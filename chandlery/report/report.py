@@ -17,6 +17,7 @@ import pyarrow as pa
 from chandlery.app.installation import Installation
 from chandlery.core.optional import import_optional
 from chandlery.core.schema import DERIVED, is_derived
+from chandlery.core.text import write_number
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, monthly_coverage, summarize
@@ -29,7 +30,6 @@ from chandlery.report.months import MonthMap, map_months
 from chandlery.report.page import render_page
 
 _SIMULATED, _SAMPLE = "simulated", "sample"
-_FORMATS = {"open": ",.2f", "high": ",.2f", "low": ",.2f", "close": ",.2f", "volume": ",.0f", "vwap": ",.4f"}
 _TEXT_COLUMNS = ("ts", "symbol", "source")
 _MOST_ROWS = 12
 
@@ -193,7 +193,7 @@ def _query(query: ShownQuery) -> dict[str, Any]:
         "count": query.rows.num_rows,
         "milliseconds": query.seconds * 1000,
         "names": names,
-        "rows": [[_text(name, row[name]) for name in names] for row in query.rows.slice(0, _MOST_ROWS).to_pylist()],
+        "rows": [[_text(row[name]) for name in names] for row in query.rows.slice(0, _MOST_ROWS).to_pylist()],
         "text_columns": _TEXT_COLUMNS,
     }
 
@@ -229,12 +229,12 @@ def _gate(outcomes: Sequence[PartitionResult]) -> dict[str, Any] | None:
     }
 
 
-def _text(column: str, value: Any) -> str:  # noqa: ANN401 - of any column
+def _text(value: Any) -> str:  # noqa: ANN401 - of any column
     if value is None:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d}" if value.hour == value.minute == 0 else f"{value:%Y-%m-%d %H:%M}"
-    return format(value, _FORMATS[column]) if column in _FORMATS else str(value)
+    return write_number(value) if isinstance(value, float) else str(value)
 
 
 def _provider(source: str) -> str:

@@ -15,6 +15,7 @@ from jinja2 import UndefinedError
 
 from chandlery.report.months import map_months
 from chandlery.report.page import render_page
+from chandlery.report.report import ShownQuery, _query
 
 EVIL = "</script><b>&\"'"
 NOTHING: dict[str, Any] = {
@@ -117,3 +118,9 @@ def test_a_map_of_many_months_is_labelled_by_the_year() -> None:
         str(year) for year in range(2001, 2013)
     ]  # the label of 2013 would be cut off
     assert drawing.cells[-1].x + drawing.cells[-1].width <= drawing.width
+
+
+def test_a_price_below_a_cent_is_shown_with_every_digit() -> None:
+    rows = pa.table({"ts": [datetime(2024, 6, 3, tzinfo=UTC)], "close": [0.000010000001], "volume": [0.00001234]})
+    shown = _query(ShownQuery("query", rows, 0.1))
+    assert shown["rows"] == [["2024-06-03", "0.000010000001", "0.00001234"]]
