@@ -136,6 +136,7 @@ class _Listing(NamedTuple):
     instrument_id: int
     symbol: str
     calendar: str = "XNYS"
+    asset_class: str = "equity"
     listed: date | None = None
     delisted: date | None = None
 
