@@ -152,8 +152,8 @@ def _joined(ranges: Iterable[RequestedRange]) -> list[RequestedRange]:
     """
     joined: list[RequestedRange] = []
     for item in sorted(ranges, key=lambda each: (each.instrument_id, each.start)):
-        last = joined[-1] if joined else item
-        if last == replace(item, start=last.start, end=item.start, requested_at=last.requested_at):
+        last = joined[-1] if joined else None
+        if last and last == replace(item, start=last.start, end=item.start, requested_at=last.requested_at):
             requested_at = min(last.requested_at, item.requested_at)
             joined[-1] = replace(item, start=last.start, requested_at=requested_at)
         else:
