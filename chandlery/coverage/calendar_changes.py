@@ -8,8 +8,9 @@ what is configured (``instruments``), and deriving what is stale (``rollups``).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
+from functools import partial
 
 import numpy as np
 import psycopg
@@ -36,28 +37,28 @@ def apply_universe(
     connection: psycopg.Connection, warehouse: Warehouse, configs: Iterable[InstrumentConfig]
 ) -> SyncReport:
     """Do what ``registry.sync_universe`` does, and what follows where calendars changed."""
-    with connection.transaction():
-        before = _calendars(connection)
-        report = sync_universe(connection, configs)
-        _follow(connection, warehouse, before, report.sessions)
-    return report
+    return _apply(connection, warehouse, partial(sync_universe, connection, configs))
 
 
 def apply_instruments(
     connection: psycopg.Connection, warehouse: Warehouse, configs: Iterable[InstrumentConfig]
 ) -> SyncReport:
     """Do what ``registry.sync_instruments`` does, and what follows where calendars changed."""
-    with connection.transaction():
-        before = _calendars(connection)
-        report = sync_instruments(connection, configs)
-        _follow(connection, warehouse, before, report.sessions)
-    return report
+    return _apply(connection, warehouse, partial(sync_instruments, connection, configs))
 
 
 def apply_calendars(connection: psycopg.Connection, warehouse: Warehouse, names: Iterable[str]) -> None:
     """Do what ``sessions.sync_sessions`` does, and what follows where sessions changed."""
     with connection.transaction():
         _follow(connection, warehouse, {}, sync_sessions(connection, names))
+
+
+def _apply(connection: psycopg.Connection, warehouse: Warehouse, sync: Callable[[], SyncReport]) -> SyncReport:
+    with connection.transaction():
+        before = _calendars(connection)
+        report = sync()
+        _follow(connection, warehouse, before, report.sessions)
+    return report
 
 
 def _calendars(connection: psycopg.Connection) -> dict[int, str]:
