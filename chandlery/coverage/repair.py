@@ -38,7 +38,8 @@ class BackfillRequest:
         timeframe: of the bars.
         window: key of the window, ``2024-01`` or ``2024``.
         ranges: half-open range, UTC, by symbol.
-        sessions: the sessions it is for.
+        sessions: the sessions it is for: those that open in the window. There may be none, where the ranges are the
+            ends of sessions that opened in the window before.
     """
 
     timeframe: Timeframe
@@ -88,7 +89,7 @@ def plan_backfills(
         by_window[key][item.instrument_id].append(item)
     calendars = {instrument.instrument_id: instrument.calendar for instrument in chosen}
     newest = sorted(by_window, reverse=True)[:windows]
-    return [_backfill(timeframe, key, by_window[key], calendars, now) for key in newest]
+    return _backfills(timeframe, {key: by_window[key] for key in newest}, calendars, now)
 
 
 def record_launch(connection: psycopg.Connection, backfill: BackfillRequest, now: datetime | None = None) -> None:
@@ -180,30 +181,45 @@ class _Search:
         return row[0] if row else None
 
 
-def _backfill(
+def _backfills(
     timeframe: Timeframe,
-    key: str,
-    by_instrument: Mapping[int, Sequence[RetrySession]],
+    by_window: Mapping[str, Mapping[int, Sequence[RetrySession]]],
     calendars: Mapping[int, str],
     now: datetime,
-) -> BackfillRequest:
-    """Return the request of one window, with a range for each symbol around all of its sessions there."""
-    ranges: dict[str, tuple[datetime, datetime]] = {}
-    window = timeframe.window(key)
-    for owner, sessions in by_instrument.items():
-        first, last = min(item.session for item in sessions), max(item.session for item in sessions)
-        if timeframe is Timeframe.D1:
-            start, end = midnight(first), midnight(last) + timedelta(days=1)
-        else:
-            start, end = _around(get_calendar(calendars[owner]), first, last)
-        ranges[sessions[0].symbol] = (max(start, window.start), min(end, window.end, now))
-    return BackfillRequest(timeframe, key, ranges, [item for sessions in by_instrument.values() for item in sessions])
+) -> list[BackfillRequest]:
+    """Return what to request, newest window first: a range for each symbol around all of its sessions of a window.
+
+    A session that ends in the window after its own, as in the last night of a month, is requested there as well.
+    """
+    ranges: dict[str, dict[str, tuple[datetime, datetime]]] = defaultdict(dict)
+    for key, by_instrument in by_window.items():
+        window = timeframe.window(key)
+        for owner, sessions in by_instrument.items():
+            start, end, close = _extent(timeframe, get_calendar(calendars[owner]), [item.session for item in sessions])
+            until = min(max(close, min(end, window.end)), now)
+            for part in timeframe.windows(max(start, window.start), until):
+                _widen(ranges[part.key], sessions[0].symbol, max(start, part.start), min(until, part.end))
+    return [
+        BackfillRequest(
+            timeframe, key, ranges[key], [item for each in by_window.get(key, {}).values() for item in each]
+        )
+        for key in sorted(ranges, reverse=True)
+    ]
 
 
-def _around(calendar: Calendar, first: date, last: date) -> tuple[datetime, datetime]:
-    """Return the time from the close before ``first`` to the open after ``last``: it includes extended hours."""
-    days = np.array([first, last], "datetime64[D]").astype(np.int64)
-    places = np.searchsorted(calendar.sessions, days)
-    edges = calendar.closes[max(places[0] - 1, 0)], calendar.opens[min(places[1] + 1, len(calendar.opens) - 1)]
-    start, end = (instant(int(edge)) for edge in edges)
-    return start, end
+def _extent(timeframe: Timeframe, calendar: Calendar, days: Sequence[date]) -> tuple[datetime, datetime, datetime]:
+    """Return the start and the end of the time around sessions, with extended hours, and where the last one ends."""
+    first, last = min(days), max(days)
+    if timeframe is Timeframe.D1:
+        end = midnight(last) + timedelta(days=1)
+        return midnight(first), end, end
+    places = np.searchsorted(calendar.sessions, np.array([first, last], "datetime64[D]").astype(np.int64))
+    before, after = max(places[0] - 1, 0), min(places[1] + 1, len(calendar.opens) - 1)
+    start, end, close = calendar.closes[before], calendar.opens[after], calendar.closes[places[1]]
+    return instant(int(start)), instant(int(end)), instant(int(close))
+
+
+def _widen(ranges: dict[str, tuple[datetime, datetime]], symbol: str, start: datetime, end: datetime) -> None:
+    """Have the range of ``symbol`` hold ``[start, end)`` as well."""
+    known = ranges.get(symbol, (start, end))
+    ranges[symbol] = min(start, known[0]), max(end, known[1])

@@ -345,8 +345,15 @@ def test_a_session_of_minutes_belongs_to_the_window_in_which_it_opens(warehouse:
             [RequestedRange(instrument.instrument_id, "CMES", start, end, end, timedelta())],
         )
         now = day("2024-05-01") + 23 * HOUR
-        (backfill,) = plan_backfills(connection, [instrument], Timeframe.M1, limits=TERMS, now=now)
+        ending, backfill = plan_backfills(connection, [instrument], Timeframe.M1, limits=TERMS, now=now, windows=1)
+    # The session of the first of May opens in April, and its other day is requested with it.
+    assert (ending.window, ending.ranges, ending.sessions) == (
+        "2024-05",
+        {"ESZ4": (day("2024-05-01"), day("2024-05-01") + 21 * HOUR)},
+        [],
+    )
     assert backfill.window == "2024-04"
+    assert backfill.ranges["ESZ4"][1] == day("2024-05-01")
     assert [item.session.isoformat() for item in backfill.sessions] == ["2024-05-01", "2024-04-30", "2024-04-29"]
 
 

@@ -100,8 +100,8 @@ class Store:
         checks = [Check("odd", "critical", passed=False, failed_rows=len(moments))]
         return quarantine.store_rejected(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
 
-    def halt(self, start: str, end: str) -> None:
-        record_halts(self.connection, [Halt("AAA", utc(start), utc(end), "T1")])
+    def halt(self, start: str, end: str, *, symbol: str = "AAA") -> None:
+        record_halts(self.connection, [Halt(symbol, utc(start), utc(end), "T1")])
 
     def of(
         self, timeframe: Timeframe, since: str, until: str, *, symbol: str = "AAA", now: datetime = NOW
@@ -249,6 +249,32 @@ def test_thin_nights_are_no_gaps_because_days_are_thick(store: Store, gone: rang
     assert found == [State.NO_TRADES] * last + [state]
     rows = store.of(M1, "2024-01-04", f"2024-01-{4 + days:02}", symbol="BTC")  # all at once, or one by one
     assert [State(str(row["state"])) for row in rows] == found
+
+
+@pytest.mark.parametrize(
+    ("gone", "state"),
+    [
+        ([range(500, 640)], State.PROVIDER_GAP),  # an outage by day, shorter than the quiet night
+        ([range(500, 530)], State.NO_TRADES),  # no whole hour
+        ([range(960, 1350)], State.NO_TRADES),  # another quiet night
+    ],
+    ids=["outage", "half an hour", "night"],
+)
+def test_a_long_quiet_night_hides_no_outage_by_day(store: Store, gone: list[range], state: State) -> None:
+    start = 7 * 1440
+    less = [range(start, start + 400), *(range(start + part.start, start + part.stop) for part in gone)]
+    store.put(M1, night_and_day(8, less=less), "BTC")
+    store.ask(M1, "2024-01-04", "2024-01-12", symbol="BTC")
+    assert store.state(date(2024, 1, 11), symbol="BTC") is state
+
+
+def test_an_hour_that_was_halted_is_no_outage(store: Store) -> None:
+    start = 7 * 1440
+    store.put(M1, night_and_day(8, less=[range(start, start + 400), range(start + 540, start + 660)]), "BTC")
+    store.ask(M1, "2024-01-04", "2024-01-12", symbol="BTC")
+    assert store.state(date(2024, 1, 11), symbol="BTC") is State.PROVIDER_GAP
+    store.halt("2024-01-11T09:00", "2024-01-11T11:00", symbol="BTC")
+    assert store.state(date(2024, 1, 11), symbol="BTC") is State.HALTED
 
 
 def test_what_trades_once_a_day_is_thin_where_the_days_around_say_so(store: Store) -> None:

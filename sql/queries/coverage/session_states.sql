@@ -3,7 +3,8 @@
 -- ids: int4[]; timeframe: '1m' or '1d'; since, until: dates, [since, until); now: timestamptz
 -- long_run: a missing run is too long for thin trading if more than so many bars would have come in it. How many would have, other sessions
 --     of the weeks around tell, by the same time since the open. Where they do not, because they are few or have no bar then either (an
---     outage is no proof of an empty market), a run of a quarter of the session is too long, and a shorter one by the rate of the rest
+--     outage is no proof of an empty market), a run of a quarter of the session is too long, and a shorter one by the rate of the rest.
+--     The longest run is weighed, and every whole hour without a bar: a quiet night is longer than an outage at noon, and hides it
 --
 -- A day that was rolled up from minutes is in state 'derived', of which states_of_days makes that of the minutes. Where a provider is to give
 -- the day, it is in the state that it has without the bar: what is missing is the provider's.
@@ -91,7 +92,8 @@ explained AS (
 -- Whether the missing run is too long for thin trading; null where it is not known how long it is.
 weighed AS (
     SELECT e.*,
-           CASE WHEN e.unexplained <= :'long_run' THEN false
+           CASE WHEN empty.hour THEN true
+                WHEN e.unexplained <= :'long_run' THEN false
                 WHEN u.others >= 5 AND u.bars >= 5 THEN u.bars > :'long_run' * u.others
                 WHEN e.unexplained * 4 > e.expected THEN true
                 WHEN u.bars > 0 THEN u.bars > :'long_run' * u.others
@@ -119,6 +121,22 @@ weighed AS (
         e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) OR e.unexplained * 4 > e.expected
         OR :'long_run' < ANY(e.by_hour)
     )
+    -- Whether any whole hour without a bar has many in other sessions; none that was halted in part, or has a part of a break.
+    LEFT JOIN LATERAL (
+        SELECT true AS hour
+        FROM generate_subscripts(e.by_hour, 1) AS h
+        CROSS JOIN market.instrument AS i
+        JOIN ops.coverage AS c ON c.instrument_id = e.instrument_id AND c.timeframe = '1m' AND c.present > 0
+            AND c.session BETWEEN e.session - 14 AND e.session + 14 AND c.session <> e.session
+        JOIN market.session AS s ON s.calendar = i.calendar AND s.session = c.session
+        WHERE i.instrument_id = e.instrument_id AND e.by_hour[h] = 0
+            AND e.open + h * interval '1 hour' <= e.close
+            AND NOT (coalesce(e.halted, '{}') + e.break) && tstzrange(e.open + (h - 1) * interval '1 hour', e.open + h * interval '1 hour')
+            AND (c.by_hour IS NOT NULL OR c.present >= extract(epoch FROM s.close - s.open - coalesce(s.break_end - s.break_start, '0')) / 60)
+        GROUP BY h
+        HAVING count(*) >= 5 AND sum(CASE WHEN c.by_hour IS NULL THEN 60 ELSE coalesce(c.by_hour[h], 0) END) > :'long_run' * count(*)
+        LIMIT 1
+    ) AS empty ON e.present > 0 AND e.unexplained > :'long_run' AND 0 = ANY(e.by_hour)
 )
 SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.present, e.first_ts, e.last_ts,
        CASE WHEN e.missing_slots > 0 THEN e.missing_start END AS missing_start, e.missing_slots,
