@@ -127,7 +127,8 @@ class Section:
             table.add_row(
                 m.name, _time(median(m.seconds)), f"{_time(min(m.seconds))}..{_time(max(m.seconds))}", rate, m.note
             )
-        console.print(table)
+        if self.measures:
+            console.print(table)
         if self.comparisons:
             table = Table("ratio of rates", "against", "median", "min..max", "aim", "")
             for c in self.comparisons:

@@ -1,29 +1,39 @@
-"""How many planted false prints are found, and how many real moves are taken for one: real days of four shares.
+"""How many planted false prints are found, and how many real moves are taken for one, in real days of shares.
 
-Run ``python -m benchmarks.suspects``. Not here: the rule (``chandlery.quality.suspects``).
+The days are those of the sample provider and, where they stand beside the checkout, longer ones of two others that the
+limits were not chosen by. Not here: the rule (``chandlery.quality.suspects``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
 
+from benchmarks.harness import Comparison, Section
+from benchmarks.world import World
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.providers.base import BarRequest
 from chandlery.providers.sample import SampleProvider
-from chandlery.quality.suspects import DAILY, SuspectLimits, find_suspects
-from tests.support import utc
+from chandlery.quality.suspects import DAILY, Prices, find_suspects
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Series: TypeAlias = dict[str, Floats]
+Places = npt.NDArray[np.int64]
+#: Puts so many false prints into days; returns these and where they are.
+Plant = Callable[[Prices, np.random.Generator, int], tuple[Prices, Places]]
 
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 #: A real move of this size, in the logarithm of the price, is a crash, a jump or a split.
 CRASH = 0.1
-_COLUMNS = ("open", "high", "low", "close", "volume")
+#: One day in so many gets a false print.
+_ONE_IN = 70
+_SEEDS = range(10)
+_OTHERS = Path(__file__).parent.parent.parent / "shared" / "data" / "bars_1d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,67 +53,77 @@ class Score:
     flagged: int
 
 
-def read_days() -> dict[str, Series]:
-    """Return the real days of each share."""
+def run(_: World) -> Iterator[Section]:
+    """Yield the results."""
+    yield _section("the sample's days of four shares", sample_days())
+    others = other_days()
+    if others:
+        yield _section(f"days of {' and '.join(others)}, not adjusted", others)
+
+
+def sample_days() -> dict[str, Prices]:
+    """Return the real days of four shares, 2000 to 2013, by symbol."""
     provider = SampleProvider()
-    found = {}
-    for symbol in SYMBOLS:
-        bars = provider.fetch(BarRequest([symbol], Timeframe.D1, utc("1990-01-01"), utc("2020-01-01"))).bars
-        found[symbol] = {name: bars[name].to_numpy() for name in _COLUMNS}
-    return found
+    return {name: _prices(provider.fetch(BarRequest([name], Timeframe.D1, *EVER)).bars) for name in SYMBOLS}
 
 
-def plant(series: Series, random: np.random.Generator, count: int) -> tuple[Series, npt.NDArray[np.int64]]:
-    """Return ``series`` with ``count`` false closes of 3 to 30 %, each of one bar, and where they are."""
-    planted = {name: values.astype(np.float64) for name, values in series.items()}
-    room = np.arange(100, len(series["close"]) - 2, 3)
-    bars = np.sort(random.choice(room, count, replace=False))
-    planted["close"][bars] *= 1 + random.uniform(0.03, 0.30, count) * random.choice([-1, 1], count)
-    planted["high"], planted["low"] = (
-        np.maximum(planted["high"], planted["close"]),
-        np.minimum(planted["low"], planted["close"]),
-    )
-    return planted, bars
+def other_days() -> dict[str, Prices]:
+    """Return the real days of two others, 1998 to 2021, by symbol; none where they are absent."""
+    return {path.name.partition(".")[0]: _prices(pacsv.read_csv(path)) for path in sorted(_OTHERS.glob("*.csv.gz"))}
 
 
-def plant_wicks(series: Series, random: np.random.Generator, count: int) -> tuple[Series, npt.NDArray[np.int64]]:
-    """Return ``series`` with ``count`` false lows and opens (0.01, 1.00, a tenth of the price), and where."""
-    planted = {name: values.astype(np.float64) for name, values in series.items()}
-    bars = np.sort(random.choice(np.arange(100, len(series["close"]) - 2, 3), count, replace=False))
-    for bar in bars.tolist():
-        price = random.choice([0.01, 1.0, planted["close"][bar] / 10])
-        planted["low"][bar] = min(price, planted["low"][bar])
+def plant_closes(days: Prices, random: np.random.Generator, count: int) -> tuple[Prices, Places]:
+    """Put in false closes, 3 to 30 % away, of one day each."""
+    places, close = _choose(days, random, count), days.close.copy()
+    close[places] *= 1 + random.uniform(0.03, 0.30, count) * random.choice([-1, 1], count)
+    return replace(days, close=close, high=np.maximum(days.high, close), low=np.minimum(days.low, close)), places
+
+
+def plant_lows(days: Prices, random: np.random.Generator, count: int) -> tuple[Prices, Places]:
+    """Put in false lows, every other one with its open: of 0.01, 1.00 and a tenth of the price."""
+    places, low, opened = _choose(days, random, count), days.low.copy(), days.open.copy()
+    for place in places.tolist():
+        low[place] = random.choice([0.01, 1.0, days.close[place] / 10])
         if random.random() < 0.5:
-            planted["open"][bar] = planted["low"][bar]
-    return planted, bars
+            opened[place] = low[place]
+    return replace(days, low=low, open=opened), places
 
 
-def score(limits: SuspectLimits = DAILY, *, seed: int = 7, wicks: bool = False) -> Score:
-    """Return how well the rule finds 160 planted prints in the days of the four shares."""
+def score(days: Mapping[str, Prices], plant: Plant, seed: int) -> Score:
+    """Return how well the rule finds what ``plant`` puts into the days."""
     random = np.random.default_rng(seed)
-    hits = found = planted_count = real = flagged = 0
-    for series in read_days().values():
-        planted, bars = (plant_wicks if wicks else plant)(series, random, 40)
-        suspects = _find(planted, limits)
-        hits += len(np.intersect1d(suspects, bars))
-        found, planted_count = found + len(suspects), planted_count + len(bars)
-        moves = np.flatnonzero(np.abs(np.diff(np.log(series["close"]))) > CRASH) + 1
-        real += len(moves)
-        flagged += len(np.intersect1d(_find(series, limits), moves))
-    return Score(hits / planted_count, hits / max(found, 1), real, flagged)
+    hits = found = planted = real = flagged = 0
+    for each in days.values():
+        false, places = plant(each, random, len(each.close) // _ONE_IN)
+        confirmed = find_suspects(false, DAILY).confirmed
+        hits, found, planted = (
+            hits + len(np.intersect1d(confirmed, places)),
+            found + len(confirmed),
+            planted + len(places),
+        )
+        moves = np.flatnonzero(np.abs(np.diff(np.log(each.close))) > CRASH) + 1
+        real, flagged = real + len(moves), flagged + len(np.intersect1d(find_suspects(each, DAILY).confirmed, moves))
+    return Score(hits / planted, hits / max(found, 1), real, flagged)
 
 
-def _find(series: Series, limits: SuspectLimits) -> npt.NDArray[np.int64]:
-    values = (np.asarray(series[name], np.float64) for name in ("high", "low", "close", "volume"))
-    return find_suspects(*values, limits).confirmed
+def _section(title: str, days: Mapping[str, Prices]) -> Section:
+    section = Section(f"false prints: {title}")
+    closes, lows = ([score(days, plant, seed) for seed in _SEEDS] for plant in (plant_closes, plant_lows))
+    section.comparisons = [
+        Comparison("closes found", "planted", [each.recall for each in closes], aim=0.86),
+        Comparison("closes planted", "found", [each.precision for each in closes], aim=0.93),
+        Comparison("lows and opens found", "planted", [each.recall for each in lows], aim=0.86),
+        Comparison("lows and opens planted", "found", [each.precision for each in lows]),
+    ]
+    section.facts["real moves over 10 % taken for false"] = f"{closes[0].flagged} of {closes[0].real}"
+    return section
 
 
-def main() -> None:
-    """Print the scores."""
-    for seed in range(1, 6):
-        print(f"closes of 3 to 30 %, seed {seed}: {score(seed=seed)}")
-        print(f"lows and opens, seed {seed}: {score(seed=seed, wicks=True)}")
+def _choose(days: Prices, random: np.random.Generator, count: int) -> Places:
+    """Return ``count`` places, ascending, no two next to each other."""
+    return np.sort(random.choice(np.arange(100, len(days.close) - 2, 3), count, replace=False))
 
 
-if __name__ == "__main__":
-    main()
+def _prices(bars: pa.Table) -> Prices:
+    names = ("open", "high", "low", "close", "volume")
+    return Prices(*(bars[name].to_numpy().astype(np.float64) for name in names))

@@ -18,10 +18,10 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
 from chandlery.database.named_queries import query
 from chandlery.quality.findings import GATE
-from chandlery.quality.suspects import DAILY, INTRADAY, PAST, find_suspects
+from chandlery.quality.suspects import DAILY, INTRADAY, PAST, Prices, find_suspects
 
 RULE = "suspect_print"
-_VALUES = ("high", "low", "close", "volume")
+_VALUES = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +71,7 @@ def _judge(series: _Series, around: _Series | None, timeframe: Timeframe) -> tup
     if around is not None:
         order = np.argsort(ts := np.concatenate((series.ts, around.ts)), kind="stable")
         whole = _Series(ts[order], np.concatenate((series.values, around.values))[order])
-    high, low, close, volume = whole.values.T
-    suspects = find_suspects(high, low, close, volume, INTRADAY if timeframe.is_intraday else DAILY)
+    suspects = find_suspects(Prices(*whole.values.T), INTRADAY if timeframe.is_intraday else DAILY)
     at = int(np.searchsorted(whole.ts, series.ts[0]))
     first, last = int(whole.ts[max(at - 1, 0)]), int(series.ts[-1])
     states = ((suspects.confirmed, "confirmed"), (suspects.open, "open"))

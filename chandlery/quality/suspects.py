@@ -28,21 +28,48 @@ class SuspectLimits:
     Attributes:
         spike: a close is extreme from so many robust standard deviations of the past returns on.
         spike_floor: and from a move of this size on.
+        spike_back: the next open has to take back this share of the move, 0 to 1.
+        spike_rest: after the next close, at most this share of the larger of both moves may be left.
+        spike_volume: with more than so many times the usual volume, a close is no false print.
         wick: a high or low is extreme from so many usual ranges beyond its close and the one before on.
         wick_floor: and from this distance on.
-        volume: with more than so many times the usual volume, a high or low is no false print.
+        wick_volume: with more than so many times the usual volume, a high or low is no false print ...
+        wick_certain: unless it is at least this far away.
     """
 
-    spike: float = 3.15
-    spike_floor: float = 0.025
+    spike: float = 2.5
+    spike_floor: float = 0.022
+    spike_back: float = 0.6
+    spike_rest: float = 0.7
+    spike_volume: float = 2.5
     wick: float = 8.0
     wick_floor: float = 0.15
-    volume: float = 4.0
+    wick_volume: float = 2.0
+    wick_certain: float = 0.7
 
 
 DAILY = SuspectLimits()
 #: Returns of minutes jump to and fro between bid and ask; only what is far is told from that.
 INTRADAY = SuspectLimits(spike=12.0, spike_floor=0.02, wick=20.0, wick_floor=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The bars of one instrument in order of time, a column each; prices and volumes.
+
+    Attributes:
+        open: the first price of each bar.
+        high: the highest.
+        low: the lowest.
+        close: the last.
+        volume: NaN where it is not known.
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,50 +85,65 @@ class Suspects:
     open: npt.NDArray[np.int64]
 
 
-def find_suspects(high: Floats, low: Floats, close: Floats, volume: Floats, limits: SuspectLimits) -> Suspects:
+def find_suspects(bars: Prices, limits: SuspectLimits) -> Suspects:
     """Return which bars of one instrument are suspect.
 
+    A false close is far from the one before, and already the next open is back. A false high, low or open is far from
+    both closes. In a crash much is traded, and the next open goes on where the close was.
+
     Args:
-        high: of each bar, in order of time.
-        low: likewise.
-        close: likewise. An open is between high and low, so that a false one shows there.
-        volume: likewise; NaN where it is not known.
+        bars: of one instrument. Where a low is not above zero, there is no logarithm and nothing is suspect.
         limits: how far is far.
     """
     nothing = np.empty(0, dtype=np.int64)
-    if len(close) <= LEAST_PAST or not low.min() > 0:
+    if len(bars.close) <= LEAST_PAST or not bars.low.min() > 0:
         return Suspects(nothing, nothing)
-    highs, lows, closes = np.log(high), np.log(low), np.log(close)
-    spikes, is_last_extreme = _spikes(closes, limits)
-    wicks, is_last_wick = _wicks(highs, lows, closes, volume, limits)
+    levels = Prices(np.log(bars.open), np.log(bars.high), np.log(bars.low), np.log(bars.close), bars.volume)
+    spikes, is_last_extreme = _spikes(levels, limits)
+    wicks, is_last_wick = _wicks(levels, limits)
     is_open = is_last_extreme or is_last_wick
-    return Suspects(np.union1d(spikes, wicks), np.array([len(close) - 1]) if is_open else nothing)
+    return Suspects(np.union1d(spikes, wicks), np.array([len(bars.close) - 1]) if is_open else nothing)
 
 
-def _spikes(level: Floats, limits: SuspectLimits) -> tuple[npt.NDArray[np.int64], bool]:
-    """Return the bars whose close the next close took back, and whether the last close is extreme."""
-    moves = np.diff(level)  # the move to bar i is moves[i - 1]
+def _spikes(levels: Prices, limits: SuspectLimits) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return the bars whose close the next bar took back, and whether the last close is extreme."""
+    moves = np.diff(levels.close)  # the move to bar i is moves[i - 1]
     size = np.abs(moves)
-    back = (moves[:-1] > 0) != (moves[1:] > 0)
-    smaller = np.minimum(size[:-1], size[1:])
-    candidates = np.flatnonzero(back & (smaller > limits.spike_floor)) + 1
-    found = [bar for bar in candidates.tolist() if _is_extreme(size, bar, float(smaller[bar - 1]), limits)]
-    last = len(level) - 1
+    there, back = moves[:-1], moves[1:]
+    smaller, larger = np.minimum(size[:-1], size[1:]), np.maximum(size[:-1], size[1:])
+    opened = (levels.open[2:] - levels.close[1:-1]) * -np.sign(there)
+    is_candidate = (
+        ((there > 0) != (back > 0))
+        & (smaller > limits.spike_floor)
+        & (opened > limits.spike_back * size[:-1])
+        & (np.abs(there + back) < limits.spike_rest * larger)
+    )
+    candidates = (np.flatnonzero(is_candidate) + 1).tolist()
+    found = [bar for bar in candidates if _is_extreme(levels, size, bar, float(smaller[bar - 1]), limits)]
+    last = len(levels.close) - 1
     if found and found[-1] == last - 1:  # the last move was the way back
         return np.array(found, dtype=np.int64), False
-    is_last = bool(size[-1] > limits.spike_floor) and _is_extreme(size, last, float(size[-1]), limits)
+    move = float(size[-1])
+    is_last = move > limits.spike_floor and _is_extreme(levels, size, last, move, limits)
     return np.array(found, dtype=np.int64), is_last
 
 
-def _is_extreme(size: Floats, bar: int, move: float, limits: SuspectLimits) -> bool:
+def _is_extreme(levels: Prices, size: Floats, bar: int, move: float, limits: SuspectLimits) -> bool:
     past = size[max(0, bar - 1 - PAST) : bar - 1]
-    return len(past) >= LEAST_PAST and move > limits.spike * _MAD_TO_SIGMA * float(np.median(past))
+    is_far = len(past) >= LEAST_PAST and move > limits.spike * _MAD_TO_SIGMA * float(np.median(past))
+    return is_far and not _is_busy(levels.volume, bar, limits.spike_volume)
 
 
-def _wicks(
-    high: Floats, low: Floats, close: Floats, volume: Floats, limits: SuspectLimits
-) -> tuple[npt.NDArray[np.int64], bool]:
+def _is_busy(volume: Floats, bar: int, limit: float) -> bool:
+    """Return whether more than ``limit`` times the usual volume was traded in a bar; not where that is not known."""
+    past = volume[max(0, bar - PAST) : bar]
+    traded = past[~np.isnan(past)]
+    return len(traded) > 0 and bool(volume[bar] > limit * np.median(traded))
+
+
+def _wicks(levels: Prices, limits: SuspectLimits) -> tuple[npt.NDArray[np.int64], bool]:
     """Return the bars with a high or low that stands alone, and whether the last bar may have one."""
+    high, low, close = levels.high, levels.low, levels.close
     before = np.concatenate((close[:1], close[:-1]))
     above = high - np.maximum(close, before)
     below = np.minimum(close, before) - low
@@ -110,9 +152,10 @@ def _wicks(
     for bar in np.flatnonzero(np.maximum(above, below) > limits.wick_floor).tolist():
         past = slice(max(0, bar - PAST), bar)
         usual = float(np.median((high - low)[past])) if bar >= LEAST_PAST else np.inf
-        traded = volume[past][~np.isnan(volume[past])]
-        is_busy = len(traded) > 0 and volume[bar] > limits.volume * float(np.median(traded))
-        if is_busy or max(above[bar], below[bar]) <= limits.wick * usual:
+        distance = max(above[bar], below[bar])
+        if distance <= limits.wick * usual:
+            continue
+        if distance < limits.wick_certain and _is_busy(levels.volume, bar, limits.wick_volume):
             continue
         if bar == last:
             return np.array(found, dtype=np.int64), True

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
-from benchmarks.suspects import score
+from benchmarks.suspects import other_days, plant_closes, plant_lows, sample_days, score
 from chandlery.api import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.quality.findings import Finding, dismiss, list_findings
 from chandlery.quality.suspect_findings import record_suspects
+from chandlery.quality.suspects import DAILY, Prices, find_suspects
 from chandlery.tiers.warehouse import Warehouse
+from tests.conftest import NO_SHARED_DATA
 from tests.support import Bar, every_row, put, register, table, utc
 
 D1 = Timeframe.D1
@@ -123,10 +125,49 @@ def test_lone_lows_and_opens_are_found(
     assert [(finding.start, finding.state) for finding in findings(warehouse)] == [(bars[70].ts, "confirmed")]
 
 
-def test_planted_prints_are_found_and_no_real_move_of_more_than_a_tenth_is_taken_for_one() -> None:
-    closes = [score(seed=seed) for seed in range(10)]
+@pytest.mark.parametrize("source", [sample_days, other_days], ids=["sample", "others"])
+def test_planted_prints_are_found_and_no_real_move_of_more_than_a_tenth_is_taken_for_one(
+    source: Callable[[], dict[str, Prices]],
+) -> None:
+    days = source()
+    if not days:
+        pytest.skip(NO_SHARED_DATA)
+    closes = [score(days, plant_closes, seed) for seed in range(10)]
     assert np.mean([each.recall for each in closes]) >= 0.86
     assert np.mean([each.precision for each in closes]) >= 0.93
-    assert {(each.real, each.flagged) for each in closes} == {(51, 0)}
-    wicks = [score(seed=seed, wicks=True) for seed in range(3)]
-    assert np.mean([each.recall for each in wicks]) >= 0.95
+    assert {each.flagged for each in closes} == {0}
+    assert {each.real for each in closes} == {51 if source is sample_days else 42}
+    lows = [score(days, plant_lows, seed) for seed in range(3)]
+    assert np.mean([each.recall for each in lows]) >= 0.95
+
+
+def test_real_false_prints_are_found_and_weeks_of_panic_are_not() -> None:
+    days = other_days()
+    if not days:
+        pytest.skip(NO_SHARED_DATA)
+    found = {name: find_suspects(each, DAILY).confirmed.tolist() for name, each in days.items()}
+    lows = {name: [round(float(days[name].low[place]), 2) for place in places] for name, places in found.items()}
+    assert {10.59, 25.3, 32.65} <= set(lows["AAPL"])  # of days on which it traded for more than 180
+    assert {round(float(days["SPY"].high[place]), 2) for place in found["SPY"]} >= {144.12, 124.67, 120.52}
+    assert sum(map(len, found.values())) <= 10
+
+
+def test_a_panic_in_which_every_day_takes_back_the_one_before_is_real(
+    warehouse: Warehouse, ids: dict[str, int]
+) -> None:
+    bars = days()
+    for place in range(68, 76):  # down by a tenth and up again, with much volume
+        factor = 0.9 if place % 2 == 0 else 1.0
+        values = {name: getattr(bars[place], name) * factor for name in ("open", "high", "low", "close")}
+        bars[place] = bars[place]._replace(**values, volume=4000.0)
+    publish(warehouse, ids, bars)
+    assert {finding.state for finding in findings(warehouse)} <= {"dismissed"}
+
+
+def test_a_move_that_the_next_open_goes_on_from_is_real(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    bars = days()
+    low = bars[70].close * 0.88
+    bars[70] = bars[70]._replace(close=low, low=low)
+    bars[71] = bars[71]._replace(open=low * 1.01, low=low)  # and back by its close
+    publish(warehouse, ids, bars)
+    assert {finding.state for finding in findings(warehouse)} <= {"dismissed"}
