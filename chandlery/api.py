@@ -20,10 +20,8 @@ from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.filled import check_filled
-from chandlery.coverage.finality import read_finality
 from chandlery.database.connections import repeat_read_once
 from chandlery.instruments.aliases import resolve_all
-from chandlery.quality.findings import CHOICES, findings_table, list_findings
 from chandlery.reading.arguments import COLUMNS, STATE, ReadOptions, accepted_of, check_columns, missing_of, names_of
 from chandlery.reading.bars import read_bars
 from chandlery.reading.formats import OUTPUTS, convert, in_order_of
@@ -230,6 +228,8 @@ class DataAPI:
             UnknownSymbolError: no instrument goes by a name of ``symbols``.
             UsageError: any other argument is wrong.
         """
+        from chandlery.quality.findings import CHOICES, findings_table, list_findings  # noqa: PLC0415 - see ``lineage``
+
         check_choice(output, OUTPUTS, name="output")
         chosen = None if state is None else check_choice(state, CHOICES, name="state")
         width = None if timeframe is None else Timeframe.parse(timeframe)
@@ -262,6 +262,8 @@ class DataAPI:
             instruments = resolve_all(connection, symbols, first, last)
             names = names_of(symbols, instruments)
             if final_only or STATE in columns:
+                from chandlery.coverage.finality import read_finality  # noqa: PLC0415 - see ``lineage``
+
                 finality = read_finality(connection, width, instruments, first, last, as_of=moment)
             if RELEASED in columns:
                 released = released_bars(connection, width, names, first, last)

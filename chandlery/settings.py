@@ -5,19 +5,31 @@ Not here: which instruments and providers there are (``config``), and any secret
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import SecretStr
 
 from chandlery.errors import ConfigurationError
 
 _NOWHERE = "the working directory is gone; change to another one, and try again"
 
 
-class Settings(BaseSettings):
-    """Settings of an installation. Each is an environment variable with the prefix ``CHANDLERY_``.
+#: The environment variable that sets each field, and what makes the field's value of its text.
+VARIABLES = {
+    "home_override": ("CHANDLERY_HOME", Path),
+    "config_override": ("CHANDLERY_CONFIG", Path),
+    "database_url": ("CHANDLERY_DATABASE_URL", SecretStr),
+    "lake_override": ("CHANDLERY_LAKE", str),
+    "landing_override": ("CHANDLERY_LANDING", str),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of an installation. What is not given comes from the environment; an empty variable is none.
 
     Attributes:
         project: the folder with ``config/``; by default the nearest folder from the working directory upwards that has
@@ -33,15 +45,20 @@ class Settings(BaseSettings):
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
-    # An empty variable is none: otherwise `CHANDLERY_HOME=$UNSET` would mean the working directory.
-    model_config = SettingsConfigDict(env_prefix="CHANDLERY_", frozen=True, extra="ignore", env_ignore_empty=True)
-
-    home_override: Path | None = Field(default=None, alias="CHANDLERY_HOME")
-    project: Path = Field(default_factory=lambda values: _find_project(values.get("home_override")))
-    config_override: Path | None = Field(default=None, alias="CHANDLERY_CONFIG")
+    home_override: Path | None = None
+    config_override: Path | None = None
     database_url: SecretStr | None = None
-    lake_override: str | None = Field(default=None, alias="CHANDLERY_LAKE")
-    landing_override: str | None = Field(default=None, alias="CHANDLERY_LANDING")
+    lake_override: str | None = None
+    landing_override: str | None = None
+    project: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the environment, and find the project."""
+        for field_name, (variable, kind) in VARIABLES.items():
+            # An empty variable is none: otherwise `CHANDLERY_HOME=$UNSET` would mean the working directory.
+            if getattr(self, field_name) is None and (value := os.environ.get(variable)):
+                object.__setattr__(self, field_name, kind(value))
+        object.__setattr__(self, "project", _find_project(self.home_override))
 
     @cached_property
     def landing(self) -> str:

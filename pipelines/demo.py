@@ -17,7 +17,7 @@ from rich.console import Console
 from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
-from chandlery.cli.ingest import DONE, FAILED, report_failures
+from chandlery.cli.outcome import DONE, FAILED, report_failures
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import show_progress
 from chandlery.cli.tally import Tally

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from chandlery.app.configuration import Configuration
+from chandlery.app.opening import open_warehouse
 from chandlery.config.calendars import check_changes
 from chandlery.config.defaults import copy_defaults
 from chandlery.config.lifecycle import Lifecycle
@@ -22,15 +23,13 @@ from chandlery.coverage.calendar_changes import apply_universe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.editions.install import install
-from chandlery.database.migrate import REVISION, current_revision, migrate
+from chandlery.database.migrate import migrate
 from chandlery.database.schema_check import check_tables
-from chandlery.errors import StoreError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.instruments.registry import Instrument, SyncReport, list_instruments
 from chandlery.lake.store import Lake
-from chandlery.ops.move.destination import is_unfinished
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.rollups.continuous import refresh_aggregates, sync_aggregates
@@ -70,13 +69,7 @@ class Installation:
             StoreError: its database is unreachable, has no schema yet, or that of another version of Chandlery.
         """
         settings = settings or Settings()
-        installation = cls(settings, Configuration(settings.config), Warehouse.open(settings))
-        try:
-            installation.check_schema()
-        except BaseException:
-            installation.warehouse.close()
-            raise
-        return installation
+        return cls(settings, Configuration(settings.config), open_warehouse(settings))
 
     @classmethod
     def create(cls, settings: Settings | None = None) -> tuple[Installation, SyncReport]:
@@ -176,22 +169,6 @@ class Installation:
             approve=approve,
             register=register,
         )
-
-    def check_schema(self) -> None:
-        """Raise ``StoreError`` unless the database has this version's schema."""
-        with self.warehouse.connection() as connection:
-            revision = current_revision(connection)
-            unfinished = revision is not None and is_unfinished(connection)
-        if revision is None:
-            raise StoreError("the database has no schema yet; run `chandlery init`")
-        if revision != REVISION:
-            raise StoreError(
-                f"the database's schema is at {revision} and this version needs {REVISION}; run `chandlery init`"
-            )
-        if unfinished:
-            raise StoreError(
-                "a move into this database is not complete; run the same `chandlery move` again, where it came from"
-            )
 
     def make_room(self, now: datetime | None = None) -> Sequence[Timeframe]:
         """Make sure that bars of the near future have a place to go; return the timeframes looked after. Idempotent."""

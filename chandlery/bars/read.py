@@ -16,6 +16,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from chandlery.bars.sources import source_names
+from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array
 from chandlery.core.schema import STORED, SUPERSEDED
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
@@ -53,7 +54,7 @@ def read_stored(
     """
     schema = pa.schema([STORED.field(name) for name in columns])
     if not ranges:
-        return schema.empty_table()
+        return empty_table(schema)
     ids = {requested.instrument_id for requested in ranges}
     # Of a single instrument, its id need not travel with each bar.
     sent = [name for name in columns if name != "instrument_id" or len(ids) > 1]
@@ -77,7 +78,7 @@ def read_stored_revisions(database: Database, timeframe: Timeframe, ranges: Sequ
         Table of schema ``SUPERSEDED``.
     """
     if not ranges:
-        return SUPERSEDED.empty_table()
+        return empty_table(SUPERSEDED)
     statement = query(
         "bars/read_superseded",
         first=min(requested.start for requested in ranges),
@@ -90,9 +91,9 @@ def read_stored_revisions(database: Database, timeframe: Timeframe, ranges: Sequ
 
 def sort_by_key(table: pa.Table) -> pa.Table:
     """Return ``table`` sorted by (instrument_id, ts)."""
-    ids, ts = table["instrument_id"].to_numpy(), table["ts"].to_numpy()
+    ids, ts = numpy_of(table["instrument_id"]), numpy_of(table["ts"])
     ascending = (ids[1:] > ids[:-1]) | ((ids[1:] == ids[:-1]) & (ts[1:] > ts[:-1]))
-    return table if ascending.all() else table.take(pa.array(np.lexsort((ts, ids))))
+    return table if ascending.all() else table.take(number_array(np.lexsort((ts, ids))))
 
 
 def _within(ranges: Sequence[BarRange]) -> sql.Composable:
@@ -127,17 +128,16 @@ def _to_schema(database: Database, rows: pa.Table, schema: pa.Schema, ids: Colle
     for field in schema:
         if field.name == "instrument_id" and field.name not in rows.column_names:
             (instrument_id,) = ids
-            columns.append(pa.array(np.full(rows.num_rows, instrument_id, np.int32)))
+            columns.append(number_array(np.full(rows.num_rows, instrument_id, np.int32)))
         elif field.name == "source":
             columns.append(_decode(rows["source"], source_names(database, rows["source"])))
         else:
-            columns.append(rows[field.name].cast(field.type))
-    return pa.table(columns, schema=schema)
+            column = rows[field.name]
+            columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _decode(ids: pa.ChunkedArray, names: Mapping[int, str]) -> pa.DictionaryArray:
     known = np.array(sorted(names), np.int64)
-    codes = np.searchsorted(known, ids.to_numpy())
-    return pa.DictionaryArray.from_arrays(
-        pa.array(codes, pa.int32()), pa.array([names[int(key)] for key in known], pa.string())
-    )
+    codes = np.searchsorted(known, numpy_of(ids)).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(number_array(codes), text_array(names[int(key)] for key in known))

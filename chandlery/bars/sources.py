@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from chandlery.core.arrow import numpy_of
 from chandlery.core.schema import is_derived
 from chandlery.database.connections import Database
 
@@ -47,7 +48,7 @@ def derived_sources(known: Mapping[str, int] | None, names: Sequence[str], ids: 
 def source_names(database: Database, ids: pa.ChunkedArray) -> dict[int, str]:
     """Return the name of every source of ``database``, of which ``ids`` (int2) are some; asks it for new ones only."""
     names = _known_names.get(database, {})
-    if not set(pc.unique(ids).to_pylist()) <= names.keys():
+    if not set(np.flatnonzero(np.bincount(numpy_of(ids))).tolist()) <= names.keys():
         with database.connection() as connection:
             names = {source_id: name for name, source_id in _read(connection).items()}
         _known_names[database] = names

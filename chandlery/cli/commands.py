@@ -68,7 +68,7 @@ COMMANDS = {
         "move",
         "Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.",
     ),
-    "status": Entry("setup", "Show where things are, what is stored, and what waits for a person."),
+    "status": Entry("status", "Show where things are, what is stored, and what waits for a person."),
     "ui": Entry("setup", "Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."),
 }
 

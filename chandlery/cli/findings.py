@@ -42,7 +42,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what nobody dismissed, by symbol and time."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         ids = [resolve(connection, symbol, *EVER).instrument_id for symbol in symbols or ()]
         found = findings.list_findings(
             connection,
@@ -83,7 +83,7 @@ def list_(
 @app.command(epilog="Example: chandlery findings show 3")
 def show(ctx: typer.Context, *, finding_id: Number, as_json: AsJson = False) -> None:
     """Show one finding, with its evidence."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         finding = findings.read_finding(connection, finding_id)
     if as_json:
         say_json(asdict(finding))
@@ -106,7 +106,7 @@ def dismiss(
     as_json: AsJson = False,
 ) -> None:
     """Close a finding because it is none. It opens again only if it is about other times then."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         finding = findings.dismiss(connection, finding_id, reason, by=(by or "").strip() or system_user())
     if as_json:
         say_json(asdict(finding))

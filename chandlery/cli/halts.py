@@ -43,7 +43,7 @@ def add(
 ) -> None:
     """Record a halt; one with the same start is replaced."""
     halt = parse_halt(symbol, start, end, reason)
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         report = record_halts(connection, [halt])
     _report(report, as_json=as_json)
 
@@ -56,7 +56,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is recorded, by symbol and time."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         names = [resolve(connection, symbol, *EVER).symbol for symbol in symbols or ()]
         recorded = list_halts(connection, names or None)
     if as_json:
@@ -79,7 +79,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Record every halt of a file, or none if any line is wrong. Again changes nothing."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         report = import_halts(connection, file)
     _report(report, as_json=as_json)
 
@@ -87,7 +87,7 @@ def import_(
 @app.command(epilog="Example: chandlery halts remove AAPL 2024-06-03T14:41:00Z")
 def remove(ctx: typer.Context, *, symbol: Symbol, start: Start, as_json: AsJson = False) -> None:
     """Remove a halt that was recorded by mistake."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         removed = remove_halt(connection, symbol, parse_moment(start, name="start"))
     if as_json:
         say_json({"removed": _plain(removed)})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,26 +17,23 @@ from typing import Annotated
 import typer
 
 from chandlery.app.installation import Installation
-from chandlery.app.orchestrator import Orchestrator, RunRecord
+from chandlery.app.orchestrator import Orchestrator
 from chandlery.cli import file_options as files
-from chandlery.cli.output import err, note, number, say, say_error
+from chandlery.cli.options import AsJson
+from chandlery.cli.outcome import DONE, FAILED, REJECTED, plain_outcome, report_failures, show_outcome
+from chandlery.cli.output import err, note, say_error, say_json
 from chandlery.cli.preview import show_previews
 from chandlery.cli.progress import show_progress
 from chandlery.cli.session import Session
-from chandlery.cli.tally import Tally
 from chandlery.core.moments import parse_moment
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError, UsageError
 from chandlery.ingest.cost import Cost
-from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.preview import preview_files
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
-from chandlery.ingest.validate import PartitionResult, list_names
+from chandlery.ingest.validate import list_names
 from chandlery.providers.files.presets import is_layout
-
-DONE, FAILED, REJECTED = 0, 1, 3
-_LINES_PER_SYMBOL = 10
 
 _EPILOG = """Examples:
 
@@ -59,6 +56,9 @@ _Provider = Annotated[str | None, typer.Option(help="A name in providers.yaml; e
 _AssetClass = Annotated[str | None, typer.Option(help="Of new symbols: equity, crypto, ...; guessed by default.")]
 _Symbols = Annotated[list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")]
 _Start = Annotated[str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")]
+_Refresh = Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and write nothing.")]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")]
 _Share = Annotated[float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")]
 
 
@@ -91,9 +91,10 @@ def ingest(
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
     asset_class: _AssetClass = None,
     max_rejected_share: _Share = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and write nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")] = False,
+    refresh: _Refresh = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.
 
@@ -101,9 +102,8 @@ def ingest(
     """
     session = Session.of(ctx)
     options = files.file_options(
-        path=path, mapping=mapping, columns=columns, ignore_columns=ignore_column, pattern=pattern, tz=tz,
-        decimal=decimal, epoch_unit=epoch_unit, date_format=date_format, label=label, price_scale=price_scale,
-    )  # fmt: skip
+        path=path, mapping=mapping, columns=columns, ignore_columns=ignore_column, pattern=pattern, tz=tz, label=label,
+        decimal=decimal, epoch_unit=epoch_unit, date_format=date_format, price_scale=price_scale)  # fmt: skip
     request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(session.installation, symbols or [], symbols_file, preset),
@@ -116,27 +116,24 @@ def ingest(
         max_rejected_share=max_rejected_share,
         refresh=refresh,
     )
-    raise typer.Exit(_plan_and_run(session, request, dry_run=dry_run, yes=yes))
+    raise typer.Exit(_plan_and_run(session, request, dry_run=dry_run, yes=yes, as_json=as_json))
 
 
-def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool) -> int:
+def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool, as_json: bool) -> int:
     if dry_run:
-        return _look(session, request)
+        return _look(session, request, as_json=as_json)
     prepared = session.installation.plan_ingest(request, partial(_approve, yes=yes))
-    return carry_out(session.orchestrator(session.installation), prepared)
+    return carry_out(session.orchestrator(session.installation), prepared, as_json=as_json)
 
 
-def _look(session: Session, request: IngestRequest) -> int:
+def _look(session: Session, request: IngestRequest, *, as_json: bool) -> int:
     """Say what would be requested and at what cost, how files are understood, and what the gate says of their bars."""
     costs: list[Cost] = []
     installation = session.installation
     prepared = installation.plan_ingest(request, costs.extend, register=False)
-    for cost in costs:
-        say(str(cost))
     gate = session.orchestrator(installation).gate(request.max_rejected_share)
-    failed, rejected = show_previews(preview_files(prepared, installation.providers, gate))
-    if not costs:
-        say("no call to a provider")
+    previews = preview_files(prepared, installation.providers, gate)
+    failed, rejected = show_previews(costs, previews, prepared.refused, as_json=as_json)
     _introduce(replace(prepared, registered=()))
     _say_refused(prepared)
     if failed or prepared.refused:
@@ -144,14 +141,17 @@ def _look(session: Session, request: IngestRequest) -> int:
     return REJECTED if rejected else DONE
 
 
-def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest) -> int:
+def carry_out(orchestrator: Orchestrator, prepared: PreparedIngest, *, as_json: bool = False) -> int:
     """Let ``orchestrator`` carry out the plan, say what became of it, and return the exit code."""
     _introduce(prepared)
     begun = time.monotonic()
     with show_progress(err()) as listener:
         records = orchestrator.ingest(prepared.plan, listener)
-    tally = listener.tally
-    _sum_up(prepared.plan, tally, time.monotonic() - begun)
+    tally, seconds = listener.tally, time.monotonic() - begun
+    if as_json:
+        say_json(plain_outcome(prepared, tally, records, seconds))
+    else:
+        show_outcome(prepared.plan, tally, seconds)
     _say_refused(prepared)
     code = report_failures(tally, records)
     return FAILED if prepared.refused else code
@@ -219,77 +219,3 @@ def _introduce(prepared: PreparedIngest) -> None:
             noted[text].append(symbol)
     for text, symbols in noted.items():
         note(f"{list_names(symbols)}: {text}")
-
-
-def _sum_up(plan: IngestPlan, tally: Tally, seconds: float) -> None:
-    symbols = [instrument.symbol for instrument in plan.ranges]
-    width = max(len(name) for name in (*symbols, "total"))
-    for symbol in symbols:
-        say(f"{symbol:<{width}}  {tally.of(symbol)}")
-    say(f"{'total':<{width}}  {tally.total()}")
-    derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in tally.rolled_up.items() if bars)
-    if derived:
-        note(f"rolled up: {derived} bars changed")
-    if tally.empty:
-        note(
-            f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
-        )
-    if tally.total().warnings:
-        note(f"{number(tally.total().warnings)} findings: `chandlery findings list` shows what was noticed")
-    note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
-
-
-def report_failures(tally: Tally, records: Sequence[RunRecord]) -> int:
-    """Say what went wrong and what to do about it; return the exit code."""
-    for text in _failures(tally):
-        say_error(text)
-    for symbol, texts in _rejections(tally).items():
-        for text in texts[:_LINES_PER_SYMBOL]:
-            say_error(text)
-        if len(texts) > _LINES_PER_SYMBOL:
-            say_error(f"{symbol}: and {len(texts) - _LINES_PER_SYMBOL} more")
-    broken = [record for record in records if not record.succeeded and not record.reported]
-    for record in broken:
-        say_error(f"run {record.run_id} failed: {record.error or 'no reason was given'}")
-    if broken:
-        return FAILED
-    if tally.failed:
-        note("What failed can be requested again with the same command; what is there already stays as it is.")
-        return FAILED
-    return REJECTED if tally.rejected else DONE
-
-
-def _failures(tally: Tally) -> Sequence[str]:
-    """Return a line for each reason for which something failed, with the symbols that share it."""
-    sharing: dict[str, dict[str, None]] = defaultdict(dict)
-    for result in tally.failed:
-        sharing[str(result.error)][result.partition.symbol] = None
-    lines: list[str] = []
-    shown: Counter[str] = Counter()
-    for reason, symbols in sharing.items():
-        names = list_names(list(symbols))
-        if shown[names] < _LINES_PER_SYMBOL:
-            lines.append(f"{names}: failed: {reason}")
-        shown[names] += 1
-    hidden = ((names, count - _LINES_PER_SYMBOL) for names, count in shown.items())
-    return [*lines, *(f"{names}: and {more} more" for names, more in hidden if more > 0)]
-
-
-def _rejections(tally: Tally) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
-    for result in tally.rejected:
-        texts.setdefault(result.partition.symbol, []).append(_rejection(result))
-    return texts
-
-
-def _rejection(result: PartitionResult) -> str:
-    partition = result.partition
-    what = "rejected" if result.status == "rejected" else f"{result.quarantined} rows rejected, the others published"
-    why = result.verdict.reason if result.verdict else ""
-    advice = (
-        f" (quarantine {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`, then correct the"
-        f" source and ingest again, or release it{' with --good-rows-only' if result.status == 'rejected' else ''})"
-        if result.quarantine_id is not None
-        else ""
-    )
-    return f"{partition.symbol} {partition.timeframe.value} {partition.window.key}: {what}: {why}{advice}"

@@ -38,7 +38,7 @@ def register(commands: typer.Typer) -> None:
 @app.command("list", epilog="Example: chandlery instruments list --json")
 def list_(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """List every instrument, in the order of registration."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         rows = [_plain(instrument) for instrument in list_instruments(connection)]
     if as_json:
         say_json(rows)
@@ -97,7 +97,7 @@ def set_(
         get_calendar(calendar)
     if asset_class is not None and asset_class not in get_args(AssetClass):
         raise UsageError(f"asset_class={asset_class!r} is not known; allowed: {' '.join(get_args(AssetClass))}")
-    warehouse = Session.of(ctx).installation.warehouse
+    warehouse = Session.of(ctx).warehouse
     with warehouse.connection() as connection:
         instrument = resolve(connection, symbol, *EVER)
         if instrument.in_universe:

@@ -7,3 +7,6 @@ from typing import Annotated, TypeAlias
 import typer
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+
+#: The port of the web interface, unless somebody says otherwise.
+PORT = 3000

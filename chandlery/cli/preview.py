@@ -5,29 +5,85 @@ Not here: finding out (``ingest.preview``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 
 import pyarrow as pa
 
-from chandlery.cli.output import number, say, say_error
+from chandlery.cli.output import number, say, say_error, say_json
+from chandlery.errors import ChandleryError
+from chandlery.ingest.cost import Cost
 from chandlery.ingest.preview import Preview
 
 _VALUES = ("open", "high", "low", "close", "volume", "vwap", "trades")
+_SHOWN = ["ts", *_VALUES]
 
 
-def show_previews(previews: Iterable[Preview]) -> tuple[int, int]:
-    """Say what would come of each instrument; return of how many nothing would, and of how many not all."""
+def show_previews(
+    costs: Sequence[Cost], previews: Iterable[Preview], refused: Mapping[str, ChandleryError], *, as_json: bool
+) -> tuple[int, int]:
+    """Say what would come of each instrument; return of how many nothing would, and of how many not all.
+
+    Args:
+        costs: of what would be requested of remote providers.
+        previews: of the instruments whose bars are files.
+        refused: why symbols are left out, for JSON; nothing is said of them otherwise.
+        as_json: whether it is said as one JSON object.
+    """
     failed = rejected = 0
+    plain = []
+    for cost in () if as_json else costs:
+        say(str(cost))
     for preview in previews:
+        failed += preview.error is not None
+        rejected += any(verdict.rejected.num_rows or not verdict.passed for verdict in preview.verdicts)
+        if as_json:
+            plain.append(_plain(preview))
+        elif preview.error is None:
+            _show(preview)
         if preview.error is not None:
             say_error(f"{preview.instrument.symbol}: failed: {preview.error}")
-            failed += 1
-            continue
-        for label, text in _lines(preview):
-            say(f"{label:<9} {text}")
-        say()
-        rejected += any(verdict.rejected.num_rows or not verdict.passed for verdict in preview.verdicts)
+    if as_json:
+        left_out = {symbol: str(error) for symbol, error in refused.items()}
+        say_json({"costs": [asdict(cost) for cost in costs], "instruments": plain, "refused": left_out})
+    elif not costs:
+        say("no call to a provider")
     return failed, rejected
+
+
+def _show(preview: Preview) -> None:
+    for label, text in _lines(preview):
+        say(f"{label:<9} {text}")
+    say()
+
+
+def _plain(preview: Preview) -> dict[str, object]:
+    instrument, account, bars = preview.instrument, preview.account, preview.bars
+    return {
+        "symbol": instrument.symbol,
+        "is_new": preview.is_new,
+        "asset_class": instrument.asset_class,
+        "calendar": instrument.calendar,
+        "files": [] if account is None else list(account.files),
+        "form": account and account.form,
+        "columns": account and dict(account.columns),
+        "first_time": account and account.first_time,
+        "tz": account and account.tz,
+        "bars": bars.num_rows,
+        "first": bars.slice(0, 1).select(_SHOWN).to_pylist()[0] if bars.num_rows else None,
+        "last": bars.slice(bars.num_rows - 1).select(_SHOWN).to_pylist()[0] if bars.num_rows else None,
+        "windows": [
+            {
+                "window": verdict.partition.window.key,
+                "passed": verdict.passed,
+                "rows": verdict.rows,
+                "rejected": verdict.rejected.num_rows,
+                "reason": verdict.reason or None,
+            }
+            for verdict in preview.verdicts
+        ],
+        "error": preview.error and str(preview.error),
+    }
 
 
 def _lines(preview: Preview) -> Iterable[tuple[str, str]]:

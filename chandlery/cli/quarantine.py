@@ -50,7 +50,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what waits, oldest first."""
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         if symbol is not None:
             symbol = resolve(connection, symbol, *EVER).symbol
         entries = quarantine.list_entries(connection, symbol=symbol, everything=everything)
@@ -93,7 +93,7 @@ def show(
 ) -> None:
     """Show an entry's rows, each with the rules it broke."""
     form = Format.JSON if as_json else form
-    with Session.of(ctx).installation.warehouse.connection() as connection:
+    with Session.of(ctx).warehouse.connection() as connection:
         entry, rows = quarantine.read_entry(connection, quarantine_id)
     if form is not Format.TABLE:
         write_rows(_flat(rows) if form is Format.CSV else rows, form, None, day=False)

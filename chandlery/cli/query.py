@@ -16,9 +16,8 @@ from chandlery.cli.session import Session
 from chandlery.core.moments import parse_range
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
-from chandlery.instruments.aliases import resolve
 from chandlery.reading.arguments import COLUMNS, STATE
-from chandlery.reading.revisions import read_revisions
+from chandlery.reading.released import RELEASED
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +32,19 @@ Width = Annotated[str, typer.Option("--timeframe", "-t", help="1m 5m 15m 30m 1h 
 Form = Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")]
 
+AsOf = Annotated[str | None, typer.Option(help="Show the values that were known at this time.")]
+FinalOnly = Annotated[bool, typer.Option("--final-only", help="Leave out bars that are not final.")]
+WithState = Annotated[
+    bool, typer.Option("--with-state", help="Say of each bar whether it is forming, provisional or final.")
+]
+ExcludeSuspect = Annotated[
+    bool, typer.Option("--exclude-suspect", help="Leave out bars that the next one confirmed as false prints.")
+]
+WithReleased = Annotated[
+    bool, typer.Option("--with-released", help="Say of each bar whether a person released it from quarantine.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -41,6 +53,7 @@ def register(app: typer.Typer) -> None:
         "\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
         "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
         "\n\nchandlery query AAPL -t 1m --limit 30 --with-state"
+        "\n\nchandlery query AAPL --exclude-suspect --with-released"
     )(query)
     app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
 
@@ -52,17 +65,15 @@ def query(
     start: Start = None,
     end: End = None,
     timeframe: Width = "1d",
-    as_of: Annotated[str | None, typer.Option(help="Show the values that were known at this time.")] = None,
-    final_only: Annotated[bool, typer.Option("--final-only", help="Leave out bars that are not final.")] = False,
-    with_state: Annotated[
-        bool, typer.Option("--with-state", help="Say of each bar whether it is forming, provisional or final.")
-    ] = False,
+    as_of: AsOf = None,
+    final_only: FinalOnly = False,
+    with_state: WithState = False,
+    exclude_suspect: ExcludeSuspect = False,
+    with_released: WithReleased = False,
     form: Form = None,
     as_json: AsJson = False,
     output: Output = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")
-    ] = None,
+    limit: Limit = None,
 ) -> None:
     """Show the bars of one symbol that start in [START, END).
 
@@ -72,7 +83,7 @@ def query(
     chosen = choose_format(Format.JSON if as_json else form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
-    warehouse = Session.of(ctx).installation.warehouse
+    warehouse = Session.of(ctx).warehouse
     if limit is None and start is None and end is None and chosen is Format.TABLE:
         limit = _SHOWN
     bars = DataAPI(warehouse).get_ohlc(
@@ -83,7 +94,8 @@ def query(
         limit=limit,
         as_of=as_of,
         final_only=final_only,
-        columns=(*COLUMNS, STATE) if with_state else COLUMNS,
+        exclude_suspect=exclude_suspect,
+        columns=[*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released],
         output="arrow",
     )
     if not bars.num_rows:
@@ -110,10 +122,13 @@ def revisions(
 
     A value was believed from known_at until superseded_at; the present one has no superseded_at.
     """
+    from chandlery.instruments.aliases import resolve  # noqa: PLC0415 - slow to import
+    from chandlery.reading.revisions import read_revisions  # noqa: PLC0415 - slow to import
+
     chosen = choose_format(Format.JSON if as_json else form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     width = Timeframe.parse(timeframe)
-    warehouse = Session.of(ctx).installation.warehouse
+    warehouse = Session.of(ctx).warehouse
     with warehouse.connection() as connection:
         instrument = resolve(connection, symbol, first, last)
     rows = read_revisions(warehouse, instrument.instrument_id, width, first, last)

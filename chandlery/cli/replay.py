@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from chandlery.cli.ingest import carry_out
-from chandlery.cli.output import note
+from chandlery.cli.options import AsJson
+from chandlery.cli.outcome import plain_outcome
+from chandlery.cli.output import note, say_json
 from chandlery.cli.session import Session
+from chandlery.cli.tally import Tally
 from chandlery.core.moments import parse_moment
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.replay import plan_replay
@@ -27,6 +30,7 @@ def replay(
     provider: Annotated[str, typer.Option(help="A name in providers.yaml.")],
     timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="1m or 1d")] = "1d",
     since: Annotated[str | None, typer.Option(help="Only answers that came at this instant or later.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Audit and publish again what landed, for example because a rule of the gate changed. No provider is called.
 
@@ -42,5 +46,7 @@ def replay(
     )
     if not plan.ranges:
         note(f"Nothing landed of {base.value} from {provider}{f' since {since}' if since else ''}.")
+        if as_json:
+            say_json(plain_outcome(PreparedIngest(plan), Tally(), (), 0.0))
         return
-    raise typer.Exit(carry_out(session.orchestrator(installation), PreparedIngest(plan)))
+    raise typer.Exit(carry_out(session.orchestrator(installation), PreparedIngest(plan), as_json=as_json))

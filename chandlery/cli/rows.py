@@ -177,13 +177,15 @@ def _json(rows: pa.Table) -> Iterator[str]:
 
 
 def _grid(rows: pa.Table, *, day: bool) -> Grid:
-    texts = {"symbol", "source", "timeframe", "reasons"}
+    from chandlery.core.arrow import to_rows  # noqa: PLC0415 - slow to import
+
+    texts = {"symbol", "source", "timeframe", "reasons", "state", "released"}
     names = [
         name for name in rows.column_names if name not in {"vwap", "trades"} or rows[name].null_count < rows.num_rows
     ]
-    keys = [name for name in names if name in {"symbol", "ts", "close", "reasons"}]
+    keys = [name for name in names if name in {"symbol", "ts", "close", "reasons", "state", "released"}]
     grid = table(*names, left=[name for name in names if name in texts or name == "ts"], folded=["reasons"], keys=keys)
-    for row in rows.select(names).to_pylist():
+    for row in to_rows(rows.select(names)):
         grid.add_row(*(_cell(name, row[name], day=day) for name in names))
     return grid
 
@@ -191,6 +193,8 @@ def _grid(rows: pa.Table, *, day: bool) -> Grid:
 def _cell(name: str, value: Any, *, day: bool) -> str:  # noqa: ANN401 - of any column
     if isinstance(value, datetime):
         return moment(value, day=day and name == "ts")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return value if isinstance(value, str) else number(value)

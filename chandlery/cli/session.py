@@ -1,20 +1,30 @@
-"""What the commands of one invocation share: the installation, and who runs the pipeline."""
+"""What the commands of one invocation share: the installation, and who runs the pipeline.
+
+What only some commands need is imported when they need it, because a person waits for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chandlery.app.configuration import Configuration
-from chandlery.app.installation import Installation
-from chandlery.app.orchestrator import Orchestrator, load_orchestrator
-from chandlery.instruments.registry import SyncReport
 from chandlery.settings import Settings
-from chandlery.tiers.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from chandlery.app.installation import Installation
+    from chandlery.app.orchestrator import Orchestrator
+    from chandlery.instruments.registry import SyncReport
+    from chandlery.tiers.warehouse import Warehouse
+
+
+def _registered(installation: Installation) -> Orchestrator:
+    from chandlery.app.orchestrator import load_orchestrator  # noqa: PLC0415 - slow to import
+
+    return load_orchestrator(installation)
 
 
 @dataclass
@@ -25,7 +35,7 @@ class Session:
         orchestrator: makes the orchestrator of an installation; the registered one by default.
     """
 
-    orchestrator: Callable[[Installation], Orchestrator] = field(default=load_orchestrator)
+    orchestrator: Callable[[Installation], Orchestrator] = field(default=_registered)
     _warehouses: list[Warehouse] = field(default_factory=list, init=False)
 
     @classmethod
@@ -39,15 +49,29 @@ class Session:
         return session
 
     @cached_property
+    def settings(self) -> Settings:
+        """What the environment says."""
+        return Settings()
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse of the installation, which must have been set up."""
+        from chandlery.app.opening import open_warehouse  # noqa: PLC0415 - slow to import
+
+        return self._keep(open_warehouse(self.settings))
+
+    @cached_property
     def installation(self) -> Installation:
         """The installation, which must have been set up."""
-        settings = Settings()
-        installation = Installation(settings, Configuration(settings.config), self._keep(Warehouse.open(settings)))
-        installation.check_schema()
-        return installation
+        from chandlery.app.configuration import Configuration  # noqa: PLC0415 - slow to import
+        from chandlery.app.installation import Installation  # noqa: PLC0415 - slow to import
+
+        return Installation(self.settings, Configuration(self.settings.config), self.warehouse)
 
     def create(self) -> tuple[Installation, SyncReport]:
         """Set up the installation; see ``Installation.create``."""
+        from chandlery.app.installation import Installation  # noqa: PLC0415 - slow to import
+
         installation, report = Installation.create()
         self._keep(installation.warehouse)
         return installation, report

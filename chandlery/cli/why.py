@@ -46,7 +46,7 @@ def why(
     """
     moment_of_bar = _in_zone(ts, tz)
     width = Timeframe.parse(timeframe)
-    lineage = DataAPI(Session.of(ctx).installation.warehouse).lineage(symbol, moment_of_bar, width.value, as_of=as_of)
+    lineage = DataAPI(Session.of(ctx).warehouse).lineage(symbol, moment_of_bar, width.value, as_of=as_of)
     if as_json:
         say(json.dumps(lineage.to_dict(), indent=2))
         return

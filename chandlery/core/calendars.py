@@ -6,10 +6,10 @@ not as ``exchange_calendars`` has them (``market_hours``), and what was stored o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -22,14 +22,15 @@ from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
+Changes: TypeAlias = Mapping[str, CalendarChanges]
 
 #: Sessions before this date are not known.
 FIRST_SESSION = date(1980, 1, 1)
 #: So much is shown of an error of ``exchange_calendars``.
 _LONGEST_CAUSE = 80
 
-#: What a person knows better, by calendar.
-_changes: Mapping[str, CalendarChanges] = {}
+#: Returns what a person knows better, by calendar.
+_changes: Callable[[], Changes] = dict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,15 +121,19 @@ class Calendar:
         return bool((self.opens[1:] == self.closes[:-1]).all())
 
 
-def use_changes(changes: Mapping[str, CalendarChanges]) -> None:
-    """Let these dated entries, by calendar, hold for every calendar that this process gets from now on."""
+def use_changes(changes: Changes | Callable[[], Changes]) -> None:
+    """Let these dated entries, by calendar, hold for every calendar that this process gets from now on.
+
+    Args:
+        changes: the entries, or what returns them: it is called when a calendar is first needed.
+    """
     global _changes  # noqa: PLW0603 - one process has one configuration
-    _changes = dict(changes)
+    _changes = cache(changes) if callable(changes) else partial(dict, changes)
 
 
 def changed_calendars() -> frozenset[str]:
     """Return the names of the calendars for which dated entries hold."""
-    return frozenset(_changes)
+    return frozenset(_changes())
 
 
 def get_calendar(name: str) -> Calendar:
@@ -138,7 +143,7 @@ def get_calendar(name: str) -> Calendar:
         UsageError: there is no calendar of that name, ``exchange_calendars`` cannot build it, or an entry of
             ``calendars.yaml`` makes two sessions overlap.
     """
-    return _get_changed(name, _changes.get(name))
+    return _get_changed(name, _changes().get(name))
 
 
 @lru_cache(maxsize=64)

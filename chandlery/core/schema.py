@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array
 from chandlery.errors import UsageError
 
 TS = pa.timestamp("us", tz="UTC")
@@ -54,7 +55,7 @@ def is_derived(source: str) -> bool:
 
 def empty_bars() -> pa.Table:
     """Return a table of no bars."""
-    return BARS.empty_table()
+    return empty_table(BARS)
 
 
 def conform(table: pa.Table) -> pa.Table:
@@ -84,9 +85,9 @@ def with_symbols(table: pa.Table, symbols: Mapping[int, str]) -> pa.Table:
     """
     ids = np.array(list(symbols), np.int32)
     ascending = np.argsort(ids)
-    places = np.searchsorted(ids, table["instrument_id"].to_numpy(), sorter=ascending)
-    codes = pa.array(ascending[places].astype(np.int32))
-    names = pa.DictionaryArray.from_arrays(codes, pa.array(symbols.values(), pa.string()))
+    places = np.searchsorted(ids, numpy_of(table["instrument_id"]), sorter=ascending)
+    codes = number_array(ascending[places].astype(np.int32))
+    names = pa.DictionaryArray.from_arrays(codes, text_array(symbols.values()))
     return table.set_column(0, pa.field("symbol", _NAME), names)
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 
+from chandlery.core.arrow import number_array, numpy_of, text_array
 from chandlery.core.calendars import Calendar, Int64s, get_calendar, microseconds
 from chandlery.core.periods import Days, period_end, period_of
 from chandlery.core.schema import is_derived
@@ -80,7 +81,7 @@ class Finality:
                 of the same moment, sorted by instrument and ``ts``, of no instruments but those that this was read for.
         """
         return pa.DictionaryArray.from_arrays(
-            pa.array(self._places(bars)), pa.array([state.value for state in BarState])
+            number_array(self._places(bars)), text_array(state.value for state in BarState)
         )
 
     def are_final(self, bars: pa.Table) -> npt.NDArray[np.bool_]:
@@ -89,8 +90,8 @@ class Finality:
 
     def _places(self, bars: pa.Table) -> npt.NDArray[np.int32]:
         """Return the place in ``BarState`` of each bar's state."""
-        ids = bars["instrument_id"].to_numpy()
-        ts, known_at = (bars[name].to_numpy().astype("datetime64[us]").view(np.int64) for name in ("ts", "known_at"))
+        ids = numpy_of(bars["instrument_id"])
+        ts, known_at = (numpy_of(bars[name]).astype("datetime64[us]").view(np.int64) for name in ("ts", "known_at"))
         derived = _are_derived(bars) if "source" in self.columns else np.zeros(len(ts), np.bool_)
         places = np.empty(len(ts), np.int32)
         cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ts)] if len(ts) else []
@@ -229,7 +230,7 @@ def _are_derived(bars: pa.Table) -> Mask:
     """Return which bars are days that were rolled up from minutes, or made of such days alone."""
     source = bars["source"].combine_chunks()
     derived = np.array([is_derived(name) for name in source.dictionary.to_pylist()], np.bool_)
-    return np.asarray(derived[source.indices.to_numpy()]) if len(derived) else np.zeros(len(source), np.bool_)
+    return np.asarray(derived[numpy_of(source.indices)]) if len(derived) else np.zeros(len(source), np.bool_)
 
 
 def _wait_for_recorders(connection: psycopg.Connection) -> None:

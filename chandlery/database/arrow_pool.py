@@ -1,4 +1,4 @@
-"""A bounded number of ADBC's connections that threads share, for reading columns.
+"""A bounded number of ADBC's sessions that threads share, for reading columns.
 
 Whoever holds one waits for nothing else, so that threads cannot wait for each other.
 """
@@ -11,25 +11,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
-from chandlery.database.connect import open_arrow_connection
+from chandlery.database.connect import open_arrow_session
 from chandlery.database.connection_pool import ConnectionLimits
 from chandlery.database.forks import forget_in_children, keep_for_ever
 from chandlery.errors import StoreError
 
+if TYPE_CHECKING:
+    from chandlery.database.arrow_session import ArrowSession
+
 
 @dataclass(frozen=True, slots=True)
 class _ArrowConnection:
-    """A connection of ADBC.
+    """A session of ADBC.
 
     Attributes:
-        connection: by ``adbc_driver_manager.dbapi``.
+        session: with the server.
         opened_at: by the monotonic clock, in seconds.
         pooled: whether a pooler stood between.
     """
 
-    connection: Any
+    session: ArrowSession
     opened_at: float
     pooled: bool
 
@@ -55,8 +58,8 @@ class ArrowConnections:
         self._closings = 0
 
     @contextmanager
-    def lend(self, *, pooled: bool) -> Iterator[Any]:
-        """Lend a connection of ``adbc_driver_manager.dbapi``; it is closed if the block raises.
+    def lend(self, *, pooled: bool) -> Iterator[ArrowSession]:
+        """Lend a session; it is closed if the block raises.
 
         Args:
             pooled: whether a pooler stands between, so that the settings are up to each transaction.
@@ -72,8 +75,8 @@ class ArrowConnections:
                 f"{self._limits.wait_seconds:g} s; use fewer threads, or give the Database greater ConnectionLimits"
             )
         try:
-            with self._lend(pooled) as connection:
-                yield connection
+            with self._lend(pooled) as session:
+                yield session
         finally:
             supply.release()
 
@@ -83,7 +86,7 @@ class ArrowConnections:
             idle, self._idle = self._idle, []
             self._closings += 1
         for kept in idle:
-            _close(kept.connection)
+            kept.session.close()
 
     def forget(self) -> None:
         """See ``Forgetful``."""
@@ -91,14 +94,14 @@ class ArrowConnections:
         self._start()
 
     @contextmanager
-    def _lend(self, pooled: bool) -> Iterator[Any]:
+    def _lend(self, pooled: bool) -> Iterator[ArrowSession]:
         owner, closings = os.getpid(), self._closings
         lent = self._take(pooled)
         try:
-            yield lent.connection
+            yield lent.session
         except BaseException:
             if os.getpid() == owner:
-                _close(lent.connection)
+                lent.session.close()
             else:
                 keep_for_ever(lent)
             raise
@@ -110,7 +113,7 @@ class ArrowConnections:
             if kept:
                 self._idle.append(lent)
         if not kept:
-            _close(lent.connection)
+            lent.session.close()
 
     def _take(self, pooled: bool) -> _ArrowConnection:
         """Return the connection that was used last, or a new one where none is idle and young enough."""
@@ -122,9 +125,5 @@ class ArrowConnections:
                 (self._idle if kept.opened_at >= oldest and kept.pooled == pooled else expired).append(kept)
             lent = self._idle.pop() if self._idle else None
         for kept in expired:
-            _close(kept.connection)
-        return lent or _ArrowConnection(open_arrow_connection(self._dsn, pooled=pooled), monotonic(), pooled)
-
-
-def _close(connection: Any) -> None:  # noqa: ANN401 - ADBC is not typed
-    connection.close()
+            kept.session.close()
+        return lent or _ArrowConnection(open_arrow_session(self._dsn, pooled=pooled), monotonic(), pooled)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import Pipeline, conninfo, sql
@@ -19,6 +19,11 @@ from psycopg.pq import TransactionStatus
 from psycopg.transaction import Transaction
 
 from chandlery.errors import ConfigurationError, StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from chandlery.database.arrow_session import ArrowSession
 
 _OLDEST_SERVER = 150000
 #: What every session is to be like, whatever the server, the database or the role sets.
@@ -142,8 +147,8 @@ def is_pooled(connection: psycopg.Connection) -> bool:
     return isinstance(connection, Connection) and connection.is_pooled
 
 
-def open_arrow_connection(dsn: str, *, pooled: bool = False) -> Any:  # noqa: ANN401 - ADBC is not typed
-    """Return a new connection of ADBC, for reading only.
+def open_arrow_session(dsn: str, *, pooled: bool = False) -> ArrowSession:
+    """Return a new session of ADBC, for reading only.
 
     Args:
         dsn: libpq connection string; its ``options`` are kept.
@@ -153,32 +158,32 @@ def open_arrow_connection(dsn: str, *, pooled: bool = False) -> Any:  # noqa: AN
         adbc_driver_manager.Error: the server cannot be reached, or refuses.
         StoreError: the session is not in UTC, and cannot be.
     """
-    import adbc_driver_postgresql.dbapi  # noqa: PLC0415 - slow to import, and writers do not need it
+    from chandlery.database.arrow_session import ArrowSession  # noqa: PLC0415 - writers do not need it
 
     if pooled:
-        return adbc_driver_postgresql.dbapi.connect(_with_name(dsn))
-    connection = adbc_driver_postgresql.dbapi.connect(_with_settings(dsn, _ARROW_SETTINGS))
+        return ArrowSession(_with_name(dsn))
+    session = ArrowSession(_with_settings(dsn, _ARROW_SETTINGS))
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_QUESTION)
-            settings = cursor.fetchone()
-            if not _is_as_expected(settings):  # something between left out what was asked for at the start
-                cursor.execute(_change(_ARROW_SETTINGS, sql.SQL("false")).as_string())
-                _check(cursor.fetchone()[1:3])
-        connection.commit()
+        settings = _first_row(session.query(_QUESTION))
+        if not _is_as_expected(settings):  # something between left out what was asked for at the start
+            _check(_first_row(session.query(_change(_ARROW_SETTINGS, sql.SQL("false")).as_string()))[1:3])
+        session.commit()
     except BaseException:
-        connection.close()
+        session.close()
         raise
-    return connection
+    return session
 
 
-def begin_arrow(cursor: Any) -> None:  # noqa: ANN401 - ADBC is not typed
-    """Give our settings to the transaction that the next statement of an ADBC cursor begins, and check them."""
-    cursor.execute(_change(_ARROW_TRANSACTION, sql.SQL("true")).as_string())
-    settings = cursor.fetchone()[1:3]
+def begin_arrow(session: ArrowSession) -> None:
+    """Give our settings to the transaction that the next query of a session begins, and check them."""
+    settings = _first_row(session.query(_change(_ARROW_TRANSACTION, sql.SQL("true")).as_string()))[1:3]
     if isinstance(settings[0], bytes):  # when it connected, the driver did not recognise the names of the types
         raise StoreError("columns cannot be read through a pooler while the server has quote_all_identifiers on")
     _check(settings)
+
+
+def _first_row(rows: pa.Table) -> tuple[Any, ...]:
+    return tuple(column[0].as_py() for column in rows.columns)
 
 
 def _with_name(dsn: str) -> str:

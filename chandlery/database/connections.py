@@ -157,13 +157,11 @@ class Database:
 
     def _fetch(self, text: str) -> pa.Table:
         pooled = self.is_pooled
-        with self._arrow.lend(pooled=pooled) as connection:
-            with connection.cursor() as cursor:
-                if pooled:
-                    begin_arrow(cursor)
-                cursor.execute(text)
-                rows = cursor.fetch_arrow_table()
-            connection.commit()
+        with self._arrow.lend(pooled=pooled) as session:
+            if pooled:
+                begin_arrow(session)
+            rows = session.query(text)
+            session.commit()
         return rows
 
     def _check_reachable(self) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.rows import class_row
 
-from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.database.named_queries import query
 from chandlery.instruments.sessions import SessionChange, sync_sessions
+
+if TYPE_CHECKING:
+    from chandlery.config.universe import InstrumentConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def load_instruments(connection: psycopg.Connection) -> dict[str, Instrument]:
 def describe(connection: psycopg.Connection, instrument: Instrument) -> InstrumentConfig:
     """Return how an instrument is registered, with its aliases, as ``universe.yaml`` would say it."""
     aliases = connection.execute(query("instruments/aliases_of"), {"instrument_id": instrument.instrument_id})
+    from chandlery.config.universe import InstrumentConfig  # noqa: PLC0415 - slow to import, and reads do not need it
+
     return InstrumentConfig.model_validate(
         {
             "symbol": instrument.symbol,

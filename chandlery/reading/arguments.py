@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.core.arguments import check_texts
+from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.text import shorten
 from chandlery.errors import UsageError
@@ -58,11 +59,11 @@ def names_of(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[
 
 def accepted_of(bars: pa.Table, accepted: npt.NDArray[np.bool_]) -> pa.Table:
     """Return those of ``bars`` that are accepted."""
-    return bars if accepted.all() else bars.filter(pa.array(accepted))
+    return bars if accepted.all() else bars.filter(number_array(accepted))
 
 
 def missing_of(bars: pa.Table, names: Mapping[int, str]) -> dict[int, str]:
     """Return those instruments of ``names`` of which ``bars``, which are sorted by instrument, has none."""
-    owners, ids = bars["instrument_id"].to_numpy(), list(names)
+    owners, ids = numpy_of(bars["instrument_id"]), list(names)
     counts = np.searchsorted(owners, ids, "right") - np.searchsorted(owners, ids, "left")
     return {owner: names[owner] for owner, count in zip(ids, counts.tolist(), strict=True) if not count}

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange, read_stored, sort_by_key
+from chandlery.core.arrow import empty_table, number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_instruments
-from chandlery.lake.read import read_entry
 from chandlery.reading.planner import ColdRead, Plan, read_planned
 from chandlery.tiers.warehouse import Warehouse
 
@@ -47,7 +47,7 @@ def read_bars(
     """
     selected = [name for name in STORED.names if name in {"instrument_id", "ts"} or name in columns]
     if not ranges:
-        return STORED.empty_table().select(selected)
+        return empty_table(STORED).select(selected)
     if as_of is not None:
         with warehouse.connection() as connection, connection.transaction():
             lock_instruments(connection, timeframe, sorted({each.instrument_id for each in ranges}), shared=True)
@@ -67,6 +67,8 @@ def _read(warehouse: Warehouse, plan: Plan, as_of: datetime | None, columns: Seq
 def _read_cold(
     warehouse: Warehouse, plan: Plan, cold: ColdRead, as_of: datetime | None, columns: Sequence[str]
 ) -> pa.Table:
+    from chandlery.lake.read import read_entry  # noqa: PLC0415 - slow to import, and young bars are in the store
+
     table = read_entry(
         warehouse.lake,
         cold.entry,
@@ -79,12 +81,12 @@ def _read_cold(
     )
     if len({(each.start, each.end) for each in cold.ranges}) == 1:
         return table  # which has no rows of other instruments
-    return table.filter(pa.array(_are_within(table, cold.ranges)))
+    return table.filter(number_array(_are_within(table, cold.ranges)))
 
 
 def _are_within(table: pa.Table, ranges: Sequence[BarRange]) -> npt.NDArray[np.bool_]:
     """Return which rows lie in any of ``ranges``."""
-    ids, ts = table["instrument_id"].to_numpy(), table["ts"].to_numpy()
+    ids, ts = numpy_of(table["instrument_id"]), numpy_of(table["ts"])
     within = np.zeros(len(ids), np.bool_)
     for each in ranges:
         start, end = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (each.start, each.end))
@@ -95,7 +97,7 @@ def _are_within(table: pa.Table, ranges: Sequence[BarRange]) -> npt.NDArray[np.b
 def _unite(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
     """Return the rows of all ``tables``, none of them empty, sorted by (instrument_id, ts)."""
     if not tables:
-        return STORED.empty_table().select(columns)
+        return empty_table(STORED).select(columns)
     if len(tables) == 1:
         return sort_by_key(tables[0])
     ordered = sorted(tables, key=lambda table: (table["instrument_id"][0].as_py(), table["ts"][0].value))

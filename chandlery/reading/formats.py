@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.optional import import_optional
 
 OUTPUTS = ("pandas", "arrow", "polars")
@@ -17,9 +18,9 @@ def in_order_of(bars: pa.Table, ids: Sequence[int]) -> pa.Table:
     """Return ``bars``, which are sorted by instrument, in the order of ``ids``."""
     if list(ids) == sorted(ids):
         return bars
-    owners = bars["instrument_id"].to_numpy()
+    owners = numpy_of(bars["instrument_id"])
     firsts, ends = np.searchsorted(owners, ids, "left"), np.searchsorted(owners, ids, "right")
-    return bars.take(pa.array(np.concatenate([np.arange(*place) for place in zip(firsts, ends, strict=True)])))
+    return bars.take(number_array(np.concatenate([np.arange(*place) for place in zip(firsts, ends, strict=True)])))
 
 
 def convert(table: pa.Table, output: str, *, index: str | list[str]) -> Any:  # noqa: ANN401 - by ``output``

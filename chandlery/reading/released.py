@@ -14,6 +14,7 @@ import numpy.typing as npt
 import psycopg
 import pyarrow as pa
 
+from chandlery.core.arrow import number_array, to_list
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
@@ -56,10 +57,9 @@ def suspect_bars(
 
 def released_column(bars: pa.Table, released: Released | None) -> pa.Array:
     """Return for each of ``bars`` whether its value is one of ``released``; null where that is not known."""
-    if not released:
-        return pa.repeat(pa.scalar(None if released is None else False, pa.bool_()), bars.num_rows)
-    keys = zip(*(bars[name].to_pylist() for name in ("instrument_id", "ts", "known_at")), strict=True)
-    return pa.array([key in released for key in keys], pa.bool_())
+    if released is None:
+        return pa.nulls(bars.num_rows, pa.bool_())
+    return number_array(_are_among(bars, released))
 
 
 def acceptance(accept: Accept | None, suspect: Released) -> Accept | None:
@@ -68,7 +68,14 @@ def acceptance(accept: Accept | None, suspect: Released) -> Accept | None:
         return accept
 
     def accepts(bars: pa.Table) -> npt.NDArray[np.bool_]:
-        good: npt.NDArray[np.bool_] = ~released_column(bars, suspect).to_numpy(zero_copy_only=False)
+        good = ~_are_among(bars, suspect)
         return good if accept is None else np.logical_and(good, accept(bars))
 
     return accepts
+
+
+def _are_among(bars: pa.Table, values: Released) -> npt.NDArray[np.bool_]:
+    if not values:
+        return np.zeros(bars.num_rows, np.bool_)
+    keys = zip(*(to_list(bars[name]) for name in ("instrument_id", "ts", "known_at")), strict=True)
+    return np.fromiter((key in values for key in keys), np.bool_, bars.num_rows)

@@ -18,6 +18,7 @@ from psycopg import sql
 
 from chandlery.bars.read import BarRange, sort_by_key
 from chandlery.bars.window_states import find_windows
+from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import midnight, window_end
@@ -63,8 +64,8 @@ def read_tail(
         tails = [replace(each, start=starts[each.instrument_id]) for each in pending]
         table = read_bars(warehouse, timeframe, tails, as_of=as_of, columns=columns)
         if accept is not None:
-            table = table.filter(pa.array(accept(table)))
-        ids = table["instrument_id"].to_numpy()
+            table = table.filter(number_array(accept(table)))
+        ids = numpy_of(table["instrument_id"])
         unfinished = []
         for requested, tail in zip(pending, tails, strict=True):
             first, after = (int(np.searchsorted(ids, tail.instrument_id, side)) for side in ("left", "right"))

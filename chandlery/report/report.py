@@ -25,6 +25,7 @@ from chandlery.ingest.quarantine import count_waiting
 from chandlery.ingest.validate import PartitionResult
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument
+from chandlery.quality.findings import Finding, list_findings
 from chandlery.report.charts import chart_data
 from chandlery.report.months import MonthMap, map_months
 from chandlery.report.page import render_page
@@ -32,6 +33,7 @@ from chandlery.report.page import render_page
 _SIMULATED, _SAMPLE = "simulated", "sample"
 _TEXT_COLUMNS = ("ts", "symbol", "source")
 _MOST_ROWS = 12
+_MOST_FINDINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def write_report(
         instruments = [resolve(connection, symbol, *EVER) for symbol in symbols]
         summaries = summarize(connection, instruments, static=installation.static)
         waiting = count_waiting(connection)
+        found = list_findings(connection, instrument_ids=[each.instrument_id for each in instruments])
     series = _series(instruments, summaries)
     store = installation.warehouse
     charts = [chart_data(store, n, item.instrument, item.summary, summaries) for n, item in enumerate(series)]
@@ -99,7 +102,7 @@ def write_report(
         chart_data=charts,
         title=title,
         made_at=now or datetime.now(UTC),
-        facts=_facts(series, summaries),
+        facts=_facts(series, summaries, found),
         origins=_origins(series),
         stored=_stored(series, summaries),
         queries=[_query(query) for query in queries],
@@ -107,7 +110,12 @@ def write_report(
         coverage=_coverage(installation, series),
         gate=_gate(outcomes),
         waiting=waiting,
+        findings=_findings(found),
     )
+    return _write(path, page)
+
+
+def _write(path: Path, page: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
@@ -135,7 +143,7 @@ def _coverage(installation: Installation, series: Sequence[_Series]) -> list[tup
     return maps
 
 
-def _facts(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[tuple[str, str]]:
+def _facts(series: Sequence[_Series], summaries: Sequence[Summary], found: Sequence[Finding]) -> list[tuple[str, str]]:
     """Return the names and the texts of the figures at the top of the page."""
     stored = sum(summary.rows for summary in summaries)
     ingested = sum(item.summary.rows for item in series)
@@ -146,6 +154,7 @@ def _facts(series: Sequence[_Series], summaries: Sequence[Summary]) -> list[tupl
         ("bars rolled up from them", f"{stored - ingested:,}"),
         ("instruments", f"{len({item.instrument.symbol for item in series})}"),
         ("of expected sessions are there", f"{100 * present / expected:.2f} %" if expected else "none"),
+        ("noticed by the gate", f"{len(found):,}"),
     ]
 
 
@@ -225,6 +234,21 @@ def _gate(outcomes: Sequence[PartitionResult]) -> dict[str, Any] | None:
         "rules": [
             [name.replace("_", " "), severity, f"{len(passed):,}", f"{len(passed) - sum(passed):,}"]
             for (name, severity), passed in by_rule.items()
+        ],
+    }
+
+
+def _findings(found: Sequence[Finding]) -> dict[str, Any] | None:
+    """Return what was noticed and nobody dismissed, the false prints first; None where there is nothing."""
+    if not found:
+        return None
+    ordered = sorted(found, key=lambda each: each.state != "confirmed")
+    return {
+        "count": len(found),
+        "names": ["instrument", "timeframe", "what", "first", "state", "detail"],
+        "rows": [
+            [each.symbol, each.timeframe, each.rule.replace("_", " "), _text(each.start), each.state, each.detail]
+            for each in ordered[:_MOST_FINDINGS]
         ],
     }
 

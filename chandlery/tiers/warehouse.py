@@ -5,12 +5,15 @@ Whoever reads, publishes, archives or restores bars needs both. Not here: either
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import psycopg
 
-from chandlery.config.calendars import load_calendars
+from chandlery.core.calendar_changes import CalendarChanges
 from chandlery.core.calendars import use_changes
 from chandlery.database.connections import Database
 from chandlery.database.dsn import embedded_data, market_dsn
@@ -37,10 +40,10 @@ class Warehouse:
     def open(cls, settings: Settings) -> Warehouse:
         """Return the installation's warehouse; starts the embedded server where no other is configured.
 
-        What ``calendars.yaml`` says holds in this process from then on.
+        What ``calendars.yaml`` says holds in this process from then on; it is read when a calendar is first needed.
 
         Raises:
-            ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed, or ``calendars.yaml`` is.
+            ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed.
             StoreError: the embedded server was never set up, or does not start.
         """
         if settings.database_url is None and not embedded_data(settings).exists():
@@ -48,7 +51,7 @@ class Warehouse:
                 f"there is no installation in {settings.home}: run `chandlery init`, or let CHANDLERY_HOME name the"
                 " home of one"
             )
-        use_changes(load_calendars(settings.config / "calendars.yaml").changes)
+        use_changes(partial(_read_changes, settings.config / "calendars.yaml"))
         return cls(Database(market_dsn(settings)), Lake(settings.lake))
 
     @property
@@ -72,3 +75,9 @@ class Warehouse:
     def close(self) -> None:
         """Close the connections to the database that nobody uses."""
         self.database.close()
+
+
+def _read_changes(path: Path) -> Mapping[str, CalendarChanges]:
+    from chandlery.config.calendars import load_calendars  # noqa: PLC0415 - slow to import, and few reads need it
+
+    return load_calendars(path).changes

@@ -54,7 +54,7 @@ DAYS = [Bar("AAA", utc(day), source="remote") for day in ("2024-01-30", "2024-01
 
 # Once instead of in every process: two seconds, and what reading in columns imports.
 get_calendar("XNYS")
-for name in ("adbc_driver_postgresql.dbapi", "polars", "pyarrow.dataset", "alembic.command"):
+for name in ("chandlery.database.arrow_session", "pandas", "pyarrow.parquet", "alembic.command"):
     importlib.import_module(name)
 
 

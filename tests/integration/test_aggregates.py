@@ -372,7 +372,7 @@ def test_nothing_leaves_before_the_aggregates_are_up_to_date(tiered: Warehouse, 
     derive(tiered, lambda _: None)  # as if it had been killed before
     assert pending(tiered) == 1
     archive_all(tiered)
-    settings = Settings(CHANDLERY_CONFIG=tmp_path, CHANDLERY_HOME=tmp_path)  # type: ignore[call-arg]
+    settings = Settings(config_override=tmp_path, home_override=tmp_path)
     [report] = prune(Installation(settings, Configuration(settings.config), tiered), timeframes=[M1], now=LATER)
     assert report.released == [("AAA", "2024-01")]
     assert (pending(tiered), stored(tiered)) == (0, 0)

@@ -31,6 +31,7 @@ from chandlery.report.report import write_report
 from chandlery.settings import Settings
 from pipelines import demo
 from pipelines.orchestrator import DagsterOrchestrator
+from tests.interpreter import run_python
 from tests.support import open_warehouse
 
 Run = Callable[..., Result]
@@ -126,6 +127,29 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_commands_that_a_person_waits_for_import_only_what_they_need(ready: Run, tmp_path: Path) -> None:
+    folder = write_days(tmp_path / "in", "ZZZ", GOOD)
+    assert ready("ingest", "ZZZ", "--path", str(folder), "--calendar", "XNYS", "--yes").exit_code == 0
+    commands = [
+        ["query", "ZZZ"],
+        ["query", "ZZZ", "--start", "2024-01-03", "--as-of", "2100-01-01", "--json"],
+        ["query", "ZZZ", "-o", str(tmp_path / "bars.csv")],
+        ["status"],
+        ["status", "--json"],
+        ["findings", "list"],
+        ["instruments", "list"],
+        ["quarantine", "list"],
+    ]
+    heavy = ("dagster", "great_expectations", "exchange_calendars", "pandas", "polars", "alembic", "sqlalchemy")
+    for command in commands:
+        code = (
+            f"import sys\nfrom chandlery.cli import app\ntry:\n    app({command})\n"
+            f"except SystemExit as end:\n    assert not end.code, end.code\n"
+            f"print([name for name in {heavy} if name in sys.modules])"
+        )
+        assert run_python(code).stdout.splitlines()[-1] == "[]", command
 
 
 @pytest.mark.parametrize(
@@ -343,9 +367,59 @@ def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: R
     weeks = json.loads(ready("query", "AAA", "--timeframe", "1w", "--format", "json").stdout)
     assert [(row["open"], row["close"], row["volume"]) for row in weeks] == [(10.0, 13.0, 300.0)]
 
+    bars = json.loads(ready("query", "AAA", "--with-released", "--json").stdout)
+    assert [bar["released"] for bar in bars] == [False, False, False]  # these broke no rule
     twice = ready("quarantine", "release", number[1], "--reason", "again")
     assert twice.exit_code == 2
     assert "was released on" in twice.stderr
+
+
+def test_a_query_says_which_bars_a_person_released(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])  # its high is below its low
+    (entry,) = json.loads(ready("ingest", "AAA", "--path", str(path), "--json").stdout)["rejected"]
+    assert ready("quarantine", "release", str(entry["quarantine"]), "--reason", "so it was").exit_code == 0
+    bars = json.loads(ready("query", "AAA", "--with-released", "--json").stdout)
+    assert [bar["released"] for bar in bars] == [False, False, False, True]
+    shown = ready("query", "AAA", "--with-released", "--exclude-suspect").stdout.splitlines()
+    assert [line.split()[-1] for line in shown if re.match(r" *(ts|2024)", line)] == [
+        "released",
+        "no",
+        "no",
+        "no",
+        "yes",
+    ]
+    assert "released" not in json.loads(ready("query", "AAA", "--json").stdout)[0]
+    weeks = ready("query", "AAA", "-t", "1w", "--exclude-suspect")
+    assert weeks.exit_code == 2
+    assert "exclude_suspect=True" in weeks.stderr
+
+
+def test_ingest_sums_up_as_json_what_it_did_and_what_went_wrong(ready: Run, tmp_path: Path) -> None:
+    write_days(tmp_path, "AAA", GOOD)
+    path = str(write_days(tmp_path, "BBB", [*GOOD, "2024-01-05,13,12,15,14,100"]))
+    options = ["--path", path, "--calendar", "XNYS", "--json"]
+    seen = ready("ingest", "AAA", "BBB", *options, "--dry-run")
+    assert seen.exit_code == 3
+    previews = json.loads(seen.stdout)
+    assert [(each["symbol"], each["is_new"], each["bars"]) for each in previews["instruments"]] == [
+        ("AAA", True, 3),
+        ("BBB", True, 4),
+    ]
+    (window,) = previews["instruments"][1]["windows"]
+    assert (window["window"], window["rows"], window["rejected"], window["passed"]) == ("2024", 4, 1, True)
+    assert previews["instruments"][0]["first"]["ts"] == "2024-01-02T00:00:00Z"
+
+    result = ready("ingest", "AAA", "BBB", "NOPE", *options)
+    assert result.exit_code == 1
+    done = json.loads(result.stdout)
+    assert done["symbols"]["AAA"]["inserted"] == done["symbols"]["BBB"]["inserted"] == 3
+    assert (done["total"]["inserted"], done["total"]["quarantined"], done["rolled_up"]) == (6, 1, {"1w": 2, "1mo": 2})
+    assert done["registered"] == ["AAA", "BBB"]
+    (entry,) = done["rejected"]
+    assert (entry["symbol"], entry["window"], entry["quarantined"]) == ("BBB", "2024", 1)
+    assert "no file for NOPE" in done["refused"]["NOPE"]
+    assert all(run["succeeded"] for run in done["runs"])
+    assert "partitions" not in result.stderr.splitlines()[-1]  # what people read is about errors
 
 
 def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Path) -> None:
@@ -647,12 +721,15 @@ def test_what_is_not_archived_stays_and_the_command_says_so(ready: Run) -> None:
 
 
 def test_every_command_prints_its_result_as_json(ready: Run, tmp_path: Path) -> None:
-    ready("ingest", "AAA", "--path", str(write_days(tmp_path, "AAA", GOOD)))
+    path = str(write_days(tmp_path, "AAA", GOOD))
     halt = "2024-06-03T14:41:00+00:00"
     halts = tmp_path / "halts.csv"
     halts.write_text(f"symbol,start,end,reason\nAAA,{halt},2024-06-03T14:46:00Z,LUDP\n")
     for arguments, kind in [
         (["init"], dict),
+        (["ingest", "AAA", "--path", path, "--dry-run"], dict),
+        (["ingest", "AAA", "--path", path], dict),
+        (["replay", "--provider", "sample"], dict),
         (["status"], dict),
         (["query", "AAA"], list),
         (["revisions", "AAA"], list),

@@ -360,7 +360,7 @@ def test_no_secret_is_stored_with_an_event_or_a_tick(
     def talkative() -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata={"note": f"it is {secret}", "password=abc": 7})
 
-    with open_instance(Settings(CHANDLERY_HOME=tmp_path)) as instance:  # type: ignore[call-arg]
+    with open_instance(Settings(home_override=tmp_path)) as instance:
         for asset in (leaky, talkative):
             dg.materialize([asset], instance=instance, raise_on_error=False)
         instance.create_tick(TickData("o", "broken", InstigatorType.SENSOR, TickStatus.STARTED, 1.0, selector_id="s"))

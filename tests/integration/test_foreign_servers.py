@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import conninfo
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from chandlery import DataAPI
@@ -167,7 +168,7 @@ def test_tables_of_others_that_are_called_like_ours_are_left_alone(shared: str, 
         for table in foreign:
             other.execute(f"CREATE TABLE public.{table} (version_num text, theirs int)")  # type: ignore[arg-type]
             other.execute(f"INSERT INTO public.{table} VALUES ('0042', 7)")  # type: ignore[arg-type]
-        settings = Settings(database_url=url(shared), CHANDLERY_HOME=tmp_path, CHANDLERY_CONFIG=CONFIG)  # type: ignore[arg-type, call-arg]
+        settings = Settings(database_url=SecretStr(url(shared)), home_override=tmp_path, config_override=CONFIG)
         for _ in range(2):
             installation, _ = Installation.create(settings)
             installation.warehouse.close()

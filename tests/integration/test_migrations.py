@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import conninfo
+from pydantic import SecretStr
 
 from chandlery.app.installation import Installation
 from chandlery.core.calendars import get_calendar
@@ -103,7 +104,7 @@ def test_init_names_what_is_not_as_it_should_be_instead_of_being_ready(
         if said is None:
             check_tables(owner)
             return
-    settings = Settings(database_url=database_url, CHANDLERY_HOME=tmp_path, CHANDLERY_CONFIG=CONFIG)  # type: ignore[arg-type, call-arg]
+    settings = Settings(database_url=SecretStr(database_url), home_override=tmp_path, config_override=CONFIG)
     with pytest.raises(StoreError, match="tables are not those of this version") as caught:
         Installation.create(settings)
     assert said in str(caught.value)

@@ -16,7 +16,7 @@ from chandlery.database.editions.install import install
 from chandlery.database.locks import hold_lock
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.database.named_queries import query
-from chandlery.errors import StoreError, UsageError
+from chandlery.errors import StoreError
 from chandlery.ops.move.contents import Checksum, Table, TablePart, have_rows, list_tables
 
 #: A migration puts rows into these tables.
@@ -53,27 +53,6 @@ def lock_for_move(connection: psycopg.Connection) -> Iterator[None]:
         except psycopg.errors.LockNotAvailable:
             raise StoreError("another move into the target is under way") from None
         yield
-
-
-def is_unfinished(connection: psycopg.Connection) -> bool:
-    """Return whether a move into this database was begun and is not complete."""
-    return connection.execute("SELECT to_regclass('ops.move')").fetchone() != (None,)
-
-
-def is_unfinished_move_of(connection: psycopg.Connection, source: str) -> bool:
-    """Return whether the move of ``source`` (see ``identify``) into this database was begun and is not complete.
-
-    Raises:
-        UsageError: the move of another database was.
-    """
-    if not is_unfinished(connection):
-        return False
-    if connection.execute("SELECT source FROM ops.move").fetchone() != (source,):
-        raise UsageError(
-            "the target holds a part of another database, whose move is not complete, and was not touched; name an"
-            " empty database, or one that does not exist yet"
-        )
-    return True
 
 
 def begin(connection: psycopg.Connection, source: str) -> None:

@@ -25,6 +25,7 @@ from chandlery.ops.move import destination
 from chandlery.ops.move.contents import Checksum, Table, TablePart, checksum, count_rows, list_parts
 from chandlery.ops.move.progress import MoveListener, MoveReport
 from chandlery.ops.move.transfer import copy_part, delete_part, name_part_in_errors, prepare_session, snapshot
+from chandlery.ops.move.unfinished import is_unfinished, is_unfinished_move_of
 
 
 def move(source: Database, target: Database, listener: MoveListener) -> MoveReport:
@@ -50,10 +51,10 @@ def move(source: Database, target: Database, listener: MoveListener) -> MoveRepo
         identity = destination.identify(reading)
         if identity == destination.identify(writing):
             raise UsageError("the target is the database that is to be moved; name another one")
-        if destination.is_unfinished(reading):
+        if is_unfinished(reading):
             raise UsageError("this database is itself the target of a move that is not complete; complete it first")
         with destination.lock_for_move(holder):
-            is_resumed = destination.is_unfinished_move_of(writing, identity)
+            is_resumed = is_unfinished_move_of(writing, identity)
             if not is_resumed and destination.list_filled_tables(writing):
                 with snapshot(reading), snapshot(writing):
                     return _compare(reading, writing, listener)

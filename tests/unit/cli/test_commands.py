@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,6 +31,21 @@ def test_every_command_of_a_module_is_listed() -> None:
         __import__(f"chandlery.cli.{module}", fromlist=["register"]).register(whole)
         group: Any = typer.main.get_command(whole)
         assert set(group.commands) == {n for n, entry in COMMANDS.items() if entry.module == module}
+
+
+def walk(command: object, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield a command, or each of a group's."""
+    inner = getattr(command, "commands", None)
+    if not inner:
+        yield name, command
+    for part, each in (inner or {}).items():
+        yield from walk(each, f"{name} {part}")
+
+
+def test_every_command_but_the_one_that_serves_prints_json() -> None:
+    commands = [pair for name in COMMANDS for pair in walk(load(name), name)]
+    without = [name for name, each in commands if not any("--json" in option.opts for option in each.params)]
+    assert without == ["ui"]
 
 
 def test_help_lists_every_command_in_order() -> None:

@@ -132,7 +132,7 @@ def test_importing_reads_no_environment_opens_no_file_of_ours_and_no_connection(
 ) -> None:
     script = f"""
 import sys
-import dagster, psycopg, psycopg_pool, pydantic_settings, numpy, pyarrow, yaml  # their own business
+import dagster, psycopg, psycopg_pool, pydantic, numpy, pyarrow, yaml  # their own business
 import os
 
 touched = []

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from chandlery.app.ui_token import TOKEN_VARIABLE
-from chandlery.settings import Settings
+from chandlery.settings import VARIABLES
 from pipelines.instance import URL_VARIABLE
 from tests.compose import DEPLOY, ROOT, find_variables, load, load_raw
 
@@ -159,8 +159,7 @@ class TestVariables:
         assert set(example()["COMPOSE_PROFILES"].split(",")) <= profiles
 
     def test_the_project_reads_every_variable_that_is_set_for_it(self) -> None:
-        fields = Settings.model_fields.items()
-        known = {field.alias or f"CHANDLERY_{name.upper()}" for name, field in fields} | {URL_VARIABLE, TOKEN_VARIABLE}
+        known = {variable for variable, _ in VARIABLES.values()} | {URL_VARIABLE, TOKEN_VARIABLE}
         given = {key for service in OURS.values() for key in service["environment"] if key.startswith("CHANDLERY_")}
         assert given <= known
         assert {"CHANDLERY_HOME", "CHANDLERY_CONFIG", "CHANDLERY_DATABASE_URL", "CHANDLERY_LAKE"} <= given

@@ -25,6 +25,12 @@ KNOWN = {
     "chandlery/core/calendars.py": {"_calendar_factories"},
     # The type of what hashlib makes, for a type checker alone.
     "chandlery/core/digest.py": {"_Hash"},
+    # What ADBC's DB-API wrapper calls, which imports polars and pandas: that takes longer than a short read.
+    "chandlery/database/arrow_session.py": {
+        "_import_from_c",
+        "adbc_driver_manager._lib",
+        "adbc_driver_manager._reader",
+    },
     # Neither the client's retries nor its time-out can be set otherwise.
     "chandlery/providers/alpaca.py": {"_retry", "_session"},
     # What the client's own paging calls: without it, every page is parsed twice.

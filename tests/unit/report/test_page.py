@@ -29,6 +29,7 @@ NOTHING: dict[str, Any] = {
     "coverage": [],
     "gate": None,
     "waiting": 0,
+    "findings": None,
 }
 
 
