@@ -13,7 +13,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from chandlery.errors import ConfigurationError
+from chandlery.redaction.text import remember
 
+#: No secret is longer, in characters.
+_LONGEST_SECRET = 65_536
 _NOWHERE = "the working directory is gone; change to another one, and try again"
 
 
@@ -22,6 +25,9 @@ VARIABLES = {
     "home_override": ("CHANDLERY_HOME", Path),
     "config_override": ("CHANDLERY_CONFIG", Path),
     "database_url": ("CHANDLERY_DATABASE_URL", SecretStr),
+    "database_password": ("CHANDLERY_DATABASE_PASSWORD", SecretStr),
+    "dagster_url": ("CHANDLERY_DAGSTER_URL", SecretStr),
+    "dagster_password": ("CHANDLERY_DAGSTER_PASSWORD", SecretStr),
     "lake_override": ("CHANDLERY_LAKE", str),
     "landing_override": ("CHANDLERY_LANDING", str),
 }
@@ -31,6 +37,8 @@ VARIABLES = {
 class Settings:
     """Settings of an installation. What is not given comes from the environment; an empty variable is none.
 
+    What may hold a secret can also come from a file, which the variable with ``_FILE`` after its name names.
+
     Attributes:
         project: the folder with ``config/``; by default the nearest folder from the working directory upwards that has
             ``config/universe.yaml``, otherwise the checkout this package was imported from. A package that was not
@@ -39,6 +47,9 @@ class Settings:
         home: where the embedded database, Dagster's files and reports live; ``.chandlery`` in the project by default.
         database_url: a PostgreSQL 15 or newer (``postgresql://user:password@host/name``); without it the embedded
             server is used.
+        database_password: of the role in ``database_url``, where that holds none.
+        dagster_url: the database of Dagster's own records; by default it stands beside the market's.
+        dagster_password: of the role in ``dagster_url``, where that holds none.
         lake: where bars are archived, a folder or ``s3://bucket/prefix``; ``lake`` in the home by default.
         landing: where answers of providers are kept before they are validated, likewise; ``landing`` in the home by
             default.
@@ -48,17 +59,33 @@ class Settings:
     home_override: Path | None = None
     config_override: Path | None = None
     database_url: SecretStr | None = None
+    database_password: SecretStr | None = None
+    dagster_url: SecretStr | None = None
+    dagster_password: SecretStr | None = None
     lake_override: str | None = None
     landing_override: str | None = None
     project: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the environment, and find the project."""
+        """Read the environment, and find the project.
+
+        Raises:
+            ConfigurationError: a secret is given twice, or its file cannot be read; or there is no working directory.
+        """
+        by_hand = {name for name in VARIABLES if getattr(self, name) is not None}
         for field_name, (variable, kind) in VARIABLES.items():
+            # The environment's password is that of the environment's address, and of no other.
+            if {field_name, field_name.replace("_password", "_url")} & by_hand:
+                continue
             # An empty variable is none: otherwise `CHANDLERY_HOME=$UNSET` would mean the working directory.
-            if getattr(self, field_name) is None and (value := os.environ.get(variable)):
+            if value := read_secret(variable) if kind is SecretStr else os.environ.get(variable):
                 object.__setattr__(self, field_name, kind(value))
         object.__setattr__(self, "project", _find_project(self.home_override))
+
+    @property
+    def own_dagster_password(self) -> SecretStr | None:
+        """The password for Dagster's database, where it came by itself and not within an address."""
+        return self.database_password if self.dagster_url is None else self.dagster_password
 
     @cached_property
     def landing(self) -> str:
@@ -79,6 +106,35 @@ class Settings:
     def config(self) -> Path:
         """Folder with the configuration files."""
         return _absolute("CHANDLERY_CONFIG", self.config_override or self.project / "config")
+
+
+def read_secret(name: str) -> str | None:
+    """Return the secret that the variable ``name`` holds, or the file that ``<name>_FILE`` names; None without either.
+
+    A file holds the secret in one line and nothing else. What is read is hidden in texts from then on.
+
+    Raises:
+        ConfigurationError: both variables are set, or the file cannot be read or holds no secret.
+    """
+    value, place = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if not place:
+        return value or None
+    if value:
+        raise ConfigurationError(f"{name} and {name}_FILE are both set; keep one of them")
+    try:
+        with Path(place).open(encoding="utf-8") as file:
+            secret = file.read(_LONGEST_SECRET + 1).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(
+            f"{name}_FILE names {place}, which cannot be read ({reason}); it has to hold the secret in one line"
+        ) from None
+    if not secret.strip() or len(secret.splitlines()) > 1 or len(secret) > _LONGEST_SECRET:
+        raise ConfigurationError(
+            f"{name}_FILE names {place}, which has to hold the secret in one line and nothing else"
+        )
+    remember(secret)
+    return secret
 
 
 def _absolute(name: str, given: Path) -> Path:

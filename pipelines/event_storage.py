@@ -25,7 +25,7 @@ from dagster._core.storage.event_log import AssetKeyTable, SqlEventLogStorageTab
 from dagster._core.storage.event_log.migration import ASSET_KEY_INDEX_COLS
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import PostgresEventLogStorage
-from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
+from dagster_postgres.utils import DagsterPostgresException, create_pg_engine
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -35,6 +35,7 @@ from chandlery.redaction.logs import hide_in_logs
 from pipelines.check_evaluations import store_checks
 from pipelines.forget_partitions import forget_partitions
 from pipelines.hidden_secrets import holds_secrets, without_secrets
+from pipelines.storage_address import storage_url
 
 _Type = dg.DagsterEventType
 #: Events that come by the thousand, one or more for each partition. Lines of a run's log may wait too.
@@ -104,7 +105,7 @@ class BatchedEventLogStorage(PostgresEventLogStorage):
     ) -> BatchedEventLogStorage:
         """Return the storage that ``dagster.yaml`` describes, as it describes Dagster's own."""
         tables = config_value.get("should_autocreate_tables", True)
-        return cls(pg_url_from_config(config_value), tables, inst_data)
+        return cls(storage_url(config_value), tables, inst_data)
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         """Store an event, now or soon."""

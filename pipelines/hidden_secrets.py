@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 from dagster._core.scheduler.instigation import InstigatorTick, TickData
 from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
 from dagster_postgres import PostgresScheduleStorage
-from dagster_postgres.utils import pg_url_from_config
 
 from chandlery.redaction.text import hide_within, holds_secret
+from pipelines.storage_address import storage_url
 
 T = TypeVar("T")
 #: What tells things apart is no text for people, and has to stay as it is: otherwise years would become one partition.
@@ -49,7 +49,7 @@ class TickStorage(PostgresScheduleStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> TickStorage:
         """Return the storage that ``dagster.yaml`` describes, as it describes Dagster's own."""
-        return cls(pg_url_from_config(config_value), config_value.get("should_autocreate_tables", True), inst_data)
+        return cls(storage_url(config_value), config_value.get("should_autocreate_tables", True), inst_data)
 
     def create_tick(self, tick_data: TickData) -> InstigatorTick:
         """Store a tick that begins."""

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import dagster as dg
 
-from chandlery.database.dsn import dagster_dsn, ensure_database, find_tables_in_public, sqlalchemy_url
+from chandlery.database.dsn import dagster_dsn, ensure_database, find_tables_in_public, sqlalchemy_url, without_password
 from chandlery.settings import Settings
 
-#: Where dagster.yaml finds the address; the file itself holds no secret.
-URL_VARIABLE = "CHANDLERY_DAGSTER_URL"
+#: Where dagster.yaml finds the address, which our processes put there; the file itself holds no secret.
+URL_VARIABLE = "CHANDLERY_DAGSTER_STORAGE"
 
 _DAGSTER_YAML = f"""\
-# Written by `chandlery init`. The address of the storage, which may hold a password, stays in the environment.
+# Written by `chandlery init`. The address of the storage stays in the environment, its password there or in a file.
 run_storage:
-  module: dagster_postgres
-  class: PostgresRunStorage
+  module: pipelines.storage_address
+  class: RunStorage
   config: &address
     postgres_url:
       env: {URL_VARIABLE}
@@ -87,7 +87,8 @@ def prepare_home(settings: Settings) -> Path:
     ensure_database(dsn)
     find_tables_in_public(dsn)  # Dagster does not say where its tables are
     os.environ["DAGSTER_HOME"] = str(home)
-    os.environ[URL_VARIABLE] = sqlalchemy_url(dsn)
+    # A password that came by itself stays out of the environment: whoever needs it reads it (``storage_address``).
+    os.environ[URL_VARIABLE] = sqlalchemy_url(dsn if settings.own_dagster_password is None else without_password(dsn))
     # Dagster stores the server's idea of the local time as UTC. libpq asks for UTC, and a pooler keeps to it, which
     # would refuse the same wish among the address's options; libpq knows no other way to say it.
     os.environ["PGTZ"] = "UTC"

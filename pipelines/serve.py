@@ -150,7 +150,7 @@ def _listener(port: int) -> str:
 def _start(command: Sequence[str], dog: Watchdog, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
     line = [sys.executable, "-m", *command]
     # Modules are looked for where they are installed: the working directory may hold others that are called the same.
-    shared = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    shared = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") != TOKEN_VARIABLE}
     env = {**shared, "PYTHONSAFEPATH": "1", **own}
     # In the watchdog's process group: Ctrl-C reaches us alone, and we stop them in order.
     return subprocess.Popen(  # noqa: S603

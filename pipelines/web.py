@@ -1,8 +1,8 @@
 """The process that serves the web UI: Dagster's web server and our pictures behind ``guard``.
 
-Started by ``serve`` and by containers. The token comes from the environment variable ``CHANDLERY_UI_TOKEN``, never from
-the command line, which others can see. Not here: what is let in (``guard``), what pictures show (``candles``), and the
-other processes of the UI (``serve``).
+Started by ``serve`` and by containers. The token comes from the environment variable ``CHANDLERY_UI_TOKEN`` or from the
+file that ``CHANDLERY_UI_TOKEN_FILE`` names, never from the command line, which others can see. Not here: what is let in
+(``guard``), what pictures show (``candles``), and the other processes of the UI (``serve``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
 from chandlery.app.ui_token import TOKEN_VARIABLE, check_token
-from chandlery.settings import Settings
+from chandlery.settings import Settings, read_secret
 from chandlery.tiers.warehouse import Warehouse
 from pipelines.candles import Candles
 from pipelines.guard import Access, Guard
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workspace", required=True, help="workspace.yaml, which says where the code server is")
     parser.add_argument("--allow-host", action="append", default=[], help="another name of this server")
     given = parser.parse_args(arguments)
+    token = check_token(read_secret(TOKEN_VARIABLE) or "")
     # Out of the environment, so that no process started from here inherits it.
-    token = check_token(os.environ.pop(TOKEN_VARIABLE, ""))
+    os.environ.pop(TOKEN_VARIABLE, None)
     with dg.DagsterInstance.get() as instance:
         instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLED_AFTER_SECONDS, _MOST_CONNECTIONS)
         target = WorkspaceFileTarget(paths=[given.workspace])

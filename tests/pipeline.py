@@ -167,7 +167,10 @@ def install(
     monkeypatch.setenv("CHANDLERY_CONFIG", str(configure(folder, instruments, providers)))
     monkeypatch.setenv("CHANDLERY_HOME", str(folder / "home"))
     monkeypatch.setenv("CHANDLERY_DATABASE_URL", database_url)
-    for name in ("DAGSTER_HOME", "CHANDLERY_DAGSTER_URL"):  # what opening Dagster's instance sets, undone at the end
+    for name in (
+        "DAGSTER_HOME",
+        "CHANDLERY_DAGSTER_STORAGE",
+    ):  # what opening Dagster's instance sets, undone at the end
         monkeypatch.setenv(name, "")
     return Installation.create(Settings())[0]
 

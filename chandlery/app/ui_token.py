@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chandlery.errors import ConfigurationError
 from chandlery.redaction.text import remember
+from chandlery.settings import read_secret
 
 TOKEN_VARIABLE = "CHANDLERY_UI_TOKEN"  # noqa: S105 - the variable's name
 FILE_NAME = "ui-token"
@@ -41,7 +42,7 @@ def ui_token(home: Path) -> str:
     Raises:
         ConfigurationError: the variable holds no token, or others than the owner can read or write the file.
     """
-    given = os.environ.get(TOKEN_VARIABLE)
+    given = read_secret(TOKEN_VARIABLE)
     if given:
         return check_token(given)
     path = home / FILE_NAME

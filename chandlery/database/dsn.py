@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import conninfo, sql
+from pydantic import SecretStr
 
 from chandlery.database.connect import open_connection
 from chandlery.database.errors import explain, is_connection_lost
@@ -25,37 +26,51 @@ def market_dsn(settings: Settings) -> str:
     """Return the libpq connection string of the market database; starts the embedded server where it is the one.
 
     Raises:
-        ConfigurationError: ``CHANDLERY_DATABASE_URL`` is malformed.
+        ConfigurationError: ``CHANDLERY_DATABASE_URL`` is malformed, or there are two passwords.
         StoreError: the embedded server does not start.
     """
     if settings.database_url is None:
+        if settings.database_password is not None:
+            raise ConfigurationError("CHANDLERY_DATABASE_PASSWORD needs CHANDLERY_DATABASE_URL, which says whose it is")
         return embedded_dsn(embedded_data(settings), EMBEDDED_DATABASE)
-    url = settings.database_url.get_secret_value()
+    return _parse("DATABASE", settings.database_url, settings.database_password)
+
+
+def _parse(name: str, given: SecretStr, password: SecretStr | None) -> str:
+    """Return the connection string of the URL ``CHANDLERY_<name>_URL``, with the password that came by itself."""
+    url, variable = given.get_secret_value(), f"CHANDLERY_{name}_URL"
     # SQLAlchemy's spelling of the same thing is common in .env files.
     scheme, _, rest = url.partition("://")
     if scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise ConfigurationError(
-            "CHANDLERY_DATABASE_URL is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
+            f"{variable} is not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
         )
-    _refuse_unescaped(rest)
+    _refuse_unescaped(variable, rest)
     try:
         dsn = conninfo.make_conninfo(f"postgresql://{rest}")
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "CHANDLERY_DATABASE_URL cannot be parsed as a PostgreSQL URL; write % within the password as %25"
+            f"{variable} cannot be parsed as a PostgreSQL URL; write % within the password as %25"
         ) from None
     remember(*passwords_of(url))
-    return dsn
+    if password is None:
+        return dsn
+    if conninfo.conninfo_to_dict(dsn).get("password"):
+        raise ConfigurationError(
+            f"{variable} holds a password, and CHANDLERY_{name}_PASSWORD is another; keep one of them"
+        )
+    remember(password.get_secret_value())
+    return conninfo.make_conninfo(dsn, password=password.get_secret_value())
 
 
-def _refuse_unescaped(rest: str) -> None:
+def _refuse_unescaped(variable: str, rest: str) -> None:
     """Raise where libpq would take a part of the password for something else, and repeat it in an error."""
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     if rest.partition("?")[0].count("@") > 1:
-        raise ConfigurationError("CHANDLERY_DATABASE_URL has more than one @; write one within the password as %40")
+        raise ConfigurationError(f"{variable} has more than one @; write one within the password as %40")
     if "@" in rest and "@" not in authority and ":" in authority:
         raise ConfigurationError(
-            "CHANDLERY_DATABASE_URL has an @ after the host's end; write / within the password as %2F, and ? as %3F"
+            f"{variable} has an @ after the host's end; write / within the password as %2F, and ? as %3F"
         )
 
 
@@ -82,7 +97,16 @@ def embedded_dsn(data: Path, database: str) -> str:
 
 
 def dagster_dsn(settings: Settings) -> str:
-    """Return the libpq connection string of Dagster's own database, which stands beside the market's."""
+    """Return the libpq connection string of Dagster's own database, which stands beside the market's if nobody says.
+
+    Raises:
+        ConfigurationError: a URL is malformed.
+        StoreError: the embedded server does not start.
+    """
+    if settings.dagster_url is not None:
+        return _parse("DAGSTER", settings.dagster_url, settings.dagster_password)
+    if settings.dagster_password is not None:
+        raise ConfigurationError("CHANDLERY_DAGSTER_PASSWORD needs CHANDLERY_DAGSTER_URL, which says whose it is")
     market = market_dsn(settings)
     return conninfo.make_conninfo(market, dbname=f"{database_name(market)}_dagster")
 
@@ -91,6 +115,11 @@ def database_name(dsn: str) -> str | None:
     """Return the name of the database in a libpq connection string; None where it has none."""
     name = conninfo.conninfo_to_dict(dsn).get("dbname")
     return str(name) if name else None
+
+
+def without_password(dsn: str) -> str:
+    """Return a libpq connection string without its password."""
+    return conninfo.make_conninfo(**{name: value for name, value in _options(dsn).items() if name != "password"})
 
 
 def sqlalchemy_url(dsn: str) -> str:

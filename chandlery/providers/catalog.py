@@ -8,7 +8,6 @@ and only when the provider is made. Not here: the form of ``providers.yaml`` (``
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,6 +25,7 @@ from chandlery.errors import ChandleryError, ConfigurationError, ProviderAuthErr
 from chandlery.providers.base import Provider, ProviderKind, ProviderLimits, ProviderSetup
 from chandlery.providers.http.caller import Caller, RetryPolicy
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
+from chandlery.settings import read_secret
 
 #: The group of entry points by which a package adds kinds of provider.
 GROUP = "chandlery.providers"
@@ -117,7 +117,7 @@ def build_provider(
     Raises:
         ConfigurationError: no provider is called so, its kind is not installed, cannot be loaded or lacks a package, or
             an option is unknown, wrong, or not left to a run.
-        ProviderAuthError: a variable that should hold a key is not set.
+        ProviderAuthError: neither a variable that should hold a key is set nor the one that names its file.
     """
     provider = config.provider(name)
     kind = find_kind(provider.kind, provider=name)
@@ -230,7 +230,7 @@ def _make_caller(
 
 
 def _read_key(name: str, variable: str) -> SecretStr:
-    value = os.environ.get(variable, "")
+    value = read_secret(variable)
     if not value:
         raise ProviderAuthError(f"provider {name!r} needs the environment variable {variable}", provider=name)
     if not all("!" <= letter <= "~" for letter in value):

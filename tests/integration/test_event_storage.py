@@ -140,7 +140,7 @@ def test_the_installation_records_its_runs_in_this_storage(tmp_path: Path, datab
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHANDLERY_HOME", str(tmp_path / "home"))
         patch.setenv("CHANDLERY_DATABASE_URL", database_url)
-        for name in ("DAGSTER_HOME", "CHANDLERY_DAGSTER_URL"):
+        for name in ("DAGSTER_HOME", "CHANDLERY_DAGSTER_STORAGE"):
             patch.setenv(name, "")
         with open_instance(Settings()) as instance:
             assert isinstance(instance.event_log_storage, BatchedEventLogStorage)
