@@ -54,6 +54,10 @@ check: $(DEV) ## check format, lint, types and that imports only go down
 bench: $(DEV) ## measure, and write the figures to benchmarks/results/
 	$(BIN)/python -m benchmarks
 
+.PHONY: pin
+pin: ## write the digests of the containers' images to deploy/.env (needs Docker)
+	sh deploy/pin-images.sh
+
 # What a build leaves beside the sources would hide later entry points from an editable install.
 .PHONY: dist
 dist: $(DEV) ## build the wheel and the source distribution, into dist/

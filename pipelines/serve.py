@@ -91,6 +91,26 @@ def serve(
         return _watch(dog, processes, stop, place, log)
 
 
+def serve_daemon(home: Path, workspace: str, *, lock: int, place: Place) -> int:
+    """Run the daemon alone until interrupted; return 0, or 1 if it could not go on.
+
+    What it says goes where this process's own output goes.
+
+    Args:
+        home: Dagster's home, prepared.
+        workspace: the file that says where the code server is, which runs elsewhere.
+        lock: file descriptor of the lock of ``home``, which lasts until the daemon has ended.
+        place: of the one daemon of the database; it runs no longer than it has it.
+    """
+    log, stop, private = home / "daemon.log", threading.Event(), tempfile.mkdtemp(prefix="chandlery-daemon-")
+    guarded = watchdog(log, Path(private), lock, place.beats, _SILENCE)
+    with _until_interrupted(stop), guarded as dog, _stopping() as processes:
+        processes.append(
+            _start(("dagster._daemon", "run", "-w", workspace, "--log-level", "warning"), dog, {}, sys.stdout.fileno())
+        )
+        return _watch(dog, processes, stop, place, log)
+
+
 def _invite(place: str, log: Path) -> None:
     print(f"Chandlery is at {place}", flush=True)
     print(f"(The token lets in whoever has it. Ctrl-C stops the UI; its log is {log})", flush=True)
@@ -147,14 +167,17 @@ def _listener(port: int) -> str:
     return ""
 
 
-def _start(command: Sequence[str], dog: Watchdog, own: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], dog: Watchdog, own: Mapping[str, str], output: int | None = None
+) -> subprocess.Popen[bytes]:
+    output = dog.output if output is None else output
     line = [sys.executable, "-m", *command]
     # Modules are looked for where they are installed: the working directory may hold others that are called the same.
     shared = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") != TOKEN_VARIABLE}
     env = {**shared, "PYTHONSAFEPATH": "1", **own}
     # In the watchdog's process group: Ctrl-C reaches us alone, and we stop them in order.
     return subprocess.Popen(  # noqa: S603
-        line, stdin=subprocess.DEVNULL, stdout=dog.output, stderr=dog.output, env=env, process_group=dog.process.pid
+        line, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, process_group=dog.process.pid
     )
 
 

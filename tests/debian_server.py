@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,13 +31,16 @@ _HBA = "hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\
 
 
 @contextmanager
-def debian_server() -> Iterator[str]:
+def debian_server(prepare: Callable[[Path], None] = lambda _: None) -> Iterator[str]:
     """Run a server on the loopback interface that takes no connection without TLS; yield its connection string.
+
+    Args:
+        prepare: changes its folder of data before it starts.
 
     Raises:
         UnavailableError: this machine has not what it takes.
     """
-    programs, setpriv, openssl = _find_programs(), shutil.which("setpriv"), shutil.which("openssl")
+    programs, setpriv, openssl = find_programs(), shutil.which("setpriv"), shutil.which("openssl")
     if setpriv is None or openssl is None:
         raise UnavailableError("this machine has no setpriv or no openssl")
     folder = Path(tempfile.mkdtemp(prefix="chandlery-debian-"))
@@ -46,13 +49,11 @@ def debian_server() -> Iterator[str]:
         (folder / "password").write_text(PASSWORD)
         data = _make_folder(folder, "data")
         options = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        _run(
-            [*_as_user(setpriv), str(programs / "initdb"), "-D", str(data), *options, f"--pwfile={folder / 'password'}"]
-        )
+        run([*as_user(setpriv), str(programs / "initdb"), "-D", str(data), *options, f"--pwfile={folder / 'password'}"])
         request = ["req", "-new", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        _run(
+        run(
             [
-                *_as_user(setpriv),
+                *as_user(setpriv),
                 openssl,
                 *request,
                 "-keyout",
@@ -65,7 +66,8 @@ def debian_server() -> Iterator[str]:
         place = f"listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{data}'\nssl = on\n"
         (data / "postgresql.conf").write_text(_SETTINGS + place)
         (data / "pg_hba.conf").write_text(_HBA)
-        with _running(programs, setpriv, data):
+        prepare(data)
+        with running(programs, setpriv, data):
             yield conninfo.make_conninfo(
                 host="127.0.0.1", port=port, user="postgres", password=PASSWORD, dbname="postgres", sslmode="require"
             )
@@ -76,7 +78,7 @@ def debian_server() -> Iterator[str]:
 @contextmanager
 def standby(dsn: str) -> Iterator[str]:
     """Run a standby of the server of ``dsn``, which only reads; yield its connection string."""
-    programs, setpriv = _find_programs(), shutil.which("setpriv") or ""
+    programs, setpriv = find_programs(), shutil.which("setpriv") or ""
     parts = conninfo.conninfo_to_dict(dsn)
     folder = Path(tempfile.mkdtemp(prefix="chandlery-standby-"))
     try:
@@ -84,10 +86,10 @@ def standby(dsn: str) -> Iterator[str]:
         data, port = _make_folder(folder, "data"), _free_port()
         source = conninfo.make_conninfo(dsn, dbname=None, host=_socket_of(dsn), sslmode=None)
         backup = [str(programs / "pg_basebackup"), "-d", source, "-D", str(data), "-R", "-X", "stream", "-c", "fast"]
-        _run([*_as_user(setpriv), *backup])
+        run([*as_user(setpriv), *backup])
         settings = (data / "postgresql.conf").read_text().replace(f"port = {parts['port']}", f"port = {port}")
         (data / "postgresql.conf").write_text(settings.replace(_socket_of(dsn), str(data)))
-        with _running(programs, setpriv, data):
+        with running(programs, setpriv, data):
             yield conninfo.make_conninfo(dsn, port=port)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,16 +104,16 @@ def _socket_of(dsn: str) -> str:
 
 
 @contextmanager
-def _running(programs: Path, setpriv: str, data: Path) -> Iterator[None]:
-    pg_ctl = [*_as_user(setpriv), str(programs / "pg_ctl"), "-D", str(data), "-w"]
-    _run([*pg_ctl, "-l", str(data / "log"), "start"])
+def running(programs: Path, setpriv: str, data: Path) -> Iterator[None]:
+    pg_ctl = [*as_user(setpriv), str(programs / "pg_ctl"), "-D", str(data), "-w"]
+    run([*pg_ctl, "-l", str(data / "log"), "start"])
     try:
         yield
     finally:
-        _run([*pg_ctl, "-m", "immediate", "stop"])
+        run([*pg_ctl, "-m", "immediate", "stop"])
 
 
-def _as_user(setpriv: str) -> list[str]:
+def as_user(setpriv: str) -> list[str]:
     if os.geteuid() != 0:
         return []
     nobody = pwd.getpwnam("nobody")  # PostgreSQL refuses to be root
@@ -127,7 +129,7 @@ def _make_folder(folder: Path, name: str) -> Path:
     return data
 
 
-def _find_programs() -> Path:
+def find_programs() -> Path:
     for programs in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (programs / "postgres").exists():
             return programs
@@ -140,7 +142,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(command: Sequence[str]) -> None:
+def run(command: Sequence[str]) -> None:
     done = subprocess.run(
         command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,7 +1,7 @@
 """The services of ``deploy/compose.yaml`` without their containers: their commands, in exactly their environment.
 
-What a container would add is put in its place: a folder for each mount, a port of loopback for each service's, and the
-test's PostgreSQL by the variables of ``.env`` that are for a server of one's own. Not here: what Compose and Docker do.
+What a container would add is put in its place: a folder for each mount, a port of loopback for the web server's, and a
+PostgreSQL with the same rules, certificates and roles. Not here: what Compose and Docker do.
 """
 
 from __future__ import annotations
@@ -17,24 +17,21 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import psycopg
 import pytest
-from psycopg import conninfo
 
-from chandlery.database.dsn import sqlalchemy_url
+from tests.apache_server import UnavailableError
 from tests.compose import DEPLOY, ROOT, load
-from tests.editions import url
+from tests.deployed import Deployed, deployed_server
 
 pytestmark = pytest.mark.slow
 
-UI_TOKEN = "the-token-of-these-tests"
-IMAGE_PORTS = {"code": 4000, "webserver": 3000}
+IMAGE_PORTS = {"webserver": 3000}
 LAUNCH = """
 mutation ($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
@@ -63,17 +60,28 @@ class Stack:
         folders: stands for each path that the image or a mount provides.
         ports: of the services that listen.
         log: what the services say.
+        server: on which they run.
+        started: the processes by the service's name.
     """
 
     services: Mapping[str, Any]
     folders: Mapping[str, Path]
     ports: Mapping[str, int]
     log: Path
+    server: Deployed
+    started: dict[str, psutil.Popen] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """The token of the web UI."""
+        return (self.server.secrets / "ui_token").read_text().strip()
 
     def here(self, text: str) -> str:
         """Return a setting or an argument with this machine's paths and ports."""
         paths = "|".join(map(re.escape, self.folders))
-        text = re.sub(rf"^(--\w+=)?({paths})(?=/|$)", lambda found: f"{found[1] or ''}{self.folders[found[2]]}", text)
+        text = re.sub(
+            rf"^(--[\w-]+=)?({paths})(?=/|$)", lambda found: f"{found[1] or ''}{self.folders[found[2]]}", text
+        )
         for name, port in self.ports.items():
             text = re.sub(rf"(--port=|127\.0\.0\.1:){IMAGE_PORTS[name]}\b", rf"\g<1>{port}", text)
         return text.replace("--host=0.0.0.0", "--host=127.0.0.1")
@@ -82,7 +90,8 @@ class Stack:
         """Return what the container's environment would be: the image's path and what the file says, nothing else."""
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         given = self.services[name]["environment"].items()
-        return {"PATH": path, **{key: self.here(value) for key, value in given}}
+        private = {"HEALTH_COUNTER": f"{self.folders['/tmp']}/{name}-failures"}  # each container has a /tmp of its own
+        return {"PATH": path, **private, **{key: self.here(value) for key, value in given}}
 
     def run(self, name: str, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run ``command`` in the place of a service to its end."""
@@ -99,7 +108,7 @@ class Stack:
     def start(self, name: str) -> psutil.Popen:
         """Start a service."""
         with self.log.open("ab") as log:
-            return psutil.Popen(
+            process = psutil.Popen(
                 [self.here(word) for word in self.services[name]["command"]],
                 cwd=self.folders["/app"],
                 env=self.environment(name),
@@ -107,6 +116,8 @@ class Stack:
                 stderr=log,
                 start_new_session=True,
             )
+        self.started[name] = process
+        return process
 
     def await_health(self, name: str, process: psutil.Popen, seconds: float = 180) -> None:
         """Wait until the service's own health check passes."""
@@ -124,7 +135,7 @@ class Stack:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports['webserver']}/graphql",
             body,
-            {"Content-Type": "application/json", "Authorization": f"Bearer {UI_TOKEN}"},
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},
         )
         with urllib.request.urlopen(request, timeout=60) as reply:
             answer = json.load(reply)
@@ -132,39 +143,34 @@ class Stack:
         return answer["data"]
 
 
-@pytest.fixture
-def databases(server: str) -> Iterator[dict[str, str]]:
-    """The variables that name a server of one's own: two databases that are not there yet."""
-    name = f"deployed_{uuid4().hex}"
-    market, dagster = (conninfo.make_conninfo(server, dbname=each) for each in (name, f"{name}_dagster"))
-    yield {"CHANDLERY_DATABASE_URL": url(market), "CHANDLERY_DAGSTER_URL": sqlalchemy_url(dagster)}
-    with psycopg.connect(conninfo.make_conninfo(server, dbname="postgres"), autocommit=True) as admin:
-        for each in (name, f"{name}_dagster"):
-            admin.execute(f"DROP DATABASE IF EXISTS {each} WITH (FORCE)")
+@pytest.fixture(scope="module")
+def server() -> Iterator[Deployed]:
+    """An empty server like that of the service ``database``."""
+    try:
+        context = deployed_server()
+        server = context.__enter__()
+    except UnavailableError as error:
+        pytest.skip(f"no server of Debian's: {error}")
+    yield server
+    context.__exit__(None, None, None)
 
 
-@pytest.fixture
-def stack(databases: dict[str, str]) -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def stack(server: Deployed) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="chandlery-deploy-"))
-    services = load(
-        {
-            "DATABASE_PASSWORD": "not asked for here",
-            "REDIS_PASSWORD": "nor here",
-            "CHANDLERY_UI_TOKEN": UI_TOKEN,
-            **databases,
-        }
-    )["services"]
+    services = load({"DATABASE_SERVER": server.address, "DATABASE_CA": str(server.authority)})["services"]
     ports = {name: free_port() for name in IMAGE_PORTS}
-    folders = {"/app": root / "app", "/etc/chandlery": ROOT / "config"}
+    folders = {"/app": root / "app", "/etc/chandlery": ROOT / "config", "/run/secrets": server.secrets}
     for mount in ["/tmp", *(text.split(":")[1] for text in services["code"]["volumes"])]:
         folders.setdefault(mount, root / mount.strip("/").replace("/", "-")).mkdir(exist_ok=True)
-    # The image's /app, with a workspace that leads to the port of this test.
+    # The image's /app, with a workspace that leads to the socket of this test.
     (root / "app" / "deploy").mkdir(parents=True)
     workspace = (DEPLOY / "workspace.yaml").read_text()
-    workspace = workspace.replace("host: code", "host: 127.0.0.1").replace("port: 4000", f"port: {ports['code']}")
+    workspace = workspace.replace("/run/chandlery", str(folders["/run/chandlery"]))
     (root / "app" / "deploy" / "workspace.yaml").write_text(workspace)
+    shutil.copy(DEPLOY / "health.sh", root / "app" / "deploy")
     (root / "log").touch()
-    yield Stack(services, folders, ports, root / "log")
+    yield Stack(services, folders, ports, root / "log", server)
     print((root / "log").read_text()[-5000:])  # shown by pytest where something failed
     shutil.rmtree(root, ignore_errors=True)
 
@@ -188,8 +194,8 @@ def stop(process: psutil.Popen) -> None:
 
 
 def test_the_services_start_in_their_environment_and_carry_out_a_run(stack: Stack) -> None:
-    for _ in range(2):  # every start runs it again
-        done = stack.run("init", stack.services["init"]["command"])
+    for name in ("roles", "roles", "migrate"):  # every start runs them again; `test_roles` does so with migrations
+        done = stack.run(name, stack.services[name]["command"])
         assert done.returncode == 0, done.stdout + done.stderr
 
     with ExitStack() as running:
@@ -214,9 +220,76 @@ def test_the_services_start_in_their_environment_and_carry_out_a_run(stack: Stac
         assert launched["launchRun"]["__typename"] == "LaunchRunSuccess", launched
         assert outcome(stack, launched["launchRun"]["run"]["runId"]) == "SUCCESS"
 
+        check_the_command_line(stack)
+        check_that_there_is_one_daemon(stack)
+        check_who_is_connected(stack)
+        check_that_no_process_was_given_a_secret(stack)
+
     # Dagster's own files are where the volume is, and nothing of ours got into the image's folders.
     assert (stack.folders["/var/lib/chandlery"] / "dagster" / "dagster.yaml").is_file()
-    assert [path.name for path in stack.folders["/app"].rglob("*") if path.is_file()] == ["workspace.yaml"]
+    assert {path.name for path in stack.folders["/app"].rglob("*") if path.is_file()} == {"workspace.yaml", "health.sh"}
+
+
+def check_the_command_line(stack: Stack) -> None:
+    """What a person runs in ``code`` works: bars come in, and are archived, by the pipeline's role."""
+    for command in (
+        "chandlery ingest AAPL --provider simulated --timeframe 1d --start 2020-01-01 --end 2021-01-01",
+        "chandlery archive",
+    ):
+        done = stack.run("code", command.split())
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def check_that_there_is_one_daemon(stack: Stack) -> None:
+    """A second daemon ends and says which one runs, be it of the same home or of another."""
+    command = [*stack.services["daemon"]["command"][:3], "--workspace=/app/deploy/workspace.yaml"]
+    same = stack.run("daemon", command)
+    assert same.returncode == 1
+    assert re.search(r"^error: the web UI of this home runs already: the daemon on \S+, process \d+", same.stderr)
+    elsewhere = stack.folders["/tmp"] / "another-home"
+    other = subprocess.run(
+        [stack.here(word) for word in command],
+        cwd=stack.folders["/app"],
+        env={**stack.environment("daemon"), "CHANDLERY_HOME": str(elsewhere)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert other.returncode == 1
+    pid = stack.started["daemon"].pid
+    assert f"serves this database already: process {pid} on {socket.gethostname()[:25]}, port 3000" in other.stderr
+
+
+def check_who_is_connected(stack: Stack) -> None:
+    """Each service is the role that it should be, and speaks TLS."""
+    sessions = (
+        "SELECT DISTINCT usename, datname, coalesce(version, 'no TLS') FROM pg_stat_activity"
+        " JOIN pg_stat_ssl USING (pid) WHERE usename LIKE 'chandlery%'"
+    )
+    with psycopg.connect(stack.server.admin) as admin:
+        seen = set(admin.execute(sessions).fetchall())
+    assert {("chandlery_daemon", "chandlery", "TLSv1.3"), ("chandlery_dagster", "chandlery_dagster", "TLSv1.3")} <= seen
+    assert {version for _, _, version in seen} == {"TLSv1.3"}
+    assert "chandlery_owner" not in {role for role, _, _ in seen}
+
+
+def check_that_no_process_was_given_a_secret(stack: Stack) -> None:
+    """No process of the services has a secret in its environment or its command, and none is in what they wrote."""
+    secrets = [path.read_text().strip() for path in stack.server.secrets.iterdir() if path.is_file()]
+    family = [each for process in stack.started.values() for each in (process, *process.children(recursive=True))]
+    assert len(family) >= 6
+    for process in family:
+        try:
+            said = [*process.environ().values(), *process.cmdline()]
+        except psutil.NoSuchProcess:
+            continue
+        assert not any(secret in text for secret in secrets for text in said), process
+    written = [path for name in ("/var/lib/chandlery", "/tmp") for path in stack.folders[name].rglob("*")]
+    for path in (stack.log, *written):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(secret.encode() in content for secret in secrets), path
 
 
 def outcome(stack: Stack, run: str) -> str:

@@ -43,6 +43,7 @@ KNOWN = {
         "dagster._serdes",
     },
     "pipelines/hidden_secrets.py": {"dagster._core.scheduler.instigation", "dagster._serdes"},
+    "pipelines/storage_address.py": {"dagster._serdes"},
     # The daemon has no public module to run with `python -m`; its script may lie elsewhere than our interpreter.
     "pipelines/serve.py": {"dagster._daemon"},
     # The workspace that Dagster's own command makes for its web server, to serve it behind a guard of ours.
