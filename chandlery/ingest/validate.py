@@ -46,7 +46,7 @@ class PartitionResult:
         status: ``published``: audited, and its good rows are in the store (there may be none, where none were
             expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
             deliver it, or could not be used at all; ``complete``: all of it was requested before and is final, so that
-            the provider was not called;
+            a remote provider was not called, and another one has what is stored;
             ``empty``: the provider answered that it has nothing, where there were sessions; ``unlisted``: the
             instrument was not listed at any time of the window, so that nothing was requested.
         inserted: bars that were not there.
@@ -179,7 +179,7 @@ class BatchProcessor:
         return {
             partition: None
             for partition in partitions
-            if (partition.symbol, partition.window.key) not in counts and _has_sessions(partition)
+            if (partition.symbol, partition.window.key) not in counts and has_sessions(partition)
         }
 
     def _quarantine(
@@ -278,7 +278,8 @@ class BatchProcessor:
         count_answers(connection, self._timeframe, requested, now)
 
 
-def _has_sessions(partition: Partition) -> bool:
+def has_sessions(partition: Partition) -> bool:
+    """Return whether there are sessions of which bars would be expected."""
     part = session_slice(get_calendar(partition.calendar), partition.timeframe, partition.start, partition.end)
     return bool(part.stop > part.start)
 

@@ -156,7 +156,16 @@ def record_findings(
             "found_evidence": [json.dumps(noticed.evidence) for _, noticed in found],
         },
     )
-    rows = connection.execute(query("quality/count_open"), {**places, "timeframe": timeframe.value})
+    return count_current(connection, timeframe, [(each.instrument_id, each.scope) for each in audited])
+
+
+def count_current(
+    connection: psycopg.Connection, timeframe: Timeframe, windows: Sequence[tuple[int, str]]
+) -> dict[tuple[int, str], int]:
+    """Return how many findings nobody dismissed, by instrument and window, of those of ``windows`` that have any."""
+    ids, scopes = [owner for owner, _ in windows], [scope for _, scope in windows]
+    values = {"timeframe": timeframe.value, "ids": ids, "scopes": scopes}
+    rows = connection.execute(query("quality/count_open"), values)
     return {(instrument_id, scope): count for instrument_id, scope, count in rows}
 
 

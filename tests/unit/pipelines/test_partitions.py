@@ -15,7 +15,7 @@ from chandlery.core.timeframe import Timeframe, Window
 from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.ingest.plan import IngestPlan, KeySelection, parse_keys, plan_partitions, select_keys
 from chandlery.instruments.registry import Instrument
-from pipelines.orchestrator import plan_runs
+from pipelines.command_runs import plan_runs
 from pipelines.partitions import (
     RANGE_END,
     RANGE_START,
