@@ -9,7 +9,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from rich.console import Console
@@ -17,17 +18,24 @@ from rich.console import Console
 from chandlery.api import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
+from chandlery.bars.read import BarRange
 from chandlery.cli.outcome import DONE, FAILED, report_failures
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import show_progress
 from chandlery.cli.tally import Tally
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import ChandleryError
-from chandlery.ingest.request import IngestRequest, PreparedIngest
+from chandlery.ingest.request import IngestRequest
+from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import list_instruments
+from chandlery.reading.bars import read_bars
 from chandlery.report.report import ShownQuery, write_report
 
+#: Of this minute, the simulated provider first gives what it has in another world, and then corrects it.
+RESTATED = datetime(2024, 6, 14, 14, 30, tzinfo=UTC)
+_DRAFT = {"seed": 9}
 #: Fixed, so that the simulated minutes are the same every time and running again changes nothing.
 MINUTES_FROM, MINUTES_UNTIL = datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC)
 _QUERY = 'DataAPI().get_ohlc("AAPL", "2012-09-17", "2012-09-29")'
@@ -35,6 +43,7 @@ _NEXT = """
 Where to look next
   make ui                                      runs, lineage, schedules and backfills
   chandlery query AAPL                         bars on the command line; --help shows more
+  chandlery revisions SIM -t 1m                a bar that was restated, and what it was before
   chandlery ingest AAPL --path DIR             your own files: DIR/bars_1d/AAPL.csv (docs/files.md)
   python                                       >>> from chandlery import DataAPI
                                                >>> {query}
@@ -72,7 +81,6 @@ def _show_off(
     begun: float,
 ) -> int:
     orchestrator = make_orchestrator(installation)
-    orchestrator.prepare()
     tally, code = _load(installation, orchestrator, progress)
     if code != DONE:
         return code
@@ -104,8 +112,14 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     universe = installation.universe
     days = IngestRequest(Timeframe.D1, universe.preset("demo-daily"))
     minutes = IngestRequest(Timeframe.M1, universe.preset("demo-minute"), start=MINUTES_FROM, end=MINUTES_UNTIL)
+    requests = {"real days": days, "simulated minutes": minutes}
+    if not _is_stored(installation, RESTATED):
+        draft = replace(minutes, symbols=["SIM"], start=RESTATED, end=RESTATED + timedelta(minutes=1))
+        first = replace(draft, provider="simulated", options=_DRAFT)
+        requests = {"a minute that its provider will correct": first} | requests
     tally, codes = Tally(), [DONE]
-    for what, prepared in _prepare(installation, {"real days": days, "simulated minutes": minutes}):
+    for what, request in requests.items():
+        prepared = installation.plan_ingest(request)
         progress.print(f"Ingesting {what} of {len(prepared.plan.ranges)} instruments ...", style="dim")
         with show_progress(progress) as listener:
             records = orchestrator.ingest(prepared.plan, listener)
@@ -114,8 +128,12 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     return tally, FAILED if FAILED in codes else max(codes)
 
 
-def _prepare(installation: Installation, requests: dict[str, IngestRequest]) -> list[tuple[str, PreparedIngest]]:
-    return [(what, installation.plan_ingest(request)) for what, request in requests.items()]
+def _is_stored(installation: Installation, ts: datetime) -> bool:
+    """Return whether there is a bar of SIM at ``ts``."""
+    with installation.warehouse.connection() as connection:
+        instrument = resolve(connection, "SIM", *EVER)
+    bar = BarRange(instrument.instrument_id, ts, ts + timedelta(minutes=1))
+    return read_bars(installation.warehouse, Timeframe.M1, [bar]).num_rows > 0
 
 
 def _ask(installation: Installation) -> ShownQuery:

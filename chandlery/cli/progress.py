@@ -28,6 +28,8 @@ from chandlery.ingest.validate import PartitionResult
 from chandlery.rollups.refresh import Derived
 
 _SECONDS_BETWEEN_LINES = 2.0
+#: What took fewer seconds says nothing of what is to come: results arrive in bursts.
+_SHORTEST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,28 @@ class Stopwatch:
         return f"{self._rows / self.elapsed:,.0f} rows/s"
 
 
+class Estimate:
+    """Tells how long the rest takes, by how long it took since the first step was done: that one also got ready."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def describe(self, elapsed: float, done: int, left: int) -> str:
+        """Return it in words.
+
+        Args:
+            elapsed: seconds since the beginning.
+            done: how many steps are done.
+            left: how many are not.
+        """
+        if done and self._first is None:
+            self._first = elapsed, done
+        since, before = self._first or (elapsed, done)
+        if done <= before or elapsed - since < _SHORTEST:
+            return "no estimate yet"
+        return f"about {(elapsed - since) / (done - before) * left:.0f} s left"
+
+
 class IngestProgress(TallyListener):
     """Counts what a run does, and shows it."""
 
@@ -162,6 +186,7 @@ class IngestProgress(TallyListener):
         self._display = display
         self._watch = Stopwatch()
         self._fetched: fetching.Progress | None = None
+        self._estimate = Estimate()
 
     def planned(self, partitions: int) -> None:
         """See ``orchestrator.Listener``."""
@@ -191,7 +216,7 @@ class IngestProgress(TallyListener):
         done, planned, elapsed = len(self.tally.outcomes), self.tally.planned, self._watch.elapsed
         # What was complete before took no time: where a provider is asked, its answers tell how long it takes.
         steps, total = (self._fetched.answered, self._fetched.planned) if self._fetched else (done, planned)
-        estimate = f"about {elapsed / steps * max(0, total - steps):.0f} s left" if steps else "no estimate yet"
+        estimate = self._estimate.describe(elapsed, steps, max(0, total - steps))
         calls = f", {fetching.describe_calls(self._fetched)}" if self._fetched else ""
         return f"{done}/{planned} partitions, {self._watch.speed}, {elapsed:.0f} s elapsed, {estimate}{calls}"
 

@@ -691,7 +691,7 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
 ) -> None:
     assert demo.main(InMemoryOrchestrator) == 0
     first = capsys.readouterr().out
-    total = r"^total  inserted=36107 revised=0 unchanged=0 quarantined=0 warnings=(\d+)$"
+    total = r"^total  inserted=36107 revised=1 unchanged=0 quarantined=0 warnings=(\d+)$"
     warnings = re.search(total, first, re.MULTILINE)
     assert warnings is not None
     assert int(warnings[1]) > 0  # splits
@@ -701,6 +701,8 @@ def test_the_demo_loads_shows_and_reports_and_changes_nothing_again(
     of_minutes = {row["symbol"]: row["rows"] for row in days if row["sources"] == ["derived:1m:simulated"]}
     assert of_minutes == {"SIM": 10, "SIM/USD": 14}
     assert sum(row["rows"] for row in days) - 10 - 14 == 12_154
+    restated = json.loads(ready("revisions", "SIM", "-t", "1m", "--json").stdout)
+    assert [(row["ts"], row["close"]) for row in restated] == [("2024-06-14T14:30:00Z", c) for c in (88.29, 89.44)]
     assert demo.main(InMemoryOrchestrator) == 0
     second = capsys.readouterr().out
     assert f"total  inserted=0 revised=0 unchanged=36107 quarantined=0 warnings={warnings[1]}" in second

@@ -30,9 +30,9 @@
             yaxis: { rangemode: "auto" }, yaxis2: { rangemode: "fixed", range: [-2, -1] }
           }
         }),
-        // Unless they are named, the labels of a candle take its colour, and write in one that is no contrast to it.
+        // By default, labels take the colour of the candle, and the name beside them a ground of its own: unreadable.
         hoverlabel: {
-          bgcolor: v("--raised"), bordercolor: v("--soft"), font: { family: css.fontFamily, color: v("--ink") }
+          namelength: 0, bgcolor: v("--raised"), bordercolor: v("--soft"), font: { family: css.fontFamily, color: v("--ink") }
         },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: v("--rule"), activecolor: v("--accent") },
         yaxis: Object.assign({}, axis, { domain: [0.27, 1], range: fit(c, c.range[0], c.range[1]) }),

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from chandlery.cli.progress import BarDisplay, Display, IngestProgress, LineDisplay, Step, open_display
+from chandlery.cli.progress import BarDisplay, Display, Estimate, IngestProgress, LineDisplay, Step, open_display
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import fetch
@@ -98,13 +98,21 @@ def test_a_run_is_counted_and_shown() -> None:
     planned, more, first, fetched, second, derived = display.steps
     assert (planned, more) == (Step(total=2, doing="ingesting"), Step(total=3, doing="ingesting"))
     n = r"[\d,]+"
-    assert re.fullmatch(rf"1/3 partitions, {n} rows/s, {n} s elapsed, about {n} s left", first.line or "")
+    assert re.fullmatch(rf"1/3 partitions, {n} rows/s, {n} s elapsed, no estimate yet", first.line or "")
     assert (first.done, second.done, fetched.done) == (1, 1, 0)
     assert fetched.doing is not None
     assert fetched.doing.startswith("ingesting (1/2 requests answered, 3 calls made")
     assert re.fullmatch(
-        rf"2/3 partitions, {n} rows/s, {n} s elapsed, about {n} s left, 1/2 requests.*", second.line or ""
+        rf"2/3 partitions, {n} rows/s, {n} s elapsed, no estimate yet, 1/2 requests.*", second.line or ""
     )
     assert derived == Step(doing="rolling up 1h")
     assert str(listener.tally.total()) == "inserted=7 revised=0 unchanged=0 quarantined=0 warnings=0"
     assert (listener.tally.calls, dict(listener.tally.rolled_up)) == (3, {Timeframe.H1: 5})
+
+
+def test_the_first_step_promises_nothing_because_it_also_got_ready() -> None:
+    estimate = Estimate()
+    said = [
+        estimate.describe(*step) for step in [(9.0, 0, 14), (13.0, 1, 13), (13.1, 5, 9), (15.0, 5, 9), (17.0, 9, 5)]
+    ]
+    assert said == ["no estimate yet"] * 3 + ["about 4 s left", "about 2 s left"]

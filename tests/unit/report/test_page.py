@@ -67,7 +67,7 @@ def test_a_page_of_nothing_is_complete() -> None:
         *("Nothing", "Nothing", "03 June 2024, 14:05 UTC", "What is stored", "instrument", "source", "timeframe"),
         *("bars", "first, last", "sessions", "rolled up into", "What it looks like"),
         "Drag to zoom, double-click to go back; the strip below moves the range.",
-        *("What the gate said", "Nothing waits in quarantine."),
+        *("What the gate said", "No bar came that had not been audited before. Nothing waits in quarantine."),
         "Made by Chandlery. Times are UTC; prices are as traded, not adjusted.",
     ]
 
@@ -87,12 +87,13 @@ def test_what_a_page_shows_cannot_become_markup() -> None:
         "coverage": [("1d", map_months(month_table(["2024-01"], [1.0], EVIL)))],
         "gate": {"rows": 3, "partitions": 2, "rejected": 1, "rules": [[EVIL, "critical", "2", "1"]]},
         "waiting": 1,
+        "findings": {"count": 3, "names": ["instrument", "detail"], "rows": [[EVIL, EVIL]]},
     }
     page = render_page(plotly="", chart_data=[{"name": EVIL}], **shown)
     outline = Outline(page)
     assert outline.open == []
     assert page.count("<script") == page.count("</script>") == 3
-    assert sum(EVIL in text for text in outline.texts) == 15
+    assert sum(EVIL in text for text in outline.texts) == 17
     data = re.search(r'id="charts">(.*?)</script>', page)
     assert data is not None
     assert json.loads(data[1]) == [{"name": EVIL}]
