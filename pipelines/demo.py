@@ -133,7 +133,7 @@ def _is_stored(installation: Installation, ts: datetime) -> bool:
     with installation.warehouse.connection() as connection:
         instrument = resolve(connection, "SIM", *EVER)
     bar = BarRange(instrument.instrument_id, ts, ts + timedelta(minutes=1))
-    return read_bars(installation.warehouse, Timeframe.M1, [bar]).num_rows > 0
+    return bool(read_bars(installation.warehouse, Timeframe.M1, [bar]).num_rows)
 
 
 def _ask(installation: Installation) -> ShownQuery:
