@@ -60,11 +60,14 @@ class IngestConfig(dg.Config):
         default=None,
         description="Call no provider: process again the answers that landed since this instant, in ISO 8601, UTC.",
     )
+    retract: bool = Field(
+        default=False, description="End the bars that a person's files held before and hold no longer."
+    )
 
     def ingest_options(self) -> IngestOptions:
         """Return what the run chooses, as the library has it."""
         since = parse_moment(self.replay_since, name="replay_since") if self.replay_since is not None else None
-        return IngestOptions(self.provider, self.options, self.refresh, since)
+        return IngestOptions(self.provider, self.options, self.refresh, since, self.retract)
 
     def parsed_ranges(self) -> dict[str, tuple[datetime, datetime]]:
         """Return ``ranges`` as pairs of instants, UTC.

@@ -13,7 +13,7 @@ import dagster as dg
 from assets.metadata import check_metadata, describe_check
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.quarantine import QuarantineEntry, list_entries
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.quality.findings import Finding, list_findings
 from chandlery.tiers.warehouse import Warehouse
 

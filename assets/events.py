@@ -22,7 +22,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress, describe_calls
 from chandlery.ingest.plan import KeySelection
-from chandlery.ingest.validate import PartitionResult, list_names
+from chandlery.ingest.result import PartitionResult, list_names
 from chandlery.tiers.warehouse import Warehouse
 
 IngestEvent: TypeAlias = dg.AssetMaterialization | dg.AssetCheckEvaluation

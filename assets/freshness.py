@@ -13,7 +13,7 @@ from assets.coverage import coverage_name
 from chandlery.app.installation import Installation
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.freshness import Behind, find_behind
-from chandlery.ingest.validate import list_names
+from chandlery.ingest.result import list_names
 from resources.store import StoreResource
 
 UP_TO_DATE = "up_to_date"

@@ -14,7 +14,7 @@ from assets.pictures import candles
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from expectations.records import checks_as_records, rejected_as_records
 
 _COMPLETE = "requested before, complete and final: the provider was not called (refresh: true calls it all the same)"

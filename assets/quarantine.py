@@ -17,7 +17,7 @@ from chandlery.app.orchestrator import Listener
 from chandlery.core.timeframe import INGESTED
 from chandlery.ingest.quarantine import QuarantineEntry, list_entries
 from chandlery.ingest.release import release
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.tiers.warehouse import Warehouse
 from resources.store import StoreResource
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from chandlery.coverage.calendar_changes import apply_universe
 from chandlery.instruments.registry import list_instruments
+from chandlery.ops.registrations.universe import follow_universe
 from resources.store import StoreResource
 
 SYMBOLS = "symbol"
@@ -36,16 +36,19 @@ def build_providers(names: Iterable[str]) -> list[dg.AssetSpec]:
 def instruments(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult[None]:
     """Brings the database's instruments, their aliases and sessions, and Dagster's partitions to ``universe.yaml``."""
     with store.warehouse.connection() as connection:
-        report = apply_universe(connection, store.warehouse, store.installation.universe.instruments)
+        report = follow_universe(connection, store.warehouse, store.installation.universe.instruments)
         symbols = [instrument.symbol for instrument in list_instruments(connection)]
     register_symbols(context.instance, symbols)
+    forget_symbols(context.instance, [former for former, _ in report.renamed])
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(symbols),
             "instruments": len(symbols),
             "added": ", ".join(report.added) or "-",
             "changed": ", ".join(report.changed) or "-",
+            "renamed": ", ".join(f"{former} is now {symbol}" for former, symbol in report.renamed) or "-",
             "no longer in universe.yaml": ", ".join(report.removed) or "-",
+            "questions": "\n".join(report.questions) or "-",
         }
     )
 
@@ -56,3 +59,9 @@ def register_symbols(instance: dg.DagsterInstance, symbols: Iterable[str]) -> No
     missing = [symbol for symbol in symbols if symbol not in known]
     if missing:
         instance.add_dynamic_partitions(SYMBOLS, missing)
+
+
+def forget_symbols(instance: dg.DagsterInstance, symbols: Iterable[str]) -> None:
+    """Make sure that none of these is a partition any more. What was recorded of them, ``reconcile`` forgets."""
+    for symbol in sorted(set(symbols) & set(instance.get_dynamic_partitions(SYMBOLS))):
+        instance.delete_dynamic_partition(SYMBOLS, symbol)

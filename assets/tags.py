@@ -7,7 +7,7 @@ tags that say which partitions a run takes (``pipelines.partitions``).
 from collections.abc import Iterable, Sequence
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.ingest.validate import list_names
+from chandlery.ingest.result import list_names
 
 
 def run_tags(timeframe: Timeframe, symbols: Sequence[str], providers: Iterable[str | None]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from chandlery.ingest.gate import AuditReport
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import plan_requests
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import list_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.alpaca import AlpacaProvider

@@ -96,6 +96,7 @@ def _config(plan: IngestPlan, ranges: Mapping[Instrument, tuple[datetime, dateti
         "ranges": {i.symbol: [start.isoformat(), end.isoformat()] for i, (start, end) in ranges.items()},
         "max_rejected_share": plan.max_rejected_share,
         "refresh": options.refresh,
+        "retract": options.retract,
         "replay_since": options.replay_since and options.replay_since.isoformat(),
     }
 

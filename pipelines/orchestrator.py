@@ -15,8 +15,8 @@ from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.plan import IngestPlan
+from chandlery.ingest.result import PartitionResult
 from chandlery.ingest.unchanged import find_unchanged
-from chandlery.ingest.validate import PartitionResult
 from chandlery.rollups.refresh import Derived
 from chandlery.settings import Settings
 from expectations.limits import GateLimits
@@ -54,6 +54,15 @@ class DagsterOrchestrator:
 
         with self._open_instance(self._installation.settings) as instance:
             register(self._installation, instance)
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        from assets.reference import forget_symbols  # noqa: PLC0415 - slow to import
+        from pipelines.command_runs import register  # noqa: PLC0415 - slow to import
+
+        with self._open_instance(self._installation.settings) as instance:
+            register(self._installation, instance)
+            forget_symbols(instance, symbols)
 
     def gate(self, max_rejected_share: float | None = None) -> Gate:
         """See ``chandlery.app.orchestrator.Orchestrator``."""

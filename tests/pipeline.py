@@ -27,7 +27,7 @@ from chandlery.app.installation import Installation
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress
 from chandlery.ingest.plan import IngestOptions, IngestPlan
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider

@@ -18,7 +18,7 @@ from chandlery.ingest.gate import Gate
 from chandlery.ingest.landing import Landing
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import Instrument, sync_instruments
 from chandlery.lake.store import Lake
 from chandlery.providers.base import Provider

@@ -19,7 +19,6 @@ from chandlery.config.lifecycle import Lifecycle
 from chandlery.config.universe import Universe, check_calendars
 from chandlery.core.calendars import use_changes
 from chandlery.core.timeframe import Timeframe
-from chandlery.coverage.calendar_changes import apply_universe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn
 from chandlery.database.editions.install import install
@@ -30,6 +29,7 @@ from chandlery.ingest.landing import Landing
 from chandlery.ingest.request import IngestRequest, PreparedIngest, plan_ingest
 from chandlery.instruments.registry import Instrument, SyncReport, list_instruments
 from chandlery.lake.store import Lake
+from chandlery.ops.registrations.universe import follow_universe
 from chandlery.providers.configured import ConfiguredProviders
 from chandlery.providers.http.shared_rate_limit import shared_rate_limiters
 from chandlery.rollups.continuous import refresh_aggregates, sync_aggregates
@@ -98,7 +98,7 @@ class Installation:
             migrate(connection)
             install(connection)
             check_tables(connection)
-            report = apply_universe(connection, installation.warehouse, universe.instruments)
+            report = follow_universe(connection, installation.warehouse, universe.instruments)
             sync_aggregates(connection, installation.warehouse.edition, lifecycle.continuous_aggregates)
         installation.make_room()
         refresh_aggregates(installation.warehouse.database)

@@ -17,7 +17,7 @@ from chandlery.errors import ConfigurationError
 from chandlery.ingest.fetch import Progress
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.plan import IngestPlan
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.rollups.refresh import Derived
 
 
@@ -79,6 +79,10 @@ class Orchestrator(Protocol):
 
     def prepare(self) -> None:
         """Set up the orchestrator's own storage and make known which instruments there are. Idempotent."""
+        ...
+
+    def forget(self, symbols: Sequence[str]) -> None:
+        """Make known which instruments there are, and forget those of these symbols, which are no more. Idempotent."""
         ...
 
     def gate(self, max_rejected_share: float | None = None) -> Gate:

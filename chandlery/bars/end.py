@@ -25,6 +25,7 @@ def end_bars(
     known_at: datetime,
     *,
     only_derived: bool = False,
+    source: str | None = None,
 ) -> Changes:
     """End bars: from ``known_at`` on they are no longer believed; what they were stays in the revisions.
 
@@ -35,6 +36,7 @@ def end_bars(
         moments: start of each, UTC. Bars that are not there are no error.
         known_at: of the publication, UTC.
         only_derived: leave bars of a provider as they are.
+        source: leave bars of other sources as they are.
     """
     statement = query(
         "bars/end_bars",
@@ -45,6 +47,7 @@ def end_bars(
         first=min(moments),
         last=max(moments),
         only_derived=only_derived,
+        source=source,
         known_at=known_at,
     )
     rows = sorted(connection.execute(statement).fetchall())

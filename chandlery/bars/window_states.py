@@ -129,6 +129,14 @@ def mark_hot(
     )
 
 
+def forget_files(connection: psycopg.Connection, instrument_id: int) -> None:
+    """Have no file of the lake hold the windows of an instrument, all of which are in the store.
+
+    They are archived anew. Part of the caller's transaction, which holds the instrument's locks.
+    """
+    connection.execute(query("bars/forget_files"), {"instrument_id": instrument_id})
+
+
 def has_hot_windows(connection: psycopg.Connection, timeframe: Timeframe, start: datetime, end: datetime) -> bool:
     """Return whether any window that overlaps ``[start, end)``, UTC, is in the store."""
     row = connection.execute(

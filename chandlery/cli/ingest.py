@@ -32,7 +32,8 @@ from chandlery.errors import ProviderError, UsageError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.preview import preview_files
 from chandlery.ingest.request import IngestRequest, PreparedIngest, describe_listing
-from chandlery.ingest.validate import list_names
+from chandlery.ingest.result import list_names
+from chandlery.ops.registrations.belongings import forget_untouched
 from chandlery.providers.files.presets import is_layout
 
 _EPILOG = """Examples:
@@ -57,6 +58,7 @@ _AssetClass = Annotated[str | None, typer.Option(help="Of new symbols: equity, c
 _Symbols = Annotated[list[str] | None, typer.Argument(help="Which; with a provider of files, all by default.")]
 _Start = Annotated[str | None, typer.Option(help="First instant, inclusive; two weeks back where calls cost.")]
 _Refresh = Annotated[bool, typer.Option("--refresh", help="Ask also for what is complete and final.")]
+_Retract = Annotated[bool, typer.Option("--retract", help="Files: end the bars that they held and hold no longer.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and write nothing.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")]
 _Share = Annotated[float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")]
@@ -92,6 +94,7 @@ def ingest(
     asset_class: _AssetClass = None,
     max_rejected_share: _Share = None,
     refresh: _Refresh = False,
+    retract: _Retract = False,
     dry_run: _DryRun = False,
     yes: _Yes = False,
     as_json: AsJson = False,
@@ -111,19 +114,25 @@ def ingest(
         options=options,
         start=parse_moment(start, name="start") if start else None,
         end=parse_moment(end, name="end") if end else None,
-        calendar=calendar,
-        asset_class=asset_class,
-        max_rejected_share=max_rejected_share,
-        refresh=refresh,
-    )
+        calendar=calendar, asset_class=asset_class, max_rejected_share=max_rejected_share, refresh=refresh,
+        retract=retract)  # fmt: skip
     raise typer.Exit(_plan_and_run(session, request, dry_run=dry_run, yes=yes, as_json=as_json))
 
 
 def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool, as_json: bool) -> int:
     if dry_run:
         return _look(session, request, as_json=as_json)
-    prepared = session.installation.plan_ingest(request, partial(_approve, yes=yes))
-    return carry_out(session.orchestrator(session.installation), prepared, as_json=as_json)
+    installation = session.installation
+    prepared = installation.plan_ingest(request, partial(_approve, yes=yes))
+    orchestrator = session.orchestrator(installation)
+    try:
+        return carry_out(orchestrator, prepared, as_json=as_json)
+    finally:
+        with installation.warehouse.connection() as connection:
+            unregistered = forget_untouched(connection, prepared.added)
+        if unregistered:
+            note(f"{list_names(unregistered)}: not registered, because nothing came of it")
+            orchestrator.forget(unregistered)
 
 
 def _look(session: Session, request: IngestRequest, *, as_json: bool) -> int:
@@ -132,7 +141,7 @@ def _look(session: Session, request: IngestRequest, *, as_json: bool) -> int:
     installation = session.installation
     prepared = installation.plan_ingest(request, costs.extend, register=False)
     gate = session.orchestrator(installation).gate(request.max_rejected_share)
-    previews = preview_files(prepared, installation.providers, gate)
+    previews = preview_files(prepared, installation.providers, gate, installation.warehouse)
     failed, rejected = show_previews(costs, previews, prepared.refused, as_json=as_json)
     _introduce(replace(prepared, registered=()))
     _say_refused(prepared)

@@ -1,4 +1,7 @@
-"""``instruments list``, ``show`` and ``set``: which instruments there are, and what is known of them."""
+"""``instruments``: which instruments there are, what is known of them, and correcting that.
+
+Not here: ``rename``, ``merge`` and ``remove`` (``registrations``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from chandlery.cli import registrations
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import note, number, say, say_json, show_table, table
 from chandlery.cli.session import Session
@@ -24,7 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="See which instruments there are, and correct what was guessed of them.",
     epilog="Examples:\n\nchandlery instruments list\n\nchandlery instruments show ENI.MI"
-    "\n\nchandlery instruments set ENI.MI --calendar XMIL",
+    "\n\nchandlery instruments set ENI.MI --calendar XMIL"
+    "\n\nchandlery instruments rename FB META --until 2022-06-09",
 )
 Symbol = Annotated[str, typer.Argument(help="Which instrument, by any name that it ever had.")]
 _NAMES = ("symbol", "asset_class", "calendar", "provider", "timeframes", "name", "listed", "delisted", "universe")
@@ -32,6 +37,7 @@ _NAMES = ("symbol", "asset_class", "calendar", "provider", "timeframes", "name",
 
 def register(commands: typer.Typer) -> None:
     """Add the group."""
+    registrations.register(app)
     commands.add_typer(app, name="instruments")
 
 

@@ -15,7 +15,7 @@ from chandlery.cli.output import note, number, say, say_error
 from chandlery.cli.tally import Tally
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.request import PreparedIngest
-from chandlery.ingest.validate import PartitionResult, list_names
+from chandlery.ingest.result import PartitionResult, list_names
 
 DONE, FAILED, REJECTED = 0, 1, 3
 _LINES_PER_SYMBOL = 10
@@ -34,6 +34,11 @@ def show_outcome(plan: IngestPlan, tally: Tally, seconds: float) -> None:
     if tally.empty:
         note(
             f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
+        )
+    if tally.total().vanished:
+        note(
+            f"{number(tally.total().vanished)} bars that were read before are in the files no longer, and stay:"
+            " `chandlery findings list --rule vanished_rows` shows them, `chandlery ingest --retract` ends them"
         )
     if tally.total().warnings:
         note(f"{number(tally.total().warnings)} findings: `chandlery findings list` shows what was noticed")

@@ -82,6 +82,7 @@ def _plain(preview: Preview) -> dict[str, object]:
             }
             for verdict in preview.verdicts
         ],
+        "vanished": preview.vanished,
         "error": preview.error and str(preview.error),
     }
 
@@ -104,6 +105,8 @@ def _lines(preview: Preview) -> Iterable[tuple[str, str]]:
         yield "first", _row(bars, 0)
         yield "last", _row(bars, bars.num_rows - 1)
     yield "gate", _verdict(preview)
+    if preview.vanished:
+        yield "vanished", f"{number(preview.vanished)} bars that were read before are in the file no longer: --retract"
 
 
 def _row(bars: pa.Table, place: int) -> str:

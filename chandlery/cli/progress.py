@@ -24,7 +24,7 @@ from rich.progress import (
 
 from chandlery.cli.tally import TallyListener
 from chandlery.ingest import fetch as fetching
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.rollups.refresh import Derived
 
 _SECONDS_BETWEEN_LINES = 2.0

@@ -28,7 +28,7 @@ def init(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     """Set up the database, its schema and the instruments of universe.yaml. Safe to run again."""
     session = Session.of(ctx)
     installation, report = session.create()
-    session.orchestrator(installation).prepare()
+    session.orchestrator(installation).forget([former for former, _ in report.renamed])
     edition = installation.warehouse.edition
     facts = [
         ("home", str(installation.settings.home)),
@@ -40,6 +40,9 @@ def init(ctx: typer.Context, *, as_json: AsJson = False) -> None:
         ("added", ", ".join(report.added) or "none"),
         ("changed", ", ".join(report.changed) or "none"),
     ]
+    if report.renamed:
+        renamed = ", ".join(f"{former} is now {symbol}" for former, symbol in report.renamed)
+        facts.append(("renamed", f"{renamed} (its history stays)"))
     if report.removed:
         facts.append(("removed", f"{', '.join(report.removed)} (no longer requested; what is stored stays)"))
     if as_json:
@@ -48,6 +51,8 @@ def init(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     for line in columns_of(facts):
         say(line)
     say()
+    for question in report.questions:
+        note(question)
     if installation.new_config_files:
         say(f"The default configuration was copied to {installation.settings.config}: it is yours to edit.")
     say("Ready. Next: `chandlery ingest --preset demo-daily`, then `chandlery query AAPL`, or `chandlery ui`.")
@@ -82,7 +87,9 @@ def _plain_report(installation: Installation, report: SyncReport) -> dict[str, o
         "instruments": len(installation.universe.instruments),
         "added": list(report.added),
         "changed": list(report.changed),
+        "renamed": [{"former": former, "symbol": symbol} for former, symbol in report.renamed],
         "removed": list(report.removed),
+        "questions": list(report.questions),
     }
 
 

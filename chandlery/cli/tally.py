@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import fetch as fetching
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.rollups.refresh import Derived
 
 
@@ -21,6 +21,8 @@ class Count:
     unchanged: int = 0
     quarantined: int = 0
     warnings: int = 0
+    vanished: int = 0
+    retracted: int = 0
 
     def add(self, result: PartitionResult) -> None:
         """Add the rows of one partition."""
@@ -29,12 +31,16 @@ class Count:
         self.unchanged += result.unchanged
         self.quarantined += result.quarantined
         self.warnings += result.warnings
+        self.vanished += result.vanished
+        self.retracted += result.retracted
 
     def __str__(self) -> str:
-        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0 warnings=0``."""
+        """Return ``inserted=3270 revised=0 unchanged=0 quarantined=0 warnings=0``, and what vanished, if anything."""
+        rare = {"vanished": self.vanished, "retracted": self.retracted}
         return (
             f"inserted={self.inserted} revised={self.revised} unchanged={self.unchanged}"
             f" quarantined={self.quarantined} warnings={self.warnings}"
+            + "".join(f" {name}={count}" for name, count in rare.items() if count)
         )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from chandlery.core.partition import Partition
 from chandlery.errors import ProviderError
+from chandlery.providers.base import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ProviderAnswer:
         landing_id: number of the answer in the landing zone; None where it was not kept.
         path: of its file, below the landing zone's root; None where it was not kept.
         files: by symbol, the file that its bars were read from, where the provider reads a person's files.
+        held: by symbol, what these files hold; see ``BarReply``.
     """
 
     partitions: Sequence[Partition]
@@ -33,3 +35,4 @@ class ProviderAnswer:
     landing_id: int | None = None
     path: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)

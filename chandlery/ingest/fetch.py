@@ -84,7 +84,9 @@ def fetch_answer(provider: Provider, partitions: Sequence[Partition], now: datet
     except Exception as error:  # noqa: BLE001 - a provider may be of any package, and fails alone
         unforeseen = _unforeseen(provider, error)
         return ProviderAnswer(partitions, empty_bars(), dict.fromkeys(request.symbols, unforeseen), requested_at)
-    return ProviderAnswer(partitions, reply.bars, dict(reply.failures), requested_at, files=reply.files)
+    return ProviderAnswer(
+        partitions, reply.bars, dict(reply.failures), requested_at, files=reply.files, held=reply.held
+    )
 
 
 def fetch_answers(

@@ -30,6 +30,7 @@ from chandlery.database.locks import hold_lock
 from chandlery.database.named_queries import query
 from chandlery.errors import LakeError
 from chandlery.ingest.answer import ProviderAnswer
+from chandlery.ingest.former_symbols import under_present_symbols, with_present_symbols
 from chandlery.ingest.landing_zone import explain_elsewhere, file_name, is_elsewhere, make_zone, read_zone
 from chandlery.lake.store import Lake
 from chandlery.providers.base import BarReply, BarRequest
@@ -137,13 +138,16 @@ class Landing:
             self._enter_stray_files(connection, provider, timeframe)
             with connection.transaction(), connection.cursor(row_factory=class_row(LandedAnswer)) as cursor:
                 found = cursor.execute(query("ingest/unprocessed_landings"), values).fetchall()
+            found = with_present_symbols(connection, found)
         return [landed for landed in found if not is_elsewhere(landed.path, self._find_zone())]
 
     def find(self, provider: str | None, timeframe: Timeframe, since: datetime | None = None) -> list[LandedAnswer]:
         """Return the answers that came at ``since`` (UTC) or later and are still kept, newest first; by default all."""
         values = {"provider": provider, "timeframe": timeframe.value, "since": since}
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(LandedAnswer)) as rows:
-            return rows.execute(query("ingest/list_landings"), values).fetchall()
+        with self._database.connection() as connection:
+            with connection.cursor(row_factory=class_row(LandedAnswer)) as rows:
+                found = rows.execute(query("ingest/list_landings"), values).fetchall()
+            return with_present_symbols(connection, found)
 
     def unpack(self, landed: LandedAnswer, instruments: Mapping[str, Listing]) -> ProviderAnswer:
         """Return a landed answer as it came, or the part of it within ``landed``'s range and symbols.
@@ -155,7 +159,8 @@ class Landing:
         Raises:
             LakeError: the file is missing or damaged; names it.
         """
-        bars = self.read(landed)
+        with self._database.connection() as connection:
+            bars = under_present_symbols(connection, self.read(landed), landed.symbols)
         start, end = (pa.scalar(moment, TS) for moment in (landed.start_ts, landed.end_ts))
         served = pc.is_in(bars["symbol"].cast(pa.string()), pa.array(landed.symbols, pa.string()))
         inside = pc.and_(served, pc.and_(pc.greater_equal(bars["ts"], start), pc.less(bars["ts"], end)))
@@ -187,8 +192,7 @@ class Landing:
     def sweep(self, before: datetime) -> int:
         """Delete the files of answers that came before ``before`` (UTC) and were processed; return how many.
 
-        Those in the zones of other installations are theirs to delete.
-        What was requested and when stays on record, so that a bar can be traced back to it.
+        Those in the zones of other installations are theirs to delete. What was requested stays on record.
 
         Raises:
             LakeError: one of them cannot be deleted.

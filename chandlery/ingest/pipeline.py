@@ -27,8 +27,10 @@ from chandlery.ingest.fetch import Progress, fetch_answer, fetch_answers, stop
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.landing import LandedAnswer, Landing, newest_parts
 from chandlery.ingest.plan import IngestOptions, open_partitions, plan_requests
+from chandlery.ingest.result import PartitionResult
 from chandlery.ingest.side_by_side import Emit, SideBySide
-from chandlery.ingest.validate import BatchProcessor, PartitionResult
+from chandlery.ingest.validate import BatchProcessor
+from chandlery.instruments.aliases import other_tickers
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import Provider, ProviderLimits
 from chandlery.providers.configured import ConfiguredProviders
@@ -55,10 +57,14 @@ class _Run:
     options: IngestOptions
     made: list[Provider] = field(default_factory=list)
 
-    def make(self, name: str, partitions: Sequence[Partition]) -> Provider:
-        """Make the provider of ``partitions``."""
+    def make(self, name: str, partitions: Sequence[Partition], warehouse: Warehouse) -> Provider:
+        """Make the provider of ``partitions``, whose instruments are registered in ``warehouse``."""
         calendars = {partition.symbol: partition.calendar for partition in partitions}
-        provider = self.providers.build(name, options=self.options.provider_options, calendars=calendars)
+        with warehouse.connection() as connection:
+            tickers = other_tickers(connection, calendars)
+        provider = self.providers.build(
+            name, options=self.options.provider_options, calendars=calendars, tickers=tickers
+        )
         self.made.append(provider)
         return provider
 
@@ -155,8 +161,10 @@ class IngestPipeline:
             if since is not None:
                 results = self._replay_since(since, name, partitions, run.providers.limits(name))
             else:
-                provider = run.make(name, partitions)
-                results = self.ingest(provider, partitions, refresh=run.options.refresh, on_progress=emit)
+                provider = run.make(name, partitions, self._warehouse)
+                results = self.ingest(
+                    provider, partitions, refresh=run.options.refresh, retract=run.options.retract, on_progress=emit
+                )
             with closing(results):
                 for result in results:
                     remaining.pop(result.partition.key, None)
@@ -173,30 +181,30 @@ class IngestPipeline:
         partitions: Sequence[Partition],
         *,
         refresh: bool = False,
+        retract: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Generator[PartitionResult]:
         """Ingest ``partitions`` from ``provider`` and yield what became of each, batch by batch.
 
-        A symbol that the provider does not know, or a request that it does not answer, fails alone. Running again
-        changes nothing that is unchanged. Answers of a remote provider are landed before they are processed; those of
-        a run that died are processed first, and sessions that are final are not requested again.
+        A symbol that the provider does not know, or a request that it does not answer, fails alone. Answers of a remote
+        provider land before they are processed; sessions that are final are not requested again.
 
         Args:
             provider: that is called.
             partitions: of one timeframe, in any order, not overlapping.
             refresh: request everything, also what is final.
+            retract: end the bars that a person's files held before and hold no longer.
             on_progress: called after each answer of a remote provider.
 
         Raises:
-            ProviderAuthError: the provider's key is refused; nothing later would succeed either.
-            LakeError: the landing zone cannot be written to or read.
+            ProviderAuthError: the provider's key is refused. ``LakeError``: the landing zone cannot be used.
         """
         yield from (PartitionResult(partition, "unlisted") for partition in partitions if partition.is_unlisted)
         partitions = [partition for partition in partitions if not partition.is_unlisted]
         if not partitions:
             return
         timeframe = partitions[0].timeframe
-        processor = self._processor(provider.name, provider.limits, timeframe)
+        processor = self._processor(provider.name, provider.limits, timeframe, retract=retract)
         if self._landing is None or not provider.limits.remote:
             for request in plan_requests(partitions, provider.limits):
                 yield from self._process(processor, [fetch_answer(provider, request, self._now)])
@@ -260,9 +268,18 @@ class IngestPipeline:
         with self._processing:
             return processor.process(answers)
 
-    def _processor(self, provider: str, limits: ProviderLimits, timeframe: Timeframe) -> BatchProcessor:
+    def _processor(
+        self, provider: str, limits: ProviderLimits, timeframe: Timeframe, *, retract: bool = False
+    ) -> BatchProcessor:
         return BatchProcessor(
-            self._warehouse, self._gate, provider, limits, timeframe, run_id=self._run_id, now=self._now
+            self._warehouse,
+            self._gate,
+            provider,
+            limits,
+            timeframe,
+            run_id=self._run_id,
+            retract=retract,
+            now=self._now,
         )
 
     def _batches(self, answers: Iterator[list[ProviderAnswer]]) -> Iterator[list[ProviderAnswer]]:

@@ -35,12 +35,14 @@ class IngestOptions:
         provider_options: override the options of the provider, as ``{"path": ...}``.
         refresh: request from a remote provider also what is complete and final.
         replay_since: call no provider; process again the answers that landed at this instant (UTC) or later.
+        retract: end the bars that a person's files held before and hold no longer.
     """
 
     provider: str | None = None
     provider_options: Mapping[str, object] = field(default_factory=dict)
     refresh: bool = False
     replay_since: datetime | None = None
+    retract: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from chandlery.errors import (
 )
 from chandlery.ingest.corrected_guess import corrected_guess
 from chandlery.ingest.spellings import by_spelling, spelled_otherwise
-from chandlery.instruments.aliases import resolve
+from chandlery.instruments.aliases import other_tickers, resolve
 from chandlery.instruments.registry import Instrument, load_instruments
 from chandlery.providers.base import Provider
 from chandlery.providers.configured import ConfiguredProviders
@@ -48,6 +48,7 @@ class RequestPlanner:
         refused: why symbols cannot be planned: they are new and their file cannot be read, or something else is wrong
             and nobody named them, because all of a provider were requested. Otherwise it is raised.
         notes: what a person should know of the files of a symbol.
+        tickers: other names of the known instruments by symbol.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RequestPlanner:
         self._alone = True
         self.refused: dict[str, ChandleryError] = {}
         self.notes: dict[str, Sequence[str]] = {}
+        self.tickers: dict[str, Sequence[str]] = {}
         self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
@@ -252,7 +254,10 @@ class RequestPlanner:
         return max(self._first, self._now - depth) if depth else self._first, self._now
 
     def _provider(self, name: str, calendars: Mapping[str, str]) -> Provider:
-        return self._providers.build(name, options=self._request.options, calendars=calendars)
+        if calendars:
+            with self._warehouse.connection() as connection:
+                self.tickers |= other_tickers(connection, calendars)
+        return self._providers.build(name, options=self._request.options, calendars=calendars, tickers=self.tickers)
 
     def _describe(self, symbol: str) -> InstrumentConfig:
         """Return what to register for a symbol that is new."""

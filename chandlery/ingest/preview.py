@@ -16,12 +16,15 @@ import pyarrow as pa
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError
+from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.gate import Gate, Verdict
 from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.request import PreparedIngest
+from chandlery.ingest.vanished import find_vanished
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.base import BarRequest, Provider
 from chandlery.providers.configured import ConfiguredProviders
+from chandlery.tiers.warehouse import Warehouse
 
 #: So many bars are audited at a time, roughly.
 _ROWS = 500_000
@@ -65,6 +68,7 @@ class Preview:
         bars: those of the range, as in ``schema.BARS``.
         verdicts: what the gate says, window by window.
         error: why nothing would come of them; None where something would.
+        vanished: bars that its files held before and hold no longer.
     """
 
     instrument: Instrument
@@ -73,10 +77,15 @@ class Preview:
     bars: pa.Table = field(repr=False)
     verdicts: Sequence[Verdict] = ()
     error: ProviderError | None = None
+    vanished: int = 0
 
 
 def preview_files(
-    prepared: PreparedIngest, providers: ConfiguredProviders, gate: Gate, now: datetime | None = None
+    prepared: PreparedIngest,
+    providers: ConfiguredProviders,
+    gate: Gate,
+    warehouse: Warehouse,
+    now: datetime | None = None,
 ) -> Iterator[Preview]:
     """Yield what would come of each instrument of a plan whose provider reads files.
 
@@ -84,6 +93,7 @@ def preview_files(
         prepared: the plan, of which nothing was registered.
         providers: that are configured.
         gate: that would audit the bars.
+        warehouse: where the bars of before are.
         now: the present, UTC; the clock by default.
     """
     now = now or datetime.now(UTC)
@@ -93,44 +103,64 @@ def preview_files(
         by_provider.setdefault(plan.options.provider or instrument.provider, []).append(instrument)
     for name, instruments in by_provider.items():
         calendars = {instrument.symbol: instrument.calendar for instrument in instruments}
-        provider = providers.build(name, options=plan.options.provider_options, calendars=calendars)
+        provider = providers.build(
+            name, options=plan.options.provider_options, calendars=calendars, tickers=prepared.tickers
+        )
         if isinstance(provider, DescribesFiles):
-            yield from _preview(prepared, provider, instruments, gate, now)
+            yield from _Previewer(prepared, gate, warehouse, now).preview(provider, instruments)
 
 
-def _preview(
-    prepared: PreparedIngest, provider: Provider, instruments: Sequence[Instrument], gate: Gate, now: datetime
-) -> Iterator[Preview]:
-    waiting: list[tuple[Instrument, Account, pa.Table]] = []
-    for instrument in instruments:
-        start, end = prepared.plan.ranges[instrument]
-        timeframe = prepared.plan.timeframe
-        try:
-            assert isinstance(provider, DescribesFiles)  # noqa: S101 - for the type checker
-            account = provider.describe(instrument.symbol, timeframe)
-        except ProviderError as error:
-            yield Preview(instrument, instrument.instrument_id < 0, None, pa.table({}), error=error)
-            continue
-        bars = provider.fetch(BarRequest([instrument.symbol], timeframe, start, end)).bars
-        waiting.append((instrument, account, bars))
-        if sum(table.num_rows for *_, table in waiting) > _ROWS:
-            yield from _audited(prepared, waiting, gate, now)
-            waiting = []
-    yield from _audited(prepared, waiting, gate, now)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of one instrument's files, and how many bars of before they hold no longer."""
+
+    instrument: Instrument
+    account: Account
+    bars: pa.Table
+    vanished: int
 
 
-def _audited(
-    prepared: PreparedIngest, waiting: Sequence[tuple[Instrument, Account, pa.Table]], gate: Gate, now: datetime
-) -> Iterator[Preview]:
-    if not waiting:
-        return
-    partitions: list[Partition] = []
-    for instrument, _, _ in waiting:
-        start, end = prepared.plan.ranges[instrument]
-        partitions += partitions_between([instrument], prepared.plan.timeframe, start, end)
-    report = gate.audit(pa.concat_tables([bars for *_, bars in waiting]).unify_dictionaries(), partitions, now=now)
-    verdicts: dict[str, list[Verdict]] = {}
-    for verdict in report.verdicts:
-        verdicts.setdefault(verdict.partition.symbol, []).append(verdict)
-    for instrument, account, bars in waiting:
-        yield Preview(instrument, instrument.instrument_id < 0, account, bars, verdicts.get(instrument.symbol, []))
+@dataclass(frozen=True, slots=True)
+class _Previewer:
+    prepared: PreparedIngest
+    gate: Gate
+    warehouse: Warehouse
+    now: datetime
+
+    def preview(self, provider: Provider, instruments: Sequence[Instrument]) -> Iterator[Preview]:
+        """Yield what would come of the files of these instruments, audited many at a time."""
+        waiting: list[_Read] = []
+        for instrument in instruments:
+            try:
+                waiting.append(self._read(provider, instrument))
+            except ProviderError as error:
+                yield Preview(instrument, instrument.instrument_id < 0, None, pa.table({}), error=error)
+            if sum(read.bars.num_rows for read in waiting) > _ROWS:
+                yield from self._audited(waiting)
+                waiting = []
+        yield from self._audited(waiting)
+
+    def _read(self, provider: Provider, instrument: Instrument) -> _Read:
+        assert isinstance(provider, DescribesFiles)  # noqa: S101 - for the type checker
+        timeframe, (start, end) = self.prepared.plan.timeframe, self.prepared.plan.ranges[instrument]
+        account = provider.describe(instrument.symbol, timeframe)
+        reply = provider.fetch(BarRequest([instrument.symbol], timeframe, start, end))
+        partitions = list(partitions_between([instrument], timeframe, start, end))
+        answer = ProviderAnswer(partitions, reply.bars, dict(reply.failures), self.now, held=reply.held)
+        gone = find_vanished(self.warehouse, timeframe, [answer])
+        return _Read(instrument, account, reply.bars, sum(each.bars.num_rows for each in gone.values()))
+
+    def _audited(self, waiting: Sequence[_Read]) -> Iterator[Preview]:
+        if not waiting:
+            return
+        partitions: list[Partition] = []
+        for read in waiting:
+            start, end = self.prepared.plan.ranges[read.instrument]
+            partitions += partitions_between([read.instrument], self.prepared.plan.timeframe, start, end)
+        bars = pa.concat_tables([read.bars for read in waiting]).unify_dictionaries()
+        verdicts: dict[str, list[Verdict]] = {}
+        for verdict in self.gate.audit(bars, partitions, now=self.now).verdicts:
+            verdicts.setdefault(verdict.partition.symbol, []).append(verdict)
+        for read in waiting:
+            each, found = read.instrument, verdicts.get(read.instrument.symbol, [])
+            yield Preview(each, each.instrument_id < 0, read.account, read.bars, found, vanished=read.vanished)

@@ -118,7 +118,7 @@ def store_rejected(
         "reason": verdict.reason,
         "checks": json.dumps([_plain(check) for check in verdict.checks]),
         "row_count": verdict.rejected.num_rows,
-        "digest": digest_in_any_order(verdict.rejected.drop_columns("reasons")),
+        "digest": digest_in_any_order(verdict.rejected.drop_columns(["symbol", "reasons"])),
         "bars": _pack(verdict.rejected),
         "sessions": _sessions(verdict),
         "landing_id": next(iter(origin.landing_ids), None),
@@ -199,7 +199,7 @@ def read_entry(connection: psycopg.Connection, quarantine_id: int) -> tuple[Quar
     ).fetchone()
     if not entries or row is None:
         raise UsageError(f"quarantine has no entry {quarantine_id}; `chandlery quarantine list` shows what waits")
-    return entries[0], _unpack(row[0])
+    return entries[0], _named(_unpack(row[0]), entries[0].symbol)
 
 
 def lock_entry(connection: psycopg.Connection, quarantine_id: int) -> None:
@@ -272,6 +272,13 @@ def _pack(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(rows)
     return bytes(sink.getvalue())
+
+
+def _named(rows: pa.Table, symbol: str) -> pa.Table:
+    """Return rows under the symbol that their instrument has now; it may have been renamed since."""
+    field = rows.schema.field("symbol")
+    column = pa.chunked_array([pa.array([symbol] * rows.num_rows, pa.string())]).cast(field.type)
+    return rows.set_column(rows.schema.get_field_index("symbol"), field, column)
 
 
 def _unpack(data: bytes) -> pa.Table:

@@ -19,7 +19,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest.quarantine import QuarantineEntry, good_rows, lock_entry, mark_released, read_entry
 from chandlery.ingest.released import mark_released_bars
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import list_instruments
 from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse

@@ -41,6 +41,7 @@ class IngestRequest:
         asset_class: of new symbols; guessed by default.
         max_rejected_share: overrides the gate's limit, 0 to 1.
         refresh: request from a remote provider also what is complete and final.
+        retract: end the bars that a person's files held before and hold no longer.
     """
 
     timeframe: Timeframe
@@ -53,6 +54,7 @@ class IngestRequest:
     asset_class: str | None = None
     max_rejected_share: float | None = None
     refresh: bool = False
+    retract: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class PreparedIngest:
         refused: why other symbols are left out: they are new and their files cannot be read or, of all that a provider
             has, one has no symbol's name or reaches back too far. Nothing of these was registered.
         notes: by symbol, what a person should know of its files.
+        tickers: by symbol, other names of the instrument.
+        added: symbols of those of ``registered`` that were not registered otherwise before.
     """
 
     plan: IngestPlan
@@ -75,6 +79,8 @@ class PreparedIngest:
     unlisted: Sequence[Instrument] = ()
     refused: Mapping[str, ChandleryError] = field(default_factory=dict)
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    tickers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    added: Sequence[str] = ()
 
 
 def plan_ingest(
@@ -91,8 +97,7 @@ def plan_ingest(
 
     A symbol that its provider does not know, whose file cannot be read, or whose provider cannot be used while others
     can, is planned nevertheless, so that the run names it while the others go on; but one that is new and whose file
-    cannot be read is left out and not registered. Ranges are cut to the time in which
-    the instrument was listed.
+    cannot be read is left out and not registered. Ranges are cut to the time in which the instrument was listed.
 
     Args:
         request: what to ingest.
@@ -118,14 +123,16 @@ def plan_ingest(
         new = [config for config in new if config.symbol in ranges]
         known |= {config.symbol: _unregistered(config, -number) for number, config in enumerate(new, start=1)}
         listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in ranges}, request.timeframe)
-        options = IngestOptions(request.provider, dict(request.options), request.refresh)
+        options = IngestOptions(request.provider, dict(request.options), request.refresh, retract=request.retract)
         approve(estimate_costs(connection, listed, request.timeframe, providers, options))
+        before = load_instruments(connection)
         if new and register:
             apply_instruments(connection, warehouse, new)
             fresh = load_instruments(connection)
             listed = {fresh[instrument.symbol]: span for instrument, span in listed.items()}
+    added = [config.symbol for config in new if register and config.symbol not in before]
     plan = IngestPlan(request.timeframe, listed, options, request.max_rejected_share)
-    return PreparedIngest(plan, new, resolved, unlisted, planner.refused, planner.notes)
+    return PreparedIngest(plan, new, resolved, unlisted, planner.refused, planner.notes, planner.tickers, added)
 
 
 def _check(request: IngestRequest, now: datetime) -> None:

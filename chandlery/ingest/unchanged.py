@@ -22,10 +22,13 @@ from chandlery.core.schema import STORED
 from chandlery.database.named_queries import query
 from chandlery.ingest.fetch import fetch_answer
 from chandlery.ingest.plan import IngestPlan, open_partitions, partitions_between, plan_requests
-from chandlery.ingest.validate import PartitionResult, Status, has_sessions
+from chandlery.ingest.result import PartitionResult, Status
+from chandlery.ingest.validate import has_sessions
+from chandlery.ingest.vanished import RULE as VANISHED
+from chandlery.instruments.aliases import other_tickers
 from chandlery.instruments.registry import Instrument
 from chandlery.providers.configured import ConfiguredProviders
-from chandlery.quality.findings import count_current
+from chandlery.quality.findings import count_current, list_findings
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.stale import read_staleness
 from chandlery.tiers.warehouse import Warehouse
@@ -59,9 +62,10 @@ def find_unchanged(
     with warehouse.connection() as connection:
         if not _is_settled(connection, plan, partitions, rules):
             return None
+        tickers = other_tickers(connection, [each.symbol for each in plan.ranges])
     stored = _stored(warehouse, plan)
     for name, group in named.items():
-        offered = _offered(providers, plan, name, group)
+        offered = _offered(providers, plan, name, group, tickers)
         ids = {partition.instrument_id for partition in group}
         if offered is None or not offered.equals(_of(stored, ids)):
             return None
@@ -75,10 +79,14 @@ def _is_settled(connection: psycopg.Connection, plan: IngestPlan, partitions: Se
     calendars = {instrument.calendar for instrument in plan.ranges}
     if calendars & changed_calendars() or open_partitions(connection, partitions)[0]:
         return False
+    ids = [each.instrument_id for each in plan.ranges]
+    # What had vanished may have come back.
+    if list_findings(connection, instrument_ids=ids, timeframe=plan.timeframe, rule=VANISHED, state="open"):
+        return False
     stale = read_staleness(connection, plan.timeframe)
     if stale.due or stale.waiting:
         return False
-    values = {"timeframe": plan.timeframe.value, "ids": [each.instrument_id for each in plan.ranges]}
+    values = {"timeframe": plan.timeframe.value, "ids": ids}
     audits = connection.execute(query("ingest/audits"), values).fetchall()
     current = {get_calendar(name).label for name in calendars}
     others = {label for _, labels in audits for label in labels if label.partition(" ")[0] in calendars} - current
@@ -97,12 +105,16 @@ def _of(stored: pa.Table, ids: set[int]) -> pa.Table:
 
 
 def _offered(
-    providers: ConfiguredProviders, plan: IngestPlan, name: str, partitions: Sequence[Partition]
+    providers: ConfiguredProviders,
+    plan: IngestPlan,
+    name: str,
+    partitions: Sequence[Partition],
+    tickers: Mapping[str, Sequence[str]],
 ) -> pa.Table | None:
     """Return what a provider has, in the form of ``_of``; None where anything fails, which a run will say."""
     instruments: Mapping[str, Instrument] = {each.symbol: each for each in plan.ranges}
     calendars = {partition.symbol: partition.calendar for partition in partitions}
-    provider = providers.build(name, options=plan.options.provider_options, calendars=calendars)
+    provider = providers.build(name, options=plan.options.provider_options, calendars=calendars, tickers=tickers)
     answers = [fetch_answer(provider, request) for request in plan_requests(partitions, provider.limits)]
     if any(answer.failures for answer in answers):
         return None

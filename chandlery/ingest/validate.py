@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import psycopg
 import pyarrow as pa
@@ -18,69 +18,23 @@ from chandlery.bars.origin import Origin
 from chandlery.bars.rows import count_windows
 from chandlery.core.calendars import get_calendar
 from chandlery.core.partition import Partition
+from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested, session_ranges, session_slice
 from chandlery.coverage.retry_schedule import count_answers
-from chandlery.errors import ChandleryError
 from chandlery.ingest import quarantine
 from chandlery.ingest.answer import ProviderAnswer
-from chandlery.ingest.gate import AuditReport, Gate, Verdict
+from chandlery.ingest.gate import AuditReport, Gate
 from chandlery.ingest.landing import mark_processed
 from chandlery.ingest.released import mark_released_bars
+from chandlery.ingest.result import PartitionResult
+from chandlery.ingest.vanished import Vanished, find_vanished, publish_without, record_vanished
 from chandlery.ingest.warnings import record_warnings
 from chandlery.providers.base import ProviderLimits
-from chandlery.publishing.publish import publish
 from chandlery.tiers.warehouse import Warehouse
 
 #: An entry that a person released, and those of its rows that came again.
 Released: TypeAlias = tuple[quarantine.QuarantineEntry, pa.Table]
-Status: TypeAlias = Literal["published", "rejected", "failed", "complete", "empty", "unlisted"]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionResult:
-    """What became of one partition.
-
-    Attributes:
-        partition: which partition.
-        status: ``published``: audited, and its good rows are in the store (there may be none, where none were
-            expected); ``rejected``: the gate refused it, and it waits in quarantine; ``failed``: the provider did not
-            deliver it, or could not be used at all; ``complete``: all of it was requested before and is final, so that
-            a remote provider was not called, and another one has what is stored;
-            ``empty``: the provider answered that it has nothing, where there were sessions; ``unlisted``: the
-            instrument was not listed at any time of the window, so that nothing was requested.
-        inserted: bars that were not there.
-        revised: bars whose values changed.
-        unchanged: bars that were there already.
-        quarantined: rows that wait in quarantine.
-        verdict: the gate's; None where ``failed`` or ``complete``.
-        error: why; None unless ``failed``.
-        released: rows that are published because a person released them.
-        warnings: findings of its window that nobody dismissed.
-        quarantine_id: number of the entry in quarantine, if any row was rejected.
-        sources: sources of the rows that were offered.
-        rules: version of the rules by which the gate audited it.
-        landed: the provider's answer in the landing zone, a path below its root; None where it was not kept.
-        publication_id: number in the log of the publication that changed it; None where it stayed as it was.
-        known_at: of that publication, UTC; None where it stayed as it was.
-    """
-
-    partition: Partition
-    status: Status
-    inserted: int = 0
-    revised: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
-    released: int = 0
-    warnings: int = 0
-    verdict: Verdict | None = field(default=None, repr=False)
-    error: ChandleryError | None = None
-    quarantine_id: int | None = None
-    sources: Sequence[str] = ()
-    rules: str | None = None
-    landed: str | None = None
-    publication_id: int | None = None
-    known_at: datetime | None = None
 
 
 class BatchProcessor:
@@ -93,6 +47,7 @@ class BatchProcessor:
         limits: of that provider.
         timeframe: of the bars.
         run_id: the orchestrator's number of the run that ingests; None outside of a run.
+        retract: end what files hold no longer.
         now: the present, UTC; the clock by default.
     """
 
@@ -105,6 +60,7 @@ class BatchProcessor:
         timeframe: Timeframe,
         *,
         run_id: str | None = None,
+        retract: bool = False,
         now: datetime | None = None,
     ) -> None:
         self._warehouse = warehouse
@@ -112,6 +68,7 @@ class BatchProcessor:
         self._provider = provider
         self._timeframe = timeframe
         self._run_id = run_id
+        self._retract = retract
         self._now = now
         self._settlement_delay = limits.settlement_delay.get(timeframe, timedelta())
 
@@ -135,24 +92,28 @@ class BatchProcessor:
         bars = pa.concat_tables([answer.bars for answer in answers]).unify_dictionaries()
         now = self._now or datetime.now(UTC)
         empty = self._empty([partition for partition, _ in served], bars)
-        results += [PartitionResult(partition, "empty") for partition in empty]
+        found = find_vanished(self._warehouse, self._timeframe, answers)
         offered = [partition for partition, _ in served if partition not in empty]
         report = self._gate.audit(bars, offered, now=now) if offered else None
         with self._warehouse.connection() as connection:
             # Quarantined before the transaction: where publishing fails, it is known all the same what was rejected.
             audited, released = self._quarantine(connection, report, {part.key: answer for part, answer in served})
+            audited += [PartitionResult(partition, "empty") for partition in empty]
+            # A file that is rejected is not believed in what it lacks either.
+            gone = [found[each.partition.key] for each in audited if each.partition.key in found and each.is_believed]
+            rules = report.rules if report else None
+            origin = self._origin(answers, rules, [entry.quarantine_id for entry, _ in released])
             with connection.transaction():
+                accepted = [report.accepted] if report else []
+                accepted += [quarantine.as_bars(rows) for _, rows in released]
+                finished = self._publish(connection, accepted, audited, gone, origin)
                 if report:
-                    rows = [quarantine.as_bars(rows) for _, rows in released]
-                    accepted = pa.concat_tables([report.accepted, *rows]).unify_dictionaries()
-                    origin = self._origin(answers, report.rules, [entry.quarantine_id for entry, _ in released])
-                    sources = tuple(bars["source"].unique().to_pylist())
-                    finished = self._publish(connection, accepted, audited, sources, origin)
                     noticed = self._timeframe, self._provider, finished, report.accepted
-                    results += record_warnings(connection, *noticed)
+                    finished = record_warnings(connection, *noticed)
                     for entry, rejected in released:
                         mark_released_bars(connection, entry, rejected)
-                    self._mark_replaced(connection, audited)
+                    self._mark_replaced(connection, [each for each in finished if each.status != "empty"])
+                results += finished
                 self._record_requested(connection, served, now)
                 landing_ids = [answer.landing_id for answer in answers if answer.landing_id is not None]
                 mark_processed(connection, landing_ids)
@@ -192,6 +153,9 @@ class BatchProcessor:
         """
         results: list[PartitionResult] = []
         released: list[Released] = []
+        sources = tuple(
+            dict.fromkeys(name for answer in answers.values() for name in answer.bars["source"].unique().to_pylist())
+        )
         for verdict in report.verdicts if report else []:
             answer = answers[verdict.partition.key]
             result = PartitionResult(
@@ -200,6 +164,7 @@ class BatchProcessor:
                 verdict=verdict,
                 rules=report.rules if report else None,
                 landed=answer.path,
+                sources=sources,
             )
             if verdict.rejected.num_rows:
                 origin = self._origin([answer], report.rules if report else None)
@@ -220,33 +185,48 @@ class BatchProcessor:
     def _publish(
         self,
         connection: psycopg.Connection,
-        accepted: pa.Table,
+        accepted: Sequence[pa.Table],
         results: Sequence[PartitionResult],
-        sources: tuple[str, ...],
+        gone: Sequence[Vanished],
         origin: Origin,
     ) -> list[PartitionResult]:
-        """Publish what was accepted, in the caller's transaction; return the results with how many bars changed."""
-        published = publish(connection, self._warehouse, self._timeframe, accepted, origin=origin, now=self._now)
-        counts = _count(accepted, self._timeframe)
+        """Publish what was accepted, in the caller's transaction; return the results with how many bars changed.
+
+        What vanished ends, if that is wanted, and is a finding otherwise.
+        """
+        bars = pa.concat_tables(accepted).unify_dictionaries() if accepted else empty_bars()
+        ended = [each for each in gone if self._retract and each.bars.num_rows]
+        remaining = [each.retracted() for each in gone] if self._retract else gone
+        record_vanished(connection, self._timeframe, remaining, origin.files)
+        counts, missing = _count(bars, self._timeframe), {each.partition.key: each.bars.num_rows for each in gone}
+        if not accepted and not ended:
+            return [replace(result, vanished=missing.get(result.partition.key, 0)) for result in results]
+        published = publish_without(
+            connection, self._warehouse, self._timeframe, bars, ended, origin=origin, now=self._now
+        )
         changes = published.changes.by_window(self._timeframe)
         finished = []
         for result in results:
             partition = result.partition
-            if result.status == "published":
-                inserted, revised = changes.get((partition.instrument_id, partition.window.key), (0, 0))
-                finished.append(
-                    replace(
-                        result,
-                        inserted=inserted,
-                        revised=revised,
-                        unchanged=counts.get((partition.symbol, partition.window.key), 0) - inserted - revised,
-                        sources=sources,
-                        publication_id=published.publication_id if inserted or revised else None,
-                        known_at=published.known_at if inserted or revised else None,
-                    )
+            if not result.is_believed:
+                finished.append(result)
+                continue
+            key = partition.symbol, partition.window.key
+            inserted, revised = changes.get((partition.instrument_id, partition.window.key), (0, 0))
+            count = missing.get(partition.key, 0)
+            retracted = count if self._retract else 0
+            finished.append(
+                replace(
+                    result,
+                    inserted=inserted,
+                    revised=revised - retracted,
+                    unchanged=counts.get(key, 0) - inserted - revised + retracted,
+                    vanished=count - retracted,
+                    retracted=retracted,
+                    publication_id=published.publication_id if inserted or revised else None,
+                    known_at=published.known_at if inserted or revised else None,
                 )
-            else:
-                finished.append(replace(result, sources=sources))
+            )
         return finished
 
     def _mark_replaced(self, connection: psycopg.Connection, results: Sequence[PartitionResult]) -> None:
@@ -292,9 +272,3 @@ def _count(bars: pa.Table, timeframe: Timeframe) -> dict[tuple[str, str], int]:
     names = symbol.dictionary.to_pylist()
     counts = count_windows(symbol.indices.to_numpy(), bars["ts"].to_numpy(), timeframe)
     return {(names[code], window): count for (code, window), count in counts.items()}
-
-
-def list_names(names: Sequence[str], shown: int = 5) -> str:
-    """Return names for people: all of a few, the first of many and how many more there are."""
-    more = len(names) - shown
-    return ", ".join(names) if more <= 0 else f"{', '.join(names[:shown])} and {more} more"

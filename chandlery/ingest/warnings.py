@@ -15,7 +15,7 @@ from chandlery.quality.findings import Audited, Noticed, record_findings
 from chandlery.quality.suspect_findings import record_suspects
 
 if TYPE_CHECKING:
-    from chandlery.ingest.validate import PartitionResult
+    from chandlery.ingest.result import PartitionResult
 
 
 def record_warnings(

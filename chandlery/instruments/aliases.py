@@ -6,7 +6,7 @@ here: registering instruments and their aliases (``registry``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -41,6 +41,20 @@ def resolve_all(
         cursor.execute(query("instruments/instruments_by_symbol"), {"symbols": list(symbols)})
         canonical = {instrument.symbol: instrument for instrument in cursor}
     return [canonical.get(symbol) or _resolve_alias(connection, symbol, start, end) for symbol in symbols]
+
+
+def current_symbols(connection: psycopg.Connection, tickers: Iterable[str]) -> dict[str, str]:
+    """Return the canonical symbol by ticker, of those tickers that are aliases and no canonical symbols."""
+    rows = connection.execute(query("instruments/current_symbols"), {"tickers": list(tickers)})
+    return dict(rows.fetchall())
+
+
+def other_tickers(connection: psycopg.Connection, symbols: Iterable[str]) -> dict[str, list[str]]:
+    """Return the aliases of instruments by canonical symbol, the latest first; of those that have any."""
+    found: dict[str, list[str]] = {}
+    for symbol, ticker in connection.execute(query("instruments/tickers_of"), {"symbols": list(symbols)}):
+        found.setdefault(symbol, []).append(ticker)
+    return found
 
 
 def _resolve_alias(connection: psycopg.Connection, ticker: str, start: datetime, end: datetime) -> Instrument:

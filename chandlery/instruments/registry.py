@@ -65,12 +65,16 @@ class SyncReport:
         changed: those whose description differs now.
         removed: those that ``universe.yaml`` listed and lists no longer.
         sessions: of their calendars that changed.
+        renamed: (former, present symbol) of those that ``universe.yaml`` lists under another symbol than before.
+        questions: what the file leaves open, and what to do, for a person.
     """
 
     added: Sequence[str]
     changed: Sequence[str]
     removed: Sequence[str] = ()
     sessions: Sequence[SessionChange] = ()
+    renamed: Sequence[tuple[str, str]] = ()
+    questions: Sequence[str] = ()
 
 
 def sync_instruments(connection: psycopg.Connection, configs: Iterable[InstrumentConfig]) -> SyncReport:

@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
+from chandlery.lake.layout import path_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,6 +102,7 @@ def next_version(connection: psycopg.Connection, scope: ArchiveScope) -> int:
         "instrument_id": scope.instrument_id,
         "start": scope.start,
         "until": scope.until,
+        "folder": path_of(scope.timeframe, scope.symbol or None, scope.start, scope.until, 1).rpartition("/")[0] + "/",
     }
     row = connection.execute(query("lake/next_version"), values).fetchone()
     return int(row[0]) if row else 1
@@ -138,9 +140,9 @@ def add_entry(
     return int(row[0]) if row else 0
 
 
-def retire_entries(connection: psycopg.Connection, scope: ArchiveScope) -> None:
-    """Retire the entries of the instrument of ``scope`` that hold no window any more."""
-    values = {"timeframe": scope.timeframe.value, "instrument_id": scope.instrument_id}
+def retire_entries(connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int | None) -> None:
+    """Retire the entries of an instrument, or of files that hold every instrument's, that hold no window any more."""
+    values = {"timeframe": timeframe.value, "instrument_id": instrument_id}
     connection.execute(query("lake/retire_entries"), values)
 
 

@@ -33,6 +33,19 @@ class BarRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a person's files hold of a symbol.
+
+    Attributes:
+        source: of its bars.
+        ranges: half-open, UTC, in which the files hold all that there is: from the first bar of a file to its last.
+    """
+
+    source: str
+    ranges: Sequence[tuple[datetime, datetime]]
+
+
+@dataclass(frozen=True, slots=True)
 class BarReply:
     """What a provider answered.
 
@@ -40,11 +53,14 @@ class BarReply:
         bars: table of schema ``schema.BARS`` with the symbols as the request spells them; any order within a symbol.
         failures: for each symbol that could not be served, why. Such a symbol has no rows in ``bars``.
         files: by symbol, the file that its bars were read from, where the provider reads a person's files.
+        held: by symbol, what these files hold. A bar that was served before, and is not among ``bars`` though it is in
+            a range of these, is there no more.
     """
 
     bars: pa.Table
     failures: Mapping[str, ProviderError] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,7 @@ class ProviderSetup(Generic[OptionsT]):
         options: those of ``providers.yaml``, each overridden by the caller's.
         keys: by name, the values of the environment variables that ``key_env`` names.
         calendars: the name of the calendar by symbol, of the symbols that will be requested.
+        tickers: other names by symbol, the latest first, of the symbols that have any.
         caller: makes its calls, within its rate limit, and makes them again where that may help.
     """
 
@@ -135,6 +152,7 @@ class ProviderSetup(Generic[OptionsT]):
     keys: Mapping[str, SecretStr]
     calendars: Mapping[str, str]
     caller: Caller
+    tickers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def source(self, feed: str = "") -> str:
         """Return the source that its rows bear; see ``source_name``."""

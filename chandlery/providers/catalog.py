@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
@@ -99,6 +99,7 @@ def build_provider(
     *,
     options: Mapping[str, object] | None = None,
     calendars: Mapping[str, str] | None = None,
+    tickers: Mapping[str, Sequence[str]] | None = None,
     rate_limiters: RateLimiterFactory = local_rate_limiter,
     retry: RetryPolicy | None = None,
 ) -> Provider:
@@ -111,6 +112,7 @@ def build_provider(
             relative ``path`` or ``mapping`` given here counts from the working directory; one in the file counts from
             the project, the folder that holds the file's folder.
         calendars: name of the calendar by symbol, for a provider that must know when a market is open.
+        tickers: other names by symbol, for a provider that may know an instrument by one of them.
         rate_limiters: makes the rate limiter of a key; by default one that holds in this process only.
         retry: when a call that failed is made again; by default as the kind says.
 
@@ -129,6 +131,7 @@ def build_provider(
         options=_check_options(name, kind, _merge_options(config, provider, options or {})),
         keys=keys,
         calendars=calendars or {},
+        tickers=tickers or {},
         caller=_make_caller(name, provider, kind, keys, rate_limiters=rate_limiters, retry=retry or kind.retry),
     )
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chandlery.config.providers import ProvidersConfig
@@ -29,9 +29,17 @@ class ConfiguredProviders:
         *,
         options: Mapping[str, object] | None = None,
         calendars: Mapping[str, str] | None = None,
+        tickers: Mapping[str, Sequence[str]] | None = None,
     ) -> Provider:
         """Make the provider called ``name``; see ``catalog.build_provider``."""
-        return build_provider(name, self.config, options=options, calendars=calendars, rate_limiters=self.rate_limiters)
+        return build_provider(
+            name,
+            self.config,
+            options=options,
+            calendars=calendars,
+            tickers=tickers,
+            rate_limiters=self.rate_limiters,
+        )
 
     def limits(self, name: str) -> ProviderLimits:
         """Return the limits of the provider called ``name``, without making it."""

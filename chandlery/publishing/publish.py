@@ -24,6 +24,7 @@ from chandlery.bars.bookkeeping import Publication, record
 from chandlery.bars.end import end_bars
 from chandlery.bars.merge import DEFAULT_LIMITS, Changes, MergeLimits, write
 from chandlery.bars.origin import INGEST, Origin
+from chandlery.bars.recount import recount_sessions
 from chandlery.bars.rows import Batch
 from chandlery.bars.sources import derived_sources, source_ids
 from chandlery.core.schema import conform
@@ -32,6 +33,7 @@ from chandlery.database.connect import is_pooled
 from chandlery.database.locks import lock_symbols
 from chandlery.database.named_queries import query
 from chandlery.errors import UnknownSymbolError
+from chandlery.publishing.retract import Retraction, retract
 from chandlery.tiers.restore_on_write import restore_on_write
 from chandlery.tiers.warehouse import Warehouse
 
@@ -82,14 +84,14 @@ def publish_together(
     bars: Mapping[Timeframe, pa.Table],
     *,
     ended: Mapping[Timeframe, Sequence[tuple[str, datetime]]] = MappingProxyType({}),
+    retracted: Mapping[Timeframe, Retraction] = MappingProxyType({}),
     origin: Origin = INGEST,
     now: datetime | None = None,
     limits: MergeLimits = DEFAULT_LIMITS,
 ) -> dict[Timeframe, PublishReport]:
     """Make ``bars`` the present truth of their timeframes, in one transaction.
 
-    Two publications of one instrument and timeframe wait for each other; others do not. A window that left the store
-    and that ``bars`` changes is brought back from the lake first.
+    Two publications of one instrument and timeframe wait for each other. A window that changes leaves the lake first.
 
     Args:
         connection: in autocommit mode, or in the caller's transaction, of which this becomes a part.
@@ -98,6 +100,7 @@ def publish_together(
             is unique.
         ended: of timeframes of ``bars``: derived bars (symbol, start) that are no longer believed, because their period
             has another label or nothing to be made of. They become revisions; a provider's bar stays.
+        retracted: of timeframes of ``bars``: bars that their source does not give any more. They become revisions.
         origin: what publishes, for the log (``ops.publication``).
         now: the present, UTC; by default the server's clock, or just after the last publication if that went back.
         limits: decides whether the bars travel as arrays or by COPY.
@@ -111,20 +114,38 @@ def publish_together(
         LakeError: a window that left the store cannot be read. Nothing was written.
     """
     batches = {timeframe: Batch(conform(bars[timeframe])) for timeframe in sorted(bars, key=attrgetter("rank"))}
-    owners = (symbol for keys in ended.values() for symbol, _ in keys)
+    owners = (symbol for keys in (*ended.values(), *(each.keys for each in retracted.values())) for symbol, _ in keys)
     symbols = sorted(set().union(owners, *(batch.symbols for batch in batches.values())))
     with _transaction(connection, live=sum(map(len, batches.values())) <= limits.rows_as_arrays):
         locked = lock_symbols(connection, list(batches), symbols)
         # After the locks, so that whoever waited for them is later than whoever held them.
         facts = [_ask(connection, timeframe, batch, now) for timeframe, batch in batches.items()]
-        for timeframe, batch in batches.items():
-            if len(batch):
-                warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
+        _make_room(connection, warehouse, batches)
         ids, calendars = _registered(symbols, locked)
-        publications = _Writer(connection, warehouse, ids, limits).write_all(batches, facts, ended)
+        writer = _Writer(connection, warehouse, ids, limits)
+        publications = writer.write_all(batches, facts, ended, retracted)
         changed = [each for each in publications if len(each.changes)]
         log = record(connection, changed, calendars=calendars, origin=origin) if changed else None
+        _recount(connection, publications, retracted, calendars)
     return _reports(publications, ids, log)
+
+
+def _make_room(connection: psycopg.Connection, warehouse: Warehouse, batches: Mapping[Timeframe, Batch]) -> None:
+    for timeframe, batch in batches.items():
+        if len(batch):
+            warehouse.edition.prepare(connection, timeframe, batch.first, batch.last)
+
+
+def _recount(
+    connection: psycopg.Connection,
+    publications: Sequence[Publication],
+    retracted: Mapping[Timeframe, Retraction],
+    calendars: Mapping[int, str],
+) -> None:
+    """Count the sessions of retracted minutes anew, after what was inserted was counted."""
+    for publication in publications:
+        if publication.timeframe is Timeframe.M1 and Timeframe.M1 in retracted:
+            recount_sessions(connection, publication.changes, calendars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +162,15 @@ class _Writer:
         batches: Mapping[Timeframe, Batch],
         facts: Sequence[psycopg.Cursor],
         ended: Mapping[Timeframe, Sequence[tuple[str, datetime]]],
+        retracted: Mapping[Timeframe, Retraction],
     ) -> list[Publication]:
-        """Bring every batch into its table, and end bars; ``facts`` are the answers to ``_ask``."""
+        """Bring every batch into its table, and end and retract bars; ``facts`` are the answers to ``_ask``."""
         publications = [
             self.write(timeframe, batch, *(answer.fetchone() or (None, None, None)))
             for (timeframe, batch), answer in zip(batches.items(), facts, strict=True)
         ]
-        return [self.end(each, ended.get(each.timeframe, ())) for each in publications]
+        publications = [self.end(each, ended.get(each.timeframe, ())) for each in publications]
+        return [self.retract(each, retracted) for each in publications]
 
     def write(
         self, timeframe: Timeframe, batch: Batch, known_at: datetime, sources: Mapping[str, int] | None, cold: bool
@@ -185,6 +208,13 @@ class _Writer:
             only_derived=publication.timeframe.is_ingested,
         )
         return replace(publication, changes=publication.changes.joined(changes), ended=len(changes))
+
+    def retract(self, publication: Publication, retracted: Mapping[Timeframe, Retraction]) -> Publication:
+        """End the bars of its timeframe that are retracted, as a part of ``publication``."""
+        retraction = retracted.get(publication.timeframe)
+        if retraction is None:
+            return publication
+        return retract(self.connection, self.warehouse, publication, retraction, self.ids)
 
 
 @contextmanager

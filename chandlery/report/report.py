@@ -22,7 +22,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, monthly_coverage, summarize
 from chandlery.ingest.quarantine import count_waiting
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument
 from chandlery.quality.findings import Finding, list_findings

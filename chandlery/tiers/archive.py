@@ -179,7 +179,7 @@ def _archive(warehouse: Warehouse, scope: ArchiveScope) -> ArchivedFile | None:
             revision_file.commit(keep_temporary=True)
         manifest_id = add_entry(connection, scope, version, bar_facts, revision_facts)
         note_archived(connection, timeframe, manifest_id, windows)
-        retire_entries(connection, scope)
+        retire_entries(connection, timeframe, scope.instrument_id)
     keys = [(window.instrument_id, window.start) for window in windows]
     return ArchivedFile(scope, version, bar_facts, revision_facts, keys, time.perf_counter() - began)
 

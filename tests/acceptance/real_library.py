@@ -26,7 +26,7 @@ from chandlery.ingest import quarantine
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import load_instruments, sync_instruments
 from chandlery.providers.files.provider import FilesProvider
 from chandlery.rollups.refresh import catch_up

@@ -9,7 +9,7 @@ import pytest
 
 from chandlery.core.calendar_changes import CalendarChanges, DatedSession
 from chandlery.core.calendars import use_changes
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from expectations.gate import BarGate
 from tests.acceptance.real_library import D1, Library, failed_checks
 from tests.conftest import NO_SHARED_DATA

@@ -6,55 +6,39 @@ file (``reader``), whether a bar makes sense (the gate), and writing files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
 from chandlery.config.yaml_document import key_path, list_problems
 from chandlery.core.calendars import microseconds
-from chandlery.core.schema import BARS, TS, empty_bars
+from chandlery.core.schema import TS
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
-from chandlery.providers.base import BarReply, BarRequest, ProviderKind, ProviderLimits, ProviderSetup, source_name
-from chandlery.providers.files.bars import oldest_first, stamps_of
+from chandlery.providers.base import (
+    BarReply,
+    BarRequest,
+    Held,
+    ProviderKind,
+    ProviderLimits,
+    ProviderSetup,
+    source_name,
+)
+from chandlery.providers.files.account import LAST, Account, between, extent_of, with_names
+from chandlery.providers.files.bars import oldest_first
 from chandlery.providers.files.folder import Folder, Holding
 from chandlery.providers.files.held import FileReader
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
-from chandlery.providers.files.reader import FileBars
+from chandlery.providers.files.reader import FileBars, is_parquet
 
 _KIND = "files"
-#: The last instant that a ``datetime`` can be.
-_LAST = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """How the files of a symbol are read, for people.
-
-    Attributes:
-        files: which.
-        form: how the last of them is written: ``text, utf-8, cells divided by ','``.
-        columns: what each of its columns was taken for, by its name there.
-        first_time: how its first row writes its time.
-        tz: zone of the times that carry none, where one was given.
-        bars: all of them, as in ``BARS`` without ``symbol`` and ``source``.
-    """
-
-    files: Sequence[Path]
-    form: str
-    columns: Mapping[str, str]
-    first_time: str
-    tz: str | None
-    bars: pa.Table = field(repr=False)
 
 
 class FilesProvider:
@@ -64,6 +48,7 @@ class FilesProvider:
         path: folder that holds ``bars_1m`` and ``bars_1d``.
         name: its own name, as configured.
         calendars: name of the calendar by symbol, to find the session of a day that is stamped as an instant.
+        tickers: other names by symbol, after which its files may be called.
         options: fields of ``FilesOptions``: how the files are written.
 
     Attributes:
@@ -83,6 +68,7 @@ class FilesProvider:
         *,
         name: str = _KIND,
         calendars: Mapping[str, str] | None = None,
+        tickers: Mapping[str, Sequence[str]] | None = None,
         **options: Any,  # noqa: ANN401 - they are validated
     ) -> None:
         self.name = name
@@ -96,7 +82,9 @@ class FilesProvider:
         self._layout: Layout = layout_of(given)
         self._strict = names_a_pattern(given)
         self._files = FileReader(self._layout, name, calendars or {})
+        self._tickers = tickers or {}
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
+        self._extents: dict[tuple[Path, str, int, int], list[tuple[datetime, datetime]]] = {}
         self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
@@ -124,16 +112,18 @@ class FilesProvider:
         self._folder(request.timeframe).root  # noqa: B018 - raises where there is none
         served: dict[str, pa.Table] = {}
         files: dict[str, str] = {}
+        held: dict[str, Held] = {}
         failures: dict[str, ProviderError] = {}
         for symbol in dict.fromkeys(request.symbols):
             try:
                 account = self._account(symbol, request.timeframe, start, end)
-                served[symbol] = _between(account.bars, start, end)
+                served[symbol] = between(account.bars, start, end)
                 more = f" and {len(account.files) - 1} more" if len(account.files) > 1 else ""
                 files[symbol] = f"{account.files[0].absolute()}{more}"
+                held[symbol] = Held(self.source, account.extents)
             except ProviderError as error:
                 failures[symbol] = error
-        return BarReply(_with_names(served, self.source), failures, files)
+        return BarReply(with_names(served, self.source), failures, files, held)
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime]:
         """Return ``[first bar's start, last bar's end)`` in UTC.
@@ -144,7 +134,7 @@ class FilesProvider:
             ProviderBadDataError: the file cannot be read, or holds no bars.
         """
         ts = self._account(symbol, timeframe).bars["ts"]
-        last = min(ts[-1].value + timeframe.microseconds, microseconds(_LAST))
+        last = min(ts[-1].value + timeframe.microseconds, microseconds(LAST))
         return ts[0].as_py(), pa.scalar(last, TS).as_py()
 
     def describe(self, symbol: str, timeframe: Timeframe) -> Account:
@@ -185,14 +175,14 @@ class FilesProvider:
         return named | dict(holdings) | {"": Holding("", rest)}
 
     def _find(self, symbol: str, timeframe: Timeframe) -> Holding:
-        """Return the files that hold ``symbol``, by their names or by what stands in them."""
-        key = spelling(symbol)
-        holding = self._holdings(timeframe).get(key) or self._holdings(timeframe, fresh=True).get(key)
+        """Return the files that hold ``symbol`` under any of its names, by their names or by what stands in them."""
+        keys = self._spellings(symbol)
+        holding = _first(keys, self._holdings(timeframe)) or _first(keys, self._holdings(timeframe, fresh=True))
         if holding is None:
             files = [
                 file
                 for other in self._holdings(timeframe).values()
-                if not other.problem and key in map(spelling, self._files.inside(other))
+                if not other.problem and not keys.keys().isdisjoint(map(spelling, self._files.inside(other)))
                 for file in other.files
             ]
             if not files:
@@ -212,13 +202,18 @@ class FilesProvider:
             raise ProviderBadDataError(holding.problem, provider=self.name, symbol=symbol)
         return holding
 
+    def _spellings(self, symbol: str) -> dict[str, None]:
+        """Return how the names of ``symbol`` are compared, the present one first."""
+        return dict.fromkeys(map(spelling, (symbol, *self._tickers.get(symbol, ()))))
+
     def _account(self, symbol: str, timeframe: Timeframe, start: int | None = None, end: int | None = None) -> Account:
         """Return the bars of ``symbol`` oldest first; of Parquet only those near ``[start, end)``, where given."""
         holding = self._find(symbol, timeframe)
         tables = []
+        extents: list[tuple[datetime, datetime]] = []
         for file in holding.files:
             read = self._files.read(file, symbol, timeframe, start=start, end=end)
-            inside = _matching(read, symbol)
+            inside = _matching(read, self._spellings(symbol))
             if inside is None and len(holding.files) > 1:
                 continue
             if inside is None:
@@ -230,20 +225,40 @@ class FilesProvider:
                     symbol=symbol,
                 )
             tables.append(read.of(inside or None))
+            extents += self._extent(file, symbol, timeframe, tables[-1], partial=start is not None and is_parquet(file))
         bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]
         if start is None and not bars.num_rows:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
-        self._notes[symbol, timeframe] = [*_named(symbol, holding), *read.understood.notes]
+        beside = [key for key in self._spellings(symbol) if key in self._holdings(timeframe)][1:]
+        unread = [file.name for key in beside for file in self._holdings(timeframe)[key].files]
+        notes = [f"{name} bears another of its names, and is not read" for name in unread]
+        self._notes[symbol, timeframe] = [*_named(symbol, holding), *notes, *read.understood.notes]
         seen = read.understood
-        return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars)
+        return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars, extents)
+
+    def _extent(
+        self, file: Path, symbol: str, timeframe: Timeframe, bars: pa.Table, *, partial: bool
+    ) -> list[tuple[datetime, datetime]]:
+        """Return the range from the first bar of a file to its last, of which ``bars`` may be a part; none if empty."""
+        if partial:  # so the whole is read once
+            state = file.stat()
+            key = file, symbol, state.st_mtime_ns, state.st_size
+            if key not in self._extents:
+                read = self._files.read(file, symbol, timeframe)
+                whole = read.of(_matching(read, self._spellings(symbol)) or None)
+                self._extents[key] = self._extent(file, symbol, timeframe, whole, partial=False)
+            return self._extents[key]
+        return extent_of(bars, timeframe)
 
 
-def _matching(read: FileBars, symbol: str) -> str | None:
-    """Return which of the symbols that a file names is ``symbol``; empty where it names none; None for none of them."""
-    inside = read.symbols
-    if not inside:
-        return ""
-    return next((name for name in inside if spelling(name) == spelling(symbol)), None)
+def _first(keys: Iterable[str], holdings: Mapping[str, Holding]) -> Holding | None:
+    return next((holdings[key] for key in keys if key in holdings), None)
+
+
+def _matching(read: FileBars, keys: Iterable[str]) -> str | None:
+    """Return which of the symbols that a file names is spelled like ``keys``; empty where it names none; else None."""
+    inside = {spelling(name): name for name in read.symbols}
+    return next((inside[key] for key in keys if key in inside), None) if inside else ""
 
 
 def _named(symbol: str, holding: Holding) -> list[str]:
@@ -259,22 +274,6 @@ def _stem(root: Path, symbol: str) -> Path:
     return root / symbol.replace("/", "-")
 
 
-def _between(bars: pa.Table, start: int, end: int) -> pa.Table:
-    first, last = np.searchsorted(stamps_of(bars), [start, end])
-    return bars.slice(first, max(0, last - first))
-
-
-def _with_names(served: dict[str, pa.Table], source: str) -> pa.Table:
-    """Return one table of schema ``BARS``."""
-    if not served:
-        return empty_bars()
-    bars = pa.concat_tables(served.values()).combine_chunks()
-    codes = np.repeat(np.arange(len(served), dtype=np.int32), [part.num_rows for part in served.values()])
-    names = pa.DictionaryArray.from_arrays(codes, pa.array(served, pa.string()))
-    sources = pa.DictionaryArray.from_arrays(np.zeros_like(codes), pa.array([source]))
-    return bars.append_column("symbol", names).append_column("source", sources).select(BARS.names)
-
-
 def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:
     options = setup.options
     if options.path is None:
@@ -282,7 +281,7 @@ def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:
             f"provider {setup.name!r} has no folder; give --path DIR or set its option path in providers.yaml"
         )
     given = {name: getattr(options, name) for name in options.model_fields_set if name != "path"}
-    return FilesProvider(options.path, name=setup.name, calendars=setup.calendars, **given)
+    return FilesProvider(options.path, name=setup.name, calendars=setup.calendars, tickers=setup.tickers, **given)
 
 
 KIND = ProviderKind(

@@ -144,13 +144,13 @@ def names_symbols(file: Path, layout: Layout) -> bool:
     Raises:
         UnreadableError: its header cannot be read; so do the errors that ``read_text_file`` passes through.
     """
-    header = _parquet_header(file) if _is_parquet(file) else read_header(_open(file, layout, head=True), layout)
+    header = _parquet_header(file) if is_parquet(file) else read_header(_open(file, layout, head=True), layout)
     return header.panel is not None or "symbol" in columns_of(header, layout, frozenset()).places
 
 
 def symbols_in(file: Path, layout: Layout) -> list[str]:
     """Return the symbols that a file names itself, sorted, without reading its bars; raises like ``names_symbols``."""
-    text = None if _is_parquet(file) else _open(file, layout)
+    text = None if is_parquet(file) else _open(file, layout)
     header = _parquet_header(file) if text is None else read_header(text, layout)
     if header.panel is not None:
         return sorted(header.panel.parts)
@@ -164,7 +164,8 @@ def symbols_in(file: Path, layout: Layout) -> list[str]:
     return sorted(symbol for symbol in column.unique().to_pylist() if symbol)
 
 
-def _is_parquet(file: Path) -> bool:
+def is_parquet(file: Path) -> bool:
+    """Whether a file is called like one of Parquet."""
     return file.suffix.lower() in PARQUET
 
 

@@ -1,5 +1,8 @@
--- The version that the next file of a range of one instrument has; instrument_id is null where a file holds all instruments.
+-- The version that the next file of a scope has: one more than any that this instrument has had of it, or that ever lay in its folder, under
+-- a symbol that another instrument had before.
+--
+-- timeframe; instrument_id: null for a file of all instruments; start, until: dates; folder: below the lake's root
 SELECT coalesce(max(version), 0) + 1
 FROM ops.manifest
-WHERE timeframe = :'timeframe' AND instrument_id IS NOT DISTINCT FROM :'instrument_id'
-    AND start = :'start' AND until = :'until'
+WHERE timeframe = :'timeframe' AND start = :'start' AND until = :'until'
+    AND (instrument_id IS NOT DISTINCT FROM :'instrument_id' OR starts_with(path, :'folder'))

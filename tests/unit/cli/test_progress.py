@@ -15,7 +15,7 @@ from chandlery.cli.progress import BarDisplay, Display, Estimate, IngestProgress
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest import fetch
-from chandlery.ingest.validate import PartitionResult
+from chandlery.ingest.result import PartitionResult
 from chandlery.publishing.publish import PublishReport
 from chandlery.rollups.refresh import Derived
 from tests.support import Traded

@@ -1,0 +1,68 @@
+"""What the files of one symbol hold, and how they are read. Not here: reading them (``reader``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from chandlery.core.calendars import microseconds
+from chandlery.core.schema import BARS, empty_bars
+from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import instant
+from chandlery.providers.files.bars import stamps_of
+
+#: The last instant that a ``datetime`` can be.
+LAST = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How the files of a symbol are read, for people.
+
+    Attributes:
+        files: which.
+        form: how the last of them is written: ``text, utf-8, cells divided by ','``.
+        columns: what each of its columns was taken for, by its name there.
+        first_time: how its first row writes its time.
+        tz: zone of the times that carry none, where one was given.
+        bars: all of them, as in ``BARS`` without ``symbol`` and ``source``.
+        extents: half-open, UTC, from the first bar of each file to its last.
+    """
+
+    files: Sequence[Path]
+    form: str
+    columns: Mapping[str, str]
+    first_time: str
+    tz: str | None
+    bars: pa.Table = field(repr=False)
+    extents: Sequence[tuple[datetime, datetime]] = ()
+
+
+def between(bars: pa.Table, start: int, end: int) -> pa.Table:
+    """Return the bars that start in ``[start, end)``, µs; ``bars`` are in the order of time."""
+    first, last = np.searchsorted(stamps_of(bars), [start, end])
+    return bars.slice(first, max(0, last - first))
+
+
+def with_names(served: dict[str, pa.Table], source: str) -> pa.Table:
+    """Return one table of schema ``BARS``."""
+    if not served:
+        return empty_bars()
+    bars = pa.concat_tables(served.values()).combine_chunks()
+    codes = np.repeat(np.arange(len(served), dtype=np.int32), [part.num_rows for part in served.values()])
+    names = pa.DictionaryArray.from_arrays(codes, pa.array(served, pa.string()))
+    sources = pa.DictionaryArray.from_arrays(np.zeros_like(codes), pa.array([source]))
+    return bars.append_column("symbol", names).append_column("source", sources).select(BARS.names)
+
+
+def extent_of(bars: pa.Table, timeframe: Timeframe) -> list[tuple[datetime, datetime]]:
+    """Return the range from the first of ``bars``, in the order of time, to the end of the last; none where none is."""
+    if not bars.num_rows:
+        return []
+    first, last = (int(stamps_of(bars.slice(place, 1))[0]) for place in (0, bars.num_rows - 1))
+    return [(instant(first), instant(min(last + timeframe.microseconds, microseconds(LAST))))]

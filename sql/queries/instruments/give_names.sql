@@ -1,0 +1,21 @@
+-- Gives the halts and the aliases of an instrument to another, and its symbol as an alias until a day; the instrument is no more.
+--
+-- giver, receiver: int4; symbol: the giver's; until: date, null where there is no limit
+WITH halts AS (
+    DELETE FROM market.halt WHERE instrument_id = :'giver' RETURNING start_ts, end_ts, reason
+),
+halted AS (
+    INSERT INTO market.halt (instrument_id, start_ts, end_ts, reason)
+    SELECT :'receiver', start_ts, end_ts, reason FROM halts
+    ON CONFLICT (instrument_id, start_ts) DO NOTHING
+),
+aliases AS (
+    UPDATE market.symbol_alias SET instrument_id = :'receiver'
+    WHERE instrument_id = :'giver' AND NOT (ticker = :'symbol' AND valid_from = '-infinity')
+),
+named AS (
+    INSERT INTO market.symbol_alias AS a (ticker, valid_from, valid_until, instrument_id)
+    VALUES (:'symbol', '-infinity', coalesce(:'until'::date, 'infinity'), :'receiver')
+    ON CONFLICT (ticker, valid_from) DO UPDATE SET valid_until = excluded.valid_until, instrument_id = excluded.instrument_id
+)
+DELETE FROM market.instrument WHERE instrument_id = :'giver'
