@@ -75,9 +75,7 @@ def test_what_stays_unhealthy_is_asked_to_end_and_then_made_to(
     assert patient.wait(60) == -9
 
 
-def test_a_hanging_check_counts_and_a_busy_server_does_not(
-    tmp_path: Path, patient: subprocess.Popen[bytes]
-) -> None:
+def test_a_hanging_check_counts_and_a_busy_server_does_not(tmp_path: Path, patient: subprocess.Popen[bytes]) -> None:
     assert [check(tmp_path, ["sh", "-c", "exit 1"], busy="1") for _ in range(5)] == [1] * 5
     assert patient.poll() is None
     assert not (tmp_path / "counter").exists()
