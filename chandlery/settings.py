@@ -103,6 +103,11 @@ class Settings:
         return _absolute("CHANDLERY_HOME", self.home_override or self.project / ".chandlery")
 
     @cached_property
+    def embedded_data(self) -> Path:
+        """Folder of the embedded server's data, be it made yet or not."""
+        return self.home / "postgres"
+
+    @cached_property
     def config(self) -> Path:
         """Folder with the configuration files."""
         return _absolute("CHANDLERY_CONFIG", self.config_override or self.project / "config")

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 import chandlery
 from chandlery.cli.commands import COMMANDS, load, placeholders
+from chandlery.cli.early import start_server
 from chandlery.cli.failures import explain_failure
 from chandlery.cli.output import say, say_error
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
@@ -51,6 +52,8 @@ class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - see ``invoke``
         """Return the command that ``args`` begin with, its name, and the other arguments."""
         if args[0] in COMMANDS:
+            if COMMANDS[args[0]].reads and not {"-h", "--help"} & set(args):
+                start_server()
             self.commands[args[0]] = load(args[0])
         return super().resolve_command(ctx, args)
 

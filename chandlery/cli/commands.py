@@ -20,37 +20,49 @@ class Entry:
     Attributes:
         module: of ``chandlery.cli``; its ``register`` adds the command.
         help: what the list of commands says of it: the first sentences of its own help.
+        reads: whether it soon reads the database, and a person waits for it.
     """
 
     module: str
     help: str
+    reads: bool = False
 
 
 #: In the order in which they are listed.
 COMMANDS = {
     "init": Entry("setup", "Set up the database, its schema and the instruments of universe.yaml. Safe to run again."),
     "ingest": Entry(
-        "ingest", "Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up."
+        "ingest",
+        "Load bars: ask a provider, let the gate audit, publish what is good, quarantine the rest, roll up.",
+        reads=True,
     ),
     "replay": Entry(
         "replay",
         "Audit and publish again what landed, for example because a rule of the gate changed. No provider is called.",
     ),
-    "query": Entry("query", "Show the bars of one symbol that start in [START, END)."),
-    "revisions": Entry("query", "Show every bar that was restated, with each value and when it was believed."),
-    "why": Entry("why", "Show where a bar comes from and what it was before, or why there is none."),
+    "query": Entry("query", "Show the bars of one symbol that start in [START, END).", reads=True),
+    "revisions": Entry(
+        "query", "Show every bar that was restated, with each value and when it was believed.", reads=True
+    ),
+    "why": Entry("why", "Show where a bar comes from and what it was before, or why there is none.", reads=True),
     "coverage": Entry(
         "coverage",
         "Show what is stored: rows, range, sessions present of those expected, sources;"
         " and why sessions lack something.",
+        reads=True,
     ),
     "findings": Entry(
         "findings",
         "See what the gate noticed and did not reject: jumps, missing or extra sessions, copies, suspect prints.",
+        reads=True,
     ),
-    "instruments": Entry("instruments", "See which instruments there are, and correct what was guessed of them."),
+    "instruments": Entry(
+        "instruments", "See which instruments there are, and correct what was guessed of them.", reads=True
+    ),
     "halts": Entry(
-        "halts", "Record when trading was halted: what is missing meanwhile is then explained (see coverage)."
+        "halts",
+        "Record when trading was halted: what is missing meanwhile is then explained (see coverage).",
+        reads=True,
     ),
     "archive": Entry(
         "tiers", "Write to the lake what closed and settled (see lifecycle.yaml) and is not there as it is now."
@@ -63,12 +75,14 @@ COMMANDS = {
     "restore": Entry(
         "tiers", "Bring bars back from the lake into the store. Reading them does not need it: answers are the same."
     ),
-    "quarantine": Entry("quarantine", "See what the gate rejected, and release it where it is right after all."),
+    "quarantine": Entry(
+        "quarantine", "See what the gate rejected, and release it where it is right after all.", reads=True
+    ),
     "move": Entry(
         "move",
         "Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.",
     ),
-    "status": Entry("status", "Show where things are, what is stored, and what waits for a person."),
+    "status": Entry("status", "Show where things are, what is stored, and what waits for a person.", reads=True),
     "ui": Entry("setup", "Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."),
 }
 

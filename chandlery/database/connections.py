@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 
 from chandlery.database.arrow_pool import ArrowConnections
@@ -25,6 +24,9 @@ from chandlery.database.editions.detect import detect
 from chandlery.database.errors import explain, is_connection_lost
 from chandlery.database.forks import keep_for_ever
 from chandlery.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -32,7 +32,7 @@ def market_dsn(settings: Settings) -> str:
     if settings.database_url is None:
         if settings.database_password is not None:
             raise ConfigurationError("CHANDLERY_DATABASE_PASSWORD needs CHANDLERY_DATABASE_URL, which says whose it is")
-        return embedded_dsn(embedded_data(settings), EMBEDDED_DATABASE)
+        return embedded_dsn(settings.embedded_data, EMBEDDED_DATABASE)
     return _parse("DATABASE", settings.database_url, settings.database_password)
 
 
@@ -72,11 +72,6 @@ def _refuse_unescaped(variable: str, rest: str) -> None:
         raise ConfigurationError(
             f"{variable} has an @ after the host's end; write / within the password as %2F, and ? as %3F"
         )
-
-
-def embedded_data(settings: Settings) -> Path:
-    """Return the folder of the embedded server's data, be it made yet or not."""
-    return settings.home / "postgres"
 
 
 def embedded_dsn(data: Path, database: str) -> str:

@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -240,6 +239,8 @@ def as_bars(rows: pa.Table) -> pa.Table:
 
 def good_rows(rows: pa.Table) -> pa.Table:
     """Return the rows that broke no rule of their own (schema ``gate.REJECTED``)."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow to import, and only to count needs it not
+
     return rows.filter(pc.equal(pc.list_value_length(rows["reasons"]), 0))
 
 

@@ -16,7 +16,7 @@ import psycopg
 from chandlery.core.calendar_changes import CalendarChanges
 from chandlery.core.calendars import use_changes
 from chandlery.database.connections import Database
-from chandlery.database.dsn import embedded_data, market_dsn
+from chandlery.database.dsn import market_dsn
 from chandlery.database.editions.base import Edition
 from chandlery.errors import StoreError
 from chandlery.lake.identity import claim_lake
@@ -46,7 +46,7 @@ class Warehouse:
             ConfigurationError: ``CHANDLERY_DATABASE_URL`` or ``CHANDLERY_LAKE`` is malformed.
             StoreError: the embedded server was never set up, or does not start.
         """
-        if settings.database_url is None and not embedded_data(settings).exists():
+        if settings.database_url is None and not settings.embedded_data.exists():
             raise StoreError(
                 f"there is no installation in {settings.home}: run `chandlery init`, or let CHANDLERY_HOME name the"
                 " home of one"
