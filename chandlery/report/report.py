@@ -153,7 +153,7 @@ def _facts(series: Sequence[_Series], summaries: Sequence[Summary], found: Seque
         ("bars ingested", f"{ingested:,}"),
         ("bars rolled up from them", f"{stored - ingested:,}"),
         ("instruments", f"{len({item.instrument.symbol for item in series})}"),
-        ("of expected sessions are there", f"{100 * present / expected:.2f} %" if expected else "none"),
+        ("of expected sessions", f"{100 * present / expected:.2f} %" if expected else "none"),
         ("noticed by the gate", f"{len(found):,}"),
     ]
 
