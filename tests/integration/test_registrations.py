@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.ingest.landing import Landing
+from chandlery.ingest.plan import IngestPlan
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import load_instruments, sync_instruments
 from chandlery.lake.store import Lake
@@ -28,7 +30,16 @@ from chandlery.rollups.stale import count_stale
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
-from tests.integration.test_cli import GOOD, Run, after_init, line_of, ready, write_days  # noqa: F401 - fixtures
+from tests.integration.test_cli import (  # noqa: F401 - fixtures
+    GOOD,
+    BrokenOrchestrator,
+    InMemoryOrchestrator,
+    Run,
+    after_init,
+    line_of,
+    ready,
+    write_days,
+)
 from tests.support import Bar, every_row, get, put, table, utc
 
 M1, D1, W1, MO1 = Timeframe.M1, Timeframe.D1, Timeframe.W1, Timeframe.MO1
@@ -348,3 +359,47 @@ class TestCommands:
         assert ready("instruments", "remove", "BADX", "--yes").exit_code == 2
         assert "universe.yaml" in ready("instruments", "remove", "AAPL", "--yes").stderr
         assert "universe.yaml" in ready("instruments", "rename", "AAPL", "APPL", "--yes").stderr
+
+
+class InterruptedOrchestrator(InMemoryOrchestrator):
+    """Its runs are interrupted before any partition."""
+
+    def ingest(self, plan: IngestPlan, listener: Listener) -> Sequence[RunRecord]:
+        raise KeyboardInterrupt
+
+
+class TestFailedIngest:
+    @pytest.mark.parametrize(
+        ("arguments", "code"),
+        [
+            (["ZZZZ", "--provider", "sample"], 1),  # which does not know it
+            (["ZZZZ", "--provider", "nope"], 2),
+            (["ZZZZ", "--path", "{folder}", "--tz", "Mars/Base"], 2),
+            (["ZZZZ", "--path", "{folder}", "--start", "2024-01-03", "--end", "2024-01-02"], 2),
+            (["ZZZZ", "--path", "{folder}/nowhere"], 2),
+            (["BADX", "--path", "{folder}"], 1),  # whose file cannot be read
+            (["NONE", "--path", "{folder}"], 1),  # that has no file
+        ],
+    )
+    def test_nothing_is_registered(self, ready: Run, tmp_path: Path, arguments: list[str], code: int) -> None:  # noqa: F811
+        folder = write_days(tmp_path, "ZZZZ", GOOD)
+        write_days(tmp_path, "BADX", ["2024-01-02,ten,12,9,11,100"])
+        before = ready("instruments", "list").stdout
+        result = ready("ingest", *(each.format(folder=folder) for each in arguments))
+        assert result.exit_code == code, result.output
+        assert ready("instruments", "list").stdout == before
+
+    def test_nor_by_a_run_that_fails_or_is_interrupted(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        folder = str(write_days(tmp_path, "ZZZZ", GOOD))
+        before = ready("instruments", "list").stdout
+        result = ready("ingest", "--path", folder, orchestrator=BrokenOrchestrator)
+        assert result.exit_code == 1
+        assert "ZZZZ: not registered, because nothing came of it" in result.stderr
+        assert ready("instruments", "list").stdout == before
+        assert ready("ingest", "--path", folder, orchestrator=InterruptedOrchestrator).exit_code == 130
+        assert ready("instruments", "list").stdout == before
+
+    def test_what_waits_in_quarantine_belongs_to_an_instrument(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        folder = str(write_days(tmp_path, "ZZZZ", ["2024-01-02,10,9,9,11,100"]))
+        assert ready("ingest", "--path", folder, "--max-rejected-share", "0").exit_code == 3
+        assert "ZZZZ" in ready("instruments", "list").stdout
