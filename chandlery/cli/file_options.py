@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 Folder: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/; implies --provider files.")
+    Path | None, typer.Option(help="Folder of bars_1d/ and bars_1m/, or one file; implies --provider files.")
 ]
 Layout: TypeAlias = Annotated[
     str | None, typer.Option("--mapping", help="Files: a known layout by name, such as kraken-ohlcvt, or a YAML file.")
@@ -22,6 +22,8 @@ Zone: TypeAlias = Annotated[str | None, typer.Option(help="Files: IANA zone of t
 EpochUnit: TypeAlias = Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")]
 DateFormat: TypeAlias = Annotated[str | None, typer.Option(help='Files: how times are written, as in "%d/%m/%Y".')]
 Decimal: TypeAlias = Annotated[str | None, typer.Option(help='Files: the decimal separator, "." or ",".')]
+Delimiter: TypeAlias = Annotated[str | None, typer.Option(help='Files: what stands between cells, as in ";" or "tab".')]
+Encoding: TypeAlias = Annotated[str | None, typer.Option(help="Files: of the text, as in utf-16 or cp1252.")]
 Label: TypeAlias = Annotated[str | None, typer.Option(help="Files: whether a bar's time is its start or its end.")]
 PriceScale: TypeAlias = Annotated[float | None, typer.Option(help="Files: what prices are multiplied by, as in 1e-9.")]
 IgnoreColumn: TypeAlias = Annotated[
@@ -29,11 +31,18 @@ IgnoreColumn: TypeAlias = Annotated[
 ]
 
 
-def file_options(*, path: Path | None, mapping: str | None, columns: str | None, **others: object) -> dict[str, object]:
+#: Names of delimiters that a shell makes hard to write.
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
+
+
+def file_options(
+    *, path: Path | None, mapping: str | None, columns: str | None, delimiter: str | None, **others: object
+) -> dict[str, object]:
     """Return the options of the provider ``files`` that were given."""
     options = others | {
         "path": path and str(path.expanduser().absolute()),
         "mapping": mapping and _absolute_file(mapping),
+        "delimiter": _DELIMITERS.get((delimiter or "").lower(), delimiter),
         "columns": columns and [column.strip() for column in columns.split(",")],
     }
     return {name: value for name, value in options.items() if value}

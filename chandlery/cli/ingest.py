@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +62,7 @@ _Refresh = Annotated[bool, typer.Option("--refresh", help="Ask also for what is 
 _Retract = Annotated[bool, typer.Option("--retract", help="Files: end the bars that they held and hold no longer.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done, and write nothing.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a long or costly request.")]
+_End = Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")]
 _Share = Annotated[float | None, typer.Option(help="Reject a partition with a larger share of bad rows, 0 to 1.")]
 
 
@@ -85,11 +87,13 @@ def ingest(
     epoch_unit: files.EpochUnit = None,
     date_format: files.DateFormat = None,
     decimal: files.Decimal = None,
+    delimiter: files.Delimiter = None,
+    encoding: files.Encoding = None,
     label: files.Label = None,
     price_scale: files.PriceScale = None,
     ignore_column: files.IgnoreColumn = None,
     start: _Start = None,
-    end: Annotated[str | None, typer.Option(help="Last instant, exclusive; where the bars end by default.")] = None,
+    end: _End = None,
     calendar: Annotated[str | None, typer.Option(help="Of new symbols: XNYS, 24/7, ...; guessed by default.")] = None,
     asset_class: _AssetClass = None,
     max_rejected_share: _Share = None,
@@ -106,17 +110,20 @@ def ingest(
     session = Session.of(ctx)
     options = files.file_options(
         path=path, mapping=mapping, columns=columns, ignore_columns=ignore_column, pattern=pattern, tz=tz, label=label,
-        decimal=decimal, epoch_unit=epoch_unit, date_format=date_format, price_scale=price_scale)  # fmt: skip
+        decimal=decimal, epoch_unit=epoch_unit, date_format=date_format, price_scale=price_scale,
+        delimiter=delimiter, encoding=encoding)  # fmt: skip
     request = IngestRequest(
         timeframe=Timeframe.parse(timeframe),
         symbols=_gather(session.installation, symbols or [], symbols_file, preset),
         provider=provider or ("files" if path else None),
         options=options,
-        start=parse_moment(start, name="start") if start else None,
-        end=parse_moment(end, name="end") if end else None,
-        calendar=calendar, asset_class=asset_class, max_rejected_share=max_rejected_share, refresh=refresh,
-        retract=retract)  # fmt: skip
+        start=_moment(start, "start"), end=_moment(end, "end"), calendar=calendar,
+        asset_class=asset_class, max_rejected_share=max_rejected_share, refresh=refresh, retract=retract)  # fmt: skip
     raise typer.Exit(_plan_and_run(session, request, dry_run=dry_run, yes=yes, as_json=as_json))
+
+
+def _moment(text: str | None, name: str) -> datetime | None:
+    return parse_moment(text, name=name) if text else None
 
 
 def _plan_and_run(session: Session, request: IngestRequest, *, dry_run: bool, yes: bool, as_json: bool) -> int:

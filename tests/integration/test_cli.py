@@ -434,7 +434,10 @@ def test_an_ingest_that_would_change_nothing_takes_no_run(ready: Run, tmp_path: 
         return len(done["runs"]), done["symbols"]["AAA"]
 
     def count(**rows: int) -> dict[str, int]:
-        return dict.fromkeys(("inserted", "revised", "unchanged", "quarantined", "warnings"), 0) | rows
+        return (
+            dict.fromkeys(("inserted", "revised", "unchanged", "quarantined", "warnings", "vanished", "retracted"), 0)
+            | rows
+        )
 
     content = file.read_text()
     assert ingest() == (2, count(inserted=3))

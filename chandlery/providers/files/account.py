@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,12 @@ import pyarrow as pa
 
 from chandlery.core.calendars import microseconds
 from chandlery.core.schema import BARS, empty_bars
+from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
 from chandlery.providers.files.bars import stamps_of
+from chandlery.providers.files.folder import Holding
+from chandlery.providers.files.reader import FileBars
 
 #: The last instant that a ``datetime`` can be.
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -66,3 +69,14 @@ def extent_of(bars: pa.Table, timeframe: Timeframe) -> list[tuple[datetime, date
         return []
     first, last = (int(stamps_of(bars.slice(place, 1))[0]) for place in (0, bars.num_rows - 1))
     return [(instant(first), instant(min(last + timeframe.microseconds, microseconds(LAST))))]
+
+
+def first_of(keys: Iterable[str], holdings: Mapping[str, Holding]) -> Holding | None:
+    """Return the first of ``holdings`` that is spelled like one of ``keys``."""
+    return next((holdings[key] for key in keys if key in holdings), None)
+
+
+def matching(read: FileBars, keys: Iterable[str]) -> str | None:
+    """Return which of the symbols that a file names is spelled like ``keys``; empty where it names none; else None."""
+    inside = {spelling(name): name for name in read.symbols}
+    return next((inside[key] for key in keys if key in inside), None) if inside else ""

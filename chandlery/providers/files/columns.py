@@ -5,8 +5,10 @@ Not here: the cells (``numbers``, ``times``), and frames whose columns belong to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import available_timezones
 
 from chandlery.core.schema import PRICES
 from chandlery.providers.files.unreadable import UnreadableError
@@ -37,6 +39,14 @@ _CLOCKS = frozenset({"time", "hour", "clock", "time_of_day"})
 _INDEX = frozenset({"", "index", "level_0", "__index_level_0__", "unnamed:_0"})
 #: The name of a column that is to be dropped.
 DROPPED = "\0"
+#: Short names of zones, which mean several: they are asked for.
+_ABBREVIATIONS = "E[SD]?T|C[SD]?T|M[SD]?T|P[SD]?T|CES?T|EES?T|BST|JST|HKT|SGT|IST|AE[SD]T"
+#: A zone that a column of times names: at its end in brackets, or as a word of its own.
+_NAMED_ZONE = re.compile(
+    rf"(?i)\s*[(\[]\s*(UTC|GMT|Z|{_ABBREVIATIONS}|(?:UTC|GMT)[+-]\d{{1,2}}(?::?\d{{2}})?|[a-z_]+/[a-z_/+-]+\d*)\s*[)\]]$"
+    rf"|_(?:{_ABBREVIATIONS}|eastern)$"
+)
+_ZONE_IN_NAME = re.compile(rf"{_NAMED_ZONE.pattern}|[ _](utc|gmt)$|^(gmt|utc)[ _]")
 _CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
 
@@ -61,8 +71,21 @@ class Columns:
 
 
 def plain(column: str) -> str:
-    """Return how a column's name is compared: without case, blanks around it, angle brackets and a final dot."""
-    return "_".join(column.strip().strip("<>").strip().lower().rstrip(".").split())
+    """Return how a column's name is compared: without case, blanks around it, angle brackets, final dot and zone."""
+    return "_".join(_NAMED_ZONE.sub("", column.strip()).strip("<>").strip().lower().rstrip(".").split())
+
+
+def zone_in(column: str) -> str | None:
+    """Return the IANA zone that a column's name says its times are in: ``time (UTC)``, ``gmt_time``; None for none."""
+    found = _ZONE_IN_NAME.search(column.strip())
+    named = found and next((text for text in found.groups() if text), "").strip()
+    if not named:
+        return None
+    if named.upper() in {"UTC", "GMT", "Z"}:
+        return "UTC"
+    if "/" not in named:
+        return None
+    return next((zone for zone in available_timezones() if zone.lower() == named.lower()), None)
 
 
 def meaning_of(text: str) -> str | None:

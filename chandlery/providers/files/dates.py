@@ -33,7 +33,7 @@ _NOTATIONS = (
     r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})" + _COMPACT_CLOCK,
     _DAY_MONTH + _CLOCK,
     r"(?:[A-Za-z]{3},? )?" + _MONTH + r"[- ](?P<d>\d{1,2}),?[- ]" + _YEAR + _CLOCK,
-    r"(?P<d>\d{1,2})[- ]?" + _MONTH + r",?[- ]?" + _YEAR + _CLOCK,
+    r"(?P<d>\d{1,2})\.?[- ]?" + _MONTH + r",?[- ]?" + _YEAR + _CLOCK,
 )
 _DIRECTIVES = {
     "Y": r"(?P<y>\d{4})",
@@ -70,6 +70,7 @@ class WallTimes:
         zoned: which carry their offset from UTC.
         wrong: which cannot be read.
         finer: which are finer than a microsecond.
+        late: which are the end of their day, ``24:00``: the midnight that follows.
     """
 
     local: Int64s
@@ -77,6 +78,7 @@ class WallTimes:
     zoned: npt.NDArray[np.bool_]
     wrong: npt.NDArray[np.bool_]
     finer: npt.NDArray[np.bool_]
+    late: npt.NDArray[np.bool_]
 
 
 def is_compact(text: str) -> bool:
@@ -181,11 +183,12 @@ def _assemble(given: dict[str, pa.Array], wrong: npt.NDArray[np.bool_]) -> WallT
         half = np.asarray(pc.fill_null(pc.utf8_lower(given["p"]), "").to_numpy(zero_copy_only=False))
         wrong = wrong | ((half != "") & ((hour < 1) | (hour > 12)))
         hour = np.where(half == "p", hour % 12 + 12, np.where(half == "a", hour % 12, hour))
-    wrong = wrong | (hour > 23) | (minute > 59) | (second > 59)
     nanos = _nanoseconds(given, length)
+    late = (hour == 24) & (minute == 0) & (second == 0) & (nanos == 0)
+    wrong = wrong | ((hour > 23) & ~late) | (minute > 59) | (second > 59)
     offset, zoned = _offset(given, length)
     seconds = ((dates.astype(np.int64) * 24 + hour) * 60 + minute) * 60 + second
-    return WallTimes(seconds * 1_000_000 + nanos // 1_000, offset, zoned, wrong, nanos % 1_000 != 0)
+    return WallTimes(seconds * 1_000_000 + nanos // 1_000, offset, zoned, wrong, nanos % 1_000 != 0, late)
 
 
 def _nanoseconds(given: dict[str, pa.Array], length: int) -> Int64s:

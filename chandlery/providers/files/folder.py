@@ -37,7 +37,7 @@ class Folder:
     """A folder of bars of one timeframe.
 
     Attributes:
-        path: the folder that holds ``bars_1m`` and ``bars_1d``, or, with a pattern, the files themselves.
+        path: the folder that holds ``bars_1m`` and ``bars_1d``, or, with a pattern, the files themselves; or one file.
         timeframe: of the bars.
         patterns: how the files are named; after their symbol by default.
         plain_names: whether files that no pattern fits are named after their symbol.
@@ -49,18 +49,25 @@ class Folder:
     plain_names: bool = True
 
     @property
+    def is_one_file(self) -> bool:
+        """Whether it is no folder, but a single file that a person named."""
+        return self.path.is_file()
+
+    @property
     def root(self) -> Path:
         """The folder in which the files are.
 
         Raises:
             ConfigurationError: there is none.
         """
+        if self.is_one_file:
+            return self.path.parent
         folder = self.path / self.timeframe.table
         if folder.is_dir():
             return folder
         if self.patterns and self.path.is_dir():
             return self.path
-        what = "is a file" if self.path.is_file() else "has no such folder" if self.path.is_dir() else "does not exist"
+        what = "has no such folder" if self.path.is_dir() else "does not exist"
         others = [each for each in INGESTED if each is not self.timeframe and (self.path / each.table).is_dir()]
         advice = "".join(f"; there is {each.table}: give --timeframe {each.value}" for each in others)
         if self.path.is_dir() and any(split_name(entry.name)[1] for entry in self.path.iterdir()):
@@ -75,6 +82,9 @@ class Folder:
 
         What is called like a file and is none, such as a folder or a pipe, is among them: to read it says so.
         """
+        if self.is_one_file:
+            named = self._symbol(self.path.name)[0] or split_name(self.path.name)[0] or self.path.stem
+            return {spelling(named): Holding(_capital(named), [self.path])}
         root = self.root
         deep = any("/" in pattern for pattern in self.patterns)
         paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
@@ -104,9 +114,7 @@ class Folder:
         return (part.symbol, True) if part else (stem, False)
 
     def _holding(self, found: Sequence[tuple[str, Path, bool]]) -> Holding:
-        symbol, files = found[0][0], [path for _, path, _ in found]
-        if symbol == symbol.lower():
-            symbol = symbol.upper()
+        symbol, files = _capital(found[0][0]), [path for _, path, _ in found]
         names = " and ".join(path.name for path in files[:3]) + (f" and {len(files) - 3} more" if files[3:] else "")
         whole = [path for _, path, is_part in found if not is_part]
         if whole and len(files) > 1:
@@ -120,6 +128,10 @@ class Folder:
                 f' "{part.pattern}", otherwise --pattern "{{symbol}}"',
             )
         return Holding(symbol, files)
+
+
+def _capital(symbol: str) -> str:
+    return symbol.upper() if symbol == symbol.lower() else symbol
 
 
 def nature(place: Path) -> str:

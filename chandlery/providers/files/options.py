@@ -16,7 +16,7 @@ class FilesOptions(Layout):
     """The options of kind ``files``: a layout, and where the files are.
 
     Attributes:
-        path: the folder that holds ``bars_1m`` and ``bars_1d``.
+        path: the folder that holds ``bars_1m`` and ``bars_1d``, or one file.
         mapping: the name of a preset, or a YAML file that says how the files are written. What is said beside it counts
             more.
     """

@@ -6,7 +6,7 @@ file (``reader``), whether a bar makes sense (the gate), and writing files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ from chandlery.providers.base import (
     ProviderSetup,
     source_name,
 )
-from chandlery.providers.files.account import LAST, Account, between, extent_of, with_names
+from chandlery.providers.files.account import LAST, Account, between, extent_of, first_of, matching, with_names
 from chandlery.providers.files.bars import oldest_first
 from chandlery.providers.files.folder import Folder, Holding
 from chandlery.providers.files.held import FileReader
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
-from chandlery.providers.files.reader import FileBars, is_parquet
+from chandlery.providers.files.reader import is_parquet
 
 _KIND = "files"
 
@@ -45,7 +45,7 @@ class FilesProvider:
     """Serves ``1m`` and ``1d`` from files.
 
     Args:
-        path: folder that holds ``bars_1m`` and ``bars_1d``.
+        path: folder that holds ``bars_1m`` and ``bars_1d``, or one file.
         name: its own name, as configured.
         calendars: name of the calendar by symbol, to find the session of a day that is stamped as an instant.
         tickers: other names by symbol, after which its files may be called.
@@ -85,6 +85,7 @@ class FilesProvider:
         self._tickers = tickers or {}
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
         self._extents: dict[tuple[Path, str, int, int], list[tuple[datetime, datetime]]] = {}
+        self._owner: str | None = None
         self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
@@ -177,7 +178,9 @@ class FilesProvider:
     def _find(self, symbol: str, timeframe: Timeframe) -> Holding:
         """Return the files that hold ``symbol`` under any of its names, by their names or by what stands in them."""
         keys = self._spellings(symbol)
-        holding = _first(keys, self._holdings(timeframe)) or _first(keys, self._holdings(timeframe, fresh=True))
+        if self._folder(timeframe).is_one_file and not self._files.names_symbols(self._path):
+            return self._take_file(symbol)  # whatever it is called
+        holding = first_of(keys, self._holdings(timeframe)) or first_of(keys, self._holdings(timeframe, fresh=True))
         if holding is None:
             files = [
                 file
@@ -202,6 +205,14 @@ class FilesProvider:
             raise ProviderBadDataError(holding.problem, provider=self.name, symbol=symbol)
         return holding
 
+    def _take_file(self, symbol: str) -> Holding:
+        """Return the only file, which is of one symbol."""
+        self._owner = self._owner or symbol
+        if self._owner != symbol:
+            text = f"{self._path} is a file of one symbol, and {self._owner} has it; give a folder for several"
+            raise ProviderBadDataError(text, provider=self.name, symbol=symbol)
+        return Holding(symbol, [self._path])
+
     def _spellings(self, symbol: str) -> dict[str, None]:
         """Return how the names of ``symbol`` are compared, the present one first."""
         return dict.fromkeys(map(spelling, (symbol, *self._tickers.get(symbol, ()))))
@@ -213,7 +224,7 @@ class FilesProvider:
         extents: list[tuple[datetime, datetime]] = []
         for file in holding.files:
             read = self._files.read(file, symbol, timeframe, start=start, end=end)
-            inside = _matching(read, self._spellings(symbol))
+            inside = matching(read, self._spellings(symbol))
             if inside is None and len(holding.files) > 1:
                 continue
             if inside is None:
@@ -245,20 +256,10 @@ class FilesProvider:
             key = file, symbol, state.st_mtime_ns, state.st_size
             if key not in self._extents:
                 read = self._files.read(file, symbol, timeframe)
-                whole = read.of(_matching(read, self._spellings(symbol)) or None)
+                whole = read.of(matching(read, self._spellings(symbol)) or None)
                 self._extents[key] = self._extent(file, symbol, timeframe, whole, partial=False)
             return self._extents[key]
         return extent_of(bars, timeframe)
-
-
-def _first(keys: Iterable[str], holdings: Mapping[str, Holding]) -> Holding | None:
-    return next((holdings[key] for key in keys if key in holdings), None)
-
-
-def _matching(read: FileBars, keys: Iterable[str]) -> str | None:
-    """Return which of the symbols that a file names is spelled like ``keys``; empty where it names none; else None."""
-    inside = {spelling(name): name for name in read.symbols}
-    return next((inside[key] for key in keys if key in inside), None) if inside else ""
 
 
 def _named(symbol: str, holding: Holding) -> list[str]:

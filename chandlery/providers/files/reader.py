@@ -19,7 +19,7 @@ from chandlery.core.schema import VALUES
 from chandlery.core.windows import DAY_US
 from chandlery.providers.files import wide
 from chandlery.providers.files.bars import oldest_first, priced, to_bars
-from chandlery.providers.files.columns import Columns, find_columns, plain
+from chandlery.providers.files.columns import Columns, find_columns, plain, zone_in
 from chandlery.providers.files.csv_file import counting_columns, line_of, read_columns
 from chandlery.providers.files.dialect import TextFile, open_text
 from chandlery.providers.files.headers import Header, read_header
@@ -104,6 +104,7 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
     columns = columns_of(header, layout, counting_columns(text))
     if not text.sample:
         raise UnreadableError("the file holds no bars: nothing stands below its header")
+    times = _in_named_zone(times, columns)
     shape = _Shape(f"text, {text.encoding}, cells divided by {text.delimiter!r}", columns, header.panel)
     at = columns.places["ts"]
     types = dict.fromkeys(shape.wanted, pa.float64())
@@ -123,6 +124,7 @@ def read_parquet_file(file: Path, times: Times, layout: Layout, start: int | Non
     schema = pq.read_schema(file)
     header = _parquet_header(file)
     columns = columns_of(header, layout, frozenset(p for p, name in enumerate(schema.names) if _counts(name, schema)))
+    times = _in_named_zone(times, columns)
     shape = _Shape("Parquet", columns, header.panel)
     near = None
     if start is not None and end is not None and columns.clock is None:
@@ -191,6 +193,13 @@ def columns_of(header: Header, layout: Layout, counts: frozenset[int]) -> Column
         needs_prices=header.panel is None,
         hint=suggest(header.names),
     )
+
+
+def _in_named_zone(times: Times, columns: Columns) -> Times:
+    """Return ``times`` in the zone that the name of their column says, where no zone was given."""
+    named = [zone_in(columns.names[place]) for place in (columns.places["ts"], columns.clock) if place is not None]
+    zone = next((zone for zone in named if zone), None)
+    return times if zone is None or times.tz is not None else replace(times, tz=zone)
 
 
 def _first(text: TextFile, at: int) -> str:
@@ -264,6 +273,8 @@ def _understood(shape: _Shape, times: Times, layout: Layout, decimal: str | None
     has_volume = any("volume" in places for places in panel.parts.values()) if panel else "volume" in columns.places
     if not has_volume:
         notes.append("there is no column of volume: the bars have none (NULL)")
+    if times.tz is not None and layout.tz is None:
+        notes.append(f"times without a zone are taken for those of {times.tz}, as the name of their column says")
     if times.label == "end":
         notes.append("times are those of a bar's end")
     if layout.price_scale != 1:

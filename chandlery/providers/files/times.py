@@ -130,7 +130,8 @@ class Times:
         if read is None:
             raise UnreadableError(self._strange(first), row=0)
         if not self.timeframe.is_intraday:
-            refuse(flags(read.wrong), _not_a_day, times)
+            late = read.late if self.label == "start" else np.zeros_like(read.late)
+            refuse(flags(read.wrong | late), _not_a_day, times)
             instants = read.local - read.offset * 60_000_000
             return self._days(read.local, instants, times, naive=~read.zoned)
         zoned = bool(read.zoned[0])

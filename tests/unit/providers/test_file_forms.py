@@ -266,6 +266,37 @@ class TestTimes:
         assert "--tz" in refusal(FilesProvider(tmp_path), timeframe=M1)
         assert rows(FilesProvider(tmp_path, tz="America/New_York"), timeframe=M1)[0][0] == "2024-01-02T14:30"
 
+    @pytest.mark.parametrize(
+        ("column", "expected"),
+        [
+            *(
+                (name, "2024-01-16T14:30")
+                for name in ("time (UTC)", "Gmt time", "datetime[utc]", "Date_UTC", "Time (GMT)")
+            ),
+            ("Time (America/New_York)", "2024-01-16T19:30"),
+        ],
+    )
+    def test_a_zone_in_the_name_of_the_column_counts(self, tmp_path: Path, column: str, expected: str) -> None:
+        put(tmp_path, f"{column},o,h,l,c,v\n2024-01-16 14:30:00,1,2,0.5,1.5,10\n", timeframe=M1)
+        provider = FilesProvider(tmp_path)
+        assert rows(provider, timeframe=M1)[0][0] == expected
+        assert "as the name of their column says" in provider.notes("A", M1)[0]
+        assert rows(FilesProvider(tmp_path, tz="Asia/Tokyo"), timeframe=M1)[0][0] == "2024-01-16T05:30"
+
+    @pytest.mark.parametrize("column", ["Time (EST)", "time_et", "Datetime (GMT+2)", "Local time"])
+    def test_a_zone_that_may_be_several_is_asked_about(self, tmp_path: Path, column: str) -> None:
+        put(tmp_path, f"{column},o,h,l,c,v\n2024-01-16 14:30:00,1,2,0.5,1.5,10\n", timeframe=M1)
+        assert "--tz" in refusal(FilesProvider(tmp_path), timeframe=M1)
+        assert rows(FilesProvider(tmp_path, tz="UTC"), timeframe=M1)[0][0] == "2024-01-16T14:30"
+
+    @pytest.mark.parametrize("time", ["2024-01-02 24:00", "2024-01-02T24:00:00", "2024.01.02 24:00"])
+    def test_the_end_of_a_day_is_the_midnight_that_follows(self, tmp_path: Path, time: str) -> None:
+        put(tmp_path, f"ts,o,h,l,c,v\n{time},1,2,0.5,1.5,10\n", timeframe=M1)
+        assert rows(FilesProvider(tmp_path, tz="UTC"), timeframe=M1)[0][0] == "2024-01-03T00:00"
+        put(tmp_path, f"ts,o,h,l,c,v\n{time},1,2,0.5,1.5,10\n")
+        assert "neither a session date" in refusal(FilesProvider(tmp_path))
+        assert rows(FilesProvider(tmp_path, label="end"))[0][0] == "2024-01-02"
+
     def test_times_of_a_bars_end_are_said(self, tmp_path: Path) -> None:
         put(tmp_path, "ts,o,h,l,c,v\n2024-01-02T14:31:00Z,1,2,0.5,1.5,10\n", timeframe=M1)
         assert rows(FilesProvider(tmp_path, label="end"), timeframe=M1)[0][0] == "2024-01-02T14:30"
@@ -438,3 +469,26 @@ def test_shared_cases_are_read(case: str) -> None:
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside the checkout")
 def test_shared_case_without_rows_is_an_error() -> None:
     assert "holds no bars" in refusal(FilesProvider(CASES / "09-header-only"), "HEAD")
+
+
+class TestOneFile:
+    def test_a_file_may_be_named_instead_of_a_folder(self, tmp_path: Path) -> None:
+        file = tmp_path / "Download (3).csv"
+        file.write_text("\n".join(PLAIN))
+        reply = FilesProvider(file).fetch(BarRequest(["AAPL"], D1, START, END))
+        assert reply.bars["symbol"].to_pylist() == ["AAPL"] * 3
+        assert FilesProvider(file).notes("AAPL", D1) == ["read from Download (3).csv"]
+
+    def test_it_is_of_one_symbol_by_its_name_or_by_what_is_asked(self, tmp_path: Path) -> None:
+        file = tmp_path / "aapl.csv"
+        file.write_text("\n".join(PLAIN))
+        assert FilesProvider(file).symbols(D1) == ["AAPL"]
+        reply = FilesProvider(file).fetch(BarRequest(["AAPL", "MSFT"], D1, START, END))
+        assert "is a file of one symbol, and AAPL has it" in str(reply.failures["MSFT"])
+
+    def test_a_file_of_several_symbols_is_divided(self, tmp_path: Path) -> None:
+        file = tmp_path / "all.csv"
+        file.write_text("symbol,date,o,h,l,c,v\nX,2024-01-02,1,2,0.5,1.5,10\nY,2024-01-02,2,3,1.5,2.5,10\n")
+        assert FilesProvider(file).symbols(D1) == ["X", "Y"]
+        reply = FilesProvider(file).fetch(BarRequest(["Y"], D1, START, END))
+        assert reply.bars["close"].to_pylist() == [2.5]
