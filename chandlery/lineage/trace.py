@@ -58,9 +58,12 @@ def trace(
         UsageError: no bar of ``timeframe`` starts at ``ts``, or ``ts`` is yet to come.
         LakeError: a file of the lake is missing or damaged; names it.
     """
+    is_to_come = ts >= (now or datetime.now(UTC))
     with warehouse.connection() as connection:
-        place = Place(resolve(connection, symbol, ts, ts + _MICROSECOND), timeframe, ts)
-    if ts >= (now or datetime.now(UTC)):
+        # The end of time has nothing after it.
+        span = (ts - _MICROSECOND, ts) if is_to_come else (ts, ts + _MICROSECOND)
+        place = Place(resolve(connection, symbol, *span), timeframe, ts)
+    if is_to_come:
         raise UsageError(f"ts={place.text} is yet to come; give the start of a bar that has begun")
     rows = _believed(warehouse, place, as_of)
     if not rows and place.label != ts:

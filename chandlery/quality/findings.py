@@ -185,7 +185,16 @@ def list_findings(
         timeframe: only of bars of this timeframe.
         rule: only what this rule noticed.
         state: only those in this state, one of ``CHOICES``; None for all.
+
+    Raises:
+        UsageError: the timeframe is derived, or the rule never noticed anything though others did.
     """
+    if timeframe is not None and not timeframe.is_ingested:
+        raise UsageError(f"timeframe={timeframe.value!r} is derived: nothing is noticed of it; allowed: 1m 1d")
+    if rule is not None:
+        rules = [row[0] for row in connection.execute("SELECT DISTINCT rule FROM ops.finding ORDER BY rule")]
+        if rules and rule not in rules:
+            raise UsageError(f"rule={rule!r} never noticed anything; those that did: {' '.join(rules)}")
     values = {
         "ids": None if instrument_ids is None else list(instrument_ids),
         "timeframe": None if timeframe is None else timeframe.value,

@@ -102,8 +102,13 @@ def test_what_a_person_dismissed_stays_so_until_it_is_about_other_times(
             dismiss(connection, finding.finding_id, "again", by="Bob")
         with pytest.raises(UsageError, match="reason is blank"):
             dismiss(connection, finding.finding_id, " ", by="Bob")
-        with pytest.raises(UsageError, match="there is no finding 999"):
-            dismiss(connection, 999, "none", by="Bob")
+        for number in (999, 10**20):
+            with pytest.raises(UsageError, match=f"there is no finding {number}"):
+                dismiss(connection, number, "none", by="Bob")
+        with pytest.raises(UsageError, match="rule='nope' never noticed anything; those that did: price_jump"):
+            list_findings(connection, rule="nope")
+        with pytest.raises(UsageError, match="timeframe='5m' is derived: nothing is noticed of it; allowed: 1m 1d"):
+            list_findings(connection, timeframe=Timeframe.M5)
     assert (said.state, said.closed_by, said.reason) == ("dismissed", "Ann", "a split")
     for found in (["2024-03-05", "2024-03-07"], ["2024-03-07"], []):
         assert record(warehouse, ids["AAA"], *([noticed(*found)] if found else [])) == {}

@@ -446,6 +446,7 @@ def test_a_minute_of_the_break_is_outside_of_trading(warehouse: Warehouse) -> No
         ("AAA", utc("2024-01-10"), W1, "ts=2024-01-10 is not the start of a 1w bar; .* starts at 2024-01-08"),
         ("AAA", utc("2031-01-10"), D1, "ts=2031-01-10 is yet to come"),
         ("AAA", utc("9999-12-31"), W1, "ts=9999-12-31 is yet to come"),
+        ("AAA", utc("9999-12-31T23:59:59.999999"), M1, "ts=9999-12-31T23:59:59.999999Z is yet to come"),
         ("AAA", utc("1975-01-10"), D1, "earlier than the calendar XNYS knows; allowed: from 1980-01-02"),
     ],
 )

@@ -363,7 +363,10 @@ class TestSymbols:
             guess = guess_instrument(text, calendar="XNYS")
         assert (guess.symbol, guess.asset_class) == (text, default_asset_class(text))
 
-    @pytest.mark.parametrize("symbol", ["VOD.QQ", "AAPL.US", "BTC/FOO", "BTC-FOO", "MY-STRATEGY", "^ABCDEF", "X.12"])
+    @pytest.mark.parametrize(
+        "symbol",
+        ["VOD.QQ", "AAPL.US", "BTC/FOO", "BTC-FOO", "MY-STRATEGY", "^ABCDEF", "X.12", "LSE:VOD", "I:XYZ", "600519"],
+    )
     def test_what_nobody_knows_is_said_to_be_unknown(self, symbol: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"symbol '{re.escape(symbol)}': .* is not known; say by which calendar"):
             guess_instrument(symbol)
@@ -421,6 +424,24 @@ class TestSymbols:
             ("EURUSD", "fx", "24/5"),
             ("USD_JPY", "fx", "24/5"),
             ("EUR-PLN", "fx", "24/5"),
+            *(
+                (pair, "crypto", "24/7")
+                for pair in ("ETHBTC", "DOGEXBT", "ADAETH", "MATICUSD", "OPUSD", "WIFEUR", "TONUSD")
+            ),
+            *(
+                (pair, "crypto", "24/7")
+                for pair in ("BTCUSD.P", "BTC-USDT-SWAP", "ETH-USD-PERP", "BINANCE:SOLUSDT", "X:BTCUSD")
+            ),
+            ("C:EURUSD", "fx", "24/5"),
+            ("OANDA:EUR_USD", "fx", "24/5"),
+            ("NASDAQ:AAPL", "equity", "XNYS"),
+            ("I:NDX", "index", "XNYS"),
+            ("ESZ4", "future", "CMES"),
+            ("CLK20", "future", "CMES"),
+            ("6EH2025", "future", "CMES"),
+            ("ABCZ24.CBT", "future", "CMES"),
+            ("CCZ24.NYB", "future", "IEPA"),
+            ("SYM1", "equity", "XNYS"),
             ("BAC-PL", "equity", "XNYS"),
             ("BF.B", "equity", "XNYS"),
             ("ENI.MI", "equity", "XMIL"),
