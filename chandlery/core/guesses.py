@@ -24,7 +24,8 @@ _COINS = """
 """
 #: Pairs with a coin that has no sign between: no share of New York has as many letters, or ends so.
 _WRITTEN_TOGETHER = re.compile(
-    r"[A-Z0-9]{2,}(USDT|USDC|BUSD|FDUSD|TUSD)|[A-Z0-9]{2,6}(USD)|[A-Z0-9]{3,6}(BTC|XBT|ETH|BNB|EUR|GBP|JPY|CHF|CAD|AUD|BRL|KRW)"
+    r"[A-Z0-9]{2,}(USDT|USDC|BUSD|FDUSD|TUSD)|[A-Z0-9]{2,6}(USD)"
+    r"|[A-Z0-9]{3,6}(BTC|XBT|ETH|BNB|EUR|GBP|JPY|CHF|CAD|AUD|BRL|KRW)"
 )
 #: How contracts without an end are marked, which trade like what they follow.
 _PERPETUAL = re.compile(r"(\.P|[-_]PERP|[-_]SWAP)$")
@@ -41,9 +42,10 @@ _NEW_YORK_PREFIXES = "NYSE NASDAQ AMEX ARCA BATS NYSEARCA NYSEAMERICAN CBOE US"
 _CLASS_OF_PREFIX: dict[str, AssetClass] = {"X": "crypto", "C": "fx", "I": "index"}
 #: As Yahoo ends the symbols of an exchange; where a country has several, the calendar of their common holidays.
 _MARKETS = """
+    IEPA .NYB
     ASEX .AT  BVMF .SA  XAMS .AS  XASX .AX .XA  XBKK .BK  XBOG .CL  XBOM .BO .NS  XBRA .BV  XBRU .BR  XBSE .RO  XBUD .BD
     XBUE .BA  XCSE .CO  XCYS .CY  XDUB .IR  XDUS .DU  XETR .DE  XFRA .F .BE .MU .BM  XHAM .HM .HA  XHEL .HE  XHKG .HK
-    XICE .IC  IEPA .NYB  XIDX .JK  XIST .IS  XJSE .JO  XKAR .KA  XKLS .KL  XKRX .KS .KQ  XLIM .LM  XLIS .LS  XLIT .VS  XLJU .LJ
+    XICE .IC  XIDX .JK  XIST .IS  XJSE .JO  XKAR .KA  XKLS .KL  XKRX .KS .KQ  XLIM .LM  XLIS .LS  XLIT .VS  XLJU .LJ
     XLON .L .IL .XC .AQ  XLUX .LU  XMAD .MC  XMEX .MX  XMIL .MI .TI  XMOS .ME  XNZE .NZ  XOSL .OL  XPAR .PA .NX
     XPHS .PS  XPRA .PR  XRIS .RG  XSAU .SR .SAU  XSES .SI  XSGO .SN  XSHG .SS .SZ  XSTO .ST  XSTU .SG  XSWX .SW .VX
     XTAE .TA  XTAI .TW .TWO  XTAL .TL  XTKS .T  XTSE .TO .V .CN .NE  XWAR .WA  XWBO .VI  XZAG .ZG
