@@ -143,8 +143,7 @@ class InstrumentConfig(Section):
     def _guess_what_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the file holds
         if not isinstance(data, Mapping):
             return data
-        given = data.get("symbol", "")
-        symbol = given if isinstance(given, str) else ""
+        symbol = given if isinstance(given := data.get("symbol"), str) else ""
         asset_class = data.get("asset_class", default_asset_class(symbol))
         # What is no text cannot be looked up; that it is wrong is said of the field itself.
         calendar = default_calendar(symbol, asset_class if isinstance(asset_class, str) else "")

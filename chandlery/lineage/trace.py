@@ -58,12 +58,10 @@ def trace(
         UsageError: no bar of ``timeframe`` starts at ``ts``, or ``ts`` is yet to come.
         LakeError: a file of the lake is missing or damaged; names it.
     """
-    is_to_come = ts >= (now or datetime.now(UTC))
+    is_past = ts < (now or datetime.now(UTC))  # what is to come may be the end of time, with nothing after it
     with warehouse.connection() as connection:
-        # The end of time has nothing after it.
-        span = (ts - _MICROSECOND, ts) if is_to_come else (ts, ts + _MICROSECOND)
-        place = Place(resolve(connection, symbol, *span), timeframe, ts)
-    if is_to_come:
+        place = Place(resolve(connection, symbol, ts, ts + _MICROSECOND * is_past), timeframe, ts)
+    if not is_past:
         raise UsageError(f"ts={place.text} is yet to come; give the start of a bar that has begun")
     rows = _believed(warehouse, place, as_of)
     if not rows and place.label != ts:
