@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -553,9 +554,12 @@ def test_the_orchestrator_leaves_nothing_stale_and_the_second_time_nothing_to_do
     assert first.total("inserted") == 2 * (252 + 40)
     assert {step.timeframe for step in first.steps} == {Timeframe.W1, Timeframe.MO1}
     assert bench.scalar("SELECT count(*) FROM ops.rollup_pending") == 0
-    records = orchestrator.ingest(order, second)
-    assert [record.succeeded for record in records] == [True, True]
+    assert orchestrator.ingest(order, second) == []  # nothing changed at the provider, so there is no run
     assert (second.total("inserted"), second.total("unchanged"), second.steps) == (0, 2 * (252 + 40), [])
+    again = Heard()
+    records = orchestrator.ingest(replace(order, options=replace(order.options, refresh=True)), again)
+    assert [record.succeeded for record in records] == [True, True]
+    assert (again.total("inserted"), again.total("unchanged"), again.steps) == (0, 2 * (252 + 40), [])
     with open_instance(bench.installation.settings) as instance:
         runs = {run.run_id for run in instance.get_runs()}
     assert {record.run_id for record in records} <= runs
