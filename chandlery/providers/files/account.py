@@ -15,9 +15,9 @@ from chandlery.core.schema import BARS, empty_bars
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
+from chandlery.providers.files.assembly import FileBars
 from chandlery.providers.files.bars import stamps_of
 from chandlery.providers.files.folder import Holding
-from chandlery.providers.files.reader import FileBars
 
 #: The last instant that a ``datetime`` can be.
 LAST = datetime.max.replace(tzinfo=UTC)

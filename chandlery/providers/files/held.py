@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderBadDataError
+from chandlery.providers.files.assembly import FileBars
 from chandlery.providers.files.bars import stamps_of
 from chandlery.providers.files.folder import Holding, nature
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import PARQUET, split_name
-from chandlery.providers.files.reader import FileBars, names_symbols, read_parquet_file, read_text_file, symbols_in
+from chandlery.providers.files.reader import names_symbols, read_parquet_file, read_text_file, symbols_in
 from chandlery.providers.files.times import Times
 from chandlery.providers.files.unreadable import UnreadableError
 from chandlery.providers.files.widths import check_width

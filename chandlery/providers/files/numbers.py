@@ -5,7 +5,8 @@ Not here: plain numbers, which Arrow reads by itself (``text``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +20,17 @@ _PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 _SYMBOLS = r"^([+-]?)[$€£¥₿]\s*|\s*[$€£¥₿]$"
 _EXPONENTS = {"K": 3, "M": 6, "B": 9, "T": 12}
 _END = r"\s*[KMBTkmbt$€£¥₿]?$"
+_GAP = r"[' \x{00A0}\x{202F}\x{2019}]"
 #: What only one reading of the separators allows.
-_COMMA_IS_DECIMAL = rf",\d{{1,2}}{_END}|,\d{{4,}}{_END}|\.\d{{3}},|^\D*0,\d+{_END}|,{_END}"
-_POINT_IS_DECIMAL = r",\d{3}\.|,\d{3},\d{3}"
-_POINT_MAY_BE_DECIMAL = rf"\.\d{{1,2}}{_END}|\.\d{{4,}}{_END}|^\D*0\.\d+{_END}"
+_COMMA_IS_DECIMAL = (
+    rf",\d{{1,2}}{_END}|,\d{{4,}}{_END}|\.\d{{3}},|{_GAP}\d{{3}},|^\D*0,\d+{_END}|,{_END}|\d\.\d{{3}}\.\d{{3}}"
+)
+_POINT_IS_DECIMAL = (
+    rf",\d{{3}}\.|,\d{{3}},\d{{3}}|{_GAP}\d{{3}}\.|\.\d{{1,2}}{_END}|\.\d{{4,}}{_END}|^\D*0\.\d+{_END}|\d{{4,}}\.\d"
+)
+#: A point that may stand between thousands as well, and digits where one would then stand and does not.
+_DOUBTFUL_POINT = r"^[+-]?[$€£¥₿]?\s*[1-9]\d{0,2}\.\d{3}\s*[$€£¥₿]?$"
+_NO_THOUSANDS = r"^[+-]?[$€£¥₿]?\s*\d{4,}\s*[$€£¥₿]?$"
 #: Digits in groups, where the separators of groups are not the decimal one.
 _GROUPS = {
     ".": r"^[+-]?\d{1,3}([,' \x{00A0}\x{202F}\x{2019}]\d{2,3})*[,' \x{00A0}\x{202F}\x{2019}]\d{3}(\.\d*)?([eE]\d+)?$",
@@ -31,31 +39,60 @@ _GROUPS = {
 _SEPARATORS = {".": r"[,' \x{00A0}\x{202F}\x{2019}]", ",": r"[.' \x{00A0}\x{202F}\x{2019}]"}
 
 
-def find_decimal(columns: Mapping[str, pa.ChunkedArray]) -> str:
+def find_decimal(columns: Mapping[str, pa.ChunkedArray], *, hinted: bool, counts: Collection[str] = ()) -> str:
     """Return the decimal separator of columns of text, all of one file.
 
+    Args:
+        columns: by their names in the file.
+        hinted: whether the file is written like those whose points stand between thousands, with ``;`` between cells
+            or dates like ``31.01.2024``. Without it, ``1.234`` is a decimal: prices have three of them too.
+        counts: which columns are volumes and counts, whose points are doubtful in any file.
+
     Raises:
-        UnreadableError: they disagree, or ``1,234`` may be either; names the flag that says which.
+        UnreadableError: they disagree, or ``1,234`` or ``1.234`` may be either; names the flag that says which.
     """
-    comma = point = False
-    doubtful: tuple[str, str] | None = None
-    for name, cells in columns.items():
-        with_comma = cells.filter(pc.fill_null(pc.match_substring(cells, ","), False))
-        if len(with_comma):
-            doubtful = doubtful or (name, with_comma[0].as_py())
-            comma |= _any(with_comma, _COMMA_IS_DECIMAL)
-            point |= _any(with_comma, _POINT_IS_DECIMAL)
-        point |= _any(cells, _POINT_MAY_BE_DECIMAL)
-    if doubtful is None or (point and not comma):
-        return "."
-    if comma and not point:
-        return ","
-    name, seen = doubtful
-    reads = "one or the other" if not comma else "both, in different cells"
+    comma = point = likely = False
+    doubts: list[tuple[str, int, str]] = []
+    for name, column in columns.items():
+        cells = pc.utf8_trim_whitespace(column)
+        comma |= _any(cells, _COMMA_IS_DECIMAL)
+        point |= _any(cells, _POINT_IS_DECIMAL)
+        with_comma = _first(cells, ",")
+        with_point = _first(cells, _DOUBTFUL_POINT) if hinted or name in counts else -1
+        if with_point >= 0 and _any(cells, _NO_THOUSANDS):
+            likely, with_point = True, -1
+        doubts += [(name, row, cells[row].as_py()) for row in (with_comma, with_point) if row >= 0]
+    point |= likely and not comma
+    if comma != point or not (comma or doubts):
+        return "," if comma else "."
+    name, row, seen = doubts[0] if doubts else _conflict(columns)
+    sign = "comma" if "," in seen else "point"
     raise UnreadableError(
-        f"{name} {seen!r}: its comma may be a decimal comma or stand between thousands ({reads});"
-        ' say with --decimal "," or --decimal "."'
+        f"{name} {seen!r}: its {sign} may be a decimal {sign} or stand between thousands"
+        f" ({_readings(seen) if not comma else 'both, in different cells'});"
+        ' say with --decimal "," or --decimal "."',
+        row=row,
     )
+
+
+def may_have_thousands(cells: Iterable[str]) -> bool | None:
+    """Whether all points among cells may stand between thousands; None where no cell has one."""
+    points = [cell.strip() for cell in cells if "." in cell]
+    return all(re.fullmatch(r"\D*[1-9]\d{0,2}(\.\d{3})+\D*", cell) for cell in points) if points else None
+
+
+def _readings(seen: str) -> str:
+    """Return what a number in doubt may be."""
+    digits = re.sub(r"[^\d.,+-]", "", seen)
+    sign = "," if "," in digits else "."
+    other = "." if sign == "," else ","
+    return f'{digits.replace(sign, ".")} with --decimal "{sign}", {digits.replace(sign, "")} with --decimal "{other}"'
+
+
+def _conflict(columns: Mapping[str, pa.ChunkedArray]) -> tuple[str, int, str]:
+    """Return the first cell whose separators stand between thousands, where others have decimals."""
+    found = ((name, _first(cells, _COMMA_IS_DECIMAL), cells) for name, cells in columns.items())
+    return next((name, row, cells[row].as_py()) for name, row, cells in found if row >= 0)
 
 
 def read_numbers(name: str, cells: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
@@ -70,8 +107,7 @@ def read_numbers(name: str, cells: pa.ChunkedArray, decimal: str) -> pa.ChunkedA
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise UnreadableError(f"column {name} cannot be read as numbers: {error}") from None
     shown = cells
-    cells = pc.utf8_trim_whitespace(cells)
-    cells = pc.if_else(pc.is_in(cells, value_set=pa.array(BLANK)), None, cells)
+    cells = without_blanks(cells)
     cells = pc.replace_substring_regex(cells, "^\\x{2212}|^\\((.*)\\)$", r"-\1")  # a minus sign, and a bookkeeper's
     cells = pc.replace_substring_regex(cells, _SYMBOLS, r"\1")
     for letter, exponent in _EXPONENTS.items():  # as an exponent, so that the number is rounded once only
@@ -83,9 +119,21 @@ def read_numbers(name: str, cells: pa.ChunkedArray, decimal: str) -> pa.ChunkedA
         refuse(point, lambda seen: f"{name} {seen!r} is not a number with a decimal comma; see --decimal", shown)
         cells = pc.replace_substring(cells, ",", ".")
     wrong = pc.invert(pc.match_substring_regex(cells, _PLAIN))
-    refuse(wrong, lambda seen: f"{name} {seen!r} is not a number", shown)
+    hint = "; see --decimal"
+    refuse(wrong, lambda seen: f"{name} {seen!r} is not a number{hint * (str(seen).count('.') > 1)}", shown)
     return cells.cast(pa.float64())
+
+
+def without_blanks(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text without the spaces around it; null where it says that there is no value."""
+    cells = pc.utf8_trim_whitespace(cells)
+    return pc.if_else(pc.is_in(cells, value_set=pa.array(BLANK)), None, cells)
 
 
 def _any(cells: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
+
+
+def _first(cells: pa.ChunkedArray, pattern: str) -> int:
+    """Return the number of the first cell that a pattern is found in; -1 where there is none."""
+    return int(pc.index(pc.match_substring_regex(cells, pattern), pa.scalar(value=True)).as_py())
