@@ -82,6 +82,7 @@ COMMANDS = {
         "move",
         "Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.",
     ),
+    "psql": Entry("psql", "Open psql on the market database. The embedded server runs as long as psql does."),
     "status": Entry("status", "Show where things are, what is stored, and what waits for a person.", reads=True),
     "ui": Entry("setup", "Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."),
 }

@@ -19,7 +19,7 @@ Every command and option, as `chandlery COMMAND --help` shows them. This page is
 
 Ranges are half-open, `[START, END)`, in UTC; a bare date means midnight UTC. Exit codes: 0 done, 1 failed, 2 wrong use,
 3 done but something was rejected by the gate, 130 interrupted. Variables of the environment:
-[environment.md](environment.md).
+[environment.md](environment.md). The examples are checked against the options, and not run: they need data of your own.
 """
 
 
