@@ -25,6 +25,7 @@ import pytest
 
 import chandlery
 from chandlery.database.embedded.processes import find_processes
+from tests.environments import make_environment
 from tests.support import wait_until
 
 pytestmark = [pytest.mark.slow]
@@ -105,18 +106,6 @@ def installed(built: Built) -> Iterator[Installed]:
         if data.exists():  # its server stops after its last user, and takes files away
             wait_until(lambda: not find_processes(data), "the server has stopped")
         shutil.rmtree(root, ignore_errors=True)
-
-
-def make_environment(folder: Path) -> Path:
-    """Make a virtual environment that sees the installed packages of this one, and return its interpreter."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    show = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    here = subprocess.run([str(python), "-c", show], capture_output=True, text=True, check=True).stdout.strip()
-    # Folders in a .pth file are searched, but their own .pth files, such as that of an editable install, are not read.
-    seen = [place for place in sys.path if Path(place).name in {"site-packages", "dist-packages", "sp"}]
-    Path(here, "dependencies.pth").write_text("".join(f"{place}\n" for place in seen))
-    return python
 
 
 def test_the_wheel_holds_every_module_the_sql_and_the_configuration(built: Built) -> None:

@@ -1,9 +1,10 @@
-"""A provider from outside: the one in docs/providers.md, packaged, installed by pip, and used by the real command."""
+"""A provider from outside: docs/provider-template, installed by pip in a fresh environment, and used by the command."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -24,33 +27,40 @@ from chandlery.instruments.registry import list_instruments
 from chandlery.reading.bars import read_bars
 from chandlery.tiers.warehouse import Warehouse
 from tests.editions import get_server, url
-from tests.servers.example import ExampleServer
-from tests.servers.market import Market
+from tests.environments import make_environment
 from tests.support import EVER, every_row, open_warehouse
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).parents[2] / "docs" / "providers.md"
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "docs" / "provider-template"
 KEY, WRONG = "acme+4711/right", "acme+0815/wrong"
 SYMBOLS = ("AAPL", "BTC/USD")
 START, END = datetime(2024, 2, 28, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)
 RANGE = ("--start", "2024-02-28", "--end", "2024-03-02")
 
 
-def printed(language: str, containing: str) -> str:
-    """Return the one block of the page that is written in ``language`` and contains a text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    (block,) = [block for block in blocks if containing in block]
-    return str(block)
+def _load_server() -> ModuleType:
+    """Import the template's test server."""
+    spec = importlib.util.spec_from_file_location("acme_server", TEMPLATE / "tests" / "acme_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+acme_server: Any = _load_server()
 
 
 @dataclass
 class Installed:
-    """An installation beside which somebody installed a package with a provider."""
+    """An installation in an environment of its own, into which somebody installed a package with a provider."""
 
+    python: Path
     folder: Path
     warehouse: Warehouse
-    server: ExampleServer
+    server: Any
     environment: dict[str, str]
     said: list[str] = field(default_factory=list)
 
@@ -58,7 +68,7 @@ class Installed:
         """Run ``chandlery`` as a person does; remember what it said."""
         environment = {name: value for name, value in self.environment.items() if key or name != "MY_SERVICE_API_KEY"}
         done = subprocess.run(
-            [Path(sys.executable).with_name("chandlery"), *arguments],
+            [self.python, "-m", "chandlery", *arguments],
             env={**environment, **({"MY_SERVICE_API_KEY": key} if key else {})},
             cwd=self.folder,
             capture_output=True,
@@ -79,8 +89,8 @@ class Installed:
 
     def served(self, symbol: str, timeframe: Timeframe) -> dict[int, float]:
         """Return what the service has of the range."""
-        found = self.server.market.between(symbol, timeframe, START, END)
-        return dict(zip(found["ts"].tolist(), found["close"].tolist(), strict=True))
+        bars = acme_server.invent(symbol, timeframe.value, START, END)
+        return {int(bar["t"] * 1000): bar["c"] for bar in bars}
 
     def states(self, symbol: str, timeframe: Timeframe) -> list[str]:
         """Return the state of each session of the range."""
@@ -97,19 +107,16 @@ def _micros(ts: np.ndarray) -> list[int]:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     folder = tmp_path_factory.mktemp("custom")
-    market = Market({})
-    for timeframe in (Timeframe.M1, Timeframe.D1):
-        market |= Market.invent(SYMBOLS, timeframe, START, END)
-    with ExampleServer(market, key=KEY) as server, _databases() as dsn:
+    with acme_server.AcmeServer(KEY) as server, _databases() as dsn:
         warehouse = open_warehouse(dsn)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("CHANDLERY_", "DAGSTER_"))},
-            "PYTHONPATH": str(_install(folder)),
+            "PYTHONPATH": str(ROOT),
             "CHANDLERY_HOME": str(folder / "home"),
             "CHANDLERY_CONFIG": str(_configure(folder / "config", server.url)),
             "CHANDLERY_DATABASE_URL": url(dsn),
         }
-        installed = Installed(folder, warehouse, server, environment)
+        installed = Installed(_install(folder), folder, warehouse, server, environment)
         done = installed.run("init")
         assert done.returncode == 0, done.stderr
         yield installed
@@ -128,19 +135,13 @@ def _databases() -> Iterator[str]:
 
 
 def _install(folder: Path) -> Path:
-    """Make a package of what the page prints and let pip install it; return where."""
-    source, target = folder / "source", folder / "site"
-    source.mkdir()
-    (source / "my_package.py").write_text(printed("python", "class AcmeProvider"))
-    (source / "pyproject.toml").write_text(
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "my-package"\nversion = "1.0"\n'
-        f'{printed("toml", "chandlery.providers")}[tool.setuptools]\npy-modules = ["my_package"]\n'
-    )
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
-    subprocess.run([*command, *options], check=True, timeout=120)
-    return target
+    """Let pip install a copy of the template into a fresh environment, without a network; return its interpreter."""
+    python = make_environment(folder / "venv")
+    copy = shutil.copytree(TEMPLATE, folder / "package", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "install", *options, str(copy)], check=True, timeout=120)
+    return python
 
 
 def _configure(folder: Path, address: str) -> Path:
@@ -148,11 +149,21 @@ def _configure(folder: Path, address: str) -> Path:
     (folder / "universe.yaml").write_text(
         "instruments:\n  - {symbol: AAPL, provider: my-service}\n  - {symbol: BTC/USD, provider: my-service}\n"
     )
-    text = printed("yaml", "kind: acme")
-    assert "http://127.0.0.1:8000" in text
-    text = text.replace("http://127.0.0.1:8000", address).replace("calls_per_minute: 300", "calls_per_minute: 6000")
+    text = (TEMPLATE / "providers.yaml").read_text()
+    for given, here in (("http://127.0.0.1:8000", address), ("calls_per_minute: 300", "calls_per_minute: 6000")):
+        assert given in text
+        text = text.replace(given, here)
     (folder / "providers.yaml").write_text(text)
     return folder
+
+
+def test_the_templates_own_tests_pass_where_it_is_installed(installed: Installed) -> None:
+    command = [installed.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    package = installed.folder / "package"
+    done = subprocess.run(
+        command, cwd=package, env=installed.environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_provider_from_another_package_fills_the_store(installed: Installed) -> None:
@@ -168,10 +179,10 @@ def test_a_provider_from_another_package_fills_the_store(installed: Installed) -
             assert len(states) == sessions
             assert set(states) <= explained
 
-    asked = len(installed.server.requests)
+    asked = len(installed.server.paths)
     again = installed.run("ingest", *SYMBOLS, "--timeframe", "1m", *RANGE)
     assert again.returncode == 0, again.stderr
-    assert len(installed.server.requests) == asked  # what is final is not asked for twice
+    assert len(installed.server.paths) == asked  # what is final is not asked for twice
 
 
 def test_its_key_is_asked_for_and_never_told(installed: Installed) -> None:
