@@ -1,132 +1,199 @@
-"""What the documentation shows must work."""
+"""What the documentation shows must work: what can be seen without running it.
+
+``tests/integration/test_documents.py`` runs commands and samples, ``test_custom_provider.py`` the provider template.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
 import pytest
-from pydantic import SecretStr
+import typer
+import yaml
 
-from chandlery.core.schema import BARS
-from chandlery.core.timeframe import Timeframe
-from chandlery.errors import (
-    ProviderAuthError,
-    ProviderBadDataError,
-    ProviderError,
-    ProviderNotFoundError,
-    ProviderTransientError,
-)
-from chandlery.providers.base import BarRequest, Provider, ProviderSetup
-from chandlery.providers.http.caller import Caller
-from chandlery.providers.http.rate_limit import LocalRateLimiter
-from tests.servers.example import ExampleServer
-from tests.servers.http import Fault
-from tests.servers.market import Market
+from chandlery.cli.commands import COMMANDS, load
+from chandlery.config.calendars import load_calendars
+from chandlery.config.lifecycle import load_lifecycle
+from chandlery.config.universe import load_universe
+from chandlery.config.yaml_document import Document
+from chandlery.providers.catalog import load_providers, provider_kinds
+from chandlery.providers.files.layout import MappingFile
+from tests.documents import LANGUAGES, PAGES, ROOT, Block, anchors, blocks, chandlery_arguments, name, prose
 
-DOCS = Path(__file__).parents[3] / "docs"
-KEY = "acme+key/4711"
-START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def server() -> Iterator[ExampleServer]:
-    with ExampleServer(Market.invent(["AAPL", "BTC/USD"], Timeframe.D1, START, END), key=KEY) as server:
-        yield server
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+GLOSSARY = ROOT / "docs" / "glossary.md"
+#: Pages that tell how something is done: what can go wrong is said there.
+HOW_TO = [
+    "README.md",
+    *(f"docs/{page}.md" for page in ("backup", "embedded", "files", "findings", "lineage", "providers", "servers")),
+    *(f"docs/{page}.md" for page in ("tiers", "web-ui", "provider-template/README")),
+]
+#: Pages without words of the house: generated, or the glossary itself; decisions are for who knows them.
+NO_WORDS = {"docs/cli.md", "docs/glossary.md", "CONTRIBUTING.md", "docs/provider-template/README.md"}
 
 
-def example(server: ExampleServer, *, key: str = KEY, name: str = "acme") -> Provider:
-    """Make the provider that docs/providers.md prints."""
-    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "providers.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(code, "docs/providers.md", "exec"), names)
-    kind = names["KIND"]
-    keys = {"key": SecretStr(key)}
-    setup: ProviderSetup[Any] = ProviderSetup(
-        kind=kind.name,
-        name=name,
-        options=kind.options(url=server.url),
-        keys=keys,
-        calendars={},
-        caller=Caller(name, LocalRateLimiter(None), timeout=5, secrets=[*keys.values()], wait=lambda seconds: None),
-    )
-    provider: Provider = kind.factory(setup)
-    return provider
+#: Words of the glossary that also mean what they mean everywhere.
+EVERYDAY = {
+    "as of",
+    "base",
+    "cold",
+    "final",
+    "forming",
+    "home",
+    "hot",
+    "known at",
+    "partition",
+    "provisional",
+    "release",
+    "retention",
+    "settled",
+    "source",
+    "store",
+    "universe",
+    "window",
+}
 
 
-def test_the_provider_in_the_documentation_works_as_it_is_printed(server: ExampleServer) -> None:
-    server.shuffled = server.repeat_pages = True
-    reply = example(server).fetch(BarRequest(["AAPL", "NONE", "BTC/USD"], Timeframe.D1, START, END))
-
-    assert reply.bars.schema == BARS
-    assert set(reply.bars["source"].to_pylist()) == {"acme"}
-    for symbol in ("AAPL", "BTC/USD"):
-        bars = reply.bars.filter(pc.equal(reply.bars["symbol"], symbol))
-        expected = server.market.between(symbol, Timeframe.D1, START, END)
-        assert bars["ts"].to_numpy().astype("datetime64[us]").astype(np.int64).tolist() == expected["ts"].tolist()
-        for name in ("open", "high", "low", "close", "volume"):
-            assert bars[name].to_pylist() == expected[name].tolist()
-    assert set(reply.failures) == {"NONE"}
-    assert isinstance(reply.failures["NONE"], ProviderNotFoundError)
+def written_in(*languages: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language in languages]
 
 
-def test_the_provider_in_the_documentation_bears_its_configured_name(server: ExampleServer) -> None:
-    reply = example(server, name="my-service").fetch(BarRequest(["AAPL", "NONE"], Timeframe.D1, START, END))
-    assert set(reply.bars["source"].to_pylist()) == {"acme:my-service"}
-    assert str(reply.failures["NONE"]).startswith("my-service: NONE")
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_each_block_says_its_language(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= LANGUAGES
+    assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
 
 
-def test_the_provider_in_the_documentation_takes_an_empty_answer(server: ExampleServer) -> None:
-    never = datetime(2023, 1, 1, tzinfo=UTC), datetime(2023, 2, 1, tzinfo=UTC)
-    reply = example(server).fetch(BarRequest(["AAPL"], Timeframe.D1, *never))
-    assert reply.bars.schema == BARS
-    assert (reply.bars.num_rows, reply.failures) == (0, {})
+@pytest.mark.parametrize("block", written_in("sh", "console"), ids=str)
+def test_commands_have_the_arguments_that_are_shown(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    monkeypatch.setenv("CHANDLERY_MOVE_TO", "postgresql://host/bars")  # one example sets it
+    for command, _ in block.steps():
+        for arguments in chandlery_arguments(command):
+            if arguments and arguments[0] not in {"--version", "--install-completion", "--show-completion", "--help"}:
+                parse(arguments)
+        if command.startswith("make "):
+            words = re.sub(r'\w+=("[^"]*"|\S+)', "", command.partition("#")[0]).split()[1:]
+            assert set(words) <= set(targets)
 
 
-@pytest.mark.parametrize("fault", ["rate_limited", "rate_limited_retry_after", "http_503", "drop"])
-def test_the_provider_in_the_documentation_tries_again(server: ExampleServer, fault: Fault) -> None:
-    server.faults.extend([fault, fault])
-    reply = example(server).fetch(BarRequest(["AAPL"], Timeframe.D1, START, END))
-    assert reply.failures == {}
-    assert reply.bars.num_rows == 21
-    assert len(server.requests) == 3
+def parse(arguments: list[str]) -> None:
+    """Let the command line read ``arguments``; nothing runs."""
+    assert arguments[0] in COMMANDS, arguments
+    command: Any = load(arguments[0])
+    context = typer.Context(command, info_name="chandlery")
+    called, rest = arguments[0], arguments[1:]
+    if hasattr(command, "commands"):
+        assert rest[0] in command.commands, arguments
+        command, called, rest = command.commands[rest[0]], rest[0], rest[1:]
+    command.make_context(called, list(rest), parent=context)
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [("malformed", ProviderBadDataError), ("truncated", ProviderBadDataError), ("http_500", ProviderTransientError)],
-)
-def test_the_provider_in_the_documentation_tells_what_went_wrong(
-    server: ExampleServer, fault: Fault, kind: type[ProviderError]
-) -> None:
-    server.faults.extend([fault] * 6)
-    reply = example(server).fetch(BarRequest(["AAPL", "BTC/USD"], Timeframe.D1, START, END))
-    assert type(reply.failures["AAPL"]) is kind
-    assert str(reply.failures["AAPL"]).startswith("acme: AAPL")
+@pytest.mark.parametrize("block", written_in("yaml"), ids=str)
+def test_yaml_is_what_its_file_may_hold(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "config" / Path(block.first).name
+    file.parent.mkdir()
+    file.write_text(block.text, encoding="utf-8")
+    loaders: dict[str, Callable[[Path], object]] = {
+        "config/calendars.yaml": load_calendars,
+        "config/lifecycle.yaml": load_lifecycle,
+        "config/providers.yaml": _load_providers,
+        "config/universe.yaml": load_universe,
+        "deploy/compose.override.yaml": lambda path: yaml.safe_load(path.read_text())["services"],
+        "mine.yaml": lambda path: Document.read(path).validate(MappingFile),
+    }
+    assert block.first in loaders, "its first line names its file"
+    loaders[block.first](file)
 
 
-def test_the_provider_in_the_documentation_never_tells_its_key(server: ExampleServer) -> None:
-    wrong = "acme+key/0815"
-    with pytest.raises(ProviderAuthError, match=r"no such key: \*\*\*") as caught:
-        example(server, key=wrong).fetch(BarRequest(["AAPL"], Timeframe.D1, START, END))
-    assert wrong not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
-    assert len(server.requests) == 1
+def _load_providers(path: Path) -> None:
+    """Read the file; a kind that the template adds is taken for one that is installed."""
+    if "kind: acme" in path.read_text():
+        path.write_text(path.read_text().replace("kind: acme", "kind: polygon"))
+        assert "acme" not in provider_kinds()
+    load_providers(path)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md"), key=str), ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if not target.startswith(("http:", "https:")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("block", written_in("python"), ids=str)
+def test_python_stands_alone(block: Block) -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--quiet", "--isolated", "--select", "F,E9", "-"]
+    done = subprocess.run(command, input=block.text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    readme = DOCS.parent / "README.md"
-    for target in re.findall(r"\]\(([^)#]+)", readme.read_text()):
-        if not target.startswith(("http:", "https:")):
-            assert (readme.parent / target).exists(), f"README.md links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http:", "https:")):
+            continue
+        there = page.parent / target if target else page
+        assert there.exists(), f"{name(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(there), f"{name(page)} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if name(page) not in NO_WORDS], ids=name)
+def test_a_word_of_the_house_leads_to_the_glossary_where_it_comes_first(page: Path) -> None:
+    if page.parent.name == "decisions":
+        return
+    text = prose(page)
+    links = [found.span() for found in re.finditer(r"\[[^\]]*\]\([^)]*glossary\.md#[^)]*\)", text)]
+    others = [found.span() for found in re.finditer(r"\]\([^)]*\)|\[[^\]]*\]\((?![^)]*glossary\.md#)[^)]*\)", text)]
+    missing = []
+    for word, pattern in house_words().items():
+        found = [f for f in pattern.finditer(text) if not any(a <= f.start() < b for a, b in others)]
+        if found and not any(a <= found[0].start() < b for a, b in links):
+            missing.append(word)
+    assert missing == []
+
+
+@cache
+def house_words() -> dict[str, re.Pattern[str]]:
+    """Return the words that only this project uses so, and how each is found: in the plural too."""
+    text = GLOSSARY.read_text(encoding="utf-8").partition("## Words of the market")[0]
+    words = [word for word in re.findall(r"^### (.*)$", text, re.MULTILINE) if word not in EVERYDAY]
+    assert len(words) > 12
+    return {word: re.compile(rf"\b{re.escape(word)}s?\b", re.IGNORECASE) for word in words}
+
+
+@pytest.mark.parametrize("page", HOW_TO)
+def test_a_page_that_tells_how_says_what_can_go_wrong(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.search(r"^## When it goes wrong$", text, re.MULTILINE)
+    section = text.partition("## When it goes wrong\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`(?:, `.*?`)*) \|", section, re.MULTILINE)
+    assert len(rows) >= 2
+    for message in [message for row in rows for message in re.findall(r"`([^`]+)`", row)]:
+        for piece in message.split("..."):
+            known = any(piece.strip(" '") in text for text in texts())
+            assert known, f"{page} quotes what the product does not say: {piece}"
+
+
+@cache
+def texts() -> list[str]:
+    """Return every text in the product's code; what is filled in is left out of it."""
+    found: list[str] = []
+    folders = ("chandlery", "pipelines", "resources", "expectations", "assets")
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
