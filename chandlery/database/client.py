@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from psycopg import conninfo
 
@@ -30,7 +31,7 @@ def run_psql(dsn: str, arguments: Sequence[str]) -> int:
     Raises:
         StoreError: there is no ``psql``.
     """
-    options = conninfo.conninfo_to_dict(dsn)
+    options: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
     password = options.pop("password", None)
     options.pop("sslpassword", None)  # there is no variable for it; psql asks
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
