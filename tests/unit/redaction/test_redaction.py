@@ -200,7 +200,7 @@ def test_an_error_that_nobody_foresaw_is_printed_without_secrets(tmp_path: Path)
     from chandlery.cli.session import Session
 
     class Failing(Session):
-        installation = property(Broken())  # type: ignore[assignment]
+        warehouse = property(Broken())  # type: ignore[assignment]
 
     result = CliRunner().invoke(app, ["status"], obj=Failing())
     assert result.exit_code == 1
