@@ -81,7 +81,8 @@ def _is_settled(connection: psycopg.Connection, plan: IngestPlan, partitions: Se
         return False
     ids = [each.instrument_id for each in plan.ranges]
     # What had vanished may have come back.
-    if list_findings(connection, instrument_ids=ids, timeframe=plan.timeframe, rule=VANISHED, state="open"):
+    found = list_findings(connection, instrument_ids=ids, timeframe=plan.timeframe, state="open")
+    if any(finding.rule == VANISHED for finding in found):
         return False
     stale = read_staleness(connection, plan.timeframe)
     if stale.due or stale.waiting:

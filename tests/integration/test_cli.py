@@ -452,6 +452,13 @@ def test_an_ingest_that_would_change_nothing_takes_no_run(ready: Run, tmp_path: 
     assert ingest() == (2, count(inserted=1, unchanged=3))
     file.write_text(content)  # a row is gone, and another value is back
     assert ingest()[0] > 0
+    jump = content.replace("2024-01-04,12,14,11,13", "2024-01-04,120,140,110,130")
+    other = tmp_path / "bars_1d" / "BBB.csv"
+    other.write_text(jump)
+    first, again = (json.loads(ready("ingest", "BBB", "--path", str(tmp_path), "--json").stdout) for _ in range(2))
+    assert first["total"]["warnings"] == again["total"]["warnings"] > 0  # what was noticed stays noticed
+    assert (len(first["runs"]), len(again["runs"])) == (2, 0)
+    other.unlink()
     file.write_text(content + "2024-01-08,13,12,15,14,100\n")  # its high is below its low
     assert [ingest()[1]["quarantined"] for _ in range(2)] == [1, 1]
     file.write_text("date,open,high,low,close,volume\n")
