@@ -18,6 +18,7 @@ from chandlery.core.windows import instant
 from chandlery.providers.files.assembly import FileBars
 from chandlery.providers.files.bars import stamps_of
 from chandlery.providers.files.folder import Holding
+from chandlery.providers.files.naming import split_name
 
 #: The last instant that a ``datetime`` can be.
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -80,3 +81,22 @@ def matching(read: FileBars, keys: Iterable[str]) -> str | None:
     """Return which of the symbols that a file names is spelled like ``keys``; empty where it names none; else None."""
     inside = {spelling(name): name for name in read.symbols}
     return next((inside[key] for key in keys if key in inside), None) if inside else ""
+
+
+def not_read(holding: Holding) -> list[str]:
+    """Return a note of the files of a symbol that are of other timeframes, if there are any."""
+    names = [file.name for file in holding.beside]
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if names[3:] else ""
+    verb = "is of another timeframe" if len(names) == 1 else "are of other timeframes"
+    return [f"{', '.join(names[:3])}{more} {verb}, and not read"]
+
+
+def named_from(symbol: str, holding: Holding) -> list[str]:
+    """Return from which files a symbol is read, where their names do not say so by themselves."""
+    first = holding.files[0].name
+    if len(holding.files) == 1 and split_name(first)[0] == symbol.replace("/", "-"):
+        return []
+    more = f" and {len(holding.files) - 1} more" if len(holding.files) > 1 else ""
+    return [f"read from {first}{more}"]

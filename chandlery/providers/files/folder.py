@@ -10,11 +10,15 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError
-from chandlery.providers.files.naming import part_of, split_name, symbol_by
+from chandlery.providers.files.naming import best_pattern, part_of, split_name, symbol_by
+
+#: What a file is to its symbol: all that there is, one of several, or of another timeframe.
+_Kind: TypeAlias = Literal["whole", "part", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,13 @@ class Holding:
         symbol: as the files' names write it; empty where their names say nothing of symbols.
         files: which, sorted.
         problem: why they cannot be read as they are, for a person; empty where they can.
+        beside: files of the symbol that are of other timeframes.
     """
 
     symbol: str
     files: Sequence[Path]
     problem: str = ""
+    beside: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,14 @@ class Folder:
         timeframe: of the bars.
         patterns: how the files are named; after their symbol by default.
         plain_names: whether files that no pattern fits are named after their symbol.
+        others: how files of other timeframes are named, which are passed over.
     """
 
     path: Path
     timeframe: Timeframe
     patterns: Sequence[str] = ()
     plain_names: bool = True
+    others: Sequence[str] = ()
 
     @property
     def is_one_file(self) -> bool:
@@ -83,51 +91,61 @@ class Folder:
         What is called like a file and is none, such as a folder or a pipe, is among them: to read it says so.
         """
         if self.is_one_file:
-            named = self._symbol(self.path.name)[0] or split_name(self.path.name)[0] or self.path.stem
+            named = self._named(self.path.name)[0] or split_name(self.path.name)[0] or self.path.stem
             return {spelling(named): Holding(_capital(named), [self.path])}
         root = self.root
         deep = any("/" in pattern for pattern in self.patterns)
         paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
-        by_spelling: dict[str, list[tuple[str, Path, bool]]] = {}
+        by_spelling: dict[str, list[tuple[str, Path, _Kind]]] = {}
         for path in paths:
-            symbol, is_part = self._symbol(path.relative_to(root).as_posix())
+            symbol, kind = self._named(path.relative_to(root).as_posix())
             if symbol is not None:
-                by_spelling.setdefault(spelling(symbol), []).append((symbol, path, is_part))
-        return {name: self._holding(found) for name, found in by_spelling.items()}
+                by_spelling.setdefault(spelling(symbol), []).append((symbol, path, kind))
+        return {
+            name: self._holding(found)
+            for name, found in by_spelling.items()
+            if any(kind != "other" for _, _, kind in found)
+        }
 
     def find(self, symbol: str) -> Holding | None:
         """Return the files of ``symbol``, in whatever spelling; None where there are none."""
         return self.holdings().get(spelling(symbol))
 
-    def _symbol(self, path: str) -> tuple[str | None, bool]:
-        """Return the symbol that a path names, and whether it is one of several files of it."""
+    def _named(self, path: str) -> tuple[str | None, _Kind]:
+        """Return the symbol that a path names, and what the file is to it."""
         stem, suffix = split_name(path)
         if not suffix:
-            return None, False
-        for pattern in self.patterns:
-            symbol = symbol_by(pattern, path)
-            if symbol is not None:
-                return symbol, True
+            return None, "whole"
+        pattern = best_pattern(path, [*self.patterns, *self.others])
+        if pattern is not None:
+            # Where no name says of which dates a file is, there can be one only.
+            kind: _Kind = "part" if any("*" in each for each in self.patterns) else "whole"
+            return symbol_by(pattern, path), kind if pattern in self.patterns else "other"
         if self.patterns and not self.plain_names:
-            return None, False
+            return None, "whole"
         part = part_of(stem, self.timeframe)
-        return (part.symbol, True) if part else (stem, False)
+        if part is None:
+            return stem, "whole"
+        return part.symbol, "other" if self.patterns and part.other else "part"
 
-    def _holding(self, found: Sequence[tuple[str, Path, bool]]) -> Holding:
+    def _holding(self, named: Sequence[tuple[str, Path, _Kind]]) -> Holding:
+        found = [each for each in named if each[2] != "other"]
+        beside = [path for _, path, kind in named if kind == "other"]
         symbol, files = _capital(found[0][0]), [path for _, path, _ in found]
         names = " and ".join(path.name for path in files[:3]) + (f" and {len(files) - 3} more" if files[3:] else "")
-        whole = [path for _, path, is_part in found if not is_part]
-        if whole and len(files) > 1:
-            return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them")
-        part = part_of(split_name(files[0].name)[0], self.timeframe)
-        if any(is_part for *_, is_part in found) and not self.patterns and part is not None and not part.certain:
+        if len(files) > 1 and any(kind == "whole" for *_, kind in found):
+            return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them", beside)
+        parts = [part for file in files if (part := part_of(split_name(file.name)[0], self.timeframe)) is not None]
+        if found[0][2] == "part" and not self.patterns and not all(part.certain for part in parts):
+            part = next((part for part in parts if not part.other), parts[0])
             return Holding(
                 symbol,
                 files,
                 f"{names}: named like one of several files of {symbol}; if so, give --pattern"
                 f' "{part.pattern}", otherwise --pattern "{{symbol}}"',
+                beside,
             )
-        return Holding(symbol, files)
+        return Holding(symbol, files, "", beside)
 
 
 def _capital(symbol: str) -> str:

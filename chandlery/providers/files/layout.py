@@ -44,7 +44,7 @@ class Layout(Section):
         fixed_point: what prices are multiplied by where all of them are whole and large, as in files that may have
             either form.
         pattern: how files are named, with ``{symbol}`` for the symbol and ``*`` for any text; one or several, by
-            timeframe where they differ.
+            timeframe where they differ; those of ``other`` are of timeframes that are not read, and passed over.
         blank_rows: whether a row without any price is kept, for the gate to reject, or is no bar.
     """
 
@@ -60,7 +60,7 @@ class Layout(Section):
     label: Literal["start", "end"] = "start"
     price_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     fixed_point: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    pattern: _Patterns | dict[Literal["1m", "1d"], _Patterns] | None = None
+    pattern: _Patterns | dict[Literal["1m", "1d", "other"], _Patterns] | None = None
     blank_rows: Literal["keep", "skip"] = "keep"
 
     @field_validator("columns", "headerless")
@@ -101,8 +101,8 @@ class Layout(Section):
     @field_validator("pattern")
     @classmethod
     def _patterns_are_such(
-        cls, value: _Patterns | dict[Literal["1m", "1d"], _Patterns] | None
-    ) -> _Patterns | dict[Literal["1m", "1d"], _Patterns] | None:
+        cls, value: _Patterns | dict[Literal["1m", "1d", "other"], _Patterns] | None
+    ) -> _Patterns | dict[Literal["1m", "1d", "other"], _Patterns] | None:
         for patterns in value.values() if isinstance(value, dict) else [value or ()]:
             for pattern in [patterns] if isinstance(patterns, str) else patterns:
                 check_pattern(pattern)
@@ -111,8 +111,20 @@ class Layout(Section):
     def patterns(self, timeframe: Timeframe) -> tuple[str, ...]:
         """Return the patterns of the files of ``timeframe``."""
         value = self.pattern
-        found = value.get("1m" if timeframe.is_intraday else "1d") if isinstance(value, dict) else value
-        return (found,) if isinstance(found, str) else found or ()
+        return _listed(value.get(_key(timeframe)) if isinstance(value, dict) else value)
+
+    def other_patterns(self, timeframe: Timeframe) -> tuple[str, ...]:
+        """Return the patterns of files that are of other timeframes."""
+        value = self.pattern if isinstance(self.pattern, dict) else {}
+        return tuple(pattern for key, found in value.items() if key != _key(timeframe) for pattern in _listed(found))
+
+
+def _key(timeframe: Timeframe) -> Literal["1m", "1d"]:
+    return "1m" if timeframe.is_intraday else "1d"
+
+
+def _listed(patterns: _Patterns | None) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else patterns or ()
 
 
 class MappingFile(Layout, Root):

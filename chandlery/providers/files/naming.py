@@ -6,7 +6,9 @@ Not here: which instruments are registered under which symbol (``ingest.planner`
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chandlery.core.timeframe import Timeframe
 
@@ -38,11 +40,13 @@ class Part:
         symbol: which.
         pattern: how its files are named.
         certain: whether the name can mean nothing else.
+        other: whether it names the width of bars of another timeframe.
     """
 
     symbol: str
     pattern: str
     certain: bool
+    other: bool
 
 
 def split_name(filename: str) -> tuple[str, str]:
@@ -56,10 +60,10 @@ def check_pattern(pattern: str) -> str:
     """Return a pattern of file names where it is one.
 
     Raises:
-        ValueError: it has more than one ``{symbol}``, or another name in braces.
+        ValueError: it has more than one ``{symbol}``, or another name in braces; ``{pair}`` is a symbol of six letters.
     """
     names = re.findall(r"\{(.*?)\}", pattern)
-    if any(name not in {"symbol", ""} for name in names) or names.count("symbol") > 1:
+    if any(name not in {"symbol", "pair", ""} for name in names) or names.count("symbol") + names.count("pair") > 1:
         raise ValueError(f"{pattern!r} is not a pattern; write one like {{symbol}}-1m-*.csv, with * for any text")
     if not names and "*" not in pattern:
         raise ValueError(f"{pattern!r} names one file only; write {{symbol}} for the symbol and * for any text")
@@ -71,17 +75,29 @@ def symbol_by(pattern: str, path: str) -> str | None:
 
     A pattern without a suffix is for files of any kind.
     """
-    _, suffix = split_name(pattern)
     stem, given = split_name(path)
     if not given:
         return None
-    pieces = re.split(r"(\{symbol\}|\{\}|\*)", pattern)
-    found = {"{symbol}": r"(?P<symbol>[^/]+?)", "{}": "[^/]*", "*": "[^/]*"}
-    expression = "".join(found.get(piece, re.escape(piece)) for piece in pieces)
-    match = re.fullmatch(expression, path if suffix else stem, re.IGNORECASE)
+    expression, suffixed = _compiled(pattern)
+    match = expression.fullmatch(path if suffixed else stem)
     if match is None:
         return None
-    return match["symbol"] if "{symbol}" in pattern else ""
+    return match["symbol"] if expression.groups else ""
+
+
+def best_pattern(path: str, patterns: Sequence[str]) -> str | None:
+    """Return the pattern that fits a path and says most of it; None where none fits."""
+    fitting = [pattern for pattern in patterns if symbol_by(pattern, path) is not None]
+    return max(fitting, key=lambda pattern: len(re.sub(r"\{\w*\}|\*", "", pattern)), default=None)
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> tuple[re.Pattern[str], bool]:
+    """Return the expression of a pattern, and whether it names a suffix."""
+    pieces = re.split(r"(\{symbol\}|\{pair\}|\{\}|\*)", pattern)
+    found = {"{symbol}": r"(?P<symbol>[^/]+?)", "{pair}": r"(?P<symbol>[a-z]{6})", "{}": "[^/]*", "*": "[^/]*"}
+    expression = "".join(found.get(piece, re.escape(piece)) for piece in pieces)
+    return re.compile(expression, re.IGNORECASE), bool(split_name(pattern)[1])
 
 
 def part_of(stem: str, timeframe: Timeframe) -> Part | None:
@@ -92,4 +108,6 @@ def part_of(stem: str, timeframe: Timeframe) -> Part | None:
     if found is None:
         return None
     end = f"{found['end'][0]}*" if found["end"] else ""
-    return Part(found["symbol"], f"{{symbol}}{found['rest']}{end}", certain is not None)
+    named = found["rest"].strip("-_. ")
+    other = bool(named) and re.fullmatch(width, named, re.IGNORECASE) is None
+    return Part(found["symbol"], f"{{symbol}}{found['rest']}{end}", certain is not None, other)

@@ -29,7 +29,17 @@ from chandlery.providers.base import (
     ProviderSetup,
     source_name,
 )
-from chandlery.providers.files.account import LAST, Account, between, extent_of, first_of, matching, with_names
+from chandlery.providers.files.account import (
+    LAST,
+    Account,
+    between,
+    extent_of,
+    first_of,
+    matching,
+    named_from,
+    not_read,
+    with_names,
+)
 from chandlery.providers.files.bars import oldest_first
 from chandlery.providers.files.folder import Folder, Holding
 from chandlery.providers.files.held import FileReader
@@ -153,7 +163,8 @@ class FilesProvider:
         if timeframe not in self.timeframes:
             allowed = " ".join(INGESTED)
             raise UsageError(f"timeframe={timeframe.value!r} is derived, not read from files; allowed: {allowed}")
-        return Folder(self._path, timeframe, self._layout.patterns(timeframe), plain_names=not self._strict)
+        patterns, others = self._layout.patterns(timeframe), self._layout.other_patterns(timeframe)
+        return Folder(self._path, timeframe, patterns, plain_names=not self._strict, others=others)
 
     def _holdings(self, timeframe: Timeframe, *, fresh: bool = False) -> Mapping[str, Holding]:
         """Return what the folder holds; it is looked through again where it changed."""
@@ -242,8 +253,8 @@ class FilesProvider:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
         beside = [key for key in self._spellings(symbol) if key in self._holdings(timeframe)][1:]
         unread = [file.name for key in beside for file in self._holdings(timeframe)[key].files]
-        notes = [f"{name} bears another of its names, and is not read" for name in unread]
-        self._notes[symbol, timeframe] = [*_named(symbol, holding), *notes, *read.understood.notes]
+        notes = [*(f"{name} bears another of its names, and is not read" for name in unread), *not_read(holding)]
+        self._notes[symbol, timeframe] = [*named_from(symbol, holding), *notes, *read.understood.notes]
         seen = read.understood
         return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars, extents)
 
@@ -260,15 +271,6 @@ class FilesProvider:
                 self._extents[key] = self._extent(file, symbol, timeframe, whole, partial=False)
             return self._extents[key]
         return extent_of(bars, timeframe)
-
-
-def _named(symbol: str, holding: Holding) -> list[str]:
-    """Return from which files a symbol is read, where their names do not say so by themselves."""
-    first = holding.files[0].name
-    if len(holding.files) == 1 and split_name(first)[0] == _stem(Path(), symbol).name:
-        return []
-    more = f" and {len(holding.files) - 1} more" if len(holding.files) > 1 else ""
-    return [f"read from {first}{more}"]
 
 
 def _stem(root: Path, symbol: str) -> Path:

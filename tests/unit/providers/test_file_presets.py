@@ -16,6 +16,8 @@ import pytest
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ConfigurationError, ProviderError, UsageError
 from chandlery.providers.base import BarRequest
+from chandlery.providers.files.folder import Folder
+from chandlery.providers.files.options import FilesOptions, layout_of
 from chandlery.providers.files.presets import PRESETS
 from chandlery.providers.files.provider import FilesProvider
 
@@ -397,3 +399,128 @@ class TestNames:
     def test_a_symbols_own_name_is_none(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, f"{name}.csv", "date,o,h,l,c,v\n2024-01-03,1.5,2.5,0.5,2,10\n", D1)
         assert len(rows(FilesProvider(tmp_path), name, D1)) == 1
+
+
+#: By preset: the files of a folder as the vendor delivers it, the symbol, and which of them are its minutes and its days.
+ARCHIVES = {
+    "kraken-ohlcvt": (
+        ["XBTUSD_1.csv", "XBTUSD_5.csv", "XBTUSD_15.csv", "XBTUSD_30.csv", "XBTUSD_60.csv", "XBTUSD_240.csv",
+         "XBTUSD_720.csv", "XBTUSD_1440.csv"],
+        "XBTUSD", ["XBTUSD_1.csv"], ["XBTUSD_1440.csv"],
+    ),
+    "tradingview": (
+        ["BATS_AAPL, 1.csv", "BATS_AAPL, 1_0a1b2.csv", "BATS_AAPL, 15.csv", "BATS_AAPL, 15_1.csv", "BATS_AAPL, 1D.csv",
+         "BATS_AAPL, 1D (1).csv", "BATS_AAPL, 1W.csv", "BATS_AAPL, 1M.csv", "BATS_AAPL, 1S.csv", "BATS_AAPL, 240.csv"],
+        "AAPL", ["BATS_AAPL, 1.csv", "BATS_AAPL, 1_0a1b2.csv"], ["BATS_AAPL, 1D (1).csv", "BATS_AAPL, 1D.csv"],
+    ),
+    "metatrader": (
+        ["EURUSD_M1_202401020000_202401312359.csv", "EURUSD_M5_202401020000_202401312355.csv",
+         "EURUSD_H1_202401020000_202401312300.csv", "EURUSD_H4.csv", "EURUSD_D1.csv", "EURUSD_Weekly_2023_2024.csv",
+         "EURUSD_M15.csv", "EURUSD_MN1_2023_2024.csv"],
+        "EURUSD", ["EURUSD_M1_202401020000_202401312359.csv"], ["EURUSD_D1.csv"],
+    ),
+    "metatrader 4": (
+        ["EURUSD1.csv", "EURUSD5.csv", "EURUSD15.csv", "EURUSD60.csv", "EURUSD240.csv", "EURUSD1440.csv",
+         "EURUSD10080.csv", "EURUSD43200.csv"],
+        "EURUSD", ["EURUSD1.csv"], ["EURUSD1440.csv"],
+    ),
+    "binance-klines": (
+        ["BTCUSDT-1m-2024-01.csv", "BTCUSDT-1m-2024-02.csv", "BTCUSDT-5m-2024-01.csv", "BTCUSDT-1d-2024-01.csv",
+         "BTCUSDT-1mo-2024-01.csv", "BTCUSDT-1h-2024-01.csv", "BTCUSDT-1w-2024-01.csv", "BTCUSDT-trades-2024-01.csv"],
+        "BTCUSDT", ["BTCUSDT-1m-2024-01.csv", "BTCUSDT-1m-2024-02.csv"], ["BTCUSDT-1d-2024-01.csv"],
+    ),
+    "firstrate": (
+        ["AAPL_full_1min_UNADJUSTED.txt", "AAPL_full_5min_UNADJUSTED.txt", "AAPL_full_1hour_UNADJUSTED.txt",
+         "AAPL_full_30min_UNADJUSTED.txt", "AAPL_full_1day_UNADJUSTED.txt"],
+        "AAPL", ["AAPL_full_1min_UNADJUSTED.txt"], ["AAPL_full_1day_UNADJUSTED.txt"],
+    ),
+    "stooq": (
+        ["^spx_d.csv", "^spx_w.csv", "^spx_m.csv", "^spx_1.csv"], "^SPX", ["^spx_1.csv"], ["^spx_d.csv"],
+    ),
+    "histdata": (
+        ["DAT_ASCII_EURUSD_M1_202407.csv", "DAT_ASCII_EURUSD_T_202407.csv"],
+        "EURUSD", ["DAT_ASCII_EURUSD_M1_202407.csv"], [],
+    ),
+}  # fmt: skip
+
+
+class TestArchives:
+    @pytest.mark.parametrize("timeframe", [M1, D1])
+    @pytest.mark.parametrize("case", ARCHIVES)
+    def test_files_of_other_widths_are_none_of_a_timeframe(
+        self, tmp_path: Path, case: str, timeframe: Timeframe
+    ) -> None:
+        files, symbol, minutes, days = ARCHIVES[case]
+        for name in files:
+            put(tmp_path, name, "", timeframe)
+        layout = FilesOptions(mapping=case.split(maxsplit=1)[0])
+        held = Folder(
+            tmp_path,
+            timeframe,
+            layout_of(layout).patterns(timeframe),
+            others=layout_of(layout).other_patterns(timeframe),
+        ).holdings()
+        expected = minutes if timeframe is M1 else days
+        found = {holding.symbol: [file.name for file in holding.files] for holding in held.values()}
+        assert found == ({symbol: expected} if expected else {})
+        assert all(not holding.problem for holding in held.values())
+        beside = sorted(file.name for holding in held.values() for file in holding.beside)
+        assert beside == sorted(set(files) - set(expected)) * bool(expected)
+
+    def test_krakens_archive_is_read_as_it_is_delivered(self, tmp_path: Path) -> None:
+        for minutes, count in ((1, 300), (5, 60), (15, 20), (60, 5), (240, 2), (1440, 1)):
+            text = "".join(f"{1705363200 + 60 * minutes * n},1.5,2.5,0.5,2,10,4\n" for n in range(count))
+            for timeframe in (M1, D1):
+                put(tmp_path, f"XBTUSD_{minutes}.csv", text, timeframe)
+        provider = FilesProvider(tmp_path, mapping="kraken-ohlcvt")
+        assert provider.symbols(M1) == provider.symbols(D1) == ["XBTUSD"]
+        assert len(rows(provider, "XBTUSD", M1)) == 300
+        assert rows(provider, "XBTUSD", D1) == [("2024-01-16 00:00", *BAR)]
+        assert "XBTUSD_1440.csv, XBTUSD_15.csv, XBTUSD_240.csv and 2 more are of other timeframes, and not read" in (
+            provider.notes("XBTUSD", M1)
+        )
+
+    @pytest.mark.parametrize("preset", ["kraken-ohlcvt", "stooq"])
+    def test_a_file_that_is_there_twice_is_asked_about(self, tmp_path: Path, preset: str) -> None:
+        names = {"kraken-ohlcvt": ["XBTUSD_1440.csv", "XBTUSD_1440.txt"], "stooq": ["vod.us.txt", "vod_uk_d.csv"]}[
+            preset
+        ]
+        for name in names:
+            put(tmp_path, name, "1705363200,1.5,2.5,0.5,2,10,4\n", D1)
+        with pytest.raises(ProviderError, match="keep one of them"):
+            rows(FilesProvider(tmp_path, mapping=preset), names[0][:3] if preset == "stooq" else "XBTUSD", D1)
+
+    @pytest.mark.parametrize(
+        ("preset", "name", "symbol"),
+        [
+            ("stooq", "eurusd_d.csv", "EURUSD"), ("stooq", "vod.uk.txt", "VOD"), ("stooq", "7203.jp.txt", "7203"),
+            ("stooq", "vod_uk_d.csv", "VOD"), ("stooq", "pko_d.csv", "PKO"), ("stooq", "btcpln.txt", "BTCPLN"),
+            ("metatrader", "US301440.csv", "US30"), ("metatrader", "US30.csv", "US30"), ("metatrader", "GER40.csv", "GER40"),
+        ],
+    )  # fmt: skip
+    def test_a_symbol_is_what_the_name_says_without_the_width(
+        self, tmp_path: Path, preset: str, name: str, symbol: str
+    ) -> None:
+        put(tmp_path, name, "Date,Open,High,Low,Close,Volume\n2024-01-02,1.5,2.5,0.5,2,10\n", D1)
+        assert FilesProvider(tmp_path, mapping=preset).symbols(D1) == [symbol]
+
+    @pytest.mark.parametrize(("timeframe", "advice"), [(M1, "{symbol}-1m-*"), (D1, "{symbol}-1d-*")])
+    def test_without_a_layout_files_of_several_widths_are_asked_about(
+        self, tmp_path: Path, timeframe: Timeframe, advice: str
+    ) -> None:
+        for width in ("1m", "1d", "5m"):
+            put(tmp_path, f"BTCUSDT-{width}-2024-01.csv", "ts,o,h,l,c,v\n2024-01-02T00:00:00Z,1,2,0.5,1,5\n", timeframe)
+        with pytest.raises(ProviderError, match=re.escape(f'--pattern "{advice}"')):
+            rows(FilesProvider(tmp_path), "BTCUSDT", timeframe)
+
+    @pytest.mark.parametrize("part", ["AAPL-1d-2024-01.csv", "AAPL-1d-2024.csv"])
+    def test_a_whole_file_and_a_part_of_it_are_asked_about(self, tmp_path: Path, part: str) -> None:
+        for name in ("AAPL.csv", part):
+            put(tmp_path, name, "ts,o,h,l,c,v\n2024-01-02,1,2,0.5,1,5\n", D1)
+        with pytest.raises(ProviderError, match="keep one of them"):
+            rows(FilesProvider(tmp_path), "AAPL", D1)
+
+    def test_a_price_with_three_decimals_is_no_question_under_a_layout(self, tmp_path: Path) -> None:
+        put(tmp_path, "DAT_ASCII_USDJPY_M1_202407.csv", "20240701 000000;160.853;160.861;160.850;160.855;0\n")
+        found = rows(FilesProvider(tmp_path, mapping="histdata"), "USDJPY")
+        assert found == [("2024-07-01 05:00", 160.853, 160.861, 160.85, 160.855, 0.0)]
