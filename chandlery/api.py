@@ -220,7 +220,7 @@ class DataAPI:
 
         Args:
             symbols: only of these; of all instruments by default.
-            timeframe: only of bars of this timeframe.
+            timeframe: only of ``1m`` or ``1d``.
             state: ``open``, ``confirmed``, ``dismissed``, or ``current`` (not dismissed); None for all.
             output: as of ``get_ohlc``; with ``pandas``, indexed by the finding's number.
 
@@ -228,16 +228,17 @@ class DataAPI:
             UnknownSymbolError: no instrument goes by a name of ``symbols``.
             UsageError: any other argument is wrong.
         """
-        from chandlery.quality.findings import CHOICES, findings_table, list_findings  # noqa: PLC0415 - see ``lineage``
+        from chandlery.quality import findings  # noqa: PLC0415 - see ``lineage``
 
         check_choice(output, OUTPUTS, name="output")
-        chosen = None if state is None else check_choice(state, CHOICES, name="state")
+        chosen = None if state is None else check_choice(state, findings.CHOICES, name="state")
         width = None if timeframe is None else Timeframe.parse(timeframe)
         names = None if symbols is None else check_texts(symbols, name="symbols", example="AAPL")
         with self._warehouse.connection() as connection:
             ids = None if names is None else [each.instrument_id for each in resolve_all(connection, names, *EVER)]
-            found = list_findings(connection, instrument_ids=ids, timeframe=width, state=chosen)
-        return convert(findings_table(found), output, index="finding")
+            findings.check_question(connection, width, None)
+            found = findings.list_findings(connection, instrument_ids=ids, timeframe=width, state=chosen)
+        return convert(findings.findings_table(found), output, index="finding")
 
     @repeat_read_once
     def _read(

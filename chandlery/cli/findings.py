@@ -44,10 +44,12 @@ def list_(
     """List what nobody dismissed, by symbol and time."""
     with Session.of(ctx).warehouse.connection() as connection:
         ids = [resolve(connection, symbol, *EVER).instrument_id for symbol in symbols or ()]
+        width = Timeframe.parse(timeframe) if timeframe else None
+        findings.check_question(connection, width, rule)
         found = findings.list_findings(
             connection,
             instrument_ids=ids or None,
-            timeframe=Timeframe.parse(timeframe) if timeframe else None,
+            timeframe=width,
             rule=rule,
             state=None if everything else "current",
         )

@@ -185,6 +185,19 @@ def list_findings(
         timeframe: only of bars of this timeframe.
         rule: only what this rule noticed.
         state: only those in this state, one of ``CHOICES``; None for all.
+    """
+    values = {
+        "ids": None if instrument_ids is None else list(instrument_ids),
+        "timeframe": None if timeframe is None else timeframe.value,
+        "rule": rule,
+        "state": state,
+        "finding_id": None,
+    }
+    return _select(connection, values)
+
+
+def check_question(connection: psycopg.Connection, timeframe: Timeframe | None, rule: str | None) -> None:
+    """Refuse a person's question that can have no answer.
 
     Raises:
         UsageError: the timeframe is derived, or the rule never noticed anything though others did.
@@ -195,14 +208,6 @@ def list_findings(
         rules = [row[0] for row in connection.execute("SELECT DISTINCT rule FROM ops.finding ORDER BY rule")]
         if rules and rule not in rules:
             raise UsageError(f"rule={rule!r} never noticed anything; those that did: {' '.join(rules)}")
-    values = {
-        "ids": None if instrument_ids is None else list(instrument_ids),
-        "timeframe": None if timeframe is None else timeframe.value,
-        "rule": rule,
-        "state": state,
-        "finding_id": None,
-    }
-    return _select(connection, values)
 
 
 def findings_table(found: Sequence[Finding]) -> pa.Table:

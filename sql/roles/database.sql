@@ -19,6 +19,8 @@ DO $$
 BEGIN
     IF current_setting('shared_preload_libraries') LIKE '%timescaledb%' THEN
         CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public;
+        -- Where chunks are: who is to own them has to be allowed to have tables there.
+        GRANT USAGE, CREATE ON SCHEMA _timescaledb_internal TO chandlery_pipeline;
     END IF;
 END
 $$;

@@ -18,13 +18,13 @@ BEGIN
         SELECT c.oid::regclass AS name, c.relkind
         FROM pg_catalog.pg_class AS c
         WHERE c.relnamespace = 'market'::regnamespace AND c.relkind IN ('p', 'r', 'v')
-            AND (c.relname ~ '^bars_[0-9]' OR c.relname ~ '^(aggregate|kept)_')
+            AND (c.relname ~ '^bars_[0-9]' OR c.relname ~ '^aggregate_')
             AND c.relowner <> 'chandlery_pipeline'::regrole
         ORDER BY c.relispartition DESC, c.relname
     LOOP
         EXECUTE format(
             'ALTER %s %s OWNER TO chandlery_pipeline',
-            CASE WHEN thing.name::text ~ '^market.kept_' THEN 'MATERIALIZED VIEW' WHEN thing.relkind = 'v' THEN 'VIEW' ELSE 'TABLE' END,
+            CASE WHEN thing.name::text ~ '_kept$' THEN 'MATERIALIZED VIEW' WHEN thing.relkind = 'v' THEN 'VIEW' ELSE 'TABLE' END,
             thing.name
         );
     END LOOP;

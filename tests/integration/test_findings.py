@@ -10,7 +10,16 @@ import pytest
 from chandlery.api import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
-from chandlery.quality.findings import TABLE, Audited, Finding, Noticed, dismiss, list_findings, record_findings
+from chandlery.quality.findings import (
+    TABLE,
+    Audited,
+    Finding,
+    Noticed,
+    check_question,
+    dismiss,
+    list_findings,
+    record_findings,
+)
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import every_row, register, utc
 
@@ -106,9 +115,9 @@ def test_what_a_person_dismissed_stays_so_until_it_is_about_other_times(
             with pytest.raises(UsageError, match=f"there is no finding {number}"):
                 dismiss(connection, number, "none", by="Bob")
         with pytest.raises(UsageError, match="rule='nope' never noticed anything; those that did: price_jump"):
-            list_findings(connection, rule="nope")
+            check_question(connection, None, "nope")
         with pytest.raises(UsageError, match="timeframe='5m' is derived: nothing is noticed of it; allowed: 1m 1d"):
-            list_findings(connection, timeframe=Timeframe.M5)
+            check_question(connection, Timeframe.M5, None)
     assert (said.state, said.closed_by, said.reason) == ("dismissed", "Ann", "a split")
     for found in (["2024-03-05", "2024-03-07"], ["2024-03-07"], []):
         assert record(warehouse, ids["AAA"], *([noticed(*found)] if found else [])) == {}
