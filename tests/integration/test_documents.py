@@ -309,7 +309,7 @@ def test_what_the_pages_of_the_embedded_server_and_of_backups_show_works(embedde
     """The backup that the page describes brings back bars, files of the lake, and answers that were paid for."""
     questions = (
         "chandlery query AAPL --json; chandlery query BTC/USD --json; chandlery archive --verify; cat config/*.yaml;"
-        " chandlery replay --timeframe 1d --provider coinbase --since 2024-01-01 | grep total;"
+        " chandlery replay --timeframe 1d --provider coinbase --since 2024-01-01 2>/dev/null | grep total;"
     )
     before = embedded.run(questions)
     assert "inserted=0 revised=0 unchanged=10" in before
