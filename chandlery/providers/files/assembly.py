@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from chandlery.core.schema import VALUES
 from chandlery.providers.files import wide
 from chandlery.providers.files.bars import oldest_first, priced, to_bars
-from chandlery.providers.files.columns import Columns
+from chandlery.providers.files.columns import Columns, plain
+from chandlery.providers.files.dates import padded
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.numbers import find_decimal, without_blanks
 from chandlery.providers.files.times import Times
@@ -40,11 +41,26 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which column of a file is which, of one symbol or of several."""
+    """Which column of a file is which, of one symbol or of several.
+
+    Attributes:
+        form: of the file, for people.
+        columns: where they stand.
+        panel: which of them belong to which symbol, where the names say so.
+        whole_prices: whether prices are written without a point, as those in units of a billionth are.
+    """
 
     form: str
     columns: Columns
     panel: wide.Panel | None
+    whole_prices: bool
+
+    @property
+    def fixed_point(self) -> bool | None:
+        """Whether prices are multiples of a tiny unit, as far as the columns tell."""
+        if not self.whole_prices:
+            return False
+        return True if {"rtype", "publisher_id"} & {plain(name) for name in self.columns.names} else None
 
     @property
     def wanted(self) -> list[int]:
@@ -114,7 +130,7 @@ def assemble(
     tables = []
     for symbol, places in (panel.parts if panel else {"": columns.places}).items():
         values = {name: cells[place] for name, place in places.items() if name in VALUES}
-        bars = to_bars(ts, values, layout, decimal)
+        bars = to_bars(ts, values, layout, decimal, fixed_point=shape.fixed_point)
         if symbol_at is not None:
             bars = bars.add_column(0, "symbol", _symbols(cells[symbol_at]))
         elif panel and len(panel.parts) > 1:
@@ -138,11 +154,10 @@ def _shown(stamps: pa.ChunkedArray) -> str:
 
 
 def _join(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the text of dates and times of day together; a time like ``930`` gets its zero."""
+    """Return the text of dates and times of day together; a time like ``930`` gets its zeros."""
     texts = [without_blanks(column.cast(pa.string())) for column in (dates, clocks)]
     clock = texts[1]
-    digits = pc.match_substring_regex(clock, r"^\d{3}$|^\d{5}$")
-    clock = pc.if_else(digits, pc.binary_join_element_wise("0", clock, ""), clock)
+    clock = padded(clock)
     clock = pc.replace_substring_regex(clock, r"^(\d{2})(\d{2})(\d{2})?$", r"\1:\2:\3")
     clock = pc.replace_substring_regex(clock, r":$", ":00")
     return pc.binary_join_element_wise(texts[0], clock, " ")
@@ -154,8 +169,9 @@ def _understood(shape: Shape, times: Times, layout: Layout, decimal: str | None)
     if columns.clock is not None:
         meanings[columns.clock] = "ts (time of day)"
     for symbol, places in (panel.parts if panel else {}).items():
-        meanings |= {place: f"{name} of {symbol}" for name, place in places.items()}
-    notes = []
+        meanings |= {place: f"{name} of {symbol}" if symbol else name for name, place in places.items()}
+    names = panel.labels if panel else columns.names
+    notes = [f"prices are those of {panel.side}"] if panel and panel.side else []
     has_volume = any("volume" in places for places in panel.parts.values()) if panel else "volume" in columns.places
     if not has_volume:
         notes.append("there is no column of volume: the bars have none (NULL)")
@@ -167,6 +183,4 @@ def _understood(shape: Shape, times: Times, layout: Layout, decimal: str | None)
         notes.append(f"prices are multiplied by {layout.price_scale:g}")
     if decimal == ",":
         form += ", decimal comma"
-    return Understood(
-        form, {columns.names[p] or f"column {p + 1}": m for p, m in sorted(meanings.items())}, notes=notes
-    )
+    return Understood(form, {names[p] or f"column {p + 1}": m for p, m in sorted(meanings.items())}, notes=notes)

@@ -20,7 +20,14 @@ _NO_PRICE = 9.2e18
 _WHOLE = 1e7
 
 
-def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: Layout, decimal: str) -> pa.Table:
+def to_bars(
+    ts: pa.ChunkedArray,
+    cells: Mapping[str, pa.ChunkedArray],
+    layout: Layout,
+    decimal: str,
+    *,
+    fixed_point: bool | None,
+) -> pa.Table:
     """Return ``ts`` and ``schema.VALUES`` in their canonical types, NaN as null, in the file's order.
 
     Args:
@@ -28,12 +35,15 @@ def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: L
         cells: by canonical name; what is missing becomes null.
         layout: how prices are scaled.
         decimal: the decimal separator of text.
+        fixed_point: whether prices are in the unit of ``layout.fixed_point``; None where their size must tell.
 
     Raises:
         UnreadableError: a cell is no number; names its row.
     """
     columns = {"ts": ts}
-    scale = layout.fixed_point if layout.fixed_point and _is_fixed_point(cells, decimal) else layout.price_scale
+    scale = layout.price_scale
+    if layout.fixed_point and fixed_point is not False and _is_whole(cells, decimal, large=fixed_point is None):
+        scale = layout.fixed_point
     for name in VALUES:
         kind = BARS.field(name).type
         if name not in cells:
@@ -51,13 +61,13 @@ def to_bars(ts: pa.ChunkedArray, cells: Mapping[str, pa.ChunkedArray], layout: L
     return pa.table(columns)
 
 
-def _is_fixed_point(cells: Mapping[str, pa.ChunkedArray], decimal: str) -> bool:
-    """Whether all prices are whole, and too large to be anything but multiples of a tiny unit."""
+def _is_whole(cells: Mapping[str, pa.ChunkedArray], decimal: str, *, large: bool) -> bool:
+    """Whether all prices are whole and, where asked, too large to be anything but multiples of a tiny unit."""
     for name in PRICES:
         prices = pc.drop_null(read_numbers(name, cells[name], decimal))
         if not len(prices) or not pc.all(pc.equal(pc.floor(prices), prices)).as_py():
             return False
-        if pc.max(prices).as_py() < _WHOLE:
+        if large and pc.max(pc.abs(prices)).as_py() < _WHOLE:
             return False
     return True
 

@@ -65,6 +65,11 @@ class Columns:
     names: Sequence[str]
 
     @property
+    def prices(self) -> list[int]:
+        """The positions of the prices, as far as there are any."""
+        return [self.places[name] for name in PRICES if name in self.places]
+
+    @property
     def needed(self) -> list[int]:
         """The positions that are read."""
         return sorted({*self.places.values(), *(() if self.clock is None else (self.clock,))})

@@ -52,7 +52,9 @@ _DIRECTIVES = {
     "%": "%",
 }
 _MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
-_COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(([01]\d|2[0-3])[0-5]\d([0-5]\d)?)?")
+_COMPACT = re.compile(
+    r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])((([01]\d|2[0-3])[0-5]\d([0-5]\d)?)|2400(00)?)?"
+)
 _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 
 
@@ -94,6 +96,17 @@ def is_iso(text: str) -> bool:
 def looks_like_time(text: str) -> bool:
     """Whether a cell is a time in any notation that is recognised."""
     return _notation(text) is not None or _SHORT_YEAR.match(text) is not None
+
+
+def padded(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times of day written as digits with the zeros before them that they lack: ``930``, and ``0`` for midnight.
+
+    The longest tells hours and minutes from hours, minutes and seconds.
+    """
+    digits = pc.match_substring_regex(clocks, r"^\d{1,6}(\.0)?$")
+    numbers = pc.if_else(digits, pc.replace_substring_regex(clocks, r"\.0$", ""), None)
+    longest = pc.max(pc.utf8_length(numbers)).as_py() or 0
+    return pc.coalesce(pc.utf8_lpad(numbers, 4 if longest <= 4 else 6, "0"), clocks)
 
 
 def check_format(value: str) -> str:

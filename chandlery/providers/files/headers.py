@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from chandlery.core.schema import PRICES
 from chandlery.providers.files import wide
 from chandlery.providers.files.columns import DROPPED, plain
 from chandlery.providers.files.dialect import TextFile
@@ -53,7 +54,7 @@ def read_header(text: TextFile, layout: Layout) -> Header:
             line=text.first_line,
         )
     labels = _labels(text)
-    panel = wide.split(labels)
+    panel = None if says_prices(layout) else wide.split(labels)
     if panel is not None:
         return Header(panel.names, panel, {})
     names = [label[-1] for label in labels]
@@ -63,6 +64,11 @@ def read_header(text: TextFile, layout: Layout) -> Header:
             " open, high, low and close of each, as in AAPL_open, or under two header lines"
         )
     return Header(names, None, {})
+
+
+def says_prices(layout: Layout) -> bool:
+    """Whether a person said by name which columns the prices are, so that the names say nothing of symbols."""
+    return isinstance(layout.columns, dict) and set(PRICES) <= set(layout.columns.values())
 
 
 def _fitting(usual: Sequence[str], text: TextFile) -> Sequence[str]:

@@ -7,6 +7,7 @@ which files there are (``folder``) and what is kept of them (``provider``).
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from chandlery.providers.files.csv_file import (
     read_columns,
 )
 from chandlery.providers.files.dialect import TextFile, open_text
-from chandlery.providers.files.headers import Header, read_header
+from chandlery.providers.files.headers import Header, read_header, says_prices
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import PARQUET
 from chandlery.providers.files.presets import suggest
 from chandlery.providers.files.times import Times
 from chandlery.providers.files.unreadable import UnreadableError
 
+_WHOLE = re.compile(r"\s*[+-]?\d*\s*")
 _TWO_DAYS = 2 * DAY_US
 
 
@@ -49,7 +51,9 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
     if not text.sample:
         raise UnreadableError("the file holds no bars: nothing stands below its header")
     times = _in_named_zone(times, columns)
-    shape = Shape(f"text, {text.encoding}, cells divided by {text.delimiter!r}", columns, header.panel)
+    whole = all(_WHOLE.fullmatch(row[place]) for row in text.sample for place in columns.prices if place < len(row))
+    form = f"text, {text.encoding}, cells divided by {text.delimiter!r}"
+    shape = Shape(form, columns, header.panel, whole_prices=whole)
     at = columns.places["ts"]
     types = {place: pa.string() for place in (columns.clock, columns.places.get("symbol")) if place is not None}
     types[at] = pa.string() if columns.clock is not None else times.csv_type(_first(text, at))
@@ -66,10 +70,11 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
 def read_parquet_file(file: Path, times: Times, layout: Layout, start: int | None, end: int | None) -> FileBars:
     """Return the bars of a Parquet file, as ``read_text_file`` does; only those near ``[start, end)`` (µs)."""
     schema = pq.read_schema(file)
-    header = _parquet_header(file)
+    header = _parquet_header(file, layout)
     columns = columns_of(header, layout, frozenset(p for p, name in enumerate(schema.names) if _counts(name, schema)))
     times = _in_named_zone(times, columns)
-    shape = Shape("Parquet", columns, header.panel)
+    whole = all(pa.types.is_integer(schema.field(place).type) for place in columns.prices)
+    shape = Shape("Parquet", columns, header.panel, whole_prices=whole)
     near = None
     if start is not None and end is not None and columns.clock is None:
         # Local times and dates are up to a day from UTC, so the exact cut is made later.
@@ -90,16 +95,18 @@ def names_symbols(file: Path, layout: Layout) -> bool:
     Raises:
         UnreadableError: its header cannot be read; so do the errors that ``read_text_file`` passes through.
     """
-    header = _parquet_header(file) if is_parquet(file) else read_header(_open(file, layout, head=True), layout)
-    return header.panel is not None or "symbol" in columns_of(header, layout, frozenset()).places
+    header = _parquet_header(file, layout) if is_parquet(file) else read_header(_open(file, layout, head=True), layout)
+    if header.panel is not None:
+        return bool(header.panel.symbols)
+    return "symbol" in columns_of(header, layout, frozenset()).places
 
 
 def symbols_in(file: Path, layout: Layout) -> list[str]:
     """Return the symbols that a file names itself, sorted, without reading its bars; raises like ``names_symbols``."""
     text = None if is_parquet(file) else _open(file, layout)
-    header = _parquet_header(file) if text is None else read_header(text, layout)
+    header = _parquet_header(file, layout) if text is None else read_header(text, layout)
     if header.panel is not None:
-        return sorted(header.panel.parts)
+        return header.panel.symbols
     at = columns_of(header, layout, frozenset()).places.get("symbol")
     if at is None:
         return []
@@ -119,9 +126,9 @@ def _open(file: Path, layout: Layout, *, head: bool = False) -> TextFile:
     return open_text(file, encoding=layout.encoding, delimiter=layout.delimiter, head=head)
 
 
-def _parquet_header(file: Path) -> Header:
+def _parquet_header(file: Path, layout: Layout) -> Header:
     names = pq.read_schema(file).names
-    panel = wide.split([[name] for name in names])
+    panel = None if says_prices(layout) else wide.split([[name] for name in names])
     return Header(panel.names if panel else names, panel, {})
 
 

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chandlery.core.schema import PRICES
-from chandlery.providers.files.columns import ALIASES, DROPPED, plain
+from chandlery.providers.files.columns import ALIASES, DROPPED, meaning_of, plain
+from chandlery.providers.files.unreadable import UnreadableError
 
 _FIELDS = {alias: name for name in (*PRICES, "volume", "vwap", "trades") for alias in ALIASES[name]}
 _LONG = {alias: name for alias, name in _FIELDS.items() if len(alias) > 2}
 _DROPPED = "adj"
+#: What stands before the prices of one instrument where there are several of each, and is no symbol.
+_SIDES = frozenset({"bid", "ask", "mid", "offer", "bidask", "last", "trade", "trades", "mark", "index", "spot"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,20 @@ class Panel:
 
     Attributes:
         parts: by symbol, the position of each canonical column.
-        names: what is left for the other columns, by position; those of a symbol are called ``ignored``.
+        names: what is left for the other columns, by position; those of a symbol are called ``DROPPED``.
+        labels: what the file calls each of its columns.
+        side: which of several prices they are, such as ``bid``, where that stands before their names; else empty.
     """
 
     parts: Mapping[str, Mapping[str, int]]
     names: Sequence[str]
+    labels: Sequence[str]
+    side: str = ""
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols, sorted; none where the file does not name any."""
+        return sorted(symbol for symbol in self.parts if symbol)
 
 
 def is_stacked(rows: Sequence[Sequence[str]]) -> bool:
@@ -54,8 +66,48 @@ def split(labels: Sequence[Sequence[str]]) -> Panel | None:
             continue
         names.append(DROPPED)
         found.setdefault(pair[0], {}).setdefault(pair[1], place)
-    parts = {symbol: places for symbol, places in found.items() if set(PRICES) <= places.keys()}
-    return Panel(parts, names) if parts else None
+    if len({_FIELDS.get(plain(name)) for name in names} & set(PRICES)) == len(PRICES):
+        return None  # there are prices without anything before them
+    shown = [" ".join(cell for cell in label if cell) for label in labels]
+    whole = {symbol: places for symbol, places in found.items() if set(PRICES) <= places.keys()}
+    parts, side = _without_sides(whole, shown)
+    return Panel(parts, names, shown, side) if parts else None
+
+
+def _without_sides(
+    found: Mapping[str, Mapping[str, int]], labels: Sequence[str]
+) -> tuple[Mapping[str, Mapping[str, int]], str]:
+    """Return columns by symbol where ``bid`` or another side stood in its place or at its end, and the side.
+
+    Raises:
+        UnreadableError: there are several sides, of which a bar has one.
+    """
+    divided = {name: _divide(name) for name in found}
+    sides = sorted({side for _, side in divided.values()})
+    if "" in sides or not sides:
+        return found, ""
+    if len(sides) == 1:
+        return {divided[name][0]: places for name, places in found.items()}, sides[0]
+    advice = "; ".join(
+        f"for {divided[name][1]}, --columns {','.join(_meanings(places, labels))}" for name, places in found.items()
+    )
+    raise UnreadableError(
+        f"there are several prices of each kind, {' and '.join(sides)}, and a bar has one; say which: {advice}"
+        " (of Parquet with columns in a --mapping FILE)"
+    )
+
+
+def _divide(name: str) -> tuple[str, str]:
+    """Return the symbol and the side of a name: ``EURUSD_bid``, ``bid``; empty where there is none."""
+    *_, side = re.split(r"[_. |:]+", name)
+    return (name[: -len(side)].rstrip("_. |:"), side.lower()) if side.lower() in _SIDES else (name, "")
+
+
+def _meanings(places: Mapping[str, int], labels: Sequence[str]) -> list[str]:
+    """Return the meaning of each column where those in ``places`` are the bar's, as ``--columns`` has it."""
+    own = {place: name for name, place in places.items()}
+    other = [meaning_of(label) or "ignore" for label in labels]
+    return [own.get(place, "time" if meaning == "ts" else meaning) for place, meaning in enumerate(other)]
 
 
 def _levels(label: Sequence[str]) -> Sequence[str]:
@@ -86,10 +138,10 @@ def _joined(name: str) -> tuple[str, str] | None:
     """Return symbol and field of a name that joins both."""
     for cut in re.finditer(r"[_. |:]+", name):
         before, after = name[: cut.start()], name[cut.end() :]
-        if plain(after) in _LONG and before and not before.lower().endswith(_DROPPED):
-            return before, _LONG[plain(after)]
-        if plain(before) in _LONG and after:
-            return after, _LONG[plain(before)]
+        if plain(after) in (_FIELDS if before.lower() in _SIDES else _LONG) and before:
+            return None if before.lower().endswith(_DROPPED) else (before, _FIELDS[plain(after)])
+        if plain(before) in (_FIELDS if after.lower() in _SIDES else _LONG) and after:
+            return None if after.lower() == _DROPPED else (after, _FIELDS[plain(before)])
     return None
 
 

@@ -140,3 +140,174 @@ class TestSymbolsInRows:
     def test_a_blank_time_of_day_is_an_error(self, tmp_path: Path, blank: str) -> None:
         put(tmp_path, f"date,time,o,h,l,c,v\n2024-01-02,{blank},1,2,0.5,1.5,10\n", timeframe=M1)
         assert "the time is blank" in refusal(FilesProvider(tmp_path, tz="UTC"), timeframe=M1)
+
+
+class TestSides:
+    BIDS_AND_ASKS = (
+        "Date,bid_open,bid_high,bid_low,bid_close,ask_open,ask_high,ask_low,ask_close,Volume\n"
+        "2024-01-02,1,2,0.5,1.5,1.1,2.1,0.6,1.6,10\n"
+    )
+
+    @pytest.mark.parametrize("form", ["{side}_{field}", "{field}_{side}", "{side}.{field}", "{side} {field}"])
+    def test_bid_and_ask_are_no_symbols_and_are_asked_about(self, tmp_path: Path, form: str) -> None:
+        names = [form.format(side=side, field=f) for side in ("bid", "Ask") for f in ("open", "high", "low", "close")]
+        _, line, *_ = self.BIDS_AND_ASKS.split("\n")
+        put(tmp_path, f"Date,{','.join(names)},Volume\n{line}\n", "EUR-USD.csv")
+        provider = FilesProvider(tmp_path)
+        assert provider.symbols(D1) == ["EUR-USD"]
+        seen = refusal(provider, "EUR-USD")
+        assert "for bid, --columns date,open,high,low,close,ignore,ignore,ignore,ignore,volume; for ask" in seen
+        columns = "date,ignore,ignore,ignore,ignore,open,high,low,close,volume"
+        assert columns in seen
+        found = rows(FilesProvider(tmp_path, columns=columns.split(",")), "EUR-USD")
+        assert found == [("2024-01-02", 1.1, 2.1, 0.6, 1.6, 10.0)]
+
+    def test_a_mapping_by_name_says_which(self, tmp_path: Path) -> None:
+        put(tmp_path, self.BIDS_AND_ASKS, "EUR-USD.csv")
+        columns = {f"ask_{name}": name for name in ("open", "high", "low", "close")}
+        provider = FilesProvider(tmp_path, columns=columns, ignore_columns=["*"])
+        assert rows(provider, "EUR-USD") == [("2024-01-02", 1.1, 2.1, 0.6, 1.6, 10.0)]
+
+    @pytest.mark.parametrize("names", ["mid_open,mid_high,mid_low,mid_close", "mid.o,mid.h,mid.l,mid.c"])
+    def test_one_side_alone_is_read_and_said(self, tmp_path: Path, names: str) -> None:
+        put(tmp_path, f"time,{names}\n2024-01-02,1,2,0.5,1.5\n", "EUR-USD.csv")
+        provider = FilesProvider(tmp_path)
+        assert provider.symbols(D1) == ["EUR-USD"]
+        assert rows(provider, "EUR-USD") == [("2024-01-02", 1.0, 2.0, 0.5, 1.5, None)]
+        assert "prices are those of mid" in provider.notes("EUR-USD", D1)
+
+    def test_a_side_after_a_symbol_is_not_part_of_it(self, tmp_path: Path) -> None:
+        names = [f"{pair}_bid_{f}" for pair in ("EURUSD", "USDJPY") for f in ("open", "high", "low", "close")]
+        put(tmp_path, f"time,{','.join(names)}\n2024-01-02,1,2,0.5,1.5,3,4,2.5,3.5\n", "all.csv")
+        assert FilesProvider(tmp_path).symbols(D1) == ["EURUSD", "USDJPY"]
+        put(
+            tmp_path,
+            f"time,{','.join(names)}\n2024-01-02,1,2,0.5,1.5,3,4,2.5,3.5\n".replace("USDJPY_bid", "EURUSD_ask"),
+        )
+        assert "say which: for bid" in refusal(FilesProvider(tmp_path))
+
+    def test_prices_of_their_own_count_more(self, tmp_path: Path) -> None:
+        put(tmp_path, self.BIDS_AND_ASKS.replace("ask_", ""))
+        assert "--ignore-column" in refusal(FilesProvider(tmp_path))
+        assert rows(FilesProvider(tmp_path, ignore_columns=["*"]))[0][1:5] == (1.1, 2.1, 0.6, 1.6)
+
+    @pytest.mark.parametrize("symbol", ["MID", "ADJE"])
+    def test_a_symbol_that_is_called_like_a_side_is_one_beside_others(self, tmp_path: Path, symbol: str) -> None:
+        names = [f"{each}_{f}" for each in (symbol, "AAPL") for f in ("open", "high", "low", "close")]
+        put(tmp_path, f"time,{','.join(names)}\n2024-01-02,1,2,0.5,1.5,3,4,2.5,3.5\n", "all.csv")
+        assert FilesProvider(tmp_path).symbols(D1) == sorted([symbol, "AAPL"])
+
+    def test_the_columns_of_wide_frames_are_called_as_in_the_file(self, tmp_path: Path) -> None:
+        put(
+            tmp_path, "Date,X_Open,X_High,X_Low,X_Close,Y_Open,Y_High,Y_Low,Y_Close\n2024-01-02,1,2,0.5,1.5,1,2,0.5,1\n"
+        )
+        columns = FilesProvider(tmp_path).describe("X", D1).columns
+        assert columns == {"Date": "ts"} | {
+            f"{s}_{name.title()}": f"{name} of {s}" for s in "XY" for name in ("open", "high", "low", "close")
+        }
+
+    def test_the_columns_below_two_header_lines_are_called_by_both(self, tmp_path: Path) -> None:
+        text = "Price,Open,High,Low,Close,Open,High,Low,Close\nTicker,X,X,X,X,Y,Y,Y,Y\nDate,,,,,,,,\n"
+        put(tmp_path, text + "2024-01-02,1,2,0.5,1.5,1,2,0.5,1\n")
+        columns = FilesProvider(tmp_path).describe("X", D1).columns
+        assert columns["Open X"] == "open of X"
+        assert columns["Close Y"] == "close of Y"
+        assert len(columns) == 9
+
+
+class TestFixedPoint:
+    HEAD = "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol\n"
+
+    def read(self, folder: Path, prices: str, head: str = HEAD, lead: str = "33,1,5,") -> tuple[object, ...]:
+        put(folder, f"{head}1704205800000000000,{lead}{prices},5,X\n", "x.ohlcv-1m.csv", M1)
+        return rows(FilesProvider(folder, mapping="databento"), "X", M1)[0][1:5]
+
+    @pytest.mark.parametrize(
+        ("prices", "expected"),
+        [
+            ("-250000000,-200000000,-500000000,-500000000", (-0.25, -0.2, -0.5, -0.5)),
+            ("1000000,1010000,995000,1005000", (0.001, 0.00101, 0.000995, 0.001005)),
+            ("0,0,0,0", (0.0, 0.0, 0.0, 0.0)),
+            ("-250000000,250000000,-250000000,0", (-0.25, 0.25, -0.25, 0.0)),
+            ("100.000000000,101.000000000,99.000000000,100.000000000", (100.0, 101.0, 99.0, 100.0)),
+            ("20000000.0,20000000.0,20000000.0,20000000.0", (2e7, 2e7, 2e7, 2e7)),
+        ],
+    )
+    def test_whole_numbers_beside_databentos_columns_are_billionths(
+        self, tmp_path: Path, prices: str, expected: tuple[float, ...]
+    ) -> None:
+        assert self.read(tmp_path, prices) == expected
+
+    @pytest.mark.parametrize(
+        ("prices", "expected"),
+        [
+            ("-250000000,-200000000,-500000000,-500000000", (-0.25, -0.2, -0.5, -0.5)),
+            ("100,101,99,100", (100.0, 101.0, 99.0, 100.0)),
+        ],
+    )
+    def test_without_these_columns_their_size_tells(
+        self, tmp_path: Path, prices: str, expected: tuple[float, ...]
+    ) -> None:
+        head = "ts_event,open,high,low,close,volume,symbol\n"
+        assert self.read(tmp_path, prices, head, "") == expected
+
+    @pytest.mark.parametrize(("kind", "expected"), [(pa.int64(), -2.5e-7), (pa.float64(), -250.0)])
+    def test_in_parquet_the_type_tells(self, tmp_path: Path, kind: pa.DataType, expected: float) -> None:
+        (tmp_path / "bars_1m").mkdir()
+        prices = {name: pa.array([-250]).cast(kind) for name in ("open", "high", "low", "close")}
+        ids = {"ts_event": pa.array([1704205800000000000]), "rtype": pa.array([33]), "publisher_id": pa.array([1])}
+        table = pa.table(ids | prices | {"volume": pa.array([5]), "symbol": pa.array(["X"])})
+        pq.write_table(table, tmp_path / "bars_1m" / "x.parquet")
+        assert rows(FilesProvider(tmp_path, mapping="databento"), "X", M1)[0][1] == expected
+
+
+class TestTimesOfDay:
+    def starts(self, folder: Path, clocks: list[str], date: str = "20240116") -> list[str]:
+        text = "".join(f"{date},{clock},1,2,0.5,1.5,10\n" for clock in clocks)
+        put(folder, f"Date,Time,Open,High,Low,Close,Volume\n{text}", timeframe=M1)
+        return [str(row[0])[-5:] for row in rows(FilesProvider(folder, tz="UTC"), timeframe=M1)]
+
+    @pytest.mark.parametrize(
+        ("clocks", "expected"),
+        [
+            (["0", "1", "59", "100", "2359"], ["00:00", "00:01", "00:59", "01:00", "23:59"]),
+            (["0", "1", "59"], ["00:00", "00:01", "00:59"]),
+            (["0", "100", "5900", "10000", "235900"], ["00:00", "00:01", "00:59", "01:00", "23:59"]),
+            (["100", "93000"], ["00:01", "09:30"]),
+            (["930", "931"], ["09:30", "09:31"]),
+            (["2358", "2359", "2400"], ["23:58", "23:59", "00:00"]),
+            (["235900", "240000"], ["23:59", "00:00"]),
+            (["23:59", "24:00"], ["23:59", "00:00"]),
+            (["23:59:00", "24:00:00"], ["23:59", "00:00"]),
+        ],
+    )
+    def test_digits_of_a_time_of_day_get_their_zeros(
+        self, tmp_path: Path, clocks: list[str], expected: list[str]
+    ) -> None:
+        assert self.starts(tmp_path, clocks) == expected
+
+    def test_numbers_of_parquet_are_the_same(self, tmp_path: Path) -> None:
+        (tmp_path / "bars_1m").mkdir()
+        row = {"date": 20240116, "o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5}
+        table = pa.Table.from_pylist([row | {"time": 0.0}, row | {"time": 59.0}, row | {"time": 100.0}])
+        pq.write_table(table, tmp_path / "bars_1m" / "A.parquet")
+        found = rows(FilesProvider(tmp_path, tz="UTC"), timeframe=M1)
+        assert [str(row[0])[-5:] for row in found] == ["00:00", "00:59", "01:00"]
+
+    @pytest.mark.parametrize(
+        "clock", ["24:01", "2460", "0960", "9:60", "09:30:60", "093060", "13:00 PM", "0:30 AM", "25:00"]
+    )
+    def test_times_that_no_clock_shows_are_refused(self, tmp_path: Path, clock: str) -> None:
+        text = f"2024-01-16 09:30,1,2,0.5,1.5,10\n2024-01-16 {clock},1,2,0.5,1.5,10\n"
+        if ":" not in clock:
+            text = text.replace("2024-01-16 ", "20240116 ").replace("09:30,", "0930,")
+        elif clock.endswith("M"):
+            text = text.replace("09:30,", "09:30 AM,")
+        put(tmp_path, f"ts,o,h,l,c,v\n{text}", timeframe=M1)
+        assert f"{clock}" in refusal(FilesProvider(tmp_path, tz="UTC"), timeframe=M1)
+
+    @pytest.mark.parametrize(("year", "expected"), [("51", "2051"), ("68", "2068"), ("69", "1969"), ("99", "1999")])
+    def test_short_years_turn_as_in_strptime(self, tmp_path: Path, year: str, expected: str) -> None:
+        put(tmp_path, f"date,o,h,l,c,v\n03-Jan-{year},1,2,0.5,1.5,10\n")
+        bars = FilesProvider(tmp_path).describe("A", D1).bars
+        assert str(bars["ts"][0].as_py().year) == expected
