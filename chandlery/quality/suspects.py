@@ -37,9 +37,9 @@ class SuspectLimits:
         wick_certain: unless it is at least this far away.
     """
 
-    spike: float = 2.5
-    spike_floor: float = 0.022
-    spike_back: float = 0.6
+    spike: float = 2.3
+    spike_floor: float = 0.025
+    spike_back: float = 0.7
     spike_rest: float = 0.7
     spike_volume: float = 2.5
     wick: float = 8.0
