@@ -37,6 +37,9 @@ def describe_check(result: PartitionResult) -> str:
     if verdict is None:
         outcome = _EMPTY if result.status == "empty" else "final"
         return f"{result.partition.key}: {f'not delivered: {result.error}' if result.error else outcome}"
+    if not verdict.rejected.num_rows and verdict.left_out.num_rows:
+        left_out = f"{verdict.left_out.num_rows:,} of {verdict.rows:,} rows were left out of a release"
+        return f"{result.partition.key}: {left_out}; entry {result.quarantine_id} in quarantine"
     if not verdict.rejected.num_rows:
         return f"{result.partition.key}: {verdict.rows:,} rows, none rejected"
     rejected = f"{verdict.rejected.num_rows:,} of {verdict.rows:,} rows rejected"

@@ -97,10 +97,12 @@ class _TimedGate:
         self.seconds = 0.0
         self.ended = 0.0
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """See ``chandlery.ingest.gate.Gate``."""
         began = time.perf_counter()
-        report = self._gate.audit(bars, partitions, now=now)
+        report = self._gate.audit(bars, partitions, now=now, decided=decided)
         self.ended = time.perf_counter()
         self.seconds += self.ended - began
         return report

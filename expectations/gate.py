@@ -18,8 +18,9 @@ from chandlery.core.calendars import Int64s
 from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
-from chandlery.ingest.gate import REJECTED, AuditReport, Check, Verdict
+from chandlery.ingest.gate import DECIDED_AGAIN, REJECTED, AuditReport, Check, Verdict
 from expectations.copies import drop_copies
+from expectations.decisions import Decisions, find_decisions
 from expectations.evidence import row_evidence
 from expectations.layout import Bools, Layout, lay_out
 from expectations.limits import GateLimits
@@ -46,17 +47,21 @@ class BarGate:
         self._suites = Suites(limits)
         self._version = rules_version(limits)
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """Audit ``bars`` against ``partitions``.
 
         Args:
             bars: schema ``BARS``, any order, possibly impossible rows.
             partitions: what was requested: of one timeframe, not overlapping, ranges half-open in UTC.
             now: the present, with a time zone; a bar that starts later is from the future.
+            decided: rows of which a person decided before, schema ``DECIDED``. The same values again break no rule and
+                do not count: what was released stays so, and what was left out of a release does too.
 
         Returns:
             A verdict for each partition, in the order given, and the accepted rows sorted by (symbol, ts). Every row
-            is accepted, or in exactly one verdict's ``rejected``, or an identical copy of another. A row outside all
+            is accepted, or in exactly one of one verdict's tables, or an identical copy of another. A row outside all
             ranges of its symbol is rejected with the nearest partition of that symbol.
 
         Raises:
@@ -68,8 +73,10 @@ class BarGate:
         layout, copies = drop_copies(lay_out(bars, partitions))
         if not partitions:
             return AuditReport((), empty_bars(), self._version)
-        broken = self._check_rows(layout, now)
-        flaws = _flaws(layout, broken)
+        breaks, decisions = self._check_rows(layout, now), find_decisions(layout, decided)
+        undecided = {name: rows[decisions.entry[rows] == 0] for name, rows in breaks.items()}
+        broken = {name: rows for name, rows in undecided.items() if len(rows)}
+        flaws = _flaws(layout, breaks, broken, decisions)
         measures = measure(layout, flaws, copies, now, self._limits)
         intraday = partitions[0].timeframe.is_intraday
         failed = self._suites.find_partitions(measures.evidence, intraday=intraday)
@@ -78,7 +85,7 @@ class BarGate:
         refused = np.zeros(len(partitions), dtype=np.bool_)
         for name in critical:
             refused[failed[name]] = True
-        report = _report(layout, broken, flaws.bad, refused, checks)
+        report = _report(layout, breaks, decisions, flaws, refused=refused, checks=checks)
         verdicts = [
             replace(verdict, rows=verdict.rows + len(ts), copies=len(ts)) if len(ts) else verdict
             for verdict, ts in zip(report.verdicts, copies, strict=True)
@@ -119,16 +126,19 @@ class BarGate:
         return checks
 
 
-def _flaws(layout: Layout, broken: Mapping[str, Int64s]) -> Flaws:
-    """Sort the rows that break a rule by what that means for their partition."""
+def _flaws(layout: Layout, breaks: Mapping[str, Int64s], broken: Mapping[str, Int64s], decisions: Decisions) -> Flaws:
+    """Sort the rows that break a rule by what that means for their partition; ``broken`` are those not decided of."""
     nothing = np.empty(0, dtype=np.int64)
-    bad, otherwise = (np.zeros(len(layout.ts), dtype=np.bool_) for _ in range(2))
+    bad, otherwise, left_out = (np.zeros(len(layout.ts), dtype=np.bool_) for _ in range(3))
+    for rows in breaks.values():
+        left_out[rows] = decisions.left_out[rows]
     for name, rows in broken.items():
         bad[rows] = True
         if name != "on_session":
             otherwise[rows] = True
     extra = broken.get("on_session", nothing)
-    return Flaws(bad, broken.get("while_listed", nothing), extra[~otherwise[extra]])
+    unlisted = broken.get("while_listed", nothing)
+    return Flaws(bad | left_out, unlisted, extra[~otherwise[extra]], np.flatnonzero(left_out))
 
 
 def _examples(layout: Layout, rows: Int64s, position: int, count: int) -> str:
@@ -145,22 +155,59 @@ def _listing(partition: Partition) -> str:
 
 
 def _report(
-    layout: Layout, broken: Mapping[str, Int64s], bad: Bools, refused: Bools, checks: Sequence[Sequence[Check]]
+    layout: Layout,
+    breaks: Mapping[str, Int64s],
+    decisions: Decisions,
+    flaws: Flaws,
+    *,
+    refused: Bools,
+    checks: Sequence[Sequence[Check]],
 ) -> AuditReport:
-    out = bad.copy()
+    left_out = np.zeros(len(layout.ts), dtype=np.bool_)
+    left_out[flaws.left_out] = True
+    out = flaws.bad & ~left_out
+    released = np.zeros(len(layout.ts), dtype=np.bool_)
+    for rows in breaks.values():
+        released[rows] = True
     for position in np.flatnonzero(refused):
-        out[layout.first[position] : layout.stop[position]] = True
-    rejected = np.flatnonzero(out)
-    table = _with_reasons(layout.table, rejected, broken)
-    ends = np.searchsorted(rejected, layout.stop)
-    starts = np.searchsorted(rejected, layout.first)
+        own = slice(layout.first[position], layout.stop[position])
+        out[own], released[own] = ~left_out[own] & ~decisions.released[own], True
+    released &= decisions.released
+    rejected = _by_partition(layout, np.flatnonzero(out), breaks)
+    released_again, left_again = (
+        _by_partition(layout, rows := np.flatnonzero(mask), breaks, decisions.entry[rows])
+        for mask in (released, left_out)
+    )
     verdicts = [
-        Verdict(partition, not refused[position], int(stop - first), checks[position], table.slice(start, end - start))
-        for position, (partition, first, stop, start, end) in enumerate(
-            zip(layout.partitions, layout.first, layout.stop, starts, ends, strict=True)
+        Verdict(
+            partition,
+            not refused[position],
+            int(layout.stop[position] - layout.first[position]),
+            checks[position],
+            rejected[position],
+            released=released_again[position],
+            left_out=left_again[position],
         )
+        for position, partition in enumerate(layout.partitions)
     ]
-    return AuditReport(verdicts, layout.table.filter(pa.array(~out)) if len(rejected) else layout.table)
+    elsewhere = out | released | left_out
+    return AuditReport(verdicts, layout.table.filter(pa.array(~elsewhere)) if elsewhere.any() else layout.table)
+
+
+def _by_partition(
+    layout: Layout, rows: Int64s, breaks: Mapping[str, Int64s], entry: Int64s | None = None
+) -> list[pa.Table]:
+    """Return those of ``rows`` (ascending positions) that lie in each partition, with the rules that they break.
+
+    They are of schema ``REJECTED`` or, given the ``entry`` of each, ``DECIDED_AGAIN``.
+    """
+    if not len(rows):
+        return [(REJECTED if entry is None else DECIDED_AGAIN).empty_table()] * len(layout.partitions)
+    table = _with_reasons(layout.table, rows, breaks)
+    if entry is not None:
+        table = table.append_column("quarantine_id", pa.array(entry)).cast(DECIDED_AGAIN)
+    starts, stops = np.searchsorted(rows, layout.first), np.searchsorted(rows, layout.stop)
+    return [table.slice(start, stop - start) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _with_reasons(table: pa.Table, rows: Int64s, broken: Mapping[str, Int64s]) -> pa.Table:
@@ -168,7 +215,7 @@ def _with_reasons(table: pa.Table, rows: Int64s, broken: Mapping[str, Int64s]) -
     names = [rule.name for rule in ROW_RULES if rule.name in broken]
     breaks = np.zeros((len(rows), len(names)), dtype=np.bool_)
     for at, name in enumerate(names):
-        breaks[np.searchsorted(rows, broken[name]), at] = True
+        breaks[:, at] = np.isin(rows, broken[name])
     offsets = np.concatenate(([0], np.cumsum(breaks.sum(axis=1))))
     reasons = pa.array(names, pa.string()).take(pa.array(np.nonzero(breaks)[1]))
     lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), reasons)

@@ -47,11 +47,13 @@ class Flaws:
             they may be another company's, under a ticker that was used again.
         extra: positions, ascending, of bars of a day without a session that break no other rule. They do not count
             either: the calendar may be wrong.
+        left_out: positions, ascending, of those that a person left out of a release. Nor do they.
     """
 
     bad: Bools
     unlisted: Int64s
     extra: Int64s
+    left_out: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def measure(layout: Layout, flaws: Flaws, copies: Sequence[Int64s], now: datetim
         now: the present, UTC.
         limits: the numbers in the rules.
     """
-    aside = layout.count(flaws.unlisted) + layout.count(flaws.extra)
+    aside = layout.count(flaws.unlisted) + layout.count(flaws.extra) + layout.count(flaws.left_out)
     rows, rejected = layout.stop - layout.first - aside, layout.count(np.flatnonzero(flaws.bad)) - aside
     good = ~flaws.bad
     before = np.concatenate(([0], np.cumsum(good)))  # good rows before each row

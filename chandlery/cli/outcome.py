@@ -123,7 +123,7 @@ def _rejections(tally: Tally) -> dict[str, list[str]]:
 def _rejection(result: PartitionResult) -> str:
     partition = result.partition
     what = "rejected" if result.status == "rejected" else f"{result.quarantined} rows rejected, the others published"
-    why = result.verdict.reason if result.verdict else ""
+    why = (result.verdict.reason if result.verdict else "") or "a person left them out of a release"
     advice = (
         f" (quarantine {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`, then correct the"
         f" source and ingest again, or release it{' with --good-rows-only' if result.status == 'rejected' else ''})"

@@ -24,6 +24,13 @@ Span: TypeAlias = tuple[int, int]
 #: A rejected row: a bar and why. ``reasons`` is empty for a good row of a partition that was rejected whole.
 REJECTED = BARS.append(pa.field("reasons", pa.list_(pa.string())))
 
+#: A row of which a person decided before, in the entry of the quarantine that is named: whether it was released, or
+#: left out where only an entry's good rows were.
+DECIDED = BARS.append(pa.field("quarantine_id", pa.int64())).append(pa.field("released", pa.bool_()))
+
+#: A row that comes again, with the rules that it breaks and the entry in which a person decided of it.
+DECIDED_AGAIN = REJECTED.append(pa.field("quarantine_id", pa.int64()))
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -55,8 +62,11 @@ class Verdict:
         passed: whether its good rows may be published.
         rows: rows that were offered, identical copies of one included.
         checks: every rule, in a fixed order.
-        rejected: table of schema ``REJECTED``: the bad rows where ``passed``, otherwise the whole batch.
+        rejected: table of schema ``REJECTED``: the bad rows where ``passed``, otherwise the whole batch; without those
+            of which a person decided before.
         copies: rows that were dropped, because another row equals them in everything.
+        released: table of schema ``DECIDED_AGAIN``: what would be rejected, but that a person released before.
+        left_out: likewise: bad rows that a person left out of a release. They are not published, and wait no more.
     """
 
     partition: Partition
@@ -65,6 +75,8 @@ class Verdict:
     checks: Sequence[Check]
     rejected: pa.Table
     copies: int = 0
+    released: pa.Table = field(default_factory=DECIDED_AGAIN.empty_table)
+    left_out: pa.Table = field(default_factory=DECIDED_AGAIN.empty_table)
 
     @property
     def reason(self) -> str:
@@ -95,12 +107,15 @@ class AuditReport:
 class Gate(Protocol):
     """Audits a batch before it is published."""
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """Audit ``bars`` (schema ``BARS``, any order, possibly impossible rows) against ``partitions``.
 
         Args:
             bars: what a provider answered to a request for exactly these partitions.
             partitions: of one timeframe.
             now: the present, UTC; a bar that starts later is from the future.
+            decided: rows of which a person decided before, schema ``DECIDED``; the same values are not audited again.
         """
         ...

@@ -17,6 +17,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderError
 from chandlery.ingest.answer import ProviderAnswer
+from chandlery.ingest.decided import read_decided
 from chandlery.ingest.gate import Gate, Verdict
 from chandlery.ingest.plan import partitions_between
 from chandlery.ingest.request import PreparedIngest
@@ -159,7 +160,9 @@ class _Previewer:
             partitions += partitions_between([read.instrument], self.prepared.plan.timeframe, start, end)
         bars = pa.concat_tables([read.bars for read in waiting]).unify_dictionaries()
         verdicts: dict[str, list[Verdict]] = {}
-        for verdict in self.gate.audit(bars, partitions, now=self.now).verdicts:
+        with self.warehouse.connection() as connection:
+            decided = read_decided(connection, self.prepared.plan.timeframe, partitions)
+        for verdict in self.gate.audit(bars, partitions, now=self.now, decided=decided).verdicts:
             verdicts.setdefault(verdict.partition.symbol, []).append(verdict)
         for read in waiting:
             each, found = read.instrument, verdicts.get(read.instrument.symbol, [])

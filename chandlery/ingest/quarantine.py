@@ -98,8 +98,8 @@ def store_rejected(
 ) -> QuarantineEntry:
     """Store the rows that ``verdict`` rejected and return their entry.
 
-    The same rows again are the same entry, and wait again, for the reasons that hold now. The entry may have been
-    released before: then a person has accepted exactly these rows.
+    The same rows again are the same entry, and wait again, for the reasons that hold now. It may have been released
+    since the gate began to audit.
 
     Args:
         connection: to the market database.
@@ -185,28 +185,39 @@ def count_waiting(connection: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def read_entry(connection: psycopg.Connection, quarantine_id: int) -> tuple[QuarantineEntry, pa.Table]:
+def read_entry(
+    connection: psycopg.Connection, quarantine_id: int, *, lock: bool = False
+) -> tuple[QuarantineEntry, pa.Table]:
     """Return an entry and its rows (schema ``gate.REJECTED``).
+
+    With ``lock``, nobody else releases or replaces it until the caller's transaction ends; whoever does now is waited
+    for.
 
     Raises:
         UsageError: there is no such entry.
     """
     values = {"quarantine_id": quarantine_id}
+    if lock:
+        connection.execute("SELECT FROM ops.quarantine WHERE quarantine_id = %(quarantine_id)s FOR UPDATE", values)
     entries = _select(connection, sql.SQL("quarantine_id = %(quarantine_id)s"), values)
     row = connection.execute(
         "SELECT bars FROM ops.quarantine WHERE quarantine_id = %(quarantine_id)s", values
     ).fetchone()
     if not entries or row is None:
         raise UsageError(f"quarantine has no entry {quarantine_id}; `chandlery quarantine list` shows what waits")
-    return entries[0], _named(_unpack(row[0]), entries[0].symbol)
+    return entries[0], unpack_rows(row[0], entries[0].symbol)
 
 
-def lock_entry(connection: psycopg.Connection, quarantine_id: int) -> None:
-    """Let nobody else release or replace an entry until the caller's transaction ends; wait for whoever does now."""
-    connection.execute(
-        "SELECT FROM ops.quarantine WHERE quarantine_id = %(quarantine_id)s FOR UPDATE",
-        {"quarantine_id": quarantine_id},
-    )
+def unpack_rows(packed: bytes, symbol: str) -> pa.Table:
+    """Return rows as they are kept in an entry (schema ``gate.REJECTED``), under the symbol of their instrument.
+
+    It may have been renamed since.
+    """
+    with pa.ipc.open_stream(packed) as reader:
+        rows = reader.read_all().select(REJECTED.names)
+    field = rows.schema.field("symbol")
+    column = pa.chunked_array([pa.array([symbol] * rows.num_rows, pa.string())]).cast(field.type)
+    return rows.set_column(rows.schema.get_field_index("symbol"), field, column)
 
 
 def mark_released(
@@ -225,16 +236,9 @@ def mark_released(
     )
 
 
-def released_rows(entry: QuarantineEntry, verdict: Verdict) -> pa.Table:
-    """Return those rows that ``verdict`` rejected and that a person has released before (schema ``gate.REJECTED``)."""
-    if entry.released_at is None:
-        return REJECTED.empty_table()
-    return good_rows(verdict.rejected) if entry.good_rows_only else verdict.rejected
-
-
 def as_bars(rows: pa.Table) -> pa.Table:
-    """Return rows of schema ``gate.REJECTED`` as bars."""
-    return rows.drop_columns("reasons").cast(BARS)
+    """Return rows of schema ``gate.REJECTED`` or ``gate.DECIDED_AGAIN`` as bars."""
+    return rows.select(BARS.names).cast(BARS)
 
 
 def good_rows(rows: pa.Table) -> pa.Table:
@@ -273,16 +277,3 @@ def _pack(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(rows)
     return bytes(sink.getvalue())
-
-
-def _named(rows: pa.Table, symbol: str) -> pa.Table:
-    """Return rows under the symbol that their instrument has now; it may have been renamed since."""
-    field = rows.schema.field("symbol")
-    column = pa.chunked_array([pa.array([symbol] * rows.num_rows, pa.string())]).cast(field.type)
-    return rows.set_column(rows.schema.get_field_index("symbol"), field, column)
-
-
-def _unpack(data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        table = reader.read_all()
-    return table.select(REJECTED.names)

@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from chandlery.bars.origin import Origin
 from chandlery.core.partition import Partition
-from chandlery.core.schema import BARS, PRICES
+from chandlery.core.schema import PRICES
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
-from chandlery.ingest.quarantine import QuarantineEntry, good_rows, lock_entry, mark_released, read_entry
+from chandlery.ingest.quarantine import QuarantineEntry, as_bars, good_rows, mark_released, read_entry
 from chandlery.ingest.released import mark_released_bars
 from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import list_instruments
@@ -52,14 +52,14 @@ def release(
     if not reason.strip():
         raise UsageError("reason is blank; a release is recorded with its reason")
     with warehouse.connection() as connection, connection.transaction():
-        lock_entry(connection, quarantine_id)
-        entry, rows = read_entry(connection, quarantine_id)
+        entry, rows = read_entry(connection, quarantine_id, lock=True)
         released = _rows_to_release(entry, rows, good_rows_only=good_rows_only)
-        bars = released.drop_columns("reasons").cast(BARS)
-        report = publish(connection, warehouse, Timeframe(entry.timeframe), bars, origin=_origin(entry, run_id))
-        person = (released_by or "").strip() or system_user()
-        mark_released(connection, quarantine_id, reason.strip(), released_by=person, good_rows_only=good_rows_only)
-        mark_released_bars(connection, entry, released)
+        timeframe, origin = Timeframe(entry.timeframe), _origin(entry, run_id)
+        report = publish(connection, warehouse, timeframe, as_bars(released), origin=origin)
+        by = (released_by or "").strip() or system_user()
+        mark_released(connection, quarantine_id, reason.strip(), released_by=by, good_rows_only=good_rows_only)
+        again = released.append_column("quarantine_id", pa.array([quarantine_id] * len(released), pa.int64()))
+        mark_released_bars(connection, timeframe, entry.instrument_id, again)
         partition = _partition(connection, entry)
     return PartitionResult(
         partition,

@@ -22,6 +22,7 @@ from chandlery.core.schema import STORED
 from chandlery.database.named_queries import query
 from chandlery.ingest.fetch import fetch_answer
 from chandlery.ingest.plan import IngestPlan, open_partitions, partitions_between, plan_requests
+from chandlery.ingest.quarantine import list_entries
 from chandlery.ingest.result import PartitionResult, Status
 from chandlery.ingest.validate import has_sessions
 from chandlery.ingest.vanished import RULE as VANISHED
@@ -61,6 +62,10 @@ def find_unchanged(
     partitions = [partition for group in named.values() for partition in group]
     with warehouse.connection() as connection:
         if not _is_settled(connection, plan, partitions, rules):
+            return None
+        # What waits is replaced by an answer without it.
+        symbols = {(partition.symbol, name) for name, group in named.items() for partition in group}
+        if any((entry.symbol, entry.provider) in symbols for entry in list_entries(connection)):
             return None
         tickers = other_tickers(connection, [each.symbol for each in plan.ranges])
     stored = _stored(warehouse, plan)

@@ -6,10 +6,9 @@ Not here: where answers come from (``fetch``, ``landing``), and the rules of the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 
 import psycopg
 import pyarrow as pa
@@ -24,6 +23,7 @@ from chandlery.coverage.requested import RequestedRange, record_requested, sessi
 from chandlery.coverage.retry_schedule import count_answers
 from chandlery.ingest import quarantine
 from chandlery.ingest.answer import ProviderAnswer
+from chandlery.ingest.decided import read_decided
 from chandlery.ingest.gate import AuditReport, Gate
 from chandlery.ingest.landing import mark_processed
 from chandlery.ingest.released import mark_released_bars
@@ -32,9 +32,6 @@ from chandlery.ingest.vanished import Vanished, find_vanished, publish_without, 
 from chandlery.ingest.warnings import record_warnings
 from chandlery.providers.base import ProviderLimits
 from chandlery.tiers.warehouse import Warehouse
-
-#: An entry that a person released, and those of its rows that came again.
-Released: TypeAlias = tuple[quarantine.QuarantineEntry, pa.Table]
 
 
 class BatchProcessor:
@@ -94,24 +91,27 @@ class BatchProcessor:
         empty = self._empty([partition for partition, _ in served], bars)
         found = find_vanished(self._warehouse, self._timeframe, answers)
         offered = [partition for partition, _ in served if partition not in empty]
-        report = self._gate.audit(bars, offered, now=now) if offered else None
+        with self._warehouse.connection() as connection:
+            decided = read_decided(connection, self._timeframe, offered)
+        report = self._gate.audit(bars, offered, now=now, decided=decided) if offered else None
         with self._warehouse.connection() as connection:
             # Quarantined before the transaction: where publishing fails, it is known all the same what was rejected.
-            audited, released = self._quarantine(connection, report, {part.key: answer for part, answer in served})
+            audited = self._quarantine(connection, report, {part.key: answer for part, answer in served})
             audited += [PartitionResult(partition, "empty") for partition in empty]
             # A file that is rejected is not believed in what it lacks either.
             gone = [found[each.partition.key] for each in audited if each.partition.key in found and each.is_believed]
             rules = report.rules if report else None
-            origin = self._origin(answers, rules, [entry.quarantine_id for entry, _ in released])
+            released = [verdict.released for verdict in report.verdicts] if report else []
+            origin = self._origin(answers, rules, released)
             with connection.transaction():
                 accepted = [report.accepted] if report else []
-                accepted += [quarantine.as_bars(rows) for _, rows in released]
+                accepted += [quarantine.as_bars(rows) for rows in released if rows.num_rows]
                 finished = self._publish(connection, accepted, audited, gone, origin)
                 if report:
                     noticed = self._timeframe, self._provider, finished, report.accepted
                     finished = record_warnings(connection, *noticed)
-                    for entry, rejected in released:
-                        mark_released_bars(connection, entry, rejected)
+                    for each in report.verdicts:
+                        mark_released_bars(connection, self._timeframe, each.partition.instrument_id, each.released)
                     self._mark_replaced(connection, [each for each in finished if each.status != "empty"])
                 results += finished
                 self._record_requested(connection, served, now)
@@ -119,8 +119,11 @@ class BatchProcessor:
                 mark_processed(connection, landing_ids)
         return results
 
-    def _origin(self, answers: Sequence[ProviderAnswer], rules: str | None, released: Collection[int] = ()) -> Origin:
-        """Return where bars of these answers come from, with the entries of the quarantine that were released."""
+    def _origin(
+        self, answers: Sequence[ProviderAnswer], rules: str | None, released: Sequence[pa.Table] = ()
+    ) -> Origin:
+        """Return where bars of these answers come from, with the entries of what was ``released`` before."""
+        entries = {number for rows in released for number in rows["quarantine_id"].to_pylist()}
         partitions = [partition for answer in answers for partition in answer.partitions]
         return Origin(
             run_id=self._run_id,
@@ -131,7 +134,7 @@ class BatchProcessor:
             request_end=max(partition.end for partition in partitions),
             files={symbol: file for answer in answers for symbol, file in answer.files.items()},
             landing_ids=[answer.landing_id for answer in answers if answer.landing_id is not None],
-            quarantine_ids=list(released),
+            quarantine_ids=sorted(entries),
         )
 
     def _empty(self, partitions: Sequence[Partition], bars: pa.Table) -> dict[Partition, None]:
@@ -145,19 +148,15 @@ class BatchProcessor:
 
     def _quarantine(
         self, connection: psycopg.Connection, report: AuditReport | None, answers: Mapping[str, ProviderAnswer]
-    ) -> tuple[list[PartitionResult], list[Released]]:
-        """Quarantine what was rejected, where ``answers`` are by partition's key.
-
-        Returns:
-            The results so far, and with their entry the rejected rows that a person had released before.
-        """
+    ) -> list[PartitionResult]:
+        """Quarantine what was rejected, where ``answers`` are by partition's key; return the results so far."""
         results: list[PartitionResult] = []
-        released: list[Released] = []
         sources = tuple(
             dict.fromkeys(name for answer in answers.values() for name in answer.bars["source"].unique().to_pylist())
         )
         for verdict in report.verdicts if report else []:
             answer = answers[verdict.partition.key]
+            decided = [*verdict.released["quarantine_id"].to_pylist(), *verdict.left_out["quarantine_id"].to_pylist()]
             result = PartitionResult(
                 verdict.partition,
                 "published" if verdict.passed else "rejected",
@@ -165,22 +164,16 @@ class BatchProcessor:
                 rules=report.rules if report else None,
                 landed=answer.path,
                 sources=sources,
+                quarantined=verdict.rejected.num_rows + verdict.left_out.num_rows,
+                released=verdict.released.num_rows,
+                quarantine_id=max(decided, default=None),
             )
             if verdict.rejected.num_rows:
                 origin = self._origin([answer], report.rules if report else None)
                 entry = quarantine.store_rejected(connection, verdict, self._provider, origin)
-                accepted = quarantine.released_rows(entry, verdict)
-                if accepted.num_rows:
-                    released.append((entry, accepted))
-                result = replace(
-                    result,
-                    status="published" if entry.released_at is not None else result.status,
-                    quarantined=verdict.rejected.num_rows - accepted.num_rows,
-                    released=accepted.num_rows,
-                    quarantine_id=entry.quarantine_id,
-                )
+                result = replace(result, quarantine_id=entry.quarantine_id)
             results.append(result)
-        return results, released
+        return results
 
     def _publish(
         self,

@@ -120,7 +120,9 @@ class Remote:
 class Accepting:
     """A gate that accepts everything."""
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """See ``chandlery.ingest.gate.Gate``."""
         return AuditReport([Verdict(each, True, 0, [], REJECTED.empty_table()) for each in partitions], bars)
 
@@ -128,7 +130,9 @@ class Accepting:
 class Rejecting:
     """A gate that rejects everything."""
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """See ``chandlery.ingest.gate.Gate``."""
         reasons = pa.array([[]] * bars.num_rows, REJECTED.field("reasons").type)
         rejected = bars.append_column(REJECTED.field("reasons"), reasons)

@@ -44,7 +44,9 @@ def context() -> ForkServerContext:
 class AcceptingGate:
     """Accepts everything."""
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         """See ``chandlery.ingest.gate.Gate``."""
         verdicts = [Verdict(partition, True, 0, [], REJECTED.empty_table()) for partition in partitions]
         return AuditReport(verdicts, bars)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.migrate import migrate
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest import quarantine
+from chandlery.ingest.decided import read_decided
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.ingest.release import release
 from chandlery.publishing.publish import publish
@@ -67,6 +68,12 @@ def answer_anew(
     """Note an answer for these dates, of which entry ``of`` holds what was rejected."""
     with warehouse.connection() as connection:
         quarantine.mark_replaced(connection, TIMEFRAME, provider, {ids["AAA"]: ranges}, [of])
+
+
+def decided(warehouse: Warehouse) -> list[tuple[int, datetime, bool]]:
+    with warehouse.connection() as connection:
+        found = read_decided(connection, TIMEFRAME, [WHOLE.partition])
+    return list(zip(*(found[name].to_pylist() for name in ("quarantine_id", "ts", "released")), strict=True))
 
 
 def everything(warehouse: Warehouse) -> dict[str, list[str]]:
@@ -159,7 +166,8 @@ def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, i
         released, kept = quarantine.read_entry(connection, entry.quarantine_id)
     assert released.good_rows_only
     assert kept.num_rows == 5
-    assert rows(quarantine.released_rows(released, batch)) == GOOD
+    said = [True, True, True, False, False]
+    assert [good for _, _, good in decided(warehouse)] == said
 
 
 @pytest.mark.parametrize(
@@ -199,11 +207,9 @@ def test_a_release_needs_an_entry_and_a_reason(
 
 def test_rows_released_before_are_recognised_when_they_come_again(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, WHOLE)
-    assert quarantine.released_rows(entry, WHOLE).num_rows == 0
+    assert decided(warehouse) == []
     release(warehouse, entry.quarantine_id, "fine")
-    again = set_aside(warehouse, WHOLE)
-    assert again.quarantine_id == entry.quarantine_id
-    assert rows(quarantine.released_rows(again, WHOLE)) == [*GOOD, HIGH_BELOW_LOW]
+    assert decided(warehouse) == [(entry.quarantine_id, bar.ts, True) for bar in (*GOOD, HIGH_BELOW_LOW)]
 
 
 TWO_DAYS = verdict([HIGH_BELOW_LOW, Bar("AAA", START + timedelta(days=1), high=8.0)], [["high_is_highest"]] * 2)

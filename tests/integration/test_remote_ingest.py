@@ -53,9 +53,11 @@ class CountingGate(BarGate):
 
     batches = 0
 
-    def audit(self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime) -> AuditReport:
+    def audit(
+        self, bars: pa.Table, partitions: Sequence[Partition], *, now: datetime, decided: pa.Table | None = None
+    ) -> AuditReport:
         self.batches += 1
-        return super().audit(bars, partitions, now=now)
+        return super().audit(bars, partitions, now=now, decided=decided)
 
 
 def states(remote: Remote, symbol: str = "BTC/USD") -> list[str]:
