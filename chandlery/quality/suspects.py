@@ -26,7 +26,8 @@ class SuspectLimits:
     """How far is far, for the logarithms of prices.
 
     Attributes:
-        spike: a close is extreme from so many robust standard deviations of the past returns on.
+        spike: a close is extreme from so many robust standard deviations of the past returns on ...
+        spike_alone: or so many, where the next bar is not there yet, so that not each lively day is marked.
         spike_floor: and from a move of this size on.
         spike_back: the next open has to take back this share of the move, 0 to 1.
         spike_rest: after the next close, at most this share of the larger of both moves may be left.
@@ -38,6 +39,7 @@ class SuspectLimits:
     """
 
     spike: float = 2.3
+    spike_alone: float = 3.15
     spike_floor: float = 0.025
     spike_back: float = 0.7
     spike_rest: float = 0.7
@@ -50,7 +52,7 @@ class SuspectLimits:
 
 DAILY = SuspectLimits()
 #: Returns of minutes jump to and fro between bid and ask; only what is far is told from that.
-INTRADAY = SuspectLimits(spike=12.0, spike_floor=0.02, wick=20.0, wick_floor=0.05)
+INTRADAY = SuspectLimits(spike=12.0, spike_alone=12.0, spike_floor=0.02, wick=20.0, wick_floor=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +121,19 @@ def _spikes(levels: Prices, limits: SuspectLimits) -> tuple[npt.NDArray[np.int64
         & (np.abs(there + back) < limits.spike_rest * larger)
     )
     candidates = (np.flatnonzero(is_candidate) + 1).tolist()
-    found = [bar for bar in candidates if _is_extreme(levels, size, bar, float(smaller[bar - 1]), limits)]
+    found = [bar for bar in candidates if _is_extreme(size, bar, float(smaller[bar - 1]), limits.spike)]
+    found = [bar for bar in found if not _is_busy(levels.volume, bar, limits.spike_volume)]
     last = len(levels.close) - 1
     if found and found[-1] == last - 1:  # the last move was the way back
         return np.array(found, dtype=np.int64), False
     move = float(size[-1])
-    is_last = move > limits.spike_floor and _is_extreme(levels, size, last, move, limits)
-    return np.array(found, dtype=np.int64), is_last
+    is_last = move > limits.spike_floor and _is_extreme(size, last, move, limits.spike_alone)
+    return np.array(found, dtype=np.int64), is_last and not _is_busy(levels.volume, last, limits.spike_volume)
 
 
-def _is_extreme(levels: Prices, size: Floats, bar: int, move: float, limits: SuspectLimits) -> bool:
+def _is_extreme(size: Floats, bar: int, move: float, deviations: float) -> bool:
     past = size[max(0, bar - 1 - PAST) : bar - 1]
-    is_far = len(past) >= LEAST_PAST and move > limits.spike * _MAD_TO_SIGMA * float(np.median(past))
-    return is_far and not _is_busy(levels.volume, bar, limits.spike_volume)
+    return len(past) >= LEAST_PAST and move > deviations * _MAD_TO_SIGMA * float(np.median(past))
 
 
 def _is_busy(volume: Floats, bar: int, limit: float) -> bool:
