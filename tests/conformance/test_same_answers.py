@@ -100,6 +100,7 @@ def as_it_was(bars: pa.Table) -> pa.Table:
 WRONG_AT_FIRST = alter("volume", 7, lambda volume: pc.add(volume, 1.0))
 WITHOUT_SOME_CLOSES = alter("close", 2500, lambda close: pa.scalar(None, pa.float64()))
 SOMETIMES_UPSIDE_DOWN = alter("high", 2500, lambda high: pc.multiply(high, 0.5))
+SOMETIMES_A_FALSE_LOW = alter("low", 100, lambda low: pc.multiply(low, 0.1))
 OFTEN_UPSIDE_DOWN = alter("high", 20, lambda high: pc.multiply(high, 0.5))
 
 
@@ -147,6 +148,7 @@ def live_history(warehouse: Warehouse) -> dict[str, dict[str, list[int]]]:
         "no close": tell(warehouse, WITHOUT_SOME_CLOSES, partitions(warehouse, M1, {"BBB": ["2024-01"]}), REJECTED),
         "few wrong": tell(warehouse, SOMETIMES_UPSIDE_DOWN, partitions(warehouse, M1, {"AAA": ["2024-01"]}), REJECTED),
         "many wrong": tell(warehouse, OFTEN_UPSIDE_DOWN, partitions(warehouse, D1, {"BBB": ["2022"]}), REJECTED),
+        "false lows": tell(warehouse, SOMETIMES_A_FALSE_LOW, partitions(warehouse, D1, {"BBB": ["2021"]}), REJECTED),
     }
     opening = utc("2024-03-01T14:30")
     for minute in range(30):
@@ -278,6 +280,7 @@ def test_the_history_has_something_of_everything(reference: Lived) -> None:
         "no close": ["published"],
         "few wrong": ["published"],
         "many wrong": ["rejected"],
+        "false lows": ["published"],
     }
     inserted, revised, unchanged, _ = reference.counted["corrected"]["published"]
     assert inserted == 0
