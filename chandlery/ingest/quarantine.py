@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from chandlery.bars.origin import INGEST, Origin
-from chandlery.core.calendars import get_calendar
+from chandlery.core.calendars import get_calendar, microseconds
 from chandlery.core.digest import digest_in_any_order
 from chandlery.core.schema import BARS
 from chandlery.core.timeframe import Timeframe
@@ -261,8 +261,14 @@ def _plain(check: Check) -> dict[str, object]:
 
 
 def _sessions(verdict: Verdict) -> str:
-    """Return the sessions of the rejected rows, as a multirange; bars of extended hours are of none."""
+    """Return the sessions of the rejected rows, as a multirange; bars of extended hours are of none.
+
+    A row outside of what was requested counts with the first or the last instant of that: what is known of a symbol
+    does not reach as far as a wrong year.
+    """
+    first, last = microseconds(verdict.partition.start), microseconds(verdict.partition.end) - 1
     ts = verdict.rejected["ts"].drop_null().to_numpy().astype("datetime64[us]")
+    ts = np.clip(ts.view(np.int64), first, max(first, last)).view("datetime64[us]")
     if verdict.partition.timeframe is Timeframe.D1:
         days = ts.astype("datetime64[D]")
     else:

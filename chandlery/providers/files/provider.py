@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from chandlery.config.yaml_document import key_path, list_problems
 from chandlery.core.calendars import microseconds
-from chandlery.core.schema import TS
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError, ProviderBadDataError, ProviderError, ProviderNotFoundError, UsageError
@@ -30,9 +29,7 @@ from chandlery.providers.base import (
     source_name,
 )
 from chandlery.providers.files.account import (
-    LAST,
     Account,
-    between,
     extent_of,
     first_of,
     matching,
@@ -47,6 +44,7 @@ from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
 from chandlery.providers.files.reader import is_parquet
+from chandlery.providers.files.strays import Reaches
 
 _KIND = "files"
 
@@ -96,6 +94,7 @@ class FilesProvider:
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
         self._extents: dict[tuple[Path, str, int, int], list[tuple[datetime, datetime]]] = {}
         self._owner: str | None = None
+        self._reaches = Reaches(self._account)
         self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
@@ -128,7 +127,7 @@ class FilesProvider:
         for symbol in dict.fromkeys(request.symbols):
             try:
                 account = self._account(symbol, request.timeframe, start, end)
-                served[symbol] = between(account.bars, start, end)
+                served[symbol] = self._reaches.serve(account, symbol, request.timeframe, start, end)
                 more = f" and {len(account.files) - 1} more" if len(account.files) > 1 else ""
                 files[symbol] = f"{account.files[0].absolute()}{more}"
                 held[symbol] = Held(self.source, account.extents)
@@ -137,16 +136,14 @@ class FilesProvider:
         return BarReply(with_names(served, self.source), failures, files, held)
 
     def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime]:
-        """Return ``[first bar's start, last bar's end)`` in UTC.
+        """Return ``[first bar's start, last bar's end)`` in UTC, without strays (``strays``).
 
         Raises:
             ConfigurationError: there is no folder for the timeframe.
             ProviderNotFoundError: there is no file for the symbol.
             ProviderBadDataError: the file cannot be read, or holds no bars.
         """
-        ts = self._account(symbol, timeframe).bars["ts"]
-        last = min(ts[-1].value + timeframe.microseconds, microseconds(LAST))
-        return ts[0].as_py(), pa.scalar(last, TS).as_py()
+        return self._reaches.span(symbol, timeframe)
 
     def describe(self, symbol: str, timeframe: Timeframe) -> Account:
         """Return how the files of ``symbol`` are read, with all of their bars; raises like ``span``."""

@@ -6,14 +6,19 @@ the bars nearest to them, so that the gate says what is wrong with each, and the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 
-from chandlery.core.windows import DAY_US
-from chandlery.providers.files.account import between
+from chandlery.core.calendars import microseconds
+from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import DAY_US, instant
+from chandlery.providers.files.account import LAST, Account, between
 from chandlery.providers.files.bars import stamps_of
+from chandlery.providers.files.reader import is_parquet
 
 #: So many bars may be strays before the others, where there are ten times as many of those.
 _FEW = 3
@@ -46,6 +51,32 @@ class Reach:
         return pa.concat_tables([early, proper, late]) if early.num_rows or late.num_rows else proper
 
 
+class Reaches:
+    """How far the files of each symbol reach, as seen from now.
+
+    Args:
+        account: returns all that the files of a symbol hold, of a timeframe.
+    """
+
+    def __init__(self, account: Callable[[str, Timeframe], Account]) -> None:
+        self._account = account
+        self._known: dict[tuple[str, Timeframe], Reach] = {}
+
+    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime]:
+        """Return ``[first bar's start, last bar's end)`` in UTC, without strays."""
+        reach = reach_of(self._account(symbol, timeframe).bars, _now())
+        return instant(reach.first), instant(min(reach.last + timeframe.microseconds, microseconds(LAST)))
+
+    def serve(self, account: Account, symbol: str, timeframe: Timeframe, start: int, end: int) -> pa.Table:
+        """Return what a request for ``[start, end)``, µs, gets of an account; of Parquet it may be of a part."""
+        if not any(map(is_parquet, account.files)):
+            return reach_of(account.bars, _now()).serve(account.bars, start, end) if len(account.bars) else account.bars
+        key = symbol, timeframe
+        if key not in self._known:
+            self._known[key] = reach_of(self._account(symbol, timeframe).bars, _now())
+        return self._known[key].serve(account.bars, start, end)
+
+
 def reach_of(bars: pa.Table, now: int) -> Reach:
     """Return how far ``bars`` reach; all of them where every one is yet to come.
 
@@ -60,3 +91,7 @@ def reach_of(bars: pa.Table, now: int) -> Reach:
     if stop - first < _OTHERS * first:
         first = 0
     return Reach(int(ts[first]), int(ts[stop - 1]), bars.slice(0, first), bars.slice(stop))
+
+
+def _now() -> int:
+    return microseconds(datetime.now(UTC))
