@@ -45,10 +45,11 @@ def file_options(
         "delimiter": _DELIMITERS.get((delimiter or "").lower(), delimiter),
         "columns": columns and [column.strip() for column in columns.split(",")],
     }
-    return {name: value for name, value in options.items() if value}
+    return {name: value for name, value in options.items() if value is not None and value != []}
 
 
 def _absolute_file(mapping: str) -> str:
     """Return a mapping's file as an absolute path, because another process may read it; a name stays as it is."""
     file = Path(mapping).expanduser()
-    return str(file.absolute()) if file.exists() or file.suffix in {".yaml", ".yml"} else mapping
+    is_file = file.suffix in {".yaml", ".yml"} or (file.exists() and not file.is_dir())
+    return str(file.absolute()) if is_file else mapping

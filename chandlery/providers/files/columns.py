@@ -19,12 +19,31 @@ ALIASES = {
         "ts", "time", "timestamp", "date", "datetime", "date_time", "t", "dt", "open_time", "opentime", "unix",
         "unix_time", "unix_timestamp", "unixtime", "epoch", "ts_event", "window_start", "gmt_time", "local_time",
         "dtyyyymmdd", "time_utc", "timestamp_utc", "datetime_utc", "date_utc", "start", "start_time", "bar_time",
+        "datum", "zeit", "uhrzeit", "zeitpunkt", "heure", "fecha", "hora", "data", "ora",
+        "日付", "日時", "時刻", "時間", "日期", "时间", "交易日期",
     ),
-    "open": ("open", "o", "open_price", "price_open", "1._open", "first"),
-    "high": ("high", "h", "high_price", "price_high", "2._high", "max"),
-    "low": ("low", "l", "low_price", "price_low", "3._low", "min"),
-    "close": ("close", "c", "close_price", "price_close", "4._close", "close/last", "last", "price"),
-    "volume": ("volume", "v", "vol", "volume_traded", "5._volume"),
+    "open": (
+        "open", "o", "open_price", "price_open", "1._open", "first",
+        "eröffnung", "erster", "ouverture", "ouv", "apertura", "始値", "开盘", "开盘价", "開盤價",
+    ),
+    "high": (
+        "high", "h", "high_price", "price_high", "2._high", "max",
+        "hoch", "tageshoch", "höchst", "haut", "plus_haut", "máximo", "máx", "massimo",
+        "高値", "最高", "最高价", "最高價",
+    ),
+    "low": (
+        "low", "l", "low_price", "price_low", "3._low", "min",
+        "tief", "tagestief", "tiefst", "bas", "plus_bas", "mínimo", "mín", "minimo", "安値", "最低", "最低价", "最低價",
+    ),
+    "close": (
+        "close", "c", "close_price", "price_close", "4._close", "close/last", "last", "price",
+        "schluss", "schlusskurs", "schlußkurs", "clôture", "dernier", "cierre", "último", "chiusura", "ultimo",
+        "終値", "收盘", "收盘价", "收盤價",
+    ),
+    "volume": (
+        "volume", "v", "vol", "volume_traded", "5._volume",
+        "volumen", "stück", "umsatz", "volumes", "volumi", "出来高", "成交量",
+    ),
     "vwap": ("vwap", "vw", "weighted_price", "wap", "volume_weighted_average_price"),
     "trades": ("trades", "n", "count", "trade_count", "transactions", "number_of_trades", "num_trades", "trades_count"),
     "symbol": ("symbol", "ticker"),
@@ -33,8 +52,12 @@ ALIASES = {
 #: What a column may mean, where a person says so.
 MEANINGS = (*ALIASES, "date", "time")
 #: Columns of dates and of times of day, where a file has one of each.
-_DATES = frozenset({"date", "day", "dtyyyymmdd"})
-_CLOCKS = frozenset({"time", "hour", "clock", "time_of_day"})
+_DATES = frozenset({"date", "day", "dtyyyymmdd", "datum", "fecha", "data", "日付", "日期", "交易日期"})
+_CLOCKS = frozenset(
+    {"time", "hour", "clock", "time_of_day", "zeit", "uhrzeit", "heure", "hora", "ora", "時刻", "時間", "时间"}
+)
+#: Columns of instants, which say more than a column of dates beside them.
+_INSTANTS = frozenset({"unix", "unix_time", "unix_timestamp", "unixtime", "epoch"})
 #: What pandas calls an index without a name.
 _INDEX = frozenset({"", "index", "level_0", "__index_level_0__", "unnamed:_0"})
 #: The name of a column that is to be dropped.
@@ -158,6 +181,10 @@ def _split_clock(taken: dict[str, list[int]], names: Sequence[str], said: Mappin
     dates, clocks = taken.pop("date", []), taken.pop("time", [])
     if not dates and not clocks:
         candidates = taken.get("ts", [])
+        instants = [place for place in candidates if plain(names[place]) in _INSTANTS]
+        if len(instants) == 1:
+            taken["ts"] = instants
+            return None
         dates = [place for place in candidates if plain(names[place]) in _DATES and plain(names[place]) not in said]
         clocks = [place for place in candidates if plain(names[place]) in _CLOCKS and plain(names[place]) not in said]
         if not (len(candidates) == 2 and len(dates) == len(clocks) == 1):

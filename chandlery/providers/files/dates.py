@@ -20,7 +20,7 @@ _CLOCK = (
     r"(?:[T, ]\s*(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s?(?P<p>[AaPp])\.?[Mm]\.?)?)?"
 )
 _COMPACT_CLOCK = r"(?:[T ]?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.(?P<f>\d{1,9}))?)?)?"
-_ZONE = r"\s*(?P<z>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+_ZONE = r"\s*(?P<z>Z|z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|UTC|GMT)?"
 _MONTH = r"(?P<mon>[A-Za-z]{3})[a-z]*\.?"
 _YEAR = r"(?P<y>\d{4}|\d{2})"
 
@@ -31,6 +31,8 @@ _NOTATIONS = (
     _ISO + _CLOCK,
     r"(?P<y>\d{4})[-./](?P<m>\d{1,2})[-./](?P<d>\d{1,2})" + _CLOCK,
     r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})" + _COMPACT_CLOCK,
+    r"(?P<y>\d{4})\. (?P<m>\d{1,2})\. (?P<d>\d{1,2})\.?" + _CLOCK,
+    r"(?P<y>\d{4})年\s?(?P<m>\d{1,2})月\s?(?P<d>\d{1,2})日" + _CLOCK,
     _DAY_MONTH + _CLOCK,
     r"(?:[A-Za-z]{3},? )?" + _MONTH + r"[- ](?P<d>\d{1,2}),?[- ]" + _YEAR + _CLOCK,
     r"(?P<d>\d{1,2})\.?[- ]?" + _MONTH + r",?[- ]?" + _YEAR + _CLOCK,
@@ -48,12 +50,16 @@ _DIRECTIVES = {
     "S": r"(?P<S>\d{1,2})",
     "f": r"(?P<f>\d{1,9})",
     "p": r"(?P<p>[AaPp])\.?[Mm]\.?",
-    "z": r"(?P<z>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)",
+    "z": r"(?P<z>Z|z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|UTC|GMT)",
     "%": "%",
 }
 _MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 _COMPACT = re.compile(
     r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])((([01]\d|2[0-3])[0-5]\d([0-5]\d)?)|2400(00)?)?"
+)
+#: A zone's name after a time: of the IANA, or a short one, of which there are several.
+_NAMED = re.compile(
+    r"\d\s+([A-Z][A-Za-z]+(?:/[A-Za-z_+-]+\d*)+|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|MSK|JST|KST|HKT|SGT|IST|AE[SD]T)$"
 )
 _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 
@@ -96,6 +102,15 @@ def is_iso(text: str) -> bool:
 def looks_like_time(text: str) -> bool:
     """Whether a cell is a time in any notation that is recognised."""
     return _notation(text) is not None or _SHORT_YEAR.match(text) is not None
+
+
+def without_zone(times: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
+    """Return times without the zone that is named after all of them, and its name: ``EST``, ``US/Eastern``."""
+    found = _NAMED.search(times[0].as_py().rstrip())
+    if found is None:
+        return times, ""
+    named = re.escape(found[1]) if "/" in found[1] else "[A-Z]{2,4}"
+    return pc.replace_substring_regex(times, rf"\s+{named}\s*$", ""), found[1]
 
 
 def padded(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -222,7 +237,7 @@ def _offset(given: dict[str, pa.Array], length: int) -> tuple[Int64s, npt.NDArra
 
 
 def _minutes(zone: str) -> int:
-    found = re.fullmatch(r"([+-])(\d{2}):?(\d{2})?", zone)
+    found = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{2}):?(\d{2})?", zone)
     if not found:
         return 0
     minutes = int(found[2]) * 60 + int(found[3] or 0)

@@ -127,6 +127,6 @@ def _is_panel_of_values(names: Sequence[str]) -> bool:
     others = [name for name in names[1:] if name]
     return (
         len(others) >= 2
-        and all(name == name.upper() and len(name) <= 12 for name in others)
+        and all(name.isascii() and name == name.upper() and len(name) <= 12 for name in others)
         and not known & {plain(name) for name in names}
     )

@@ -16,8 +16,8 @@ from chandlery.config.yaml_document import Root, Section
 from chandlery.core.timeframe import Timeframe
 from chandlery.providers.files.columns import MEANINGS, meaning_of, plain
 from chandlery.providers.files.dates import check_format
+from chandlery.providers.files.epochs import EpochUnit
 from chandlery.providers.files.naming import check_pattern
-from chandlery.providers.files.times import EpochUnit
 
 _MEANINGS = f"one of {' '.join(MEANINGS)}, or ignore"
 
@@ -81,20 +81,20 @@ class Layout(Section):
     @classmethod
     def _zone_exists(cls, value: str | None) -> str | None:
         try:
-            return value and ZoneInfo(value).key
+            return None if value is None else ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{value!r} is not an IANA time zone; write one like UTC or America/New_York") from None
 
     @field_validator("date_format")
     @classmethod
     def _format_is_known(cls, value: str | None) -> str | None:
-        return value and check_format(value)
+        return None if value is None else check_format(value)
 
     @field_validator("encoding")
     @classmethod
     def _encoding_exists(cls, value: str | None) -> str | None:
         try:
-            return value and codecs.lookup(value).name
+            return None if value is None else codecs.lookup(value).name
         except LookupError:
             raise ValueError(f"{value!r} is not an encoding; write one like utf-8, utf-16 or cp1252") from None
 
@@ -103,7 +103,7 @@ class Layout(Section):
     def _patterns_are_such(
         cls, value: _Patterns | dict[Literal["1m", "1d", "other"], _Patterns] | None
     ) -> _Patterns | dict[Literal["1m", "1d", "other"], _Patterns] | None:
-        for patterns in value.values() if isinstance(value, dict) else [value or ()]:
+        for patterns in value.values() if isinstance(value, dict) else [() if value is None else value]:
             for pattern in [patterns] if isinstance(patterns, str) else patterns:
                 check_pattern(pattern)
         return value

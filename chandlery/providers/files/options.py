@@ -51,7 +51,7 @@ def _mapping(given: str) -> Layout:
     if given in PRESETS:
         return Layout.model_validate(preset(given))
     path = Path(given).expanduser()
-    if path.suffix.lower() in _YAML or path.exists():
+    if path.suffix.lower() in _YAML or (path.exists() and not path.is_dir()):
         if not path.exists():
             raise UsageError(f"mapping={given!r}: there is no such file; the known layouts are {', '.join(PRESETS)}")
         return Document.read(path).validate(MappingFile)

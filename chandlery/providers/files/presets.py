@@ -11,7 +11,7 @@ from typing import Any
 
 from chandlery.config.yaml_document import list_choices
 from chandlery.errors import UsageError
-from chandlery.providers.files.columns import plain
+from chandlery.providers.files.columns import DROPPED, meaning_of, plain
 
 _BINANCE = "time open high low close volume ignore ignore trades ignore ignore ignore"
 _PLAIN = ("time", "open", "high", "low", "close", "volume")
@@ -128,6 +128,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "yahoo": {"ignore_columns": ("Adj Close", "Adj Close**", "Dividends", "Stock Splits", "Capital Gains")},
     "yfinance": {"ignore_columns": ("Adj Close", "Dividends", "Stock Splits", "Capital Gains", "Repaired?")},
+    "tiingo": {
+        "ignore_columns": (
+            "adjOpen", "adjHigh", "adjLow", "adjClose", "adjVolume", "divCash", "splitFactor",
+        ),
+        "decimal": ".",
+    },
     # Single files have plain headers; those of the archives are <TICKER>,<PER>,<DATE>,<TIME> and so on.
     "stooq": {
         "columns": {"ticker": "ignore", "per": "ignore", "openint": "ignore", "date": "date", "time": "time"},
@@ -222,7 +228,10 @@ def suggest(names: Sequence[str]) -> str:
     """Return advice to use the preset that knows columns of these names, or nothing."""
     given = {plain(name) for name in names}
     for name, signature in _signatures().items():
-        if signature <= given:
+        known = {
+            plain(column) for column in (*PRESETS[name].get("ignore_columns", ()), *PRESETS[name].get("columns", ()))
+        }
+        if signature <= given and all(column in known or meaning_of(column) for column in given - {DROPPED}):
             return f"files of this kind are read with --mapping {name}"
     return ""
 
@@ -245,6 +254,7 @@ def _signatures() -> Mapping[str, frozenset[str]]:
         "metatrader": frozenset({"tickvol", "spread"}),
         "stooq": frozenset({"per", "openint"}),
         "kaggle-btc": frozenset({"volume_(btc)"}),
+        "tiingo": frozenset({"adjclose", "divcash"}),
         "yfinance": frozenset({"dividends", "stock_splits"}),
         "yahoo": frozenset({"adj_close"}),
     }

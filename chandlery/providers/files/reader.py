@@ -8,6 +8,7 @@ which files there are (``folder``) and what is kept of them (``provider``).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
     """
     text = _open(file, layout)
     header = read_header(text, layout)
-    columns = columns_of(header, layout, counting_columns(text))
+    columns = columns_of(header, layout, counting_columns(text), text.encoding)
     if not text.sample:
         raise UnreadableError("the file holds no bars: nothing stands below its header")
     times = _in_named_zone(times, columns)
@@ -132,7 +133,7 @@ def _parquet_header(file: Path, layout: Layout) -> Header:
     return Header(panel.names if panel else names, panel, {})
 
 
-def columns_of(header: Header, layout: Layout, counts: frozenset[int]) -> Columns:
+def columns_of(header: Header, layout: Layout, counts: frozenset[int], encoding: str = "") -> Columns:
     """Return where the columns of a file stand."""
     said = dict(layout.columns) if isinstance(layout.columns, dict) else {}
     ignored = frozenset(plain(name) for name in layout.ignore_columns)
@@ -142,8 +143,15 @@ def columns_of(header: Header, layout: Layout, counts: frozenset[int]) -> Column
         said | dict(header.said),
         counts=counts,
         needs_prices=header.panel is None,
-        hint=suggest(header.names),
+        hint=suggest(header.names) or _doubt(encoding, header.names, layout),
     )
+
+
+def _doubt(encoding: str, names: Sequence[str], layout: Layout) -> str:
+    """Return advice where names may be of another script than the encoding that was taken for them."""
+    if layout.encoding is not None or encoding != "cp1252" or all(name.isascii() for name in names):
+        return ""
+    return "the text is not in UTF-8 and was taken for cp1252; for another, --encoding, as in gbk or shift_jis"
 
 
 def _in_named_zone(times: Times, columns: Columns) -> Times:

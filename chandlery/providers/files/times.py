@@ -6,8 +6,9 @@ Not here: how times are written (``dates``), and the file's other columns (``num
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal
+from zoneinfo import available_timezones
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +19,19 @@ from chandlery.core.calendars import Int64s, get_calendar
 from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US
-from chandlery.providers.files.dates import AmbiguousDatesError, is_compact, is_iso, looks_like_time, read_text
+from chandlery.providers.files.dates import (
+    AmbiguousDatesError,
+    is_compact,
+    is_iso,
+    looks_like_time,
+    read_text,
+    without_zone,
+)
+from chandlery.providers.files.epochs import PER_SECOND, EpochUnit, from_epoch
 from chandlery.providers.files.unreadable import UnreadableError, flags, refuse
 
-EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
-
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _DAY = 86_400
 _MINUTE = 60_000_000
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds
-#: A number that lies between these years in one unit lies outside of them in every other.
-_YEAR_1975, _YEAR_2100 = 157_766_400, 4_102_444_800
-
 _EPOCH = re.compile(r"[+-]?\d+")
 _DECIMAL_EPOCH = re.compile(r"[+-]?\d+\.\d*")
 _ZONED = re.compile(r"[T ]\d\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)")
@@ -91,8 +93,8 @@ class Times:
         unit = kind.unit if pa.types.is_timestamp(kind) else self.epoch_unit if pa.types.is_int64(kind) else None
         if unit is None:
             return None
-        number = int(np.clip(seconds, -(2**63) // _PER_SECOND[unit] + 1, 2**63 // _PER_SECOND[unit] - 1))
-        scalar = pa.scalar(number * _PER_SECOND[unit], pa.int64())
+        number = int(np.clip(seconds, -(2**63) // PER_SECOND[unit] + 1, 2**63 // PER_SECOND[unit] - 1))
+        scalar = pa.scalar(number * PER_SECOND[unit], pa.int64())
         return scalar.cast(kind) if pa.types.is_timestamp(kind) else scalar
 
     def _is_compact(self, text: str) -> bool:
@@ -101,10 +103,10 @@ class Times:
     def _of_numbers(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         if pa.types.is_integer(times.type) and self._is_compact(str(times[0])):
             return self._of_text(times.cast(pa.string()))
-        return self._of_instants(self._from_epoch(times), times)
+        return self._of_instants(from_epoch(times, self.epoch_unit), times)
 
     def _of_timestamps(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
-        per_us = _PER_SECOND[times.type.unit] // 1_000_000 or 1
+        per_us = PER_SECOND[times.type.unit] // 1_000_000 or 1
         finer = pc.not_equal(_remainder(times.cast(pa.int64()), per_us), 0)
         refuse(finer, lambda seen: f"the time {seen} is finer than a microsecond", times)
         if self.timeframe.is_intraday:
@@ -113,6 +115,9 @@ class Times:
         return self._days(local, microseconds_of(times) if times.type.tz else None, times)
 
     def _of_text(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        times, zone = without_zone(times)
+        if zone:
+            return replace(self, tz=self._zone(zone, times[0].as_py())).utc(times)
         first = times[0].as_py().strip()
         if re.fullmatch(r"[+-]?\d{9,},\d+", first):
             times, first = pc.replace_substring(times, ",", "."), first.replace(",", ".")
@@ -145,6 +150,17 @@ class Times:
         local = pa.chunked_array([pa.array(read.local).cast(pa.timestamp("us"))])
         return self._bars_start(microseconds_of(self._localize(local)))
 
+    def _zone(self, name: str, first: str) -> str:
+        """Return the zone of times that name one; the given one where a short name may mean several."""
+        zone = name if "/" in name and name in available_timezones() else self.tz
+        if zone is None:
+            raise UnreadableError(
+                f"the time '{first} {name}' names a zone that may be several; say which with --tz, for example"
+                " --tz America/New_York",
+                row=0,
+            )
+        return zone
+
     def _strange(self, first: str) -> str:
         if self.date_format is not None:
             return f"the time {first!r} is not written as --date-format {self.date_format!r} says"
@@ -152,32 +168,8 @@ class Times:
             return _ask_for_format(first)
         text = f"the time {first!r} is not written in a way that is known"
         if not self.timeframe.is_intraday:
-            text = f"{_not_a_day(first)}; {text}"
+            text = f"the time {first!r} is neither a session date (2024-01-31) nor one in another way that is known"
         return f'{text}; say how with --date-format, as in --date-format "%d/%m/%Y %H:%M"'
-
-    def _from_epoch(self, times: pa.ChunkedArray) -> Int64s:
-        """Return numbers as µs since 1970."""
-        values = times.to_numpy()
-        unit = self.epoch_unit or _find_unit(values)
-        if unit is None:
-            raise UnreadableError(
-                f"the time {times[0]} is a number, and not between 1975 and 2100 in seconds, or in milli-, micro- or"
-                " nanoseconds; say with --epoch-unit (s, ms, us or ns) what it counts since 1970",
-                row=0,
-            )
-        per = _PER_SECOND[unit]
-        low, high = (max(-(2**63), min(limit * per, 2**63 - 1)) for limit in (_YEAR_1, _YEAR_10000))
-        impossible = ~((values >= low) & (values < high))
-        why = f"in {unit} is not within the years 1 to 9999; is --epoch-unit right?"
-        refuse(flags(impossible), lambda seen: f"the time {seen} {why}", times)
-        if values.dtype.kind == "f":
-            return np.asarray(np.rint(values * (1_000_000 / per)), np.int64)
-        values = values.astype(np.int64)
-        if per <= 1_000_000:
-            return np.asarray(values * (1_000_000 // per), np.int64)
-        finer = values % (per // 1_000_000) != 0
-        refuse(flags(finer), lambda seen: f"the time {seen} is finer than a microsecond", times)
-        return np.asarray(values // (per // 1_000_000), np.int64)
 
     def _of_instants(self, instants: Int64s, times: pa.ChunkedArray) -> pa.ChunkedArray:
         return self._bars_start(instants) if self.timeframe.is_intraday else self._days(instants, instants, times)
@@ -260,15 +252,6 @@ class Times:
         utc = pa.array(instants).cast(pa.timestamp("us", tz=calendar.timezone))
         days, rest = np.divmod(pc.local_timestamp(utc).cast(pa.int64()).to_numpy(), DAY_US)
         return np.asarray(np.where(inside, calendar.sessions[at], np.where(rest == 0, days, -1)), np.int64)
-
-
-def _find_unit(values: npt.NDArray[np.generic]) -> EpochUnit | None:
-    """Return the only unit in which all values are times of this age; None where there is none."""
-    least, most = float(values.min()), float(values.max())
-    for unit, per in _PER_SECOND.items():
-        if least >= _YEAR_1975 * per and most < _YEAR_2100 * per:
-            return unit  # type: ignore[return-value]
-    return None
 
 
 def _ask_for_format(seen: str) -> str:

@@ -311,3 +311,86 @@ class TestTimesOfDay:
         put(tmp_path, f"date,o,h,l,c,v\n03-Jan-{year},1,2,0.5,1.5,10\n")
         bars = FilesProvider(tmp_path).describe("A", D1).bars
         assert str(bars["ts"][0].as_py().year) == expected
+
+
+class TestZonesInTimes:
+    def start(self, folder: Path, time: str, **options: str) -> str:
+        put(folder, f"date,open,high,low,close,volume\n{time},1,2,0.5,1.5,10\n", timeframe=M1)
+        return str(rows(FilesProvider(folder, **options), timeframe=M1)[0][0])
+
+    @pytest.mark.parametrize(
+        "time",
+        [
+            "20240116 09:30:00 US/Eastern", "2024-01-16 09:30:00 America/New_York", "16.01.2024 14:30:00.000 GMT",
+            "16.01.2024 15:30:00.000 GMT+0100", "2024-01-16 16:30 UTC+02:00", "20240116 22:30:00 Asia/Hong_Kong",
+        ],
+    )  # fmt: skip
+    def test_a_zone_after_a_time_counts(self, tmp_path: Path, time: str) -> None:
+        assert self.start(tmp_path, time) == "2024-01-16T14:30"
+        assert self.start(tmp_path, time, tz="Europe/Moscow") == "2024-01-16T14:30"
+
+    @pytest.mark.parametrize("zone", ["EST", "ET", "CET", "JST"])
+    def test_a_short_name_of_a_zone_is_asked_about(self, tmp_path: Path, zone: str) -> None:
+        time = f"2024-01-16 09:30:00 {zone}"
+        put(tmp_path, f"date,o,h,l,c,v\n{time},1,2,0.5,1.5,10\n", timeframe=M1)
+        seen = refusal(FilesProvider(tmp_path), timeframe=M1)
+        assert f"'{time}' names a zone that may be several; say which with --tz" in seen
+        assert "line 2" in seen
+        assert self.start(tmp_path, time, tz="America/New_York") == "2024-01-16T14:30"
+
+    def test_short_names_change_with_the_season(self, tmp_path: Path) -> None:
+        text = "2024-01-16 09:30:00 EST,1,2,0.5,1.5,10\n2024-07-16 09:30:00 EDT,1,2,0.5,1.5,10\n"
+        put(tmp_path, f"date,o,h,l,c,v\n{text}", timeframe=M1)
+        found = rows(FilesProvider(tmp_path, tz="America/New_York"), timeframe=M1)
+        assert [str(row[0])[-5:] for row in found] == ["14:30", "13:30"]
+
+
+class TestLanguages:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            "Datum,Eröffnung,Hoch,Tief,Schluss,Volumen", "Datum,Erster,Hoch,Tief,Schlusskurs,Stück",
+            "Date,Ouverture,Haut,Bas,Clôture,Volume", "Fecha,Apertura,Máximo,Mínimo,Cierre,Volumen",
+            "Data,Apertura,Massimo,Minimo,Chiusura,Volumi", "日付,始値,高値,安値,終値,出来高",
+            "日期,开盘,最高,最低,收盘,成交量",
+        ],
+    )  # fmt: skip
+    def test_names_of_columns_may_be_of_other_languages(self, tmp_path: Path, names: str) -> None:
+        put(tmp_path, f"{names}\n2024-01-02,1,2,0.5,1.5,10\n")
+        assert rows(FilesProvider(tmp_path)) == [("2024-01-02", 1.0, 2.0, 0.5, 1.5, 10.0)]
+
+    def test_date_and_time_of_day_may_be_so_too(self, tmp_path: Path) -> None:
+        put(tmp_path, "Datum;Zeit;Eröffnung;Hoch;Tief;Schluss\n02.01.2024;09:30;1,5;2,5;0,5;1,5\n", timeframe=M1)
+        provider = FilesProvider(tmp_path, tz="UTC", date_format="%d.%m.%Y %H:%M")
+        assert rows(provider, timeframe=M1)[0][:2] == ("2024-01-02T09:30", 1.5)
+
+    @pytest.mark.parametrize("encoding", ["gbk", "shift_jis"])
+    def test_an_encoding_that_is_not_recognised_is_said(self, tmp_path: Path, encoding: str) -> None:
+        names = {"gbk": "日期,开盘,最高,最低,收盘,成交量", "shift_jis": "日付,始値,高値,安値,終値,出来高"}[encoding]
+        put(tmp_path, f"{names}\n2024-01-02,1,2,0.5,1.5,10\n".encode(encoding))
+        assert "--encoding, as in gbk or shift_jis" in refusal(FilesProvider(tmp_path))
+        assert len(rows(FilesProvider(tmp_path, encoding=encoding))) == 1
+
+    @pytest.mark.parametrize("date", ["2024. 01. 02.", "2024. 1. 2", "2024年01月02日", "2024年1月2日"])
+    def test_dates_of_hungary_and_asia_are_read(self, tmp_path: Path, date: str) -> None:
+        put(tmp_path, f"date,o,h,l,c,v\n{date},1,2,0.5,1.5,10\n")
+        assert rows(FilesProvider(tmp_path))[0][0] == "2024-01-02"
+
+    def test_a_date_that_cannot_be_read_is_one_sentence(self, tmp_path: Path) -> None:
+        put(tmp_path, "date,o,h,l,c,v\nyesterday,1,2,0.5,1.5,10\n")
+        assert refusal(FilesProvider(tmp_path)).count("the time 'yesterday'") == 1
+
+
+class TestAdvice:
+    def test_an_instant_counts_more_than_the_date_beside_it(self, tmp_path: Path) -> None:
+        text = "https://www.example.com\nUnix,Date,Symbol,Open,High,Low,Close,Volume\n"
+        put(tmp_path, text + "1704153600000,2024-01-02,BTCUSDT,1,2,0.5,1.5,10\n", "X.csv")
+        found = rows(FilesProvider(tmp_path, pattern="*", calendars={"BTCUSDT": "24/7"}), "BTCUSDT")
+        assert found == [("2024-01-02", 1.0, 2.0, 0.5, 1.5, 10.0)]
+
+    def test_a_layout_that_would_not_read_the_file_is_not_named(self, tmp_path: Path) -> None:
+        head = "date,open,high,low,close,volume,adj_open,adj_high,adj_low,adj_close,adj_volume\n"
+        put(tmp_path, head + "2024-01-02,1,2,0.5,1.5,10,1,2,0.5,1.5,10\n")
+        seen = refusal(FilesProvider(tmp_path))
+        assert '--ignore-column "adj_open"' in seen
+        assert "--mapping" not in seen

@@ -80,6 +80,12 @@ FILES = {
         "2024-01-02 09:30:00-05:00,1.5,2.5,0.5,2.0,1.9,10,0.0,0.0\n",
         M1, "AAPL", "2024-01-02 14:30",
     ),
+    "tiingo": (
+        "AAPL.csv",
+        "date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor\n"
+        "2024-01-02T00:00:00.000Z,2.0,2.5,0.5,1.5,10,1,1,1,1,20,0.0,1.0\n",
+        D1, "AAPL", "2024-01-02 00:00",
+    ),
     "stooq": ("aapl_us_d.csv", "Date,Open,High,Low,Close,Volume\n2024-01-02,1.5,2.5,0.5,2,10\n", D1, "AAPL", "2024-01-02 00:00"),
     "stooq's archive": (
         "aapl.us.txt",
@@ -178,7 +184,9 @@ def test_every_preset_has_a_test() -> None:
     assert {case.split()[0].split("'")[0].rstrip(",") for case in FILES} == set(PRESETS)
 
 
-@pytest.mark.parametrize("case", ["binance-klines of futures", "databento", "yahoo", "yfinance", "stooq's archive"])
+@pytest.mark.parametrize(
+    "case", ["binance-klines of futures", "databento", "yahoo", "yfinance", "stooq's archive", "tiingo"]
+)
 def test_a_file_of_a_known_exporter_is_recognised_in_the_error(tmp_path: Path, case: str) -> None:
     _, content, timeframe, _, _ = FILES[case]
     put(tmp_path, "A.csv", content, timeframe)
