@@ -7,7 +7,7 @@ are the same within 1e-12 of each: the server adds doubles in its own order, whe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,9 @@ class NoOrchestrator:
         del installation
 
     def prepare(self) -> None:
+        """Do nothing."""
+
+    def forget(self, symbols: Sequence[str]) -> None:
         """Do nothing."""
 
 
