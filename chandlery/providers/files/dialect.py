@@ -28,7 +28,10 @@ _HEAD = 1 << 13
 _LINES = 60
 _DELIMITERS = ("\t", ";", "|", ",")
 _MARKS_OF_COMMENTS = ((b"#", b"#"), (b"/", b"//"))
-_COMMENT = re.compile(r"#|//")
+#: Lines that are no rows: comments, and the dividends and splits between the rows of Yahoo's page.
+_ASIDE = re.compile(r"#|//|.*\d\s+(Dividends?|Stock Splits?)\s*\"?\s*$")
+_EVENTS = ((b"D", b" Dividend"), (b"S", b" Stock Split"))
+_EVENT = re.compile(rb"(?m)^.*\d[ \t]+(Dividends?|Stock Splits?)[ \t]*\"?[ \t]*\r?$\n?")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16"))
 _NUMBER = re.compile(
     r"\s*[+-]?[$€£¥₿]?\s*[+-]?\d[\d.,' \u00a0\u202f\u2019]*([eE][+-]?\d+)?\s*[KMBTkmbt%$€£¥₿]?\s*|[+-]?\.\d+"
@@ -76,12 +79,14 @@ class TextFile:
         # A search for one byte is many times as fast as one for two.
         if any(text.find(sign, begin) >= 0 and _has_line(text, mark, begin) for sign, mark in _MARKS_OF_COMMENTS):
             text, begin = re.sub(rb"(?m)^(#|//).*\r?\n?", b"", text[begin:]), 0
-        return pa.py_buffer(text)[begin : _end_of_rows(text, begin, self.delimiter)]
+        if any(text.find(sign, begin) >= 0 and text.find(word, begin) >= 0 for sign, word in _EVENTS):
+            text, begin = _EVENT.sub(b"", text[begin:]), 0
+        return pa.py_buffer(text)[begin : _end_of_rows(text, begin, self.delimiter, self.first, self.width)]
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is neither blank nor a comment, with its line number."""
         lines = self.text[self.begin :].decode("utf-8", "replace").splitlines(keepends=True)
-        kept = ("\n" if _COMMENT.match(line) else line for line in lines)
+        kept = ("\n" if _ASIDE.match(line) else line for line in lines)
         reader = csv.reader(kept, delimiter=self.delimiter)
         for row in reader:
             if row:
@@ -110,9 +115,12 @@ def open_text(file: Path, *, encoding: str | None = None, delimiter: str | None 
     data = next((place for place, (_, _, cells) in enumerate(rows) if _is_row(cells)), len(rows))
     sample = [cells for _, _, cells in rows[data:]]
     width = _width(sample) if sample else 0
+    if len(sample) > 1 and _is_footer(sample[-1], sample[0], width):
+        sample.pop()
     headers = [cells for _, _, cells in rows[:data] if len(cells) > max(1, width - 3)]
     if data < len(rows):
-        first_line, begin = rows[data][0], rows[data - 1][1] if data else _start_of(text, rows[0][0])
+        above = rows[data - 1] if data else None  # comments may stand between it and the first row
+        first_line, begin = (above[0] + 1, above[1]) if above else (rows[0][0], _start_of(text, rows[0][0]))
     else:
         first_line, begin = (rows[-1][0] + 1, len(text)) if rows else (1, len(text))
     return TextFile(text, encoding, delimiter, headers, begin, first_line, width, sample)
@@ -196,7 +204,7 @@ def _first_lines(text: bytes) -> list[tuple[int, int, str]]:
         end = len(text) if end < 0 else end + 1
         number += 1
         line = text[begin:end].decode("utf-8", "replace").rstrip("\r\n")
-        if line.strip() and not _COMMENT.match(line):
+        if line.strip() and not _ASIDE.match(line):
             found.append((number, end, line))
         begin = end
     return found
@@ -250,7 +258,7 @@ def _is_row(cells: Sequence[str]) -> bool:
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
     counts = [len(row) for row in rows]
-    return max(set(counts), key=counts.count)
+    return max(counts, key=lambda count: (counts.count(count), count))
 
 
 def _has_line(text: bytes, mark: bytes, begin: int) -> bool:
@@ -258,10 +266,18 @@ def _has_line(text: bytes, mark: bytes, begin: int) -> bool:
     return text.startswith(mark, begin) or text.find(b"\n" + mark, begin) >= 0
 
 
-def _end_of_rows(text: bytes, begin: int, delimiter: str) -> int:
-    """Return where the rows end: before a last line of prose, such as where a file was downloaded."""
+def _end_of_rows(text: bytes, begin: int, delimiter: str, first: Sequence[str], width: int) -> int:
+    """Return where the rows end: before a last line of prose, such as where a file was downloaded, or of sums."""
     end = text[max(begin, len(text) - _SAMPLE) :].rstrip()
     last = end[end.rfind(b"\n") + 1 :]
-    if b"\n" in end and delimiter.encode() not in last and re.match(rb'\s*"?[A-Za-z\xc2]', last):
-        return text.rindex(last)
-    return len(text)
+    if b"\n" not in end or not re.match(rb'\s*"?[A-Za-z\xc2]', last):
+        return len(text)
+    cells = _cells(last.decode("utf-8", "replace"), delimiter)
+    return text.rindex(last) if len(cells) == 1 or _is_footer(cells, first, width) else len(text)
+
+
+def _is_footer(cells: Sequence[str], first: Sequence[str], width: int) -> bool:
+    """Whether a line below rows that begin with no letter is prose or sums, ``Total,,,,,10``, and no damaged row."""
+    if not cells or not first or re.match(r"\s*[^\W\d_]", first[0]) or not re.match(r"\s*[^\W\d_]", cells[0]):
+        return False
+    return len(cells) != width or 2 * sum(not cell.strip() for cell in cells) >= width

@@ -15,8 +15,9 @@ from typing import Literal, TypeAlias
 from chandlery.core.symbols import spelling
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError
-from chandlery.providers.files.naming import best_pattern, part_of, split_name, symbol_by
+from chandlery.providers.files.naming import best_pattern, is_unread, part_of, split_name, symbol_by
 
+_NOT_READ = "is of a kind that is not read; save it as .csv or .parquet"
 #: What a file is to its symbol: all that there is, one of several, or of another timeframe.
 _Kind: TypeAlias = Literal["whole", "part", "other"]
 
@@ -69,6 +70,8 @@ class Folder:
             ConfigurationError: there is none.
         """
         if self.is_one_file:
+            if is_unread(self.path.name):
+                raise ConfigurationError(f"{self.path} {_NOT_READ}")
             return self.path.parent
         folder = self.path / self.timeframe.table
         if folder.is_dir():
@@ -96,6 +99,8 @@ class Folder:
         root = self.root
         deep = any("/" in pattern for pattern in self.patterns)
         paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
+        if not any(split_name(path.name)[1] for path in paths):
+            self._refuse_kinds([path.name for path in paths])
         by_spelling: dict[str, list[tuple[str, Path, _Kind]]] = {}
         for path in paths:
             symbol, kind = self._named(path.relative_to(root).as_posix())
@@ -110,6 +115,13 @@ class Folder:
     def find(self, symbol: str) -> Holding | None:
         """Return the files of ``symbol``, in whatever spelling; None where there are none."""
         return self.holdings().get(spelling(symbol))
+
+    def _refuse_kinds(self, names: Sequence[str]) -> None:
+        """Raise where there are files that hold tables, and all are of kinds that are not read."""
+        unread = [name for name in names if is_unread(name)]
+        if unread:
+            more = f" and {len(unread) - 3} more" if unread[3:] else ""
+            raise ConfigurationError(f"{self.root}: {', '.join(unread[:3])}{more} {_NOT_READ}")
 
     def _named(self, path: str) -> tuple[str | None, _Kind]:
         """Return the symbol that a path names, and what the file is to it."""

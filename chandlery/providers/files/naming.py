@@ -17,6 +17,11 @@ PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 PARQUET = (".parquet", ".pq")
 #: What a file's name may end with, in any case.
 SUFFIXES = (*(table + packed for table in TABLES for packed in PACKED), *TABLES, *PARQUET, ".zip")
+#: Kinds of files that hold tables, and are not read.
+_UNREAD = (
+    ".xlsx", ".xls", ".ods", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".ipc", ".orc", ".avro", ".h5",
+    ".hdf5", ".pkl", ".sqlite", ".dbn",
+)  # fmt: skip
 
 _MINUTE = r"(1m|m1|1min|1minute|min1|minute|60s)"
 _MINUTES = "1|5|15|30|60|240|720|1440"
@@ -54,6 +59,11 @@ def split_name(filename: str) -> tuple[str, str]:
     lower = filename.lower()
     suffix = max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default="")
     return (filename[: -len(suffix)], filename[-len(suffix) :]) if suffix else (filename, "")
+
+
+def is_unread(filename: str) -> bool:
+    """Whether a file is of a kind that holds tables and is not read: of Excel, JSON and others."""
+    return any(filename.lower().endswith((kind, *(kind + packed for packed in PACKED))) for kind in _UNREAD)
 
 
 def check_pattern(pattern: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ProviderError
+from chandlery.errors import ConfigurationError, ProviderError
 from chandlery.providers.base import BarRequest
 from chandlery.providers.files.provider import FilesProvider
 
@@ -394,3 +394,76 @@ class TestAdvice:
         seen = refusal(FilesProvider(tmp_path))
         assert '--ignore-column "adj_open"' in seen
         assert "--mapping" not in seen
+
+
+class TestAsides:
+    HEAD = "Date,Open,High,Low,Close,Volume\n"
+    ROW = "2024-01-02,1,2,0.5,1.5,10\n"
+
+    @pytest.mark.parametrize(
+        "footer",
+        [
+            "Total,,,,,10",
+            "Summe,,,,,10\n",
+            "Downloaded from X, all rights reserved",
+            "Downloaded from X",
+            '"Source: X"',
+        ],
+    )
+    @pytest.mark.parametrize("count", [1, 2, 100])
+    def test_a_last_line_of_prose_or_sums_is_no_row(self, tmp_path: Path, footer: str, count: int) -> None:
+        days = "".join(f"2023-{n // 28 + 1:02}-{n % 28 + 1:02},1,2,0.5,1.5,10\n" for n in range(count))
+        put(tmp_path, self.HEAD + days + footer)
+        assert len(rows(FilesProvider(tmp_path))) == count
+
+    @pytest.mark.parametrize("line", ["x2024-01-03,1,2,0.5,1.5,10", "garbage,1,2,0.5,1.5,10"])
+    def test_a_damaged_last_row_is_an_error(self, tmp_path: Path, line: str) -> None:
+        put(tmp_path, self.HEAD + self.ROW + line)
+        assert "line 3" in refusal(FilesProvider(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("head", "row", "last"),
+        [
+            ("symbol,date,o,h,l,c,v", "A,2024-01-02,1,2,0.5,1.5,10", "A,2024-01"),
+            ("date,o,h,l,c,v", "Jan 2 2024,1,2,0.5,1.5,10", "Jan 3 2024,1"),
+        ],
+    )
+    def test_a_row_that_was_cut_off_is_an_error(self, tmp_path: Path, head: str, row: str, last: str) -> None:
+        put(tmp_path, f"{head}\n{row}\n{last}")
+        seen = refusal(FilesProvider(tmp_path))
+        assert "line 3" in seen
+        assert "CSV parse error" not in seen
+
+    @pytest.mark.parametrize("first", [True, False])
+    @pytest.mark.parametrize("event", ["Jan 8, 2024\t0.24 Dividend", "Jan 8, 2024\t4:1 Stock Splits"])
+    def test_dividends_and_splits_between_the_rows_of_yahoos_page_are_no_rows(
+        self, tmp_path: Path, event: str, *, first: bool
+    ) -> None:
+        lines = ["Jan 17, 2024\t1\t2\t0.5\t1.5\t1\t1,000", "Jan 16, 2024\t1\t2\t0.5\t1.5\t1\t2,000"]
+        lines.insert(0 if first else 1, event)
+        put(tmp_path, "\n".join(["Date\tOpen\tHigh\tLow\tClose\tAdj Close\tVolume", *lines, "Jan 2, 2024\tx\t"]))
+        assert "line 5" in refusal(FilesProvider(tmp_path, mapping="yahoo"))
+        put(tmp_path, "\n".join(["Date\tOpen\tHigh\tLow\tClose\tAdj Close\tVolume", *lines, event]))
+        assert [row[0] for row in rows(FilesProvider(tmp_path, mapping="yahoo"))] == ["2024-01-16", "2024-01-17"]
+
+
+class TestKinds:
+    @pytest.mark.parametrize("name", ["AAPL.xlsx", "AAPL.feather", "AAPL.json", "AAPL.json.gz", "AAPL.XLS"])
+    def test_files_of_a_kind_that_is_not_read_are_named(self, tmp_path: Path, name: str) -> None:
+        put(tmp_path, "x", name)
+        said = f"{name} is of a kind that is not read; save it as .csv or .parquet"
+        for provider in (FilesProvider(tmp_path), FilesProvider(tmp_path / "bars_1d" / name)):
+            with pytest.raises(ConfigurationError, match=said.replace(".", r"\.")):
+                provider.symbols(D1)
+            with pytest.raises(ConfigurationError, match=said.replace(".", r"\.")):
+                provider.fetch(BarRequest(["AAPL"], D1, START, END))
+
+    def test_beside_files_that_are_read_they_are_passed_over(self, tmp_path: Path) -> None:
+        put(tmp_path, "x", "AAPL.xlsx")
+        put(tmp_path, "date,o,h,l,c,v\n2024-01-02,1,2,0.5,1.5,10\n", "B.csv")
+        assert FilesProvider(tmp_path).symbols(D1) == ["B"]
+
+
+def test_a_comment_above_the_first_row_counts_as_a_line(tmp_path: Path) -> None:
+    put(tmp_path, "date,o,h,l,c,v\n# made by hand\n2024-01-02,1,2,0.5,1.5,10\n2024-01-03,x,2,0.5,1.5,10\n")
+    assert "line 4" in refusal(FilesProvider(tmp_path))
