@@ -17,6 +17,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.schema import PRICES
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
+from chandlery.ingest.missing_sessions import settle_missing
 from chandlery.ingest.quarantine import QuarantineEntry, as_bars, good_rows, mark_released, read_entry
 from chandlery.ingest.released import mark_released_bars
 from chandlery.ingest.result import PartitionResult
@@ -60,7 +61,7 @@ def release(
         mark_released(connection, quarantine_id, reason.strip(), released_by=by, good_rows_only=good_rows_only)
         again = released.append_column("quarantine_id", pa.array([quarantine_id] * len(released), pa.int64()))
         mark_released_bars(connection, timeframe, entry.instrument_id, again)
-        partition = _partition(connection, entry)
+        settle_missing(connection, partition := _partition(connection, entry))
     return PartitionResult(
         partition,
         "published",

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
+from chandlery.ingest.missing_sessions import RULE, still_missing
 from chandlery.quality.findings import Audited, Noticed, record_findings
 from chandlery.quality.suspect_findings import record_suspects
 
@@ -38,7 +39,7 @@ def record_warnings(
         verdict, partition = result.verdict, result.partition
         if result.status == "published" and verdict is not None and partition.start < partition.end:
             rules |= dict.fromkeys(check.name for check in verdict.checks if check.severity == "warning")
-            noticed = _noticed(verdict, provider, result.rules)
+            noticed = _noticed(connection, verdict, provider, result.rules)
             place = partition.instrument_id, partition.window.key
             audited.append(Audited(*place, partition.start, partition.end, noticed))
     ids = {result.partition.symbol: result.partition.instrument_id for result in results}
@@ -54,9 +55,12 @@ def record_warnings(
     ]
 
 
-def _noticed(verdict: Verdict, provider: str, rules: str | None) -> list[Noticed]:
-    return [
+def _noticed(connection: psycopg.Connection, verdict: Verdict, provider: str, rules: str | None) -> Sequence[Noticed]:
+    found = [
         Noticed(check.name, check.spans, {"detail": check.detail, "provider": provider, "rules": rules})
         for check in verdict.checks
         if check.severity == "warning" and not check.passed and check.spans
     ]
+    # A batch may lack what an earlier one brought.
+    left = [still_missing(connection, verdict.partition, each) if each.rule == RULE else each for each in found]
+    return [each for each in left if each is not None]

@@ -81,3 +81,25 @@ def test_what_was_left_out_of_a_release_stays_out_and_keeps_nothing_back(ready: 
     assert [count for _, count in waiting(ready)] == [1]
     said = ready("ingest", "--path", str(tmp_path), "--dry-run")
     assert "11 of 102" not in said.output
+
+
+def missing(run: Run, *more: str) -> list[tuple[str, str]]:
+    found = json.loads(run("findings", "list", "--rule", "session_count", *more, "--json").stdout)
+    return [(row["state"], row["evidence"]["detail"]) for row in found]
+
+
+def test_a_release_closes_the_finding_that_its_sessions_have_no_bars(ready: Run, tmp_path: Path) -> None:  # noqa: F811
+    bad = rows(100, 10, 11, 12)
+    lines = [*bad[:20], *bad[21:]]  # one session is missing indeed
+    ingest(ready, tmp_path, lines)
+    assert "missing" in missing(ready)[0][1]
+    release(ready)
+    left = [("open", f"1 closed sessions have no bars: {DAYS[20]}")]
+    assert missing(ready) == left
+    ingest(ready, tmp_path, [*lines[:99], *rows(101)[100:]])
+    assert missing(ready)[0][0] == "open"
+    ingest(ready, tmp_path, bad[20:21])  # another file brings it
+    assert missing(ready) == []
+    ingest(ready, tmp_path, lines)  # which lacks it again, but the store does not
+    assert missing(ready) == []
+    assert missing(ready, "--all")[0][0] == "dismissed"
