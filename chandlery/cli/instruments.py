@@ -20,9 +20,9 @@ from chandlery.core.windows import EVER
 from chandlery.coverage.calendar_changes import apply_instruments
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import UsageError
+from chandlery.ingest.missing_sessions import count_stale_days
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument, describe, list_instruments
-from chandlery.rollups.stale import list_stale_days
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,21 +114,18 @@ def set_(
         config = InstrumentConfig.model_validate(config.model_dump(by_alias=True) | changes)
         apply_instruments(connection, warehouse, [config])
         after = resolve(connection, instrument.symbol, *EVER)
-        stale = {
-            base: sum(len(days) for _, days in list_stale_days(connection, base, [after.instrument_id], *EVER))
-            for base in config.timeframes
-        }
+        stale = {base: count_stale_days(connection, base, after.instrument_id) for base in config.timeframes}
     before, row = _plain(instrument), _plain(after)
     changed = {key: [before[key], row[key]] for key in _NAMES if before[key] != row[key]}
     if as_json:
-        stale_days = {base.value: days for base, days in stale.items()}
+        stale_days = {base.value: count for base, count in stale.items()}
         say_json({"symbol": after.symbol, "changed": changed, "stale_days": stale_days})
         return
     for key, (old, new) in changed.items():
         say(f"{after.symbol}  {key}: {old} is now {new}")
-    for base, days in stale.items():
-        if days:
-            say(f"{after.symbol}  what derives from {number(days)} days of {base.value} will be derived anew")
+    for base, count in stale.items():
+        if count:
+            say(f"{after.symbol}  what derives from {number(count)} days of {base.value} will be derived anew")
     if not changed:
         say(f"{after.symbol}  is so already; nothing changed")
 

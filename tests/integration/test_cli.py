@@ -277,7 +277,7 @@ def test_instruments_are_listed_shown_and_corrected(ready: Run, tmp_path: Path) 
     assert [row["ts"][:10] for row in labels] == ["2024-06-01"]
     done = ready("instruments", "set", "ENI.MI", "--calendar", "XMIL", "--name", "Eni")
     assert "ENI.MI  calendar: 24/7 is now XMIL" in done.stdout
-    assert "of 1d will be derived anew" in done.stdout
+    assert "what derives from 5 days of 1d will be derived anew" in done.stdout
     ready("ingest", "ENI.MI", "--path", str(tmp_path))
     labels = json.loads(ready("query", "ENI.MI", "-t", "1mo", "--json").stdout)
     assert [row["ts"][:10] for row in labels] == ["2024-06-03"]
