@@ -112,3 +112,11 @@ def test_of_two_released_values_of_one_bar_neither_is_published_where_both_come(
 def test_a_released_bar_stands_for_its_session() -> None:
     verdict, _ = audit([bad(0)], decided([bad(0)]))
     assert "session_count" not in {check.name for check in verdict.checks if not check.passed}
+
+
+def test_a_value_that_is_absent_is_no_copy_of_one_that_is_no_number() -> None:
+    """They are two values of one bar, of which nobody knows which is right; NaN is a copy of NaN, null of null."""
+    verdict, accepted = audit([row(0, vwap=None), row(0, vwap=math.nan), row(1)], decided([]))
+    assert (verdict.copies, verdict.rejected.num_rows, len(accepted)) == (0, 2, 1)
+    verdict, accepted = audit([row(0, vwap=None), row(0, vwap=None), row(1)], decided([]))
+    assert (verdict.copies, verdict.rejected.num_rows, len(accepted)) == (1, 0, 2)
