@@ -59,7 +59,7 @@ _COMPACT = re.compile(
 )
 #: A zone's name after a time: of the IANA, or a short one, of which there are several.
 _NAMED = re.compile(
-    r"\d\s+([A-Z][A-Za-z]+(?:/[A-Za-z_+-]+\d*)+|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|MSK|JST|KST|HKT|SGT|IST|AE[SD]T)$"
+    r"(?:\d|[AaPp]\.?[Mm]\.?)\s+([A-Z][A-Za-z]+(?:/[A-Za-z_+-]+\d*)+|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|MSK|JST|KST|HKT|SGT|IST|AE[SD]T)$"
 )
 _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 

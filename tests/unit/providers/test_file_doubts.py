@@ -323,6 +323,7 @@ class TestZonesInTimes:
         [
             "20240116 09:30:00 US/Eastern", "2024-01-16 09:30:00 America/New_York", "16.01.2024 14:30:00.000 GMT",
             "16.01.2024 15:30:00.000 GMT+0100", "2024-01-16 16:30 UTC+02:00", "20240116 22:30:00 Asia/Hong_Kong",
+            "1/16/2024 9:30 AM US/Eastern",
         ],
     )  # fmt: skip
     def test_a_zone_after_a_time_counts(self, tmp_path: Path, time: str) -> None:
