@@ -55,8 +55,8 @@ def find_decimal(columns: Mapping[str, pa.ChunkedArray], *, hinted: bool, counts
     doubts: list[tuple[str, int, str]] = []
     for name, column in columns.items():
         cells = pc.utf8_trim_whitespace(column)
-        comma |= _any(cells, _COMMA_IS_DECIMAL)
-        point |= _any(cells, _POINT_IS_DECIMAL)
+        comma = comma or _any(cells, _COMMA_IS_DECIMAL)
+        point = point or _any(cells, _POINT_IS_DECIMAL)
         with_comma = _first(cells, ",")
         with_point = _first(cells, _DOUBTFUL_POINT) if hinted or name in counts else -1
         if with_point >= 0 and _any(cells, _NO_THOUSANDS):
