@@ -124,6 +124,6 @@ def test_a_lock_has_everything_with_hashes_and_names_no_host(name: str) -> None:
 
 def test_the_readme_shows_every_extra_and_the_wheel_s_name() -> None:
     readme = (ROOT / "README.md").read_text()
-    table = readme.partition("| extra | for |\n|---|---|\n")[2].partition("\n\n")[0]
+    table = readme.partition("| extra | what it is for |\n|---|---|\n")[2].partition("\n\n")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(EXTRAS)
     assert f"'dist/chandlery-{PROJECT['project']['version']}-py3-none-any.whl[all]'" in readme
