@@ -17,7 +17,7 @@ from chandlery.providers.files.bars import oldest_first, priced, to_bars
 from chandlery.providers.files.columns import Columns, plain
 from chandlery.providers.files.dates import padded
 from chandlery.providers.files.layout import Layout
-from chandlery.providers.files.numbers import find_decimal, without_blanks
+from chandlery.providers.files.numbers import by_value, find_decimal, without_blanks
 from chandlery.providers.files.times import Times
 from chandlery.providers.files.unreadable import refuse
 
@@ -155,12 +155,14 @@ def _shown(stamps: pa.ChunkedArray) -> str:
 
 def _join(dates: pa.ChunkedArray, clocks: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the text of dates and times of day together; a time like ``930`` gets its zeros."""
-    texts = [without_blanks(column.cast(pa.string())) for column in (dates, clocks)]
-    clock = texts[1]
-    clock = padded(clock)
-    clock = pc.replace_substring_regex(clock, r"^(\d{2})(\d{2})(\d{2})?$", r"\1:\2:\3")
-    clock = pc.replace_substring_regex(clock, r":$", ":00")
-    return pc.binary_join_element_wise(texts[0], clock, " ")
+    date = by_value(dates.cast(pa.string()), without_blanks)
+    return pc.binary_join_element_wise(date, by_value(clocks.cast(pa.string()), _clock), " ")
+
+
+def _clock(clocks: pa.Array) -> pa.Array:
+    clocks = padded(without_blanks(clocks))
+    clocks = pc.replace_substring_regex(clocks, r"^(\d{2})(\d{2})(\d{2})?$", r"\1:\2:\3")
+    return pc.replace_substring_regex(clocks, r":$", ":00")
 
 
 def _understood(shape: Shape, times: Times, layout: Layout, decimal: str | None) -> Understood:

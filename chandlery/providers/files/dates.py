@@ -113,7 +113,7 @@ def without_zone(times: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     return pc.replace_substring_regex(times, rf"\s+{named}\s*$", ""), found[1]
 
 
-def padded(clocks: pa.ChunkedArray) -> pa.ChunkedArray:
+def padded(clocks: pa.Array) -> pa.Array:
     """Return times of day written as digits with the zeros before them that they lack: ``930``, and ``0`` for midnight.
 
     The longest tells hours and minutes from hours, minutes and seconds.

@@ -23,8 +23,8 @@ from chandlery.providers.files.assembly import FileBars
 from chandlery.providers.files.bars import stamps_of
 from chandlery.providers.files.folder import Holding, nature
 from chandlery.providers.files.layout import Layout
-from chandlery.providers.files.naming import PARQUET, split_name
-from chandlery.providers.files.reader import names_symbols, read_parquet_file, read_text_file, symbols_in
+from chandlery.providers.files.naming import split_name
+from chandlery.providers.files.reader import is_parquet, names_symbols, read_parquet_file, read_text_file, symbols_in
 from chandlery.providers.files.times import Times
 from chandlery.providers.files.unreadable import UnreadableError
 from chandlery.providers.files.widths import check_width
@@ -58,6 +58,10 @@ class Cache:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
+    def fits(self, bars: FileBars) -> bool:
+        """Whether what was read is no more than all that is kept."""
+        return len(bars.bars["ts"]) <= self._rows
+
     def put(self, key: tuple[Hashable, ...], bars: FileBars) -> None:
         """Keep what was read, and let go of earlier states of the file, and of the files used longest ago."""
         with self._lock:
@@ -87,7 +91,7 @@ class FileReader:
     def read(
         self, file: Path, symbol: str, timeframe: Timeframe, *, start: int | None = None, end: int | None = None
     ) -> FileBars:
-        """Return what stands in a file; of Parquet only what is near ``[start, end)`` (µs), where given.
+        """Return what stands in a file; of Parquet maybe only what is near ``[start, end)`` (µs), where given.
 
         Raises:
             ProviderBadDataError: it cannot be read; names file, line and why.
@@ -98,17 +102,19 @@ class FileReader:
         if not file.is_file():
             raise self._error(f"{file} is {nature(file)}, not a file", symbol)
         try:
-            if file.suffix.lower() in PARQUET:
-                read = read_parquet_file(file, times, layout, start, end)
-                check_width(stamps_of(read.bars), timeframe)
-                return read
-            state = file.stat()
-            key = (file, state.st_mtime_ns, state.st_size, calendar)
+            key = (*state_of(file), calendar, timeframe)
             held = self.cache.get(key)
             if held is None:
-                held = read_text_file(file, times, layout)
+                parquet = is_parquet(file)
+                held = (
+                    read_parquet_file(file, times, layout, start, end)
+                    if parquet
+                    else read_text_file(file, times, layout)
+                )
                 check_width(stamps_of(held.bars), timeframe)
-                self.cache.put(key, held)
+                # Of Parquet a part is read as fast, so that a whole is kept only where it is small.
+                if not parquet or (start is None and self.cache.fits(held)):
+                    self.cache.put(key, held)
         except UnreadableError as error:
             raise self._error(f"{file}{error.at}: {error}", symbol) from None
         except _DAMAGED as error:
@@ -133,3 +139,9 @@ class FileReader:
 
     def _error(self, text: str, symbol: str) -> ProviderBadDataError:
         return ProviderBadDataError(text, provider=self._provider, symbol=symbol)
+
+
+def state_of(file: Path) -> tuple[Path, int, int]:
+    """Return a file with the time of its last change and its size: where these are the same, so is what it holds."""
+    state = file.stat()
+    return file, state.st_mtime_ns, state.st_size

@@ -7,6 +7,7 @@ file (``reader``), whether a bar makes sense (the gate), and writing files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,12 @@ from chandlery.providers.files.account import (
 )
 from chandlery.providers.files.bars import oldest_first
 from chandlery.providers.files.folder import Folder, Holding
-from chandlery.providers.files.held import FileReader
+from chandlery.providers.files.held import FileReader, state_of
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
 from chandlery.providers.files.options import FilesOptions, layout_of, names_a_pattern
 from chandlery.providers.files.reader import is_parquet
-from chandlery.providers.files.strays import Reaches
+from chandlery.providers.files.strays import Known, Reach, reach_of, span_of
 
 _KIND = "files"
 
@@ -92,9 +93,8 @@ class FilesProvider:
         self._files = FileReader(self._layout, name, calendars or {})
         self._tickers = tickers or {}
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
-        self._extents: dict[tuple[Path, str, int, int], list[tuple[datetime, datetime]]] = {}
+        self._known: dict[tuple[str, Timeframe], Known] = {}
         self._owner: str | None = None
-        self._reaches = Reaches(self._account)
         self._scans: dict[Timeframe, tuple[int, Mapping[str, Holding]]] = {}
 
     def symbols(self, timeframe: Timeframe) -> list[str]:
@@ -126,8 +126,8 @@ class FilesProvider:
         failures: dict[str, ProviderError] = {}
         for symbol in dict.fromkeys(request.symbols):
             try:
-                account = self._account(symbol, request.timeframe, start, end)
-                served[symbol] = self._reaches.serve(account, symbol, request.timeframe, start, end)
+                account, reach = self._near(symbol, request.timeframe, start, end)
+                served[symbol] = account.bars if reach is None else reach.serve(account.bars, start, end)
                 more = f" and {len(account.files) - 1} more" if len(account.files) > 1 else ""
                 files[symbol] = f"{account.files[0].absolute()}{more}"
                 held[symbol] = Held(self.source, account.extents)
@@ -143,17 +143,17 @@ class FilesProvider:
             ProviderNotFoundError: there is no file for the symbol.
             ProviderBadDataError: the file cannot be read, or holds no bars.
         """
-        return self._reaches.span(symbol, timeframe)
+        return span_of(self.describe(symbol, timeframe).bars, timeframe)
 
     def describe(self, symbol: str, timeframe: Timeframe) -> Account:
         """Return how the files of ``symbol`` are read, with all of their bars; raises like ``span``."""
-        return self._account(symbol, timeframe)
+        return self._account(self._find(symbol, timeframe), symbol, timeframe)
 
     def notes(self, symbol: str, timeframe: Timeframe) -> list[str]:
         """Return what a person should know of how the files of ``symbol`` are read; raises like ``span``."""
         key = symbol, timeframe
         if key not in self._notes:
-            self._account(symbol, timeframe)
+            self.describe(symbol, timeframe)
         return self._notes[key]
 
     def _folder(self, timeframe: Timeframe) -> Folder:
@@ -201,7 +201,7 @@ class FilesProvider:
                 named = (
                     f" by the pattern {' or '.join(folder.patterns)}"
                     if folder.patterns
-                    else f": looked for {_stem(folder.root, symbol)}"
+                    else f": looked for {folder.root / symbol.replace('/', '-')}"
                 )
                 raise ProviderNotFoundError(
                     f"no file for {symbol}{named} with .csv, .txt, .parquet, .zip or .gz in {folder.root}",
@@ -225,9 +225,31 @@ class FilesProvider:
         """Return how the names of ``symbol`` are compared, the present one first."""
         return dict.fromkeys(map(spelling, (symbol, *self._tickers.get(symbol, ()))))
 
-    def _account(self, symbol: str, timeframe: Timeframe, start: int | None = None, end: int | None = None) -> Account:
-        """Return the bars of ``symbol`` oldest first; of Parquet only those near ``[start, end)``, where given."""
+    def _near(self, symbol: str, timeframe: Timeframe, start: int, end: int) -> tuple[Account, Reach | None]:
+        """Return the bars of ``symbol`` near ``[start, end)`` at least, and how far all reach; None where none are.
+
+        Parquet is read whole once, which tells its extents and reach, and by the part where the whole is not kept.
+        """
         holding = self._find(symbol, timeframe)
+        if not any(map(is_parquet, holding.files)):
+            account = self._account(holding, symbol, timeframe, start, end)
+            return account, reach_of(account.bars) if account.bars.num_rows else None
+        try:
+            state = list(map(state_of, holding.files))
+        except OSError:  # to read it says what is wrong
+            state = []
+        known = self._known.get((symbol, timeframe))
+        if known is None or known.state != state:
+            account = self._account(holding, symbol, timeframe)
+            known = self._known[symbol, timeframe] = Known(state, account.extents, reach_of(account.bars))
+            return account, known.reach
+        account = self._account(holding, symbol, timeframe, start, end)
+        return replace(account, extents=known.extents), known.reach
+
+    def _account(
+        self, holding: Holding, symbol: str, timeframe: Timeframe, start: int | None = None, end: int | None = None
+    ) -> Account:
+        """Return the bars of ``symbol`` oldest first; of Parquet maybe only those near ``[start, end)``, if given."""
         tables = []
         extents: list[tuple[datetime, datetime]] = []
         for file in holding.files:
@@ -244,7 +266,7 @@ class FilesProvider:
                     symbol=symbol,
                 )
             tables.append(read.of(inside or None))
-            extents += self._extent(file, symbol, timeframe, tables[-1], partial=start is not None and is_parquet(file))
+            extents += extent_of(tables[-1], timeframe)
         bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]
         if start is None and not bars.num_rows:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
@@ -254,24 +276,6 @@ class FilesProvider:
         self._notes[symbol, timeframe] = [*named_from(symbol, holding), *notes, *read.understood.notes]
         seen = read.understood
         return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars, extents)
-
-    def _extent(
-        self, file: Path, symbol: str, timeframe: Timeframe, bars: pa.Table, *, partial: bool
-    ) -> list[tuple[datetime, datetime]]:
-        """Return the range from the first bar of a file to its last, of which ``bars`` may be a part; none if empty."""
-        if partial:  # so the whole is read once
-            state = file.stat()
-            key = file, symbol, state.st_mtime_ns, state.st_size
-            if key not in self._extents:
-                read = self._files.read(file, symbol, timeframe)
-                whole = read.of(matching(read, self._spellings(symbol)) or None)
-                self._extents[key] = self._extent(file, symbol, timeframe, whole, partial=False)
-            return self._extents[key]
-        return extent_of(bars, timeframe)
-
-
-def _stem(root: Path, symbol: str) -> Path:
-    return root / symbol.replace("/", "-")
 
 
 def _make(setup: ProviderSetup[FilesOptions]) -> FilesProvider:

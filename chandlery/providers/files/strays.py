@@ -6,9 +6,10 @@ the bars nearest to them, so that the gate says what is wrong with each, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,8 @@ import pyarrow as pa
 from chandlery.core.calendars import microseconds
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US, instant
-from chandlery.providers.files.account import LAST, Account, between
+from chandlery.providers.files.account import LAST, between
 from chandlery.providers.files.bars import stamps_of
-from chandlery.providers.files.reader import is_parquet
 
 #: So many bars may be strays before the others, where there are ten times as many of those.
 _FEW = 3
@@ -51,47 +51,44 @@ class Reach:
         return pa.concat_tables([early, proper, late]) if early.num_rows or late.num_rows else proper
 
 
-class Reaches:
-    """How far the files of each symbol reach, as seen from now.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the files of a symbol for as long as they stay as they are.
 
-    Args:
-        account: returns all that the files of a symbol hold, of a timeframe.
+    Attributes:
+        state: path, time of the last change and size of each.
+        extents: half-open, UTC, from the first bar of each file to its last.
+        reach: how far they reach, with all of their strays.
     """
 
-    def __init__(self, account: Callable[[str, Timeframe], Account]) -> None:
-        self._account = account
-        self._known: dict[tuple[str, Timeframe], Reach] = {}
-
-    def span(self, symbol: str, timeframe: Timeframe) -> tuple[datetime, datetime]:
-        """Return ``[first bar's start, last bar's end)`` in UTC, without strays."""
-        reach = reach_of(self._account(symbol, timeframe).bars, _now())
-        return instant(reach.first), instant(min(reach.last + timeframe.microseconds, microseconds(LAST)))
-
-    def serve(self, account: Account, symbol: str, timeframe: Timeframe, start: int, end: int) -> pa.Table:
-        """Return what a request for ``[start, end)``, µs, gets of an account; of Parquet it may be of a part."""
-        if not any(map(is_parquet, account.files)):
-            return reach_of(account.bars, _now()).serve(account.bars, start, end) if len(account.bars) else account.bars
-        key = symbol, timeframe
-        if key not in self._known:
-            self._known[key] = reach_of(self._account(symbol, timeframe).bars, _now())
-        return self._known[key].serve(account.bars, start, end)
+    state: Sequence[tuple[Path, int, int]]
+    extents: Sequence[tuple[datetime, datetime]]
+    reach: Reach
 
 
-def reach_of(bars: pa.Table, now: int) -> Reach:
-    """Return how far ``bars`` reach; all of them where every one is yet to come.
+def span_of(bars: pa.Table, timeframe: Timeframe) -> tuple[datetime, datetime]:
+    """Return ``[first bar's start, last bar's end)`` in UTC, without strays, of all that the files of a symbol hold."""
+    reach = reach_of(bars)
+    return instant(reach.first), instant(min(reach.last + timeframe.microseconds, microseconds(LAST)))
+
+
+def reach_of(bars: pa.Table) -> Reach:
+    """Return how far ``bars``, all that the files of a symbol hold, reach, as seen from now.
+
+    All of them reach so far where every one is yet to come.
 
     Args:
-        bars: all that the files hold, at least one, in the order of time.
-        now: the present, µs since the epoch.
+        bars: at least one, in the order of time.
     """
     ts = stamps_of(bars)
-    stop = int(np.searchsorted(ts, now, side="right")) or len(ts)
+    stop = int(np.searchsorted(ts, microseconds(datetime.now(UTC)), side="right")) or len(ts)
     pauses = np.flatnonzero(np.diff(ts[: min(stop, _FEW + 1)]) >= _LONG)
     first = int(pauses[-1]) + 1 if len(pauses) else 0
     if stop - first < _OTHERS * first:
         first = 0
-    return Reach(int(ts[first]), int(ts[stop - 1]), bars.slice(0, first), bars.slice(stop))
+    return Reach(int(ts[first]), int(ts[stop - 1]), _copied(bars.slice(0, first)), _copied(bars.slice(stop)))
 
 
-def _now() -> int:
-    return microseconds(datetime.now(UTC))
+def _copied(bars: pa.Table) -> pa.Table:
+    """Return a slice of bars by itself, so that to keep it does not keep them all."""
+    return bars.take(np.arange(bars.num_rows))
