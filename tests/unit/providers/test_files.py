@@ -434,6 +434,18 @@ class TestRanges:
         with pytest.raises(ProviderError):
             ask(FilesProvider(folder))
 
+    def test_a_parquet_file_is_read_once_for_its_bars_and_its_extents_until_it_changes(self, folder: Path) -> None:
+        put_parquet(folder, pa.array([0], TS))
+        file = folder / "bars_1m" / "A.parquet"
+        provider, stat, whole = FilesProvider(folder), file.stat(), file.read_bytes()
+        ask(provider)
+        file.write_bytes(b"x" * stat.st_size)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert ask(provider).num_rows == 1
+        file.write_bytes(whole)
+        put_parquet(folder, pa.array([0, 60_000_000], TS))
+        assert ask(provider).num_rows == 2
+
     def test_the_cache_lets_go_of_the_file_used_longest_ago(self, folder: Path) -> None:
         provider = FilesProvider(folder)
         provider._files.cache = Cache(rows=5)
