@@ -15,7 +15,8 @@ from psycopg import conninfo
 
 from chandlery.cli import app
 from chandlery.ops.move.contents import TablePart, checksum, list_parts, list_tables
-from chandlery.ops.move.destination import SEEDED, is_unfinished, read_copied_parts
+from chandlery.ops.move.destination import SEEDED, read_copied_parts
+from chandlery.ops.move.unfinished import is_unfinished
 from chandlery.tiers.warehouse import Warehouse
 from tests.acceptance.workers import SYMBOLS, context, fill
 from tests.support import every_row, register, wait_until_alone

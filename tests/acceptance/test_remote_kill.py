@@ -47,7 +47,7 @@ DEEDS: dict[str, tuple[object, str]] = {
     "answer entered": (landing_zone, "_enter"),
     "bars merged": (publishing, "write"),
     "consequences recorded": (publishing, "record"),
-    "published": (judging, "publish"),
+    "published": (judging, "publish_without"),
     "asking recorded": (judging, "record_requested"),
     "settled": (judging, "mark_processed"),
 }

@@ -31,7 +31,7 @@ Bar = tuple[datetime, dict[str, float | int | None]]
 ZONE = "America/New_York"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Time zone databases tabulate daylight-saving time until 2037; what follows is each reader's own extrapolation.
-FIRST, LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
+FIRST, LAST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, tzinfo=UTC)
 UNITS: dict[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 numbers = st.none() | st.floats(allow_nan=False, width=64)
