@@ -233,10 +233,10 @@ class DataAPI:
         check_choice(output, OUTPUTS, name="output")
         chosen = None if state is None else check_choice(state, findings.CHOICES, name="state")
         width = None if timeframe is None else Timeframe.parse(timeframe)
+        findings.check_timeframe(width)
         names = None if symbols is None else check_texts(symbols, name="symbols", example="AAPL")
         with self._warehouse.connection() as connection:
             ids = None if names is None else [each.instrument_id for each in resolve_all(connection, names, *EVER)]
-            findings.check_question(connection, width, None)
             found = findings.list_findings(connection, instrument_ids=ids, timeframe=width, state=chosen)
         return convert(findings.findings_table(found), output, index="finding")
 

@@ -45,7 +45,7 @@ def list_(
     with Session.of(ctx).warehouse.connection() as connection:
         ids = [resolve(connection, symbol, *EVER).instrument_id for symbol in symbols or ()]
         width = Timeframe.parse(timeframe) if timeframe else None
-        findings.check_question(connection, width, rule)
+        findings.check_timeframe(width)
         found = findings.list_findings(
             connection,
             instrument_ids=ids or None,

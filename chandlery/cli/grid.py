@@ -76,7 +76,9 @@ class Grid(Table):
         return omitted
 
     def _least_width(self, console: Console) -> int:
-        """Return how wide it is where text is folded as narrow as it may be."""
+        """Return how wide it is where text is folded as narrow as it may be, and nothing else is cut."""
         options = console.options.update(max_width=_UNBOUNDED)
-        cells = (self._measure_column(console, options, column) for column in self.columns)
-        return sum(cell.minimum for cell in cells) + self._extra_width
+        # The least width of a text is that of its longest word: of one that is not folded, all of it has to be there.
+        measured = ((column, self._measure_column(console, options, column)) for column in self.columns)
+        widths = (width.maximum if column.no_wrap else width.minimum for column, width in measured)
+        return sum(widths) + self._extra_width

@@ -6,7 +6,7 @@ Not here: which sessions a batch lacks (``expectations.measures``), and coverage
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,10 @@ def days_with_bars(
 
 
 def count_stale_days(connection: psycopg.Connection, base: Timeframe, instrument_id: int) -> int:
-    """Return of how many days with bars the derived bars are stale; whole periods are, with days that have none."""
+    """Return how many days with bars are in weeks of which something derived is stale: a day may stand for its week."""
     pending = list_stale_days(connection, base, [instrument_id], *EVER)
-    days = [day.date() for _, of_instrument in pending for day in of_instrument]
+    mondays = {day.date() - timedelta(days=day.weekday()) for _, of_instrument in pending for day in of_instrument}
+    days = [monday + timedelta(days=number) for monday in mondays for number in range(7)]
     return len(days_with_bars(connection, base, instrument_id, days))
 
 

@@ -19,6 +19,7 @@ from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.calendars import changed_calendars, get_calendar
 from chandlery.core.partition import Partition
 from chandlery.core.schema import STORED
+from chandlery.core.symbols import ANY_PRICE
 from chandlery.database.named_queries import query
 from chandlery.ingest.fetch import fetch_answer
 from chandlery.ingest.plan import IngestPlan, open_partitions, partitions_between, plan_requests
@@ -69,10 +70,11 @@ def find_unchanged(
             return None
         tickers = other_tickers(connection, [each.symbol for each in plan.ranges])
     stored = _stored(warehouse, plan)
+    is_refused = _has_refused_prices(stored, plan)
     for name, group in named.items():
         offered = _offered(providers, plan, name, group, tickers)
         ids = {partition.instrument_id for partition in group}
-        if offered is None or not offered.equals(_of(stored, ids)):
+        if is_refused or offered is None or not offered.equals(_of(stored, ids)):
             return None
     return _results(warehouse, partitions, stored)
 
@@ -102,6 +104,13 @@ def _is_settled(connection: psycopg.Connection, plan: IngestPlan, partitions: Se
 def _stored(warehouse: Warehouse, plan: IngestPlan) -> pa.Table:
     ranges = [BarRange(each.instrument_id, start, end) for each, (start, end) in plan.ranges.items()]
     return read_bars(warehouse, plan.timeframe, ranges, columns=_COMPARED)
+
+
+def _has_refused_prices(stored: pa.Table, plan: IngestPlan) -> bool:
+    """Return whether the gate would refuse prices of what an instrument is now: it may have been another thing."""
+    strict = [each.instrument_id for each in plan.ranges if each.asset_class not in ANY_PRICE]
+    lows = numpy_of(stored["low"])[np.isin(numpy_of(stored["instrument_id"]), strict)]
+    return bool((lows <= 0).any())
 
 
 def _of(stored: pa.Table, ids: set[int]) -> pa.Table:

@@ -196,18 +196,14 @@ def list_findings(
     return _select(connection, values)
 
 
-def check_question(connection: psycopg.Connection, timeframe: Timeframe | None, rule: str | None) -> None:
-    """Refuse a person's question that can have no answer.
+def check_timeframe(timeframe: Timeframe | None) -> None:
+    """Refuse a person's question about a derived timeframe.
 
     Raises:
-        UsageError: the timeframe is derived, or the rule never noticed anything though others did.
+        UsageError: the timeframe is derived.
     """
     if timeframe is not None and not timeframe.is_ingested:
         raise UsageError(f"timeframe={timeframe.value!r} is derived: nothing is noticed of it; allowed: 1m 1d")
-    if rule is not None:
-        rules = [row[0] for row in connection.execute("SELECT DISTINCT rule FROM ops.finding ORDER BY rule")]
-        if rules and rule not in rules:
-            raise UsageError(f"rule={rule!r} never noticed anything; those that did: {' '.join(rules)}")
 
 
 def findings_table(found: Sequence[Finding]) -> pa.Table:

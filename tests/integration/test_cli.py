@@ -465,6 +465,15 @@ def test_an_ingest_that_would_change_nothing_takes_no_run(ready: Run, tmp_path: 
     assert ready("ingest", "AAA", "--path", str(tmp_path)).exit_code != 0
 
 
+def test_what_another_asset_class_refuses_is_found_where_nothing_else_changed(ready: Run, tmp_path: Path) -> None:
+    write_days(tmp_path, "CLX", [GOOD[0], "2024-01-03,11,13,-9,12,100", GOOD[2]])
+    where = ("ingest", "CLX", "--path", str(tmp_path), "--calendar", "XNYS")
+    assert ready(*where, "--asset-class", "future").exit_code == 0
+    assert json.loads(ready(*where, "--json").stdout)["total"]["unchanged"] == 3
+    assert ready("instruments", "set", "CLX", "--asset-class", "equity").exit_code == 0
+    assert json.loads(ready(*where, "--json").stdout)["total"]["quarantined"] == 1
+
+
 def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Path) -> None:
     path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])
     result = ready("ingest", "AAA", "--path", str(path))

@@ -155,7 +155,7 @@ def test_minutes_in_csv_of_any_notation_are_read_back_bit_for_bit(
     with tempfile.TemporaryDirectory() as folder:
         write_csv(target(folder, Timeframe.M1, suffix), [text for text, _ in kept], [bar for _, bar in kept], choice)
         unit = cast("EpochUnit", notation) if notation in UNITS else None
-        provider = FilesProvider(Path(folder), tz=ZONE, epoch_unit=unit)
+        provider = FilesProvider(Path(folder), tz=ZONE, epoch_unit=unit, decimal=".")
         assert_read_back(provider, [bar for _, bar in kept], Timeframe.M1)
 
 
@@ -177,7 +177,7 @@ def test_minutes_in_parquet_of_any_type_are_read_back_bit_for_bit(
         times = times.cast(pa.int64()) if kind == "epoch" else times
     with tempfile.TemporaryDirectory() as folder:
         write_parquet(target(folder, Timeframe.M1, ".parquet"), times, bars, choice)
-        assert_read_back(FilesProvider(Path(folder), tz=ZONE, epoch_unit=unit), bars, Timeframe.M1)
+        assert_read_back(FilesProvider(Path(folder), tz=ZONE, epoch_unit=unit, decimal="."), bars, Timeframe.M1)
 
 
 @settings(max_examples=60, deadline=None)

@@ -111,3 +111,16 @@ def test_a_terminal_gets_only_signs_that_it_can_show(encoding: str, monkeypatch:
         assert "---" in text  # the line below the header
     if encoding == "latin-1":
         assert "café" in text
+
+
+@pytest.mark.parametrize("width", range(20, 90))
+def test_a_value_of_several_words_is_shown_whole_or_not_at_all(width: int) -> None:
+    columns = {"symbol": "SIM / USD", "ts": "2024-06-14 14:30Z", "stale since": "3,270/3,270 100.0%", "open": "88.83"}
+    made = table(*columns, keys=["symbol", "open"])
+    made.add_row(*columns.values())
+    file = io.StringIO()
+    omitted = made.print(Console(file=file, width=width, force_terminal=True, color_system=None))
+    text = file.getvalue()
+    for name, value in columns.items():
+        assert (value in text, name in text) == ((False, False) if name in omitted else (True, True))
+    assert not {"symbol", "open"} & set(omitted)
