@@ -22,10 +22,23 @@ whole AS (
            array_agg(DISTINCT source) AS sources
     FROM held
     GROUP BY instrument_id
+),
+-- Counted from the bars, each of which finds its session by the key: where the server knows no numbers yet, it would compare every session
+-- with every bar.
+counted AS (
+    SELECT h.instrument_id, count(*) AS present, count(*) FILTER (WHERE s.close > :'closed_by') AS under_way
+    FROM held AS h
+    JOIN market.instrument AS i USING (instrument_id)
+    JOIN unnest(:'ids'::int4[], :'firsts'::date[], :'lasts'::date[]) AS k (instrument_id, first, last) USING (instrument_id)
+    JOIN market.session AS s
+        ON s.calendar = i.calendar AND s.session = (h.ts AT TIME ZONE 'UTC')::date AND s.session::timestamptz = h.ts
+            AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
+            AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
+    GROUP BY h.instrument_id
 )
 SELECT b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources,
-       count(s.session) FILTER (WHERE s.close <= :'closed_by' OR h.ts IS NOT NULL) AS expected,
-       count(h.ts) AS present,
+       count(s.session) FILTER (WHERE s.close <= :'closed_by') + coalesce(c.under_way, 0) AS expected,
+       coalesce(c.present, 0) AS present,
        min(s.close) FILTER (WHERE s.close <= :'closed_by' AND s.session > b.last_ts::date) AS stale_since
 FROM whole AS b
 JOIN market.instrument AS i USING (instrument_id)
@@ -41,6 +54,6 @@ CROSS JOIN LATERAL (
 LEFT JOIN market.session AS s
     ON s.calendar = i.calendar AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
         AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
-LEFT JOIN held AS h ON h.instrument_id = b.instrument_id AND h.ts = s.session::timestamptz
-GROUP BY b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources
+LEFT JOIN counted AS c ON c.instrument_id = b.instrument_id
+GROUP BY b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources, c.present, c.under_way
 ORDER BY b.instrument_id
