@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import ProviderError
 from chandlery.providers.base import BarRequest
 from chandlery.providers.files.provider import FilesProvider
+from tests.file_folders import put, refusal, rows
 
 M1, D1 = Timeframe.M1, Timeframe.D1
 START, END = datetime(1960, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
@@ -35,29 +35,6 @@ ROWS = [
     ("2024-01-03", 100.0, 1102.5, 99.0, 100.75, 3286.0),
     ("2024-01-15", 100.75, 1100.875, 98.5, 99.5, 68180.0),
 ]
-
-
-def put(folder: Path, content: str | bytes, name: str = "A.csv", timeframe: Timeframe = D1) -> None:
-    target = folder / timeframe.table
-    target.mkdir(exist_ok=True)
-    (target / name).write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def rows(provider: FilesProvider, symbol: str = "A", timeframe: Timeframe = D1) -> list[tuple[object, ...]]:
-    reply = provider.fetch(BarRequest([symbol], timeframe, START, END))
-    for error in reply.failures.values():
-        raise error
-    shown = "%Y-%m-%d" if timeframe is D1 else "%Y-%m-%dT%H:%M"
-    return [
-        (row["ts"].strftime(shown), *(row[name] for name in ("open", "high", "low", "close", "volume")))
-        for row in reply.bars.to_pylist()
-    ]
-
-
-def refusal(provider: FilesProvider, symbol: str = "A", timeframe: Timeframe = D1) -> str:
-    with pytest.raises(ProviderError) as caught:
-        rows(provider, symbol, timeframe)
-    return str(caught.value)
 
 
 def text(*, delimiter: str = ",", lines: list[str] = PLAIN, end: str = "\n") -> str:
