@@ -20,9 +20,9 @@ from chandlery.core.windows import EVER
 from chandlery.coverage.calendar_changes import apply_instruments
 from chandlery.coverage.summary import Summary, summarize
 from chandlery.errors import UsageError
-from chandlery.ingest.missing_sessions import count_stale_days
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument, describe, list_instruments
+from chandlery.ops.registrations.belongings import count_stale_days
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,11 +1,12 @@
-"""Whether anybody fills a timeframe of an instrument: the difference between no bars in a range and no bars ever.
+"""Which days of an instrument have bars, and whether anybody fills a timeframe: no bars in a range, or no bars ever.
 
-Not here: which sessions have bars (``summary``), and why others have none (``session_states``).
+Not here: how many sessions have bars (``summary``), and why others have none (``session_states``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 import psycopg
 
@@ -37,6 +38,14 @@ def check_filled(connection: psycopg.Connection, timeframe: Timeframe, names: Ma
         f" schedule requests them. {' '.join(_describe(names[owner], bases) for owner, bases in lacking.items())}"
         f" `chandlery ingest {symbols} -t {base.value}` requests them"
     )
+
+
+def days_with_bars(
+    connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int, days: Sequence[date]
+) -> set[date]:
+    """Return on which of ``days`` an instrument has bars of ``timeframe`` (``1m`` or ``1d``), by session."""
+    values = {"timeframe": timeframe.value, "instrument_id": instrument_id, "days": list(days)}
+    return {row[0] for row in connection.execute(query("coverage/filled_sessions"), values)}
 
 
 def _bases(timeframe: Timeframe) -> set[Timeframe]:

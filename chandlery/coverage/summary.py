@@ -1,6 +1,6 @@
 """What is there of each instrument, session by session.
 
-Intraday sessions were counted by the publishing transaction (``store.consequences``); bars of a day are their own
+Intraday sessions were counted by the publishing transaction (``bars.bookkeeping``); bars of a day are their own
 coverage. Not here: why something is missing.
 """
 

@@ -6,7 +6,7 @@ Not here: which sessions a batch lacks (``expectations.measures``), and coverage
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ import psycopg
 from chandlery.core.calendars import Int64s, get_calendar, microseconds
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
-from chandlery.core.windows import DAY_US, EVER, instant
+from chandlery.core.windows import DAY_US, instant
+from chandlery.coverage.filled import days_with_bars
 from chandlery.coverage.requested import session_slice
 from chandlery.database.named_queries import query
 from chandlery.ingest.gate import Span
 from chandlery.quality.findings import Audited, Noticed, record_findings
-from chandlery.rollups.stale import list_stale_days
 
 RULE = "session_count"
 _NAMED = 5
@@ -45,22 +45,6 @@ def still_missing(connection: psycopg.Connection, partition: Partition, noticed:
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
     detail = f"{len(left)} closed sessions have no bars: {', '.join(str(day) for day, _ in left[:_NAMED])}{more}"
     return Noticed(noticed.rule, [span for _, span in left], {**noticed.evidence, "detail": detail})
-
-
-def days_with_bars(
-    connection: psycopg.Connection, timeframe: Timeframe, instrument_id: int, days: Sequence[date]
-) -> set[date]:
-    """Return on which of ``days`` an instrument has bars of ``timeframe`` (``1m`` or ``1d``), by session."""
-    values = {"timeframe": timeframe.value, "instrument_id": instrument_id, "days": list(days)}
-    return {row[0] for row in connection.execute(query("ingest/filled_sessions"), values)}
-
-
-def count_stale_days(connection: psycopg.Connection, base: Timeframe, instrument_id: int) -> int:
-    """Return how many days with bars are in weeks of which something derived is stale: a day may stand for its week."""
-    pending = list_stale_days(connection, base, [instrument_id], *EVER)
-    mondays = {day.date() - timedelta(days=day.weekday()) for _, of_instrument in pending for day in of_instrument}
-    days = [monday + timedelta(days=number) for monday in mondays for number in range(7)]
-    return len(days_with_bars(connection, base, instrument_id, days))
 
 
 def settle_missing(connection: psycopg.Connection, partition: Partition) -> None:

@@ -1,4 +1,4 @@
-"""What is stored of an instrument, and forgetting an instrument of which no bar is.
+"""What is stored of an instrument, how much of that is stale, and forgetting an instrument of which no bar is.
 
 Not here: what a registration says (``instruments.registry``).
 """
@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 import psycopg
 from psycopg.rows import class_row
 
+from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
+from chandlery.coverage.filled import days_with_bars
 from chandlery.database.named_queries import query
 from chandlery.instruments.registry import Instrument, load_instruments
+from chandlery.rollups.stale import list_stale_days
 
 #: The rooms that know of instruments, those that refer to others first.
 _FORGETTING = (
@@ -97,3 +102,11 @@ def forget_untouched(connection: psycopg.Connection, symbols: Iterable[str]) -> 
                 forget(connection, instrument)
                 untouched.append(instrument.symbol)
     return untouched
+
+
+def count_stale_days(connection: psycopg.Connection, base: Timeframe, instrument_id: int) -> int:
+    """Return how many days with bars are in weeks of which something derived is stale: a day may stand for its week."""
+    pending = list_stale_days(connection, base, [instrument_id], *EVER)
+    mondays = {day.date() - timedelta(days=day.weekday()) for _, of_instrument in pending for day in of_instrument}
+    days = [monday + timedelta(days=number) for monday in mondays for number in range(7)]
+    return len(days_with_bars(connection, base, instrument_id, days))
