@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from chandlery.core.timeframe import Timeframe
+from tests.golden.owners import OWNERS
+
 PROJECT = Path(__file__).parents[3]
 PACKAGES = ("chandlery", "expectations", "resources", "assets", "pipelines")
 ROOMS = {folder.name for folder in (PROJECT / "chandlery").iterdir() if (folder / "__init__.py").exists()}
@@ -36,6 +39,31 @@ def test_every_folder_of_unit_tests_is_a_room() -> None:
 
 def test_every_folder_of_queries_is_a_room() -> None:
     assert folders(QUERIES) <= ROOMS
+
+
+def test_the_plan_of_the_rooms_names_every_room_and_the_tables_that_it_writes() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    plan = page.partition("## The rooms of the library\n")[2].partition("\n## ")[0]
+    named: dict[str, set[str]] = {}
+    for rooms, tables in re.findall(r"^\| ((?:`\w+` ?)+)\| .* \|([^|]*)\|$", plan, re.MULTILINE):
+        written = set(re.findall(r"`([\w.*]+)`", tables))
+        named |= dict.fromkeys(re.findall(r"`(\w+)`", rooms), written)
+    modules = {path.stem for path in (PROJECT / "chandlery").glob("*.py") if not path.name.startswith("__")}
+    assert set(named) == ROOMS | modules
+    widths = {f"market.{timeframe.table}" for timeframe in Timeframe}
+    for room in ROOMS:
+        tables = OWNERS.get(room, set())
+        assert named[room] == (tables - widths | {"market.bars_*"} if tables & widths else tables), room
+
+
+def test_files_and_folders_that_the_plan_of_the_house_names_exist() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    places = re.findall(r"`((?:\w+/)+[\w.]*)`", page)
+    assert len(places) > 30
+    for place in places:
+        assert any(
+            (root / place).exists() for root in (PROJECT, PROJECT / "chandlery", PROJECT / "chandlery/providers")
+        ), place
 
 
 def test_every_query_is_used() -> None:
