@@ -17,10 +17,12 @@ from chandlery.cli.options import AsJson
 from chandlery.cli.output import note, number, say, say_json
 from chandlery.cli.session import Session
 from chandlery.core.moments import parse_moment
+from chandlery.core.text import counted
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve
 from chandlery.instruments.registry import Instrument
+from chandlery.instruments.rename import describe_uses, former_uses
 from chandlery.ops.registrations import merge as merging
 from chandlery.ops.registrations import remove as removing
 from chandlery.ops.registrations import rename as renaming
@@ -60,7 +62,10 @@ def rename(
             done = renaming.Renamed(found.instrument_id, symbol, new, last)
             _say_unchanged(f"{symbol} is a former symbol of {new}", asdict(done), as_json=as_json)
             return
+        taken = former_uses(connection, found, new)
     _refuse_listed(session, found, new)
+    for text in describe_uses(taken, new, found.symbol):
+        note(text)
     _confirm(f"{found.symbol} becomes {new}, and {found.symbol} another name of it{_until(last)}.", yes=yes)
     with session.installation.warehouse.connection() as connection:
         done = renaming.rename(connection, session.installation.warehouse, found.symbol, new, last)
@@ -108,7 +113,8 @@ def merge(
     bars = ", ".join(f"{number(count)} of {timeframe.value}" for timeframe, count in done.given.items())
     say(f"{done.former} is now {done.symbol}; bars that it gave: {bars or 'none'}")
     if done.replaced:
-        say(f"{number(done.replaced)} derived bars of periods of both will be computed anew")
+        both = counted(done.replaced, "derived bar of a period", "derived bars of periods")
+        say(f"{both} of both will be computed anew; `chandlery revisions` shows what the two had")
     _say_restored(done.restored)
 
 
@@ -166,7 +172,8 @@ def _say_unchanged(text: str, row: dict[str, object], *, as_json: bool) -> None:
 
 def _say_restored(count: int) -> None:
     if count:
-        say(f"{number(count)} windows came back from the lake: they are archived anew under the new symbol")
+        came = counted(count, "window came back from the lake: it is", "windows came back from the lake: they are")
+        say(f"{came} archived anew under the new symbol")
 
 
 def _day(text: str | None) -> date | None:

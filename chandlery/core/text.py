@@ -22,6 +22,11 @@ def shorten(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a count with what it counts: ``1 row``, ``2,000 rows``; ``several`` is ``one`` with an s unless given."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def write_number(value: float) -> str:
     """Return a number with thousands separated and every digit that means something.
 

@@ -5,6 +5,7 @@ Not here: the files of the lake, which name symbols (``ops.registrations``), and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import psycopg
@@ -13,6 +14,24 @@ from chandlery.core.symbols import validate_symbol
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
+
+
+def former_uses(connection: psycopg.Connection, instrument: Instrument, symbol: str) -> list[tuple[str, date]]:
+    """Return which other instruments ``symbol`` named as an alias, and the first day on which it no longer did.
+
+    A canonical symbol goes before an alias: once ``instrument`` has it, it names that on those days too.
+    """
+    claims = connection.execute(query("instruments/claims_of_ticker"), {"ticker": symbol, "until": None}).fetchall()
+    return [(owner, end) for owner, _, end in claims if owner != instrument.symbol and end is not None]
+
+
+def describe_uses(taken: Sequence[tuple[str, date]], new: str, symbol: str) -> list[str]:
+    """Return in words what ``former_uses`` found, where ``symbol`` becomes ``new``."""
+    return [
+        f"{new} was a symbol of {owner} until {end}: from now on {new} names what {symbol} was, for days before that"
+        f" too, and the bars of {owner} are found as {owner} alone"
+        for owner, end in taken
+    ]
 
 
 def rename_instrument(connection: psycopg.Connection, instrument: Instrument, symbol: str, until: date | None) -> None:
@@ -28,6 +47,7 @@ def rename_instrument(connection: psycopg.Connection, instrument: Instrument, sy
         UsageError: the symbol is none, or one of the two is an alias of another instrument.
     """
     validate_symbol(symbol)
+    # What the symbol named before it had an end; whoever renames says that (``former_uses``).
     for ticker, last in ((symbol, None), (instrument.symbol, until)):
         claims = connection.execute(query("instruments/claims_of_ticker"), {"ticker": ticker, "until": last})
         for owner, start, end in claims.fetchall():

@@ -227,6 +227,13 @@ class TestUniverse:
             report = follow_universe(connection, warehouse, [config("META", alias("FB", "2022-06-09"))])
             assert (report.renamed, report.added) == ([], ["META"])
 
+    def test_a_rename_to_a_former_symbol_of_another_is_said(self, warehouse: Warehouse) -> None:
+        with warehouse.connection() as connection:
+            follow_universe(connection, warehouse, [config("FUND"), config("META", alias("FB", "2022-06-09"))])
+            said = [config("FB", alias("FUND")), config("META", alias("FB", "2022-06-09"))]
+            (note,) = follow_universe(connection, warehouse, said).questions
+            assert note.startswith("FB was a symbol of META until 2022-06-09: from now on FB names what FUND was")
+
 
 class TestMerge:
     @pytest.mark.every_edition
@@ -337,6 +344,17 @@ class TestCommands:
         loaded = ready("ingest", "--path", folder)
         assert line_of(loaded, "NEWX").split()[1:5] == ["inserted=0", "revised=0", "unchanged=3", "quarantined=0"]
 
+    def test_a_former_symbol_of_another_is_not_taken_without_a_word(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        assert ready("ingest", "--path", str(write_days(tmp_path, "FB", GOOD))).exit_code == 0
+        assert ready("instruments", "rename", "FB", "META", "--until", "2022-06-09", "--yes").exit_code == 0
+        for file in tmp_path.rglob("FB.csv"):
+            file.rename(file.with_name("FOO.csv"))
+            assert ready("ingest", "--path", str(file.parents[1])).exit_code == 0
+        said = "FB was a symbol of META until 2022-06-09: from now on FB names what FOO was, for days before that too"
+        for arguments, code in (([], 2), (["--yes"], 0)):
+            done = ready("instruments", "rename", "FOO", "FB", *arguments)
+            assert (done.exit_code, said in done.stderr) == (code, True), done.output
+
     def test_two_are_merged(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
         write_days(tmp_path, "OLDX", GOOD[:1])
         assert ready("ingest", "--path", str(write_days(tmp_path, "NEWX", GOOD[1:]))).exit_code == 0
@@ -352,7 +370,7 @@ class TestCommands:
         assert ready("ingest", "--path", folder, "--max-rejected-share", "0").exit_code == 3
         refused = ready("instruments", "remove", "BADX")
         assert refused.exit_code == 2
-        assert "with BADX go 1 entries in quarantine, of which 1 wait" in refused.stderr
+        assert "with BADX go 1 entry in quarantine, of which 1 waits" in refused.stderr
         removed = ready("instruments", "remove", "BADX", "--yes", "--json")
         assert json.loads(removed.stdout)["symbol"] == "BADX"
         assert "BADX" not in ready("instruments", "list").stdout

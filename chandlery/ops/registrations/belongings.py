@@ -12,6 +12,7 @@ from datetime import timedelta
 import psycopg
 from psycopg.rows import class_row
 
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.filled import days_with_bars
@@ -41,6 +42,7 @@ class Belongings:
         rejected: all of its entries, released and replaced ones among them.
         findings: that nobody dismissed.
         answers: of providers that landed and wait to be processed.
+        aliases: its other names.
         requested: timeframes of which a provider ever answered, be it with nothing.
     """
 
@@ -50,18 +52,21 @@ class Belongings:
     rejected: int
     findings: int
     answers: int
+    aliases: int
     requested: int
 
     @property
     def lost(self) -> list[str]:
         """What of it goes with the instrument, in words; bars never do."""
-        counts = {
-            f"entries in quarantine, of which {self.quarantined} wait": self.rejected,
-            "halts": self.halts,
-            "findings": self.findings,
-            "landed answers that nobody will process": self.answers,
-        }
-        return [f"{count} {what}" for what, count in counts.items() if count]
+        waiting = f"of which {counted(self.quarantined, 'waits', 'wait')}"
+        counts = [
+            (self.rejected, f"entry in quarantine, {waiting}", f"entries in quarantine, {waiting}"),
+            (self.halts, "halt", "halts"),
+            (self.findings, "finding", "findings"),
+            (self.answers, "landed answer that nobody will process", "landed answers that nobody will process"),
+            (self.aliases, "other name", "other names"),
+        ]
+        return [counted(*each) for each in counts if each[0]]
 
 
 def hold_instruments(connection: psycopg.Connection) -> None:

@@ -1,14 +1,15 @@
 """Making two registrations of the same thing one: the bars of one are given to the other, with all their history.
 
-Only where no bar of one lies between bars of the other: otherwise it would have to be decided which of them counts, and
-the history of the other would be lost. Not here: a new symbol of one instrument (``rename``).
+Only where no bar of one lies between bars of the other: otherwise it would have to be decided which of them counts.
+Weeks and months of which both had a bar are derived anew; the bars of before are
+their revisions. Not here: a new symbol of one instrument (``rename``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 from psycopg import sql
@@ -23,9 +24,10 @@ from chandlery.tiers.bring_back import bring_back
 from chandlery.tiers.warehouse import Warehouse
 
 _GIVING = (
+    "quality/set_apart_closed",
     "quality/give_findings",
+    "ingest/set_apart_rejected",
     "ingest/give_rejected",
-    "coverage/give_requests",
     "bars/give_notes",
     "lake/give_entries",
 )
@@ -40,7 +42,8 @@ class Merged:
         symbol: canonical symbol of both.
         until: first day on which the former symbol no longer names it; None where it still does.
         given: bars that changed hands, by timeframe, of those that have any.
-        replaced: derived bars of periods that both had a bar of; they are computed anew from the bars of both.
+        replaced: derived bars of periods that both had a bar of; they are computed anew from the bars of both, and what
+            they were stays in the revisions.
         restored: windows that came back from the lake, to be archived anew.
     """
 
@@ -74,17 +77,19 @@ def merge(
         giver, receiver = _two(load_instruments(connection), former, symbol)
         ids = [giver.instrument_id, receiver.instrument_id]
         restored = bring_back(connection, warehouse, ids)
-        borders = {base: _border(connection, base, giver, receiver) for base in INGESTED}
+        borders = {base: _border(connection, base, giver, receiver, until) for base in INGESTED}
         values = {"giver": giver.instrument_id, "receiver": receiver.instrument_id}
         _refuse_shared_session(connection, giver, receiver)
         given, replaced = _give_bars(connection, warehouse, values)
         noted = warehouse.edition.keeps_aggregates
         connection.execute(query("rollups/give_days"), values | {"noted": noted})
-        for name in _GIVING:
-            connection.execute(query(name), values)
-        for base, days in borders.items():
-            note_stale_days(connection, base, [(receiver.instrument_id, day) for day in days])
         names = values | {"symbol": giver.symbol, "until": until}
+        for name in _GIVING:
+            connection.execute(query(name), names)
+        for base, border in borders.items():
+            side = {"timeframe": base.value, "first": border.first, "after": border.after}
+            connection.execute(query("coverage/give_requests"), values | side)
+            note_stale_days(connection, base, [(receiver.instrument_id, day) for day in border.days])
         connection.execute(query("instruments/give_names"), names)
     return Merged(former, symbol, until, given, replaced, restored)
 
@@ -110,8 +115,28 @@ def _two(known: Mapping[str, Instrument], former: str, symbol: str) -> tuple[Ins
     return giver, receiver
 
 
-def _border(connection: psycopg.Connection, base: Timeframe, giver: Instrument, receiver: Instrument) -> list[date]:
-    """Return the days beside which the bars of one instrument end and those of the other begin; none if either is bare.
+@dataclass(frozen=True, slots=True)
+class _Border:
+    """Where the bars of one instrument end and those of the other begin.
+
+    Attributes:
+        days: the days beside it, of which derived bars are computed anew; none if either has no bars.
+        first: first day on which answers to requests for the giver speak for the receiver too; None for ever.
+        after: first day on which they no longer do; None for never.
+    """
+
+    days: Sequence[date] = ()
+    first: date | None = None
+    after: date | None = None
+
+
+def _border(
+    connection: psycopg.Connection, base: Timeframe, giver: Instrument, receiver: Instrument, until: date | None
+) -> _Border:
+    """Return where the bars of two instruments meet.
+
+    What was answered for the giver beyond its bars, on the receiver's side, was about a symbol that nothing traded
+    under: it says nothing of the receiver.
 
     Raises:
         UsageError: the ranges of their bars overlap; names both.
@@ -121,8 +146,10 @@ def _border(connection: psycopg.Connection, base: Timeframe, giver: Instrument, 
     extents: dict[int, tuple[datetime, datetime]] = {
         owner: (first, last) for owner, first, last in connection.execute(statement, values).fetchall()
     }
-    if len(extents) < 2:
-        return []
+    if giver.instrument_id not in extents:
+        return _Border(first=date.max, after=date.max)
+    if receiver.instrument_id not in extents:
+        return _Border()
     (first, last), (other_first, other_last) = (extents[each.instrument_id] for each in (giver, receiver))
     if first <= other_last and other_first <= last:
         raise UsageError(
@@ -130,7 +157,10 @@ def _border(connection: psycopg.Connection, base: Timeframe, giver: Instrument, 
             f" of {receiver.symbol} from {other_first:%Y-%m-%d %H:%M}Z to {other_last:%Y-%m-%d %H:%M}Z: they overlap,"
             " and it is not known which of them count"
         )
-    return [last.date(), other_first.date()] if last < other_first else [other_last.date(), first.date()]
+    if last < other_first:
+        after = max(last.date() + timedelta(days=1), min(until or date.min, other_first.date()))
+        return _Border([last.date(), other_first.date()], after=after)
+    return _Border([other_last.date(), first.date()], first=first.date())
 
 
 def _refuse_shared_session(connection: psycopg.Connection, giver: Instrument, receiver: Instrument) -> None:
@@ -146,12 +176,15 @@ def _give_bars(
     """Give the bars of every timeframe; return how many, and how many derived ones are computed anew."""
     now = datetime.now(UTC)
     warehouse.edition.prepare(connection, Timeframe.M1, now, now)  # so that compressed bars may change, too
+    (merged_at,) = connection.execute("SELECT clock_timestamp()").fetchone() or (now,)
     counts: dict[Timeframe, int] = {}
     replaced = 0
     for timeframe in Timeframe:
-        statement = query("bars/give_bars", bars=sql.Identifier("market", timeframe.table), timeframe=timeframe.value)
-        given, gone = connection.execute(statement, values).fetchone() or (0, 0)
-        replaced += gone
+        place = {"bars": sql.Identifier("market", timeframe.table), "timeframe": timeframe.value}
+        if timeframe not in INGESTED:
+            shared = query("bars/give_shared_bars", **place, merged_at=merged_at)
+            replaced += (connection.execute(shared, values).fetchone() or (0,))[0]
+        (given,) = connection.execute(query("bars/give_bars", **place), values).fetchone() or (0,)
         if given:
             counts[timeframe] = given
     return counts, replaced

@@ -5,14 +5,16 @@ Not here: a rename that ``universe.yaml`` says (``universe``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import psycopg
 
+from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument, load_instruments
-from chandlery.instruments.rename import rename_instrument
+from chandlery.instruments.rename import former_uses, rename_instrument
 from chandlery.ops.registrations.belongings import forget, hold_instruments, read_belongings
 from chandlery.tiers.bring_back import bring_back
 from chandlery.tiers.warehouse import Warehouse
@@ -29,6 +31,8 @@ class Renamed:
         until: first day on which the former symbol no longer names it; None where it still does.
         restored: windows that came back from the lake, to be archived anew under the new symbol.
         absorbed: whether an instrument without bars was registered under the new symbol, and is gone.
+        taken: what else the new symbol named as an alias, with the first day on which it no longer did; from now on the
+            symbol names this instrument alone, on those days too.
     """
 
     instrument_id: int
@@ -37,6 +41,7 @@ class Renamed:
     until: date | None
     restored: int = 0
     absorbed: bool = False
+    taken: Sequence[tuple[str, date]] = ()
 
 
 def rename(
@@ -69,12 +74,15 @@ def rename(
         if other is not None:
             _give_way(connection, other, instrument)
         restored = bring_back(connection, warehouse, [instrument.instrument_id])
+        taken = former_uses(connection, instrument, symbol)
         rename_instrument(connection, instrument, symbol, until)
-    return Renamed(instrument.instrument_id, former, symbol, until, restored, other is not None)
+    return Renamed(instrument.instrument_id, former, symbol, until, restored, other is not None, taken)
 
 
 def _give_way(connection: psycopg.Connection, other: Instrument, instrument: Instrument) -> None:
-    """Forget an instrument of which nothing is stored."""
+    """Forget an instrument of which nothing is stored; its other names go to the one that takes its symbol."""
+    names = {"giver": other.instrument_id, "receiver": instrument.instrument_id}
+    connection.execute(query("instruments/give_aliases"), names)
     belongings = read_belongings(connection, other)
     if belongings.windows or belongings.lost:
         why = "has bars" if belongings.windows else f"has {', '.join(belongings.lost)}"

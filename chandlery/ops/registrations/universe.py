@@ -15,6 +15,7 @@ import psycopg
 from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.coverage.calendar_changes import apply_universe
 from chandlery.instruments.registry import Instrument, SyncReport, load_instruments
+from chandlery.instruments.rename import describe_uses
 from chandlery.ops.registrations.belongings import hold_instruments, read_belongings
 from chandlery.ops.registrations.rename import rename
 from chandlery.tiers.warehouse import Warehouse
@@ -42,7 +43,8 @@ def follow_universe(
                     f" bars: `chandlery instruments merge {alias.ticker} {config.symbol}` makes them one"
                 )
             else:
-                rename(connection, warehouse, alias.ticker, config.symbol, alias.valid_until)
+                done = rename(connection, warehouse, alias.ticker, config.symbol, alias.valid_until)
+                questions += describe_uses(done.taken, config.symbol, alias.ticker)
                 renamed.append((alias.ticker, config.symbol))
         report = apply_universe(connection, warehouse, configs)
     by_symbol = {config.symbol: config for config in configs}

@@ -1,25 +1,10 @@
--- Gives the bars of an instrument, and their earlier values, to another. A derived bar of a period of which the other has a bar goes: the
--- period is computed anew from what both have. Returns how many bars were given, and how many went.
+-- Gives the bars of an instrument, and their earlier values, to another that has none of the same periods. Returns how many bars were given.
 --
 -- bars: the timeframe's table; timeframe: its name; giver, receiver: int4
-WITH taken AS MATERIALIZED (
-    SELECT ts FROM :bars WHERE instrument_id = :'receiver'
-    UNION
-    SELECT ts FROM market.bars_revision WHERE timeframe = :'timeframe' AND instrument_id = :'receiver'
-),
-gone AS (
-    DELETE FROM :bars WHERE instrument_id = :'giver' AND ts IN (SELECT ts FROM taken) RETURNING 1
-),
-forgotten AS (
-    DELETE FROM market.bars_revision
-    WHERE timeframe = :'timeframe' AND instrument_id = :'giver' AND ts IN (SELECT ts FROM taken)
-),
-earlier AS (
-    UPDATE market.bars_revision SET instrument_id = :'receiver'
-    WHERE timeframe = :'timeframe' AND instrument_id = :'giver' AND ts NOT IN (SELECT ts FROM taken)
+WITH earlier AS (
+    UPDATE market.bars_revision SET instrument_id = :'receiver' WHERE timeframe = :'timeframe' AND instrument_id = :'giver'
 ),
 given AS (
-    UPDATE :bars SET instrument_id = :'receiver'
-    WHERE instrument_id = :'giver' AND ts NOT IN (SELECT ts FROM taken) RETURNING 1
+    UPDATE :bars SET instrument_id = :'receiver' WHERE instrument_id = :'giver' RETURNING 1
 )
-SELECT (SELECT count(*) FROM given), (SELECT count(*) FROM gone)
+SELECT count(*) FROM given

@@ -1,18 +1,17 @@
--- Gives the findings of an instrument to another. Two of one rule and scope become one, which is open where one of them is.
+-- Gives the findings of an instrument to another. Two of one rule and scope, the giver's open, become one, which is open; its evidence says
+-- what the giver's was, and who had closed the other's.
 --
--- giver, receiver: int4
+-- giver, receiver: int4; symbol: the giver's
 WITH pairs AS MATERIALIZED (
-    SELECT g.finding_id AS given, r.finding_id AS kept, g.spans, g.state
+    SELECT g.finding_id AS given, r.finding_id AS kept, g.spans, g.evidence
     FROM ops.finding AS g JOIN ops.finding AS r USING (timeframe, rule, scope)
     WHERE g.instrument_id = :'giver' AND r.instrument_id = :'receiver'
 ),
 joined AS (
     UPDATE ops.finding AS f
-    SET spans = f.spans + p.spans,
-        state = CASE WHEN p.state = 'open' THEN 'open' ELSE f.state END,
-        closed_at = CASE WHEN p.state = 'open' THEN NULL ELSE f.closed_at END,
-        closed_by = CASE WHEN p.state = 'open' THEN NULL ELSE f.closed_by END,
-        reason = CASE WHEN p.state = 'open' THEN NULL ELSE f.reason END
+    SET spans = f.spans + p.spans, state = 'open', closed_at = NULL, closed_by = NULL, reason = NULL, changed_at = clock_timestamp(),
+        evidence = f.evidence || jsonb_build_object('of ' || :'symbol', p.evidence) || CASE WHEN f.state = 'open' THEN '{}'
+            ELSE jsonb_build_object('closed before', jsonb_build_object('state', f.state, 'at', f.closed_at, 'by', f.closed_by, 'reason', f.reason)) END
     FROM pairs AS p WHERE f.finding_id = p.kept
 ),
 gone AS (
