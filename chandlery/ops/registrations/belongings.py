@@ -6,7 +6,7 @@ Not here: what a registration says (``instruments.registry``).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
 import psycopg
@@ -103,7 +103,8 @@ def forget_untouched(connection: psycopg.Connection, symbols: Iterable[str]) -> 
         known = load_instruments(connection)
         for instrument in (known[symbol] for symbol in symbols if symbol in known):
             belongings = read_belongings(connection, instrument)
-            if instrument.in_universe is None and not any(asdict(belongings).values()):
+            stored = any(asdict(replace(belongings, aliases=0)).values())
+            if instrument.in_universe is None and not stored:
                 forget(connection, instrument)
                 untouched.append(instrument.symbol)
     return untouched
