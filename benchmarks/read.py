@@ -15,7 +15,7 @@ import sqlalchemy
 
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, months, revise, symbols
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.dsn import sqlalchemy_url
 from chandlery.publishing.publish import publish

@@ -24,7 +24,7 @@ from psycopg import conninfo, sql
 
 from benchmarks.harness import Measure, Section, say, stopwatch, take_turns
 from benchmarks.world import World, bars, months, symbols
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database

@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chandlery.api import DataAPI
+    from chandlery.api.data import DataAPI
     from chandlery.errors import ChandleryError
 
     __version__: str
 
 __all__ = ["ChandleryError", "DataAPI"]
 
-_MODULES = {"ChandleryError": "chandlery.errors", "DataAPI": "chandlery.api"}
+_MODULES = {"ChandleryError": "chandlery.errors", "DataAPI": "chandlery.api.data"}
 
 
 def __getattr__(name: str) -> object:

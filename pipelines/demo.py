@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from rich.console import Console
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
 from chandlery.bars.read import BarRange

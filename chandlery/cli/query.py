@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import moment, note, number
 from chandlery.cli.rows import Format, choose_format, write_rows

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.cli.output import columns_of, moment, number, say
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe

@@ -16,7 +16,7 @@ import psycopg
 from chandlery.core.calendar_changes import CalendarChanges
 from chandlery.core.calendars import use_changes
 from chandlery.database.connections import Database
-from chandlery.database.dsn import market_dsn
+from chandlery.database.dsn import hide_password, market_dsn
 from chandlery.database.editions.base import Edition
 from chandlery.errors import StoreError
 from chandlery.lake.identity import claim_lake
@@ -71,6 +71,10 @@ class Warehouse:
         """
         with self.connection() as connection:
             claim_lake(connection, self.lake)
+
+    def describe(self) -> str:
+        """Return which database and which lake, without any password."""
+        return f"database {hide_password(self.database.dsn)}, lake {self.lake.root}"
 
     def close(self) -> None:
         """Close the connections to the database that nobody uses."""

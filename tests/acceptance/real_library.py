@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.core.symbols import AssetClass

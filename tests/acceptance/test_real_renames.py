@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.config.universe import AliasConfig, InstrumentConfig, load_universe
 from chandlery.errors import UnknownSymbolError
 from chandlery.ingest.pipeline import IngestPipeline

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from assets.checks import FINDINGS, GATE, PARTITIONS
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.bars.bookkeeping import note_failed_days
 from chandlery.bars.read import BarRange
@@ -575,7 +575,7 @@ def test_an_error_that_stops_a_run_is_told_in_its_record(bench: Workbench) -> No
 
 KILLED = """
 import sys
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.app.installation import Installation
 from pipelines.orchestrator import DagsterOrchestrator
 from tests.pipeline import Heard, Workbench

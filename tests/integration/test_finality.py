@@ -15,7 +15,7 @@ import pytest
 from psycopg import conninfo
 from typer.testing import CliRunner
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.cli import app
 from chandlery.cli.session import Session
 from chandlery.core.timeframe import Timeframe

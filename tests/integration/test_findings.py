@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.quality.findings import (

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.bars.origin import Origin
 from chandlery.cli import app
 from chandlery.core.calendars import get_calendar

@@ -10,7 +10,7 @@ from functools import partial
 import pyarrow as pa
 import pytest
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.bars.origin import Origin
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe

@@ -12,7 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.bars.read import BarRange
 from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.core.schema import STORED
@@ -248,3 +248,14 @@ def test_threads_may_share_a_database(warehouse: Warehouse, api: DataAPI, ids: d
     assert all(table.equals(tables[0]) for table in tables)
     assert tables[0].num_rows == 6
     assert EVER[0] < tables[0]["ts"][0].as_py() < EVER[1]
+
+
+def test_without_a_range_everything_there_is_is_read(api: DataAPI) -> None:
+    everything = api.get_ohlc("AAA", "1900-01-01", "2200-01-01")
+    assert len(everything)
+    assert api.get_ohlc("AAA").equals(everything)
+    assert api.get_ohlc("AAA", end=everything.index[1]).equals(everything[:1])
+
+
+def test_what_it_shows_of_itself_says_where_it_reads(api: DataAPI) -> None:
+    assert repr(api).startswith("<DataAPI database postgresql://")

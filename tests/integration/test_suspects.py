@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.suspects import other_days, plant_closes, plant_lows, sample_days, score
-from chandlery.api import DataAPI
+from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.quality.findings import Finding, dismiss, list_findings

@@ -19,7 +19,7 @@ def test_the_package_exports_exactly_these_names() -> None:
 
 
 def test_the_interface_has_exactly_these_methods() -> None:
-    public = {name for name in vars(DataAPI) if not name.startswith("_")}
+    public = {name for name in dir(DataAPI) if not name.startswith("_")}
     assert public == {"close", "findings", "get_ohlc", "get_multi_symbol", "lineage"}
 
 
@@ -31,6 +31,8 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
         *("limit", "as_of", "final_only", "exclude_suspect", "columns", "output"),
     ]
     assert defaults == {
+        "start": None,
+        "end": None,
         "timeframe": "1d",
         "limit": None,
         "as_of": None,

@@ -1,0 +1,110 @@
+"""What every part of the Python interface has: a warehouse to read, and one way to read bars from it.
+
+Here symbols become instruments, and the other way round. Not here: where bars are and how they are read (``reading``),
+and what makes a bar final (``coverage.finality``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+import pyarrow as pa
+
+from chandlery.bars.read import BarRange
+from chandlery.core.arguments import check_choice, check_count, check_flag
+from chandlery.core.moments import parse_moment, parse_range
+from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
+from chandlery.coverage.filled import check_filled
+from chandlery.database.connections import repeat_read_once
+from chandlery.instruments.aliases import resolve_all
+from chandlery.reading.arguments import STATE, ReadOptions, accepted_of, missing_of, names_of
+from chandlery.reading.bars import read_bars
+from chandlery.reading.formats import OUTPUTS
+from chandlery.reading.released import NEEDED, RELEASED, acceptance, released_bars, released_column, suspect_bars
+from chandlery.reading.tail import read_tail
+from chandlery.settings import Settings
+from chandlery.tiers.warehouse import Warehouse
+
+Moment: TypeAlias = str | date | datetime
+Output: TypeAlias = Literal["pandas", "arrow", "polars"]
+
+#: More than anybody has of one symbol, and few enough for the server to count with.
+_MOST_BARS = 2**31 - 1
+
+
+class Reads:
+    """A warehouse that is read. The parts of ``DataAPI`` derive from it.
+
+    Args:
+        warehouse: where to read; the installation's own by default (see ``Settings``).
+    """
+
+    def __init__(self, warehouse: Warehouse | None = None) -> None:
+        self._warehouse = warehouse or Warehouse.open(Settings())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say where it reads, without any secret."""
+        return f"<{type(self).__name__} {self._warehouse.describe()}>"
+
+    def close(self) -> None:
+        """Close the connections to the database; one that is in use, when its read ends. The next read opens others."""
+        self._warehouse.close()
+
+    @repeat_read_once
+    def _read(
+        self,
+        symbols: Sequence[str],
+        start: Moment | None,
+        end: Moment | None,
+        timeframe: str,
+        how: ReadOptions,
+    ) -> tuple[pa.Table, dict[int, str]]:
+        """Return the bars, sorted by instrument and time, and the symbol that each instrument was requested by."""
+        limit = check_count(how.limit, name="limit", most=_MOST_BARS)
+        final_only = check_flag(how.final_only, name="final_only")
+        exclude_suspect = check_flag(how.exclude_suspect, name="exclude_suspect")
+        check_choice(how.output, OUTPUTS, name="output")
+        columns = how.columns
+        width = Timeframe.parse(timeframe)
+        first, last = parse_range(EVER[0] if start is None else start, EVER[1] if end is None else end)
+        moment = None if how.as_of is None else parse_moment(how.as_of, name="as_of")
+        finality = released = None
+        with self._warehouse.connection() as connection:
+            instruments = resolve_all(connection, symbols, first, last)
+            names = names_of(symbols, instruments)
+            if final_only or STATE in columns:
+                from chandlery.coverage.finality import read_finality  # noqa: PLC0415 - see ``lineage``
+
+                finality = read_finality(connection, width, instruments, first, last, as_of=moment)
+            if RELEASED in columns:
+                released = released_bars(connection, width, names, first, last)
+            suspect = suspect_bars(connection, width, names, first, last) if exclude_suspect else set()
+        ranges = [BarRange(instrument_id, first, last) for instrument_id in names]
+        marked = NEEDED if RELEASED in columns or suspect else ()
+        needed = {*columns, *(finality.columns if finality else ()), *marked}
+        accept = acceptance(finality.are_final if finality is not None and final_only else None, suspect)
+        if limit is None:
+            bars = read_bars(self._warehouse, width, ranges, as_of=moment, columns=needed)
+            bars = bars if accept is None else accepted_of(bars, accept(bars))
+        else:
+            bars = read_tail(self._warehouse, width, ranges, limit, as_of=moment, columns=needed, accept=accept)
+        if missing := missing_of(bars, names):
+            with self._warehouse.connection() as connection:
+                check_filled(connection, width, missing)
+        if finality is not None and STATE in columns:
+            bars = bars.append_column(STATE, finality.states(bars))
+        if RELEASED in columns:
+            bars = bars.append_column(RELEASED, released_column(bars, released))
+        return bars, names
