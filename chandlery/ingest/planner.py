@@ -49,6 +49,7 @@ class RequestPlanner:
             and nobody named them, because all of a provider were requested. Otherwise it is raised.
         notes: what a person should know of the files of a symbol.
         tickers: other names of the known instruments by symbol.
+        options: of the provider: those of the request, and which names a person asked for where it takes these.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class RequestPlanner:
         self.refused: dict[str, ChandleryError] = {}
         self.notes: dict[str, Sequence[str]] = {}
         self.tickers: dict[str, Sequence[str]] = {}
+        self.options: dict[str, object] = dict(request.options)
         self._first = parse_moment(universe.history.first_day(request.timeframe), name="history")
 
     def everything(self) -> Sequence[str]:
@@ -119,7 +121,15 @@ class RequestPlanner:
                     new[instrument.symbol] = corrected
                 if instrument.symbol != symbol:
                     resolved[symbol] = instrument.symbol
+        self._note_names(resolved)
         return known, list(new.values()), resolved
+
+    def _note_names(self, resolved: Mapping[str, str]) -> None:
+        """Tell the provider by which names a person asked for instruments, where it takes that."""
+        provider, names = self._request.provider, self._request.symbols
+        if provider is not None and names and self._providers.takes(provider, "asked"):
+            asked = {resolved.get(name, name): name for name in names}
+            self.options["asked"] = asked | {name: name for name in names if name not in resolved}
 
     @contextmanager
     def _refusing(self, symbol: str) -> Iterator[None]:
@@ -257,7 +267,7 @@ class RequestPlanner:
         if calendars:
             with self._warehouse.connection() as connection:
                 self.tickers |= other_tickers(connection, calendars)
-        return self._providers.build(name, options=self._request.options, calendars=calendars, tickers=self.tickers)
+        return self._providers.build(name, options=self.options, calendars=calendars, tickers=self.tickers)
 
     def _describe(self, symbol: str) -> InstrumentConfig:
         """Return what to register for a symbol that is new."""

@@ -123,7 +123,7 @@ def plan_ingest(
         new = [config for config in new if config.symbol in ranges]
         known |= {config.symbol: _unregistered(config, -number) for number, config in enumerate(new, start=1)}
         listed, unlisted = _cut_to_listing({known[symbol]: ranges[symbol] for symbol in ranges}, request.timeframe)
-        options = IngestOptions(request.provider, dict(request.options), request.refresh, retract=request.retract)
+        options = IngestOptions(request.provider, planner.options, request.refresh, retract=request.retract)
         approve(estimate_costs(connection, listed, request.timeframe, providers, options))
         before = load_instruments(connection)
         if new and register:

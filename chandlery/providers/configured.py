@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chandlery.config.providers import ProvidersConfig
 from chandlery.providers.base import Provider, ProviderLimits
-from chandlery.providers.catalog import build_provider, calls_per_minute, is_static, remote_limits
+from chandlery.providers.catalog import build_provider, calls_per_minute, find_kind, is_static, remote_limits
 from chandlery.providers.http.rate_limit import RateLimiterFactory, local_rate_limiter
 
 
@@ -40,6 +40,10 @@ class ConfiguredProviders:
             tickers=tickers,
             rate_limiters=self.rate_limiters,
         )
+
+    def takes(self, name: str, option: str) -> bool:
+        """Return whether a run may choose ``option`` of the provider called ``name``."""
+        return option in find_kind(self.config.provider(name).kind, provider=name).run_options
 
     def limits(self, name: str) -> ProviderLimits:
         """Return the limits of the provider called ``name``, without making it."""

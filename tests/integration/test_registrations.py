@@ -331,6 +331,47 @@ class TestCommands:
         write_days(tmp_path, "NEWX", GOOD)
         assert "OLDX.csv bears another of its names, and is not read" in ready("ingest", "--path", folder).stderr
 
+    def test_of_two_files_of_one_instrument_the_one_that_was_asked_for_is_read(
+        self,
+        ready: Run,  # noqa: F811
+        tmp_path: Path,
+    ) -> None:
+        folder = str(write_days(tmp_path, "OLDX", GOOD[:2]))
+        assert ready("ingest", "--path", folder).exit_code == 0
+        for former, new in (("OLDX", "MIDX"), ("MIDX", "NEWX")):
+            assert ready("instruments", "rename", former, new, "--yes").exit_code == 0
+        write_days(tmp_path, "MIDX", GOOD[2:])
+        neither = ready("ingest", "--path", folder)
+        assert neither.exit_code == 1
+        for said in (
+            "MIDX.csv and OLDX.csv",
+            "keep one, or name it: `chandlery ingest MIDX --path",
+            "ingest OLDX --path",
+        ):
+            assert said in neither.stderr, neither.output
+        for asked, other, line in (("MIDX", "OLDX", "inserted=1"), ("OLDX", "MIDX", "unchanged=2")):
+            for more in (["--dry-run"], []):
+                done = ready("ingest", asked, "--path", folder, *more)
+                assert (done.exit_code, f"{other}.csv bears another of its names" in done.output) == (0, True), (
+                    done.output
+                )
+            assert line in line_of(done, "NEWX")
+
+    @pytest.mark.parametrize(("asked", "line"), [("BRK.B", "inserted=1"), ("brk-b", "inserted=2")])
+    def test_of_two_spellings_the_one_that_was_asked_for_is_read(
+        self,
+        ready: Run,  # noqa: F811
+        tmp_path: Path,
+        asked: str,
+        line: str,
+    ) -> None:
+        write_days(tmp_path, "BRK.B", GOOD[:1])
+        folder = str(write_days(tmp_path, "brk-b", GOOD[1:]))
+        done = ready("ingest", asked, "--path", folder)
+        assert line in line_of(done, "total"), done.output
+        assert "spells it too, and is not read" in done.stderr
+        assert "BRK.B.csv and brk-b.csv; keep one of them" in ready("ingest", "BRK/B", "--path", folder).stderr
+
     def test_rejected_rows_can_be_released_under_the_new_symbol(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
         bad = ["2024-01-02,10,9,9,11,100", *GOOD[1:]]
         folder = str(write_days(tmp_path, "OLDX", bad))

@@ -72,11 +72,6 @@ def extent_of(bars: pa.Table, timeframe: Timeframe) -> list[tuple[datetime, date
     return [(instant(first), instant(min(last + timeframe.microseconds, microseconds(LAST))))]
 
 
-def first_of(keys: Iterable[str], holdings: Mapping[str, Holding]) -> Holding | None:
-    """Return the first of ``holdings`` that is spelled like one of ``keys``."""
-    return next((holdings[key] for key in keys if key in holdings), None)
-
-
 def matching(read: FileBars, keys: Iterable[str]) -> str | None:
     """Return which of the symbols that a file names is spelled like ``keys``; empty where it names none; else None."""
     inside = {spelling(name): name for name in read.symbols}

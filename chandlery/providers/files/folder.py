@@ -31,12 +31,14 @@ class Holding:
         files: which, sorted.
         problem: why they cannot be read as they are, for a person; empty where they can.
         beside: files of the symbol that are of other timeframes.
+        doubled: whether the problem is that each of several files is all that there is of the symbol.
     """
 
     symbol: str
     files: Sequence[Path]
     problem: str = ""
     beside: Sequence[Path] = ()
+    doubled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Folder:
         symbol, files = _capital(found[0][0]), [path for _, path, _ in found]
         names = " and ".join(path.name for path in files[:3]) + (f" and {len(files) - 3} more" if files[3:] else "")
         if len(files) > 1 and any(kind == "whole" for *_, kind in found):
-            return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them", beside)
+            return Holding(symbol, files, f"{files[0].parent} holds {names}; keep one of them", beside, doubled=True)
         parts = [part for file in files if (part := part_of(split_name(file.name)[0], self.timeframe)) is not None]
         if found[0][2] == "part" and not self.patterns and not all(part.certain for part in parts):
             part = next((part for part in parts if not part.other), parts[0])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from pydantic import Field
 
 from chandlery.config.yaml_document import Document
 from chandlery.errors import UsageError
@@ -19,10 +22,13 @@ class FilesOptions(Layout):
         path: the folder that holds ``bars_1m`` and ``bars_1d``, or one file.
         mapping: the name of a preset, or a YAML file that says how the files are written. What is said beside it counts
             more.
+        asked: by canonical symbol, the name that a person asked for: of several files of an instrument it is read that
+            is called so.
     """
 
     path: Path | None = None
     mapping: str | None = None
+    asked: Mapping[str, str] = Field(default_factory=dict)
 
 
 def layout_of(options: FilesOptions) -> Layout:

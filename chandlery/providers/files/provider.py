@@ -32,13 +32,13 @@ from chandlery.providers.base import (
 from chandlery.providers.files.account import (
     Account,
     extent_of,
-    first_of,
     matching,
     named_from,
     not_read,
     with_names,
 )
 from chandlery.providers.files.bars import oldest_first
+from chandlery.providers.files.choice import choose, passed_over
 from chandlery.providers.files.folder import Folder, Holding
 from chandlery.providers.files.held import FileReader, state_of
 from chandlery.providers.files.layout import Layout
@@ -92,6 +92,7 @@ class FilesProvider:
         self._strict = names_a_pattern(given)
         self._files = FileReader(self._layout, name, calendars or {})
         self._tickers = tickers or {}
+        self._asked = given.asked
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
         self._known: dict[tuple[str, Timeframe], Known] = {}
         self._owner: str | None = None
@@ -188,7 +189,9 @@ class FilesProvider:
         keys = self._spellings(symbol)
         if self._folder(timeframe).is_one_file and not self._files.names_symbols(self._path):
             return self._take_file(symbol)  # whatever it is called
-        holding = first_of(keys, self._holdings(timeframe)) or first_of(keys, self._holdings(timeframe, fresh=True))
+        asked = self._asked.get(symbol)
+        holding = choose(symbol, asked, keys, self._holdings(timeframe))
+        holding = holding or choose(symbol, asked, keys, self._holdings(timeframe, fresh=True))
         if holding is None:
             files = [
                 file
@@ -270,9 +273,7 @@ class FilesProvider:
         bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]
         if start is None and not bars.num_rows:
             raise ProviderBadDataError(f"{holding.files[0]}: the file holds no bars", provider=self.name, symbol=symbol)
-        beside = [key for key in self._spellings(symbol) if key in self._holdings(timeframe)][1:]
-        unread = [file.name for key in beside for file in self._holdings(timeframe)[key].files]
-        notes = [*(f"{name} bears another of its names, and is not read" for name in unread), *not_read(holding)]
+        notes = [*passed_over(holding, self._spellings(symbol), self._holdings(timeframe)), *not_read(holding)]
         self._notes[symbol, timeframe] = [*named_from(symbol, holding), *notes, *read.understood.notes]
         seen = read.understood
         return Account(holding.files, seen.form, seen.columns, seen.first_time, self._layout.tz, bars, extents)

@@ -94,7 +94,7 @@ PROVIDER_MISTAKES = [
         (
             "providers.yaml:5: providers.a.options.timezone: is not a setting here; allowed: columns, headerless, "
             "ignore_columns, tz, epoch_unit, date_format, decimal, delimiter, encoding, label, price_scale, "
-            "fixed_point, pattern, blank_rows, path, mapping"
+            "fixed_point, pattern, blank_rows, path, mapping, asked"
         ),
     ),
     (
