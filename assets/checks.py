@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.metadata import check_metadata, describe_check
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.quarantine import QuarantineEntry, list_entries
 from chandlery.ingest.result import PartitionResult
@@ -200,9 +201,11 @@ def _evaluation(
     }
     if records := list(_records(standing)):
         metadata["partitions"] = dg.MetadataValue.table(records[:_SHOWN])
-    parts = [f"{len(red)} partitions are red: {_names(red)}"] if red else []
+    parts = [f"{counted(len(red), 'partition is', 'partitions are')} red: {_names(red)}"] if red else []
     if rows:
-        parts.append(f"{rows} rows of published partitions wait in quarantine")
+        parts.append(
+            f"{counted(rows, 'row of a published partition waits', 'rows of published partitions wait')} in quarantine"
+        )
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(timeframe.table),
         check_name=check,

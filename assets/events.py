@@ -19,6 +19,7 @@ from assets.versions import version_tag
 from chandlery.app.orchestrator import Listener
 from chandlery.bars.recorded_windows import newest_changes
 from chandlery.core.partition import Partition
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.fetch import Progress, describe_calls
 from chandlery.ingest.plan import KeySelection
@@ -59,7 +60,7 @@ class IngestEvents:
         self._warehouse = warehouse
         self._earlier = _earlier(warehouse, partitions)
         self._failures: list[PartitionResult] = []
-        self._quarantined = False
+        self._quarantined = self._published = False
         self._logged: set[str] = set()
         self._unregistered = ""
         self._last_line: dict[str, float] = {}
@@ -97,7 +98,9 @@ class IngestEvents:
         last_line = self._last_line.get(progress.provider, 0.0)
         if progress.answered == progress.planned or time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line[progress.provider] = time.monotonic()
-            self._context.log.info(f"{progress.provider}: {describe_calls(progress)}, {progress.rows:,} bars so far")
+            self._context.log.info(
+                f"{progress.provider}: {describe_calls(progress)}, {counted(progress.rows, 'bar')} so far"
+            )
 
     def of(self, result: PartitionResult) -> Iterator[IngestEvent]:
         """Yield the events of one partition: what the gate's check says of it and, if it passed, a materialization."""
@@ -111,6 +114,7 @@ class IngestEvents:
         yield evaluate_gate(result)
         self._quarantined |= result.quarantine_id is not None
         if result.status in GOOD:
+            self._published = True
             changed_at = result.known_at or self._earlier.get(partition.key)
             metadata = ingest_metadata(result, changed_at)
             yield dg.AssetMaterialization(
@@ -133,7 +137,7 @@ class IngestEvents:
         self._raise_failures()
 
     def _raise_failures(self) -> None:
-        parts = [_summary(self._failures)] if self._failures else []
+        parts = [_summary(self._failures, others=self._published)] if self._failures else []
         if self._unregistered:
             parts.append(f"not registered: {self._unregistered}; run `chandlery init`")
         if parts:
@@ -171,7 +175,7 @@ def _trouble(result: PartitionResult) -> str:
     return f"was rejected ({result.verdict.reason}); it waits as entry {result.quarantine_id} in quarantine"
 
 
-def _summary(failures: Sequence[PartitionResult]) -> str:
+def _summary(failures: Sequence[PartitionResult], *, others: bool) -> str:
     """Name every symbol of ``failures`` once, with its first reason; those with one reason share a line."""
     by_symbol: dict[str, list[PartitionResult]] = defaultdict(list)
     for result in failures:
@@ -182,7 +186,9 @@ def _summary(failures: Sequence[PartitionResult]) -> str:
     lines = []
     for trouble, symbols in by_trouble.items():
         first = by_symbol[symbols[0]][0]
-        others = sum(len(by_symbol[symbol]) for symbol in symbols) - 1
-        more = f" and {others} more" if others else ""
+        hidden = sum(len(by_symbol[symbol]) for symbol in symbols) - 1
+        more = f" and {hidden} more" if hidden else ""
         lines.append(f"{list_names(symbols)}: {first.partition.window.key}{more} {trouble}")
-    return f"{len(by_symbol)} of the symbols did not come through; the others are published.\n" + "\n".join(lines)
+    count = counted(len(by_symbol), "symbol")
+    said = f"{count} did not come through{'; the others are published' if others else ''}.\n"
+    return said + "\n".join(lines)

@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets.coverage import coverage_name
 from chandlery.app.installation import Installation
+from chandlery.core.text import counted, plural
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.freshness import Behind, find_behind
 from chandlery.ingest.result import list_names
@@ -83,10 +84,12 @@ def _describe(behind: Sequence[Behind], expected: int) -> str:
     if not expected:
         return "no symbol has a provider with news"
     if not behind:
-        return f"all {expected} symbols that are kept up to date have the last session"
+        what = counted(expected, "symbol that is kept up to date has", "symbols that are kept up to date have")
+        return f"{what} the last session"
     since = min(each.since for each in behind)
     names = list_names([each.symbol for each in behind])
-    return f"{len(behind)} of {expected} symbols are behind, since {since:%Y-%m-%d %H:%M}Z at the earliest: {names}"
+    what = f"{len(behind)} of {counted(expected, 'symbol')} {plural(len(behind), 'is', 'are')} behind"
+    return f"{what}, since {since:%Y-%m-%d %H:%M}Z at the earliest: {names}"
 
 
 def _record(behind: Behind) -> dg.TableRecord:

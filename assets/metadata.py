@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.pictures import candles
 from chandlery.core.calendars import get_calendar
+from chandlery.core.text import counted, plural
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.ingest.result import PartitionResult
@@ -38,11 +39,12 @@ def describe_check(result: PartitionResult) -> str:
         outcome = _EMPTY if result.status == "empty" else "final"
         return f"{result.partition.key}: {f'not delivered: {result.error}' if result.error else outcome}"
     if not verdict.rejected.num_rows and verdict.left_out.num_rows:
-        left_out = f"{verdict.left_out.num_rows:,} of {verdict.rows:,} rows were left out of a release"
+        were = plural(verdict.left_out.num_rows, "was", "were")
+        left_out = f"{verdict.left_out.num_rows:,} of {counted(verdict.rows, 'row')} {were} left out of a release"
         return f"{result.partition.key}: {left_out}; entry {result.quarantine_id} in quarantine"
     if not verdict.rejected.num_rows:
-        return f"{result.partition.key}: {verdict.rows:,} rows, none rejected"
-    rejected = f"{verdict.rejected.num_rows:,} of {verdict.rows:,} rows rejected"
+        return f"{result.partition.key}: {counted(verdict.rows, 'row')}, none rejected"
+    rejected = f"{verdict.rejected.num_rows:,} of {counted(verdict.rows, 'row')} rejected"
     return f"{result.partition.key}: {rejected} ({verdict.reason}); entry {result.quarantine_id} in quarantine"
 
 

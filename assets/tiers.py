@@ -11,6 +11,7 @@ import dagster as dg
 from assets.versions import DATA_VERSION
 from chandlery.app.installation import Installation
 from chandlery.app.maintenance import archive_due, clean_up, compress, prune
+from chandlery.core.text import counted
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.ingest.plan import parse_keys
 from chandlery.tiers.archive import ArchivedFile
@@ -111,7 +112,7 @@ def prune_windows(store: StoreResource) -> Iterator[dg.AssetMaterialization | dg
 @dg.op(out=dg.Out(dg.Nothing), ins={"start": dg.In(dg.Nothing)})
 def delete_retired_files(context: dg.OpExecutionContext, store: StoreResource) -> None:
     """Deletes files of the lake that were replaced long enough ago."""
-    context.log.info(f"{clean_up(store.installation)} files deleted")
+    context.log.info(f"{counted(clean_up(store.installation), 'file')} deleted")
 
 
 def _events(installation: Installation, file: ArchivedFile) -> Iterator[dg.AssetMaterialization]:

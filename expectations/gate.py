@@ -18,6 +18,7 @@ from chandlery.core.calendars import Int64s
 from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
+from chandlery.core.text import counted
 from chandlery.ingest.gate import DECIDED_AGAIN, REJECTED, AuditReport, Check, Verdict
 from expectations.copies import drop_copies
 from expectations.decisions import Decisions, find_decisions
@@ -145,7 +146,9 @@ def _examples(layout: Layout, rows: Int64s, position: int, count: int) -> str:
     begin = np.searchsorted(rows, layout.first[position])
     moments = layout.ts[rows[begin : begin + min(count, _NAMED)]].astype("datetime64[us]")
     more = ", ..." if count > _NAMED else ""
-    return f"{count} rows: " + ", ".join(f"{text}Z" for text in np.datetime_as_string(moments, unit="s")) + more
+    return (
+        f"{counted(count, 'row')}: " + ", ".join(f"{text}Z" for text in np.datetime_as_string(moments, unit="s")) + more
+    )
 
 
 def _listing(partition: Partition) -> str:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from chandlery.core.calendars import Int64s, microseconds
 from chandlery.core.partition import Partition
 from chandlery.core.schema import conform
+from chandlery.core.text import counted
 from chandlery.errors import UsageError
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -59,7 +60,7 @@ def lay_out(bars: pa.Table, partitions: Sequence[Partition]) -> Layout:
     table = conform(bars)
     for name in ("symbol", "ts", "source"):
         if nulls := table.column(name).null_count:
-            raise UsageError(f"bars: {nulls} rows have no {name}; every bar needs one")
+            raise UsageError(f"bars: {counted(nulls, 'row has', 'rows have')} no {name}; every bar needs one")
     names, symbol = _symbols(table)
     if unknown := [name for name in names if name not in by_symbol]:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""

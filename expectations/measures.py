@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chandlery.core.calendars import Int64s
+from chandlery.core.text import counted
 from chandlery.core.windows import DAY_US
 from chandlery.ingest.gate import Span
 from expectations.layout import Bools, Floats, Layout, floats
@@ -102,10 +103,12 @@ def measure(layout: Layout, flaws: Flaws, copies: Sequence[Int64s], now: datetim
         own = slice(int(before[layout.first[place]]), int(before[layout.stop[place]]))
         width = partition.timeframe.microseconds
         seen["rejected_share"].append(_share(limits, int(rejected[place]), int(rows[place])))
-        seen["identical_copies"].append(_moments("identical copies of a row: ", copies[place], width))
+        seen["identical_copies"].append(
+            _moments("identical copy of a row", "identical copies of a row", copies[place], width)
+        )
         seen["extra_sessions"].append(_extra(extra[extra_starts[place] : extra_ends[place]], partition.calendar))
         seen["session_count"].append(_sessions(ts[own], expected_sessions(partition, now)))
-        seen["price_jump"].append(_moments("jumps: ", ts[own][price_jumps(close[own], limits)], width))
+        seen["price_jump"].append(_moments("jump", "jumps", ts[own][price_jumps(close[own], limits)], width))
         seen["zero_volume_run"].append(_run(ts[own], volume[own] == 0, width))
     return Measures(seen)
 
@@ -114,20 +117,20 @@ def _share(limits: GateLimits, rejected: int, rows: int) -> Seen:
     share = rejected / max(rows, 1)
     return Seen(
         0.0 if rejected <= limits.max_rejected_rows else share,
-        f"{rejected} of {rows} rows rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
+        f"{rejected} of {counted(rows, 'row')} rejected ({share:.2%}), allowed {limits.max_rejected_share:.2%}"
         f" or {limits.max_rejected_rows}",
     )
 
 
-def _moments(what: str, ts: Int64s, width: int) -> Seen:
-    """Return that bars are ``what``, given their starts."""
+def _moments(one: str, several: str, ts: Int64s, width: int) -> Seen:
+    """Return that a bar is ``one``, or that bars are ``several``, given their starts."""
     spans = [(start, start + width) for start in ts.tolist()]
-    return Seen(len(ts), _named(f"{len(ts)} {what}", ts.astype("datetime64[us]")), spans)
+    return Seen(len(ts), _named(f"{counted(len(ts), one, several)}: ", ts.astype("datetime64[us]")), spans)
 
 
 def _extra(ts: Int64s, calendar: str) -> Seen:
     days = np.unique(ts).astype("datetime64[us]").astype("datetime64[D]")
-    detail = _named(f"bars of {len(days)} days without a session of {calendar}: ", days)
+    detail = _named(f"bars of {counted(len(days), 'day')} without a session of {calendar}: ", days)
     spans = [(start, start + DAY_US) for start in np.unique(ts).tolist()]
     return Seen(len(days), f"{detail}{_CALENDAR}" if detail else "", spans)
 
@@ -146,7 +149,7 @@ def _run(ts: Int64s, is_zero: Bools, width: int) -> Seen:
     length, begin = longest_run(is_zero)
     if not length:
         return Seen(0, "")
-    detail = f"{length} bars from {_text(ts[begin].astype('datetime64[us]'))}"
+    detail = f"{counted(length, 'bar')} from {_text(ts[begin].astype('datetime64[us]'))}"
     return Seen(length, detail, [(int(ts[begin]), int(ts[begin + length - 1]) + width)])
 
 

@@ -23,6 +23,7 @@ from chandlery.cli.outcome import DONE, FAILED, report_failures
 from chandlery.cli.output import err, number, out, say, say_error, table
 from chandlery.cli.progress import show_progress
 from chandlery.cli.tally import Tally
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, summarize
@@ -120,7 +121,7 @@ def _load(installation: Installation, orchestrator: Orchestrator, progress: Cons
     tally, codes = Tally(), [DONE]
     for what, request in requests.items():
         prepared = installation.plan_ingest(request)
-        progress.print(f"Ingesting {what} of {len(prepared.plan.ranges)} instruments ...", style="dim")
+        progress.print(f"Ingesting {what} of {counted(len(prepared.plan.ranges), 'instrument')} ...", style="dim")
         with show_progress(progress) as listener:
             records = orchestrator.ingest(prepared.plan, listener)
         codes.append(report_failures(listener.tally, records))
@@ -167,7 +168,7 @@ def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answ
     for row in answer.rows.slice(max(0, answer.rows.num_rows - 5)).to_pylist():
         grid.add_row(f"{row['ts']:%Y-%m-%d}", *(number(row[name]) for name in names[1:]))
     out().print(grid)
-    say(f"{answer.rows.num_rows} rows in {answer.seconds * 1000:.1f} ms; the last 5 are shown.")
+    say(f"{counted(answer.rows.num_rows, 'row')} in {answer.seconds * 1000:.1f} ms; the last 5 are shown.")
     say()
 
 

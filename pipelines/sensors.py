@@ -15,6 +15,7 @@ from assets.reference import SYMBOLS
 from assets.rollups import follow_name
 from assets.tags import run_tags
 from chandlery.bars.bookkeeping import FIRST_PAUSE, LONGEST_PAUSE
+from chandlery.core.text import counted
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.repair import plan_backfills, record_launch
 from chandlery.rollups.stale import Staleness, read_staleness
@@ -162,4 +163,4 @@ def _follow(base: Timeframe, limits: SensorLimits) -> dg.SensorDefinition:
 
 
 def _describe_waiting(stale: Staleness) -> str:
-    return f"{stale.waiting} stale days failed; tried again at {stale.next_try:%Y-%m-%d %H:%M:%S}Z"
+    return f"{counted(stale.waiting, 'stale day')} failed; tried again at {stale.next_try:%Y-%m-%d %H:%M:%S}Z"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from chandlery.core.schema import PRICES, VALUES
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
 from chandlery.database.arrays import Column
@@ -111,7 +112,8 @@ class Rows:
             same = (ids[1:] == ids[:-1]) & (ts[1:] == ts[:-1])
             if same.any():
                 raise UsageError(
-                    f"{int(same.sum())} bars occur twice, the first at {ts[1:][same][0]}Z; keys are unique"
+                    f"{counted(int(same.sum()), 'bar occurs', 'bars occur')} twice, the first at {ts[1:][same][0]}Z;"
+                    " keys are unique"
                 )
         return cls(columns)
 

@@ -27,6 +27,7 @@ from chandlery.cli.states import (
     show_counts,
     show_day,
 )
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.coverage.summary import Summary, missing_sessions, summarize
@@ -157,7 +158,7 @@ def _summarize(warehouse: Warehouse, selection: Selection, form: Format, *, stat
     if states and not selection.named:
         note_never_requested(warehouse, selection)
     if found:
-        note(f"{number(found.total())} findings: `chandlery findings list` shows what was noticed")
+        note(f"{counted(found.total(), 'finding')}: `chandlery findings list` shows what was noticed")
 
 
 def _rows(

@@ -10,6 +10,7 @@ import typer
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import columns_of, moment, note, number, say, say_json, show_table, table
 from chandlery.cli.session import Session
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.ingest.release import system_user
@@ -124,7 +125,7 @@ def _facts(finding: Finding) -> list[tuple[str, str]]:
         ("rule", finding.rule),
         ("noticed", finding.detail),
         ("from", moment(finding.start, day=day)),
-        ("to", f"{moment(finding.end, day=day)} (exclusive), {number(finding.span_count)} times"),
+        ("to", f"{moment(finding.end, day=day)} (exclusive), {counted(finding.span_count, 'time')}"),
         *evidence.items(),
         ("since", moment(finding.found_at)),
         ("state", finding.state),

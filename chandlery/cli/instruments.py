@@ -11,11 +11,12 @@ import typer
 
 from chandlery.cli import registrations
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import note, number, say, say_json, show_table, table
+from chandlery.cli.output import note, say, say_json, show_table, table
 from chandlery.cli.session import Session
 from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.core.symbols import AssetClass
+from chandlery.core.text import counted
 from chandlery.core.windows import EVER
 from chandlery.coverage.calendar_changes import apply_instruments
 from chandlery.coverage.summary import Summary, summarize
@@ -125,7 +126,7 @@ def set_(
         say(f"{after.symbol}  {key}: {old} is now {new}")
     for base, count in stale.items():
         if count:
-            say(f"{after.symbol}  what derives from {number(count)} days of {base.value} will be derived anew")
+            say(f"{after.symbol}  what derives from {counted(count, 'day')} of {base.value} will be derived anew")
     if not changed:
         say(f"{after.symbol}  is so already; nothing changed")
 
@@ -150,4 +151,4 @@ def _text(value: object) -> str | None:
 
 
 def _range(summary: Summary) -> str:
-    return f"{summary.rows} bars from {summary.first_ts:%Y-%m-%d} to {summary.last_ts:%Y-%m-%d}"
+    return f"{counted(summary.rows, 'bar')} from {summary.first_ts:%Y-%m-%d} to {summary.last_ts:%Y-%m-%d}"

@@ -11,9 +11,10 @@ import typer
 from pydantic import SecretStr
 
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import err, number, say, say_json
+from chandlery.cli.output import err, say, say_json
 from chandlery.cli.progress import Display, Step, Stopwatch, open_display
 from chandlery.cli.session import Session
+from chandlery.core.text import counted
 from chandlery.database.connections import Database
 from chandlery.database.dsn import database_name, hide_password, market_dsn
 from chandlery.errors import ConfigurationError, UsageError
@@ -90,14 +91,14 @@ def _parse(url: str) -> str:
 def _summary(report: MoveReport, seconds: float) -> Iterator[str]:
     if report.copied_parts:
         yield (
-            f"Copied {number(report.copied_rows)} rows in {seconds:,.1f} s"
+            f"Copied {counted(report.copied_rows, 'row')} in {seconds:,.1f} s"
             f" ({report.copied_rows / seconds:,.0f} rows/s, comparing included)."
         )
     else:
         yield "Nothing to do: everything was there already."
     yield (
-        f"Both servers hold the same {number(report.rows)} rows: the counts and checksums of all"
-        f" {number(report.parts)} parts agree."
+        f"Both servers hold the same {counted(report.rows, 'row')}: the counts and checksums of"
+        f" {counted(report.parts, 'part agrees', 'parts agree')}."
     )
 
 
@@ -113,8 +114,8 @@ class _MoveProgress:
         """See ``MoveListener``."""
         self._parts = parts
         self._watch = Stopwatch()
-        line = f"{number(rows)} rows in {number(parts)} parts"
-        self._display.show(Step(line, at_once=True, total=parts, doing=f"copying {number(rows)} rows"))
+        line = f"{counted(rows, 'row')} in {counted(parts, 'part')}"
+        self._display.show(Step(line, at_once=True, total=parts, doing=f"copying {counted(rows, 'row')}"))
 
     def copying(self, part: TablePart) -> None:
         """See ``MoveListener``."""

@@ -5,6 +5,7 @@ Not here: how far it is meanwhile (``progress``), and the counts (``tally``).
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import Any
 from chandlery.app.orchestrator import RunRecord
 from chandlery.cli.output import note, number, say, say_error
 from chandlery.cli.tally import Tally
+from chandlery.core.text import counted, plural
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.request import PreparedIngest
 from chandlery.ingest.result import PartitionResult, list_names
@@ -30,19 +32,20 @@ def show_outcome(plan: IngestPlan, tally: Tally, seconds: float) -> None:
     say(f"{'total':<{width}}  {tally.total()}")
     derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in tally.rolled_up.items() if bars)
     if derived:
-        note(f"rolled up: {derived} bars changed")
+        note(f"rolled up: {derived} {plural(sum(tally.rolled_up.values()), 'bar')} changed")
     if tally.empty:
         note(
-            f"{number(len(tally.empty))} partitions: the provider has nothing of them; `chandlery coverage` shows where"
+            f"{counted(len(tally.empty), 'partition')}: the provider has nothing of"
+            f" {plural(len(tally.empty), 'it', 'them')}; `chandlery coverage` shows where"
         )
     if tally.total().vanished:
         note(
-            f"{number(tally.total().vanished)} bars that were read before are in the files no longer, and stay:"
-            " `chandlery findings list --rule vanished_rows` shows them, `chandlery ingest --retract` ends them"
+            f"{_vanished(tally.total().vanished)}: `chandlery findings list --rule vanished_rows` shows what they were,"
+            f" and the same command with --retract ends them (`{_retracting(plan)}`)"
         )
     if tally.total().warnings:
-        note(f"{number(tally.total().warnings)} findings: `chandlery findings list` shows what was noticed")
-    note(f"{len(tally.outcomes)} partitions in {seconds:.1f} s")
+        note(f"{counted(tally.total().warnings, 'finding')}: `chandlery findings list` shows what was noticed")
+    note(f"{counted(len(tally.outcomes), 'partition')} in {seconds:.1f} s")
 
 
 def plain_outcome(
@@ -120,9 +123,27 @@ def _rejections(tally: Tally) -> dict[str, list[str]]:
     return texts
 
 
+def _vanished(count: int) -> str:
+    are = "bar that was read before is in the files no longer, and stays"
+    return counted(count, are, "bars that were read before are in the files no longer, and stay")
+
+
+def _retracting(plan: IngestPlan) -> str:
+    """Return the command that reads the same files and ends what is not there."""
+    path, provider = plan.options.provider_options.get("path"), plan.options.provider
+    place = f" --path {shlex.quote(str(path))}" if path else f" --provider {provider}" if provider else ""
+    return f"chandlery ingest --timeframe {plan.timeframe.value}{place} --retract"
+
+
+def _others(count: int) -> str:
+    return plural(count, "the other one is published", "the others published") if count else "and there were no others"
+
+
 def _rejection(result: PartitionResult) -> str:
     partition = result.partition
-    what = "rejected" if result.status == "rejected" else f"{result.quarantined} rows rejected, the others published"
+    others = result.inserted + result.revised + result.unchanged
+    rows = counted(result.quarantined, "row")
+    what = "rejected" if result.status == "rejected" else f"{rows} rejected, {_others(others)}"
     why = (result.verdict.reason if result.verdict else "") or "a person left them out of a release"
     advice = (
         f" (quarantine {result.quarantine_id}: `chandlery quarantine show {result.quarantine_id}`, then correct the"

@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from chandlery.cli.output import number, say, say_error, say_json
+from chandlery.core.text import counted, plural
 from chandlery.errors import ChandleryError
 from chandlery.ingest.cost import Cost
 from chandlery.ingest.preview import Preview
@@ -106,7 +107,8 @@ def _lines(preview: Preview) -> Iterable[tuple[str, str]]:
         yield "last", _row(bars, bars.num_rows - 1)
     yield "gate", _verdict(preview)
     if preview.vanished:
-        yield "vanished", f"{number(preview.vanished)} bars that were read before are in the file no longer: --retract"
+        gone = counted(preview.vanished, "bar that was read before is", "bars that were read before are")
+        yield "vanished", f"{gone} in the file no longer: --retract ends {plural(preview.vanished, 'it', 'them')}"
 
 
 def _row(bars: pa.Table, place: int) -> str:
@@ -119,10 +121,11 @@ def _verdict(preview: Preview) -> str:
     refused = [verdict for verdict in preview.verdicts if not verdict.passed]
     waiting = sum(verdict.rejected.num_rows for verdict in preview.verdicts)
     good = sum(verdict.rows for verdict in preview.verdicts) - waiting
-    text = f"{number(good)} rows would be published, {number(waiting)} would wait in quarantine"
+    text = f"{counted(good, 'row')} would be published, {number(waiting)} would wait in quarantine"
     reasons = {f"{v.partition.window.key}: {v.reason}" for v in preview.verdicts if v.reason}
     if refused:
-        text += f"; {len(refused)} of {len(preview.verdicts)} windows are rejected"
+        text += f"; {len(refused)} of {counted(len(preview.verdicts), 'window')}"
+        text += f" {plural(len(refused), 'is', 'are')} rejected"
     shown = sorted(reasons)[:5]
     more = f" and {len(reasons) - 5} more" if len(reasons) > 5 else ""
     return text + (f" ({'; '.join(shown)}{more})" if shown else "")

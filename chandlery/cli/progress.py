@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from chandlery.cli.tally import TallyListener
+from chandlery.core.text import plural
 from chandlery.ingest import fetch as fetching
 from chandlery.ingest.result import PartitionResult
 from chandlery.rollups.refresh import Derived
@@ -218,7 +219,8 @@ class IngestProgress(TallyListener):
         steps, total = (self._fetched.answered, self._fetched.planned) if self._fetched else (done, planned)
         estimate = self._estimate.describe(elapsed, steps, max(0, total - steps))
         calls = f", {fetching.describe_calls(self._fetched)}" if self._fetched else ""
-        return f"{done}/{planned} partitions, {self._watch.speed}, {elapsed:.0f} s elapsed, {estimate}{calls}"
+        what = plural(planned, "partition")
+        return f"{done}/{planned} {what}, {self._watch.speed}, {elapsed:.0f} s elapsed, {estimate}{calls}"
 
 
 @contextmanager

@@ -10,10 +10,11 @@ import typer
 
 from chandlery.api.data import DataAPI
 from chandlery.cli.options import AsJson
-from chandlery.cli.output import moment, note, number
+from chandlery.cli.output import moment, note
 from chandlery.cli.rows import Format, choose_format, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.moments import parse_range
+from chandlery.core.text import counted, plural
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.reading.arguments import COLUMNS, STATE
@@ -102,9 +103,9 @@ def query(
         _explain_nothing(symbol, width, (first, last), as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)
     if output is not None:
-        note(f"{number(bars.num_rows)} bars of {symbol} {width.value} written to {output}")
+        note(f"{counted(bars.num_rows, 'bar')} of {symbol} {width.value} written to {output}")
     elif chosen is Format.TABLE and bars.num_rows == limit:
-        note(f"The last {limit} bars; --limit, or --start and --end, shows others.")
+        note(f"The last {limit} {plural(limit or 0, 'bar')}; --limit, or --start and --end, shows others.")
 
 
 def revisions(

@@ -10,6 +10,7 @@ import typer
 from chandlery.cli.options import PORT, AsJson
 from chandlery.cli.output import columns_of, moment, number, say, say_json, show_table, size, table
 from chandlery.cli.session import Session
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.detect import ServerReport
 from chandlery.ops.status import LakeStatus, Status, read_status
@@ -85,7 +86,11 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("size", size(seen.bytes)),
         ("lake", _lake(seen.lake)),
         ("instruments", number(seen.instruments)),
-        *([("landed", f"{number(seen.landed)} answers wait to be processed")] if seen.landed else []),
+        *(
+            [("landed", f"{counted(seen.landed, 'answer waits', 'answers wait')} to be processed")]
+            if seen.landed
+            else []
+        ),
         ("quarantine", waiting),
         ("findings", f"{seen.findings} noticed: `chandlery findings list`" if seen.findings else "none"),
         (
@@ -94,7 +99,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ),
         *(("failed", _failed(*each)) for each in seen.failed),
         *(
-            [("aggregates", f"{number(seen.aggregates_behind)} days behind; the daily maintenance refreshes them")]
+            [("aggregates", f"{counted(seen.aggregates_behind, 'day')} behind; the daily maintenance refreshes them")]
             if seen.aggregates_behind
             else []
         ),
@@ -115,5 +120,9 @@ def _extensions(report: ServerReport) -> str:
 def _lake(lake: LakeStatus) -> str:
     if not lake.files:
         return f"{lake.root}, empty: `chandlery archive` or the daily maintenance fills it"
-    cold = f"{number(lake.cold)} windows are there alone" if lake.cold else "all of it is in the store as well"
-    return f"{lake.root}: {number(lake.files)} files, {size(lake.bytes)}, {number(lake.bars)} bars; {cold}"
+    cold = (
+        f"{counted(lake.cold, 'window is', 'windows are')} there alone"
+        if lake.cold
+        else "all of it is in the store as well"
+    )
+    return f"{lake.root}: {counted(lake.files, 'file')}, {size(lake.bytes)}, {counted(lake.bars, 'bar')}; {cold}"

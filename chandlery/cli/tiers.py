@@ -18,6 +18,7 @@ from chandlery.app.maintenance import prune as prune_store
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import note, number, say, say_json, show_table, size, table
 from chandlery.cli.session import Session
+from chandlery.core.text import counted
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
@@ -65,7 +66,7 @@ def archive(
         rows, total = rows + done.bars.row_count, total + done.bytes
         each = done.bytes / done.bars.row_count
         note(
-            f"[{count}/{len(scopes)}] {done.bars.path}: {number(done.bars.row_count)} bars,"
+            f"[{count}/{len(scopes)}] {done.bars.path}: {counted(done.bars.row_count, 'bar')},"
             f" {size(done.bytes)}, {each:.1f} bytes a bar, {done.seconds:.2f} s"
         )
     deleted = clean_up(installation)
@@ -128,7 +129,7 @@ def restore(
         installation.warehouse, width, windows, symbols=_names(installation, symbol), keep_until=until
     )
     for (name, key), bars in restored.items():
-        note(f"{name} {key}: {number(bars)} bars")
+        note(f"{name} {key}: {counted(bars, 'bar')}")
     if as_json:
         rows = [{"symbol": name, "window": key, "bars": bars} for (name, key), bars in restored.items()]
         say_json({"restored": rows, "kept_until": until.date()})

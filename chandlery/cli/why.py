@@ -13,6 +13,7 @@ import typer
 from chandlery.api.data import DataAPI
 from chandlery.cli.output import columns_of, moment, number, say
 from chandlery.cli.session import Session
+from chandlery.core.text import counted, plural
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.lineage.steps import Answer, BaseBars, Lineage, Missing, Publication, Rejection, Value
@@ -125,7 +126,7 @@ def _answer_facts(answer: Answer) -> Iterator[tuple[str, str]]:
         yield "file", answer.file
     if answer.path is not None:
         gone = f"; the file was deleted on {moment(answer.deleted_at)}" if answer.deleted_at is not None else ""
-        yield "landed", f"{answer.path}, {number(answer.rows)} bars{gone}"
+        yield "landed", f"{answer.path}, {number(answer.rows)} {plural(answer.rows or 0, 'bar')}{gone}"
 
 
 def _rejection_facts(rejection: Rejection) -> Iterator[tuple[str, str]]:
@@ -142,7 +143,9 @@ def _rejection_facts(rejection: Rejection) -> Iterator[tuple[str, str]]:
 def _base_text(base: BaseBars) -> str:
     day = not Timeframe(base.timeframe).is_intraday
     first, last = (moment(each, day=day) for each in (base.first, base.last))
-    span = f"{number(base.bars)} {base.timeframe} bars, {first}" + (f" to {last}" if base.bars > 1 else "")
+    span = f"{number(base.bars)} {base.timeframe} {plural(base.bars, 'bar')}, {first}" + (
+        f" to {last}" if base.bars > 1 else ""
+    )
     publication = base.publication
     if publication is None or not publication.recorded:
         return f"{span}; where from was not recorded"
@@ -163,7 +166,7 @@ def _missing_facts(missing: Missing) -> Iterator[tuple[str, str]]:
     if missing.last_answer is not None:
         yield from _answer_facts(missing.last_answer)
     if missing.tries:
-        yield "tried again", f"{number(missing.tries)} times; next not before {moment(missing.next_try)}"
+        yield "tried again", f"{counted(missing.tries, 'time')}; next not before {moment(missing.next_try)}"
 
 
 def _exact(value: datetime | None) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from chandlery.core.text import counted
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -69,7 +71,7 @@ def to_rows(table: pa.Table) -> list[dict[str, Any]]:
 def _content(chunk: pa.Array) -> npt.NDArray[Any]:
     if chunk.null_count or chunk.type.bit_width % 8:
         raise ValueError(
-            f"a column of {chunk.type} with {chunk.null_count} nulls is not numbers or times without nulls"
+            f"a column of {chunk.type} with {counted(chunk.null_count, 'null')} is not numbers or times without nulls"
         )
     _, buffer = chunk.buffers()
     if not len(chunk):

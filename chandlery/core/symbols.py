@@ -10,6 +10,7 @@ import re
 import string
 from typing import Literal, TypeAlias
 
+from chandlery.core.text import counted
 from chandlery.errors import UsageError
 
 AssetClass: TypeAlias = Literal["equity", "etf", "crypto", "fx", "future", "index", "power", "spread"]
@@ -44,7 +45,7 @@ def validate_symbol(text: str) -> str:
                 ", and ^ = at the start or end"
             )
     if not 1 <= len(text) <= MAX_LENGTH:
-        raise UsageError(f"symbol {text!r} has {len(text)} characters; allowed are 1 to {MAX_LENGTH}")
+        raise UsageError(f"symbol {text!r} has {counted(len(text), 'character')}; allowed are 1 to {MAX_LENGTH}")
     if _ALPHANUMERIC.isdisjoint(text[begin:end]):
         raise UsageError(f"symbol {text!r} has no letter or digit; write one like AAPL, BRK.B or BTC/USD")
     return text

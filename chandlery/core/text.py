@@ -22,9 +22,14 @@ def shorten(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 
+def plural(count: float, one: str, several: str = "") -> str:
+    """Return the word for so many: ``one`` or ``several``, which is ``one`` with an s unless given."""
+    return one if count == 1 else several or f"{one}s"
+
+
 def counted(count: int, one: str, several: str = "") -> str:
-    """Return a count with what it counts: ``1 row``, ``2,000 rows``; ``several`` is ``one`` with an s unless given."""
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+    """Return a count with what it counts: ``1 row``, ``2,000 rows``; see ``plural``."""
+    return f"{count:,} {plural(count, one, several)}"
 
 
 def write_number(value: float) -> str:

@@ -15,6 +15,7 @@ import psycopg
 
 from chandlery.core.calendars import get_calendar, microseconds
 from chandlery.core.partition import Partition
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.plan import IngestOptions, open_partitions, partitions_between, plan_requests
 from chandlery.instruments.registry import Instrument
@@ -56,10 +57,14 @@ class Cost:
     def __str__(self) -> str:
         """Return it in one line, for people."""
         span = f"{self.start:%Y-%m-%d}..{self.end:%Y-%m-%d}"
-        time = f"about {self.minutes:,.0f} minutes at least, " if self.minutes is not None and self.minutes >= 1 else ""
+        time = (
+            f"about {counted(round(self.minutes), 'minute')} at least, "
+            if self.minutes is not None and self.minutes >= 1
+            else ""
+        )
         return (
-            f"{self.provider}: {self.symbols:,} symbol{'s' if self.symbols != 1 else ''}, {span}:"
-            f" about {self.calls:,} calls, {time}up to {self.bars:,} bars"
+            f"{self.provider}: {counted(self.symbols, 'symbol')}, {span}:"
+            f" about {counted(self.calls, 'call')}, {time}up to {counted(self.bars, 'bar')}"
         )
 
 

@@ -15,6 +15,7 @@ from functools import partial
 
 from chandlery.core.partition import Partition
 from chandlery.core.schema import empty_bars
+from chandlery.core.text import counted, plural
 from chandlery.errors import ChandleryError, ProviderAuthError, ProviderError
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.landing import Landing
@@ -168,9 +169,9 @@ def stop(provider: Provider) -> None:
 
 def describe_calls(progress: Progress) -> str:
     """Return, for people, how many requests were answered, how many calls that took, and how many are still to make."""
-    text = f"{progress.answered}/{progress.planned} requests answered"
+    text = f"{progress.answered}/{progress.planned} {plural(progress.planned, 'request')} answered"
     if progress.calls is not None:
-        text += f", {progress.calls} calls made"
+        text += f", {counted(progress.calls, 'call')} made"
     return text + (f", about {progress.calls_left} left" if progress.calls_left is not None else "")
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from chandlery.core.partition import Partition
 from chandlery.core.schema import BARS
+from chandlery.core.text import counted
 
 Severity: TypeAlias = Literal["critical", "warning"]
 
@@ -82,7 +83,7 @@ class Verdict:
     def reason(self) -> str:
         """Why rows (or all of them) were rejected, in one line; empty where none was."""
         return "; ".join(
-            f"{check.name}: {check.detail or f'{check.failed_rows} rows'}"
+            f"{check.name}: {check.detail or counted(check.failed_rows, 'row')}"
             for check in self.checks
             if not check.passed and check.severity == "critical"
         )

@@ -14,6 +14,7 @@ import psycopg
 
 from chandlery.core.calendars import Int64s, get_calendar, microseconds
 from chandlery.core.partition import Partition
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import DAY_US, instant
 from chandlery.coverage.filled import days_with_bars
@@ -43,7 +44,8 @@ def still_missing(connection: psycopg.Connection, partition: Partition, noticed:
     if not left:
         return None
     more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-    detail = f"{len(left)} closed sessions have no bars: {', '.join(str(day) for day, _ in left[:_NAMED])}{more}"
+    what = counted(len(left), "closed session has", "closed sessions have")
+    detail = f"{what} no bars: {', '.join(str(day) for day, _ in left[:_NAMED])}{more}"
     return Noticed(noticed.rule, [span for _, span in left], {**noticed.evidence, "detail": detail})
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from chandlery.bars.origin import Origin
 from chandlery.core.partition import Partition
 from chandlery.core.schema import PRICES
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest.missing_sessions import settle_missing
@@ -124,7 +125,8 @@ def _refuse_unstorable(quarantine_id: int, rows: pa.Table) -> None:
         bad = values.null_count + int((~np.isfinite(values.drop_null().to_numpy())).sum())
         if bad:
             raise GateError(
-                f"entry {quarantine_id} cannot be released as it is: {bad} rows have no finite {name}; correct the"
+                f"entry {quarantine_id} cannot be released as it is: {counted(bad, 'row has', 'rows have')} no"
+                f" finite {name}; correct the"
                 " source and ingest again, or release with --good-rows-only"
             )
     ts = rows["ts"].to_numpy()

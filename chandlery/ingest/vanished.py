@@ -23,6 +23,7 @@ from chandlery.bars.window_states import find_windows
 from chandlery.core.calendars import Int64s
 from chandlery.core.partition import Partition
 from chandlery.core.schema import VALUES, empty_bars
+from chandlery.core.text import counted
 from chandlery.core.time_ranges import intersect, merge
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
@@ -69,8 +70,10 @@ class Vanished:
     def text(self) -> str:
         """What vanished, in words."""
         count = self.bars.num_rows
-        what = "1 bar that was read before is" if count == 1 else f"{count} bars that were read before are"
-        return f"{what} not in the file of today ({self.source}); `chandlery ingest --retract` ends what is not there"
+        what = counted(count, "bar that was read before is", "bars that were read before are")
+        place = self.source.partition(":")[2]
+        how = f"`chandlery ingest --{f'provider {place}' if place else 'path ...'} --retract`"
+        return f"{what} not in the file of today ({self.source}); {how} ends what is not there"
 
 
 def find_vanished(warehouse: Warehouse, timeframe: Timeframe, answers: Sequence[ProviderAnswer]) -> dict[str, Vanished]:

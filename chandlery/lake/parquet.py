@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from chandlery.core.calendars import microseconds
 from chandlery.core.schema import BARS, TS
+from chandlery.core.text import counted
 from chandlery.errors import LakeError, UsageError
 from chandlery.lake.decimals import decode, encode
 
@@ -219,7 +220,8 @@ def _read_footer(content: _Content, expected: bytes | None) -> tuple[pq.FileMeta
 def _footer_start(content: memoryview) -> int:
     start = len(content) - _END - int.from_bytes(content[-_END:-4], "little")
     if start < 0 or content[-4:] != _MAGIC:
-        raise LakeError(f"it is cut short or not a Parquet file: its {len(content)} bytes end without a footer")
+        what = counted(len(content), "byte ends", "bytes end")
+        raise LakeError(f"it is cut short or not a Parquet file: its {what} without a footer")
     return start
 
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from chandlery.core.digest import digest
 from chandlery.core.schema import STORED, SUPERSEDED, TS
+from chandlery.core.text import counted
 from chandlery.core.windows import InstrumentWindow, midnight, window_end, window_starts
 from chandlery.errors import LakeError
 from chandlery.lake import parquet
@@ -110,14 +111,14 @@ def verify_file(lake: Lake, file: LakeFile) -> None:
     """Read a file back whole and compare every value with what was written; raise ``LakeError`` naming the file."""
     table = read_file(lake, file)
     if table.num_rows != file.row_count:
-        raise _damaged(lake, file, f"it has {table.num_rows} rows, not {file.row_count}")
+        raise _damaged(lake, file, f"it has {counted(table.num_rows, 'row')}, not {file.row_count}")
     if digest(table) != file.digest:
         raise _damaged(lake, file, "its values are not those that were written")
 
 
 def _check_size(size: int, expected: int) -> None:
     if size != expected:
-        raise LakeError(f"it has {size} bytes, not {expected}")
+        raise LakeError(f"it has {counted(size, 'byte')}, not {expected}")
 
 
 def _damaged(lake: Lake, file: LakeFile, why: str) -> LakeError:

@@ -14,6 +14,7 @@ import psycopg
 
 from chandlery.bars.read import BarRange
 from chandlery.core.calendars import microseconds
+from chandlery.core.text import plural
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant
 from chandlery.coverage.day_states import states_of_day
@@ -71,7 +72,8 @@ def _explain_derived(warehouse: Warehouse, place: Place, now: datetime) -> Missi
     start, end = place.base_span
     bars = read_bars(warehouse, base, [BarRange(place.instrument.instrument_id, start, end)], columns=["known_at"])
     if bars.num_rows:
-        text = f"{bars.num_rows} {base.value} bars of it are there, and it waits to be computed from them"
+        what = plural(bars.num_rows, "bar of it is", "bars of it are")
+        text = f"{bars.num_rows} {base.value} {what} there, and it waits to be computed from them"
         return Missing("not_derived", text)
     first = replace(place, timeframe=base, ts=start if place.timeframe.is_intraday else place.ts)
     with warehouse.connection() as connection:

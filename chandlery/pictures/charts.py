@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from chandlery.core.text import counted
 from chandlery.errors import UsageError
 from chandlery.pictures.canvas import FAINT, FONT, INK, RULE, new_figure, to_png
 
@@ -86,7 +87,7 @@ def candles_png(
     _draw_volume(canvas, shown, (22.0, split - 10.0))
     _label_times(canvas, _times(shown))
     per = "" if shown.num_rows == bars.num_rows else f", {-(-bars.num_rows // max_candles)} bars a candle"
-    count = f"{bars.num_rows:,} bar{'s' if bars.num_rows > 1 else ''}{per}"
+    count = f"{counted(bars.num_rows, 'bar')}{per}"
     canvas.write(canvas.left, height_px - 18, title, color=INK, size=9, weight="bold")
     canvas.write(canvas.right, height_px - 18, count, ha="right")
     return to_png(canvas.figure)

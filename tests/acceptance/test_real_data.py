@@ -188,7 +188,7 @@ class TestMinutesOfStocks:
         library.put("bars_1m/AAPL.csv.gz", "AAPL", M1)
         outcome = library.load(M1, {"AAPL": "XNYS"}, gate)["AAPL|2014-06"]
         assert (outcome.status, outcome.inserted, outcome.quarantined) == ("published", 2_303, 0)
-        assert failed_checks(outcome)["price_jump"] == "1 jumps: 2014-06-09T08:00:00Z"
+        assert failed_checks(outcome)["price_jump"] == "1 jump: 2014-06-09T08:00:00Z"
         bars = library.read("AAPL", "1m", utc("2014-06-09"), utc("2014-06-10")).to_pylist()
         assert bars[0] == {
             "ts": utc("2014-06-09T08:00:00"),

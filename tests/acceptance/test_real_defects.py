@@ -48,9 +48,9 @@ class Defect(NamedTuple):
 
 DEFECTS = [
     Defect("AET-L-1d-100x-error", "AET.L", "XLON", 23, 14, 0, "2 jumps: 2022-05-09T00:00:00Z, 2022-05-20T00:00:00Z"),
-    Defect("4063-T-1d-bad-stock-split", "4063.T", "XTKS", 22, 9, 0, "1 jumps: 2023-03-29T00:00:00Z"),
+    Defect("4063-T-1d-bad-stock-split", "4063.T", "XTKS", 22, 9, 0, "1 jump: 2023-03-29T00:00:00Z"),
     Defect("4063-T-1d-bad-div", "4063.T", "XTKS", 667, 0, 0),
-    Defect("MOB-ST-1d-bad-stock-split", "MOB.ST", "XSTO", 16, 1, 0, "1 jumps: 2023-05-22T00:00:00Z"),
+    Defect("MOB-ST-1d-bad-stock-split", "MOB.ST", "XSTO", 16, 1, 0, "1 jump: 2023-05-22T00:00:00Z"),
     Defect("ELCO-L-1d-bad-div", "ELCO.L", "XLON", 665, 0, 309),
     Defect("SSNLF-1d-bad-div", "SSNLF", "XNYS", 6_259, 0, 242),
 ]

@@ -479,14 +479,14 @@ def test_rejected_rows_beside_good_ones_end_with_3_too(ready: Run, tmp_path: Pat
     result = ready("ingest", "AAA", "--path", str(path))
     assert result.exit_code == 3
     assert line_of(result, "AAA") == "AAA    inserted=3 revised=0 unchanged=0 quarantined=1 warnings=1"
-    assert "1 rows rejected, the others published" in result.stderr
-    assert "1 findings: `chandlery findings list`" in result.stderr  # the session has no bar
+    assert "1 row rejected, the others published" in result.stderr
+    assert "1 finding: `chandlery findings list`" in result.stderr  # the session has no bar
     (finding,) = json.loads(ready("findings", "list", "AAA", "--json").stdout)
     assert (finding["rule"], finding["state"], finding["start"][:10]) == ("session_count", "open", "2024-01-05")
     assert "session_count" in ready("findings", "list").stdout
     assert "findings 1 noticed" in re.sub(" +", " ", ready("status").stdout)
     assert json.loads(ready("status", "--json").stdout)["findings"] == 1
-    assert "1 findings: " in ready("coverage").stderr
+    assert "1 finding: " in ready("coverage").stderr
     coverage = json.loads(ready("coverage", "AAA", "-t", "1d", "--json").stdout)
     assert [row["findings"] for row in coverage] == [1]
     number = str(finding["finding_id"])

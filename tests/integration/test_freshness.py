@@ -116,7 +116,7 @@ def test_the_sensor_says_so_while_nothing_runs_and_once(installation: Installati
         days = found["coverage_1d"]
         assert isinstance(days, dg.AssetCheckEvaluation)
         assert (days.check_name, days.passed, days.severity) == (UP_TO_DATE, False, dg.AssetCheckSeverity.WARN)
-        assert days.description == "1 of 1 symbols are behind, since 2024-05-28 20:00Z at the earliest: SIM"
+        assert days.description == "1 of 1 symbol is behind, since 2024-05-28 20:00Z at the earliest: SIM"
         table = days.metadata["behind"]
         assert isinstance(table, dg.TableMetadataValue)
         assert [dict(record.data) for record in table.records] == [

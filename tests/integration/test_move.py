@@ -375,7 +375,7 @@ def test_a_row_that_the_source_does_not_have_is_found(source: Warehouse, target:
                     " VALUES ('2002-01-01', now(), 1, 1, 1, 1, 1, 1)"
                 )
 
-    with pytest.raises(StoreError, match=r"market\.bars_1d has 1 rows in the target that are not of the source"):
+    with pytest.raises(StoreError, match=r"market\.bars_1d has 1 row in the target that is not of the source"):
         move(source.database, target.database, Listener(add))
 
 

@@ -50,12 +50,12 @@ def partitions(warehouse: Warehouse, timeframe: Timeframe) -> list[tuple[str, st
         (
             [Bar("AAA", NOON), Bar("AAA", NOON, close=11.5)],
             UsageError,
-            "1 bars occur twice, the first at 2024-06-03T16",
+            "1 bar occurs twice, the first at 2024-06-03T16",
         ),
         (
             [Bar("AAA", NOON), Bar("BTC/USD", NOON), Bar("BTC/USD", NOON, close=11.5)],
             UsageError,
-            "1 bars occur twice, the first at 2024-06-03T16",
+            "1 bar occurs twice, the first at 2024-06-03T16",
         ),
         ([Bar("AAA", NOON, high=None)], UsageError, "high has a value that is null or not finite"),
         ([Bar("AAA", NOON, open=float("nan"))], UsageError, "open has a value that is null or not finite"),

@@ -87,7 +87,7 @@ WHOLE = verdict([*GOOD, HIGH_BELOW_LOW], [[], [], [], ["high_is_highest"]])
 def test_an_entry_keeps_the_rows_and_the_reason(warehouse: Warehouse, ids: dict[str, int]) -> None:
     entry = set_aside(warehouse, WHOLE)
     assert (entry.symbol, entry.timeframe, entry.window_key, entry.kind) == ("AAA", "1m", "2024-06", "batch")
-    assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 rows", 4)
+    assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 row", 4)
     assert (entry.released_at, entry.release_reason, entry.good_rows_only) == (None, None, False)
     with warehouse.connection() as connection:
         shown, bars = quarantine.read_entry(connection, entry.quarantine_id)
@@ -173,8 +173,8 @@ def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, i
 @pytest.mark.parametrize(
     ("bars", "text"),
     [
-        ([*GOOD, NO_CLOSE], "1 rows have no finite close"),
-        ([*GOOD, GOOD[0]._replace(open=float("inf"))], "1 rows have no finite open"),
+        ([*GOOD, NO_CLOSE], "1 row has no finite close"),
+        ([*GOOD, GOOD[0]._replace(open=float("inf"))], "1 row has no finite open"),
         ([*GOOD, GOOD[1]._replace(close=9.5)], "2024-06-03T14:31:00.000000Z occurs 2 times"),
     ],
 )
@@ -301,7 +301,7 @@ def test_the_reasons_of_the_same_rows_are_those_of_the_rules_of_now(warehouse: W
     with warehouse.connection() as connection:
         entry = quarantine.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
         shown, bars = quarantine.read_entry(connection, first.quarantine_id)
-    assert (entry.quarantine_id, entry.kind, entry.reason) == (first.quarantine_id, "rows", "low_is_lowest: 1 rows")
+    assert (entry.quarantine_id, entry.kind, entry.reason) == (first.quarantine_id, "rows", "low_is_lowest: 1 row")
     assert (shown.rules, shown.arrived_at) == ("2-new", first.arrived_at)
     assert bars["reasons"].to_pylist() == [[], [], [], ["low_is_lowest"]]
     before = everything(warehouse)

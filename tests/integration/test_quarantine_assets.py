@@ -124,7 +124,7 @@ def test_a_partition_is_red_whose_run_died_before_the_gate_came_to_it_until_a_ru
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert found.description == "2 partitions are red: BAD|2023, GOOD|2023"
     assert bench.materialize("bars_1d", "GOOD|2023").success
-    assert latest(bench, PARTITIONS).description == "1 partitions are red: BAD|2023"
+    assert latest(bench, PARTITIONS).description == "1 partition is red: BAD|2023"
     assert bench.materialize("bars_1d", "BAD|2023").success
     assert latest(bench, PARTITIONS).passed
 
@@ -132,7 +132,7 @@ def test_a_partition_is_red_whose_run_died_before_the_gate_came_to_it_until_a_ru
 def test_a_partition_that_a_run_left_alone_is_not_red_because_another_failed(bench: Workbench) -> None:
     strangers = range_tags("BAD", "GONE", "2023", "2023")
     assert not bench.materialize("bars_1d", config={"symbols": ["GONE"]}, tags=strangers).success
-    assert latest(bench, PARTITIONS).description == standing(bench).description == "1 partitions are red: GONE|2023"
+    assert latest(bench, PARTITIONS).description == standing(bench).description == "1 partition is red: GONE|2023"
 
 
 def test_the_history_of_the_gate_names_partition_rule_and_rows(bench: Workbench) -> None:
@@ -155,7 +155,7 @@ def test_one_rejected_row_is_a_warning_and_its_partition_is_materialized(bench: 
     assert "1 of 250 rows rejected" in str(found.description)
     found = latest(bench, PARTITIONS)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert found.description == "1 rows of published partitions wait in quarantine"
+    assert found.description == "1 row of a published partition waits in quarantine"
 
 
 @pytest.mark.parametrize("check", [GATE, PARTITIONS])
@@ -168,7 +168,7 @@ def test_a_check_that_is_executed_alone_says_how_the_partitions_stand(bench: Wor
     assert result.success, failure_text(result)
     (evaluation,) = result.get_asset_check_evaluations()
     assert (evaluation.check_name, evaluation.passed) == (check, False)
-    assert evaluation.description == "1 partitions are red: BAD|2023"
+    assert evaluation.description == "1 partition is red: BAD|2023"
     assert ("nothing to audit" in str(evaluation.metadata.get("note"))) == (check == GATE)
 
 

@@ -43,13 +43,13 @@ class TestDays:
         counts(ready, "--path", folder)
         write_days(tmp_path, "GONE", [DAYS[0], *DAYS[2:]])
         looked = ready("ingest", "--path", folder, "--dry-run")
-        assert "vanished  1 bars that were read before are in the file no longer" in looked.stdout
+        assert "vanished  1 bar that was read before is in the file no longer" in looked.stdout
         for _ in range(2):
             said = ready("ingest", "--path", folder)
             assert line_of(said, "total").split()[1:] == [
                 *("inserted=0", "revised=0", "unchanged=4", "quarantined=0", "warnings=1", "vanished=1")
             ]
-            assert "1 bars that were read before are in the files no longer, and stay" in said.stderr
+            assert "1 bar that was read before is in the files no longer, and stays" in said.stderr
         (finding,) = findings(ready)
         assert finding["evidence"]["rows"][0]["close"] == 10.5  # type: ignore[index]
         assert finding["evidence"]["rows"][0]["ts"].startswith("2024-01-03")  # type: ignore[index]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from chandlery.core.text import counted
 from chandlery.database.connect import is_pooled
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, hide_password
@@ -194,8 +195,9 @@ class _Move:
         for table, present in zip(self.tables, count_rows(self.writing, self.tables), strict=True):
             expected = sum(checksum.rows for part, checksum in self.checksums.items() if part.table == table)
             if present != expected:
+                strange = counted(present - expected, "row in the target that is", "rows in the target that are")
                 raise StoreError(
-                    f"{table} has {present - expected} rows in the target that are not of the source: something else"
+                    f"{table} has {strange} not of the source: something else"
                     " wrote there. Drop the target database and move again"
                 )
 

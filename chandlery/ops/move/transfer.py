@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
+from chandlery.core.text import counted
 from chandlery.database.editions.base import Edition
 from chandlery.database.errors import explain
 from chandlery.errors import StoreError
@@ -61,7 +62,7 @@ def copy_part(source: psycopg.Connection, target: psycopg.Connection, edition: E
         expected = counting.result()
     if arrived != expected:
         raise StoreError(
-            f"{part}: {arrived.rows} rows with checksum {arrived.hash} are in the target,"
+            f"{part}: {counted(arrived.rows, 'row')} with checksum {arrived.hash} in the target,"
             f" {expected.rows} with {expected.hash} in the source; nothing of it was kept."
             f" If nothing else writes to the target, suspect a disk or the network; then {_RUN_AGAIN}"
         )

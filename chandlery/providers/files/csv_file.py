@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from chandlery.core.text import counted
 from chandlery.providers.files.dialect import TextFile
 from chandlery.providers.files.numbers import BLANK, may_have_thousands
 from chandlery.providers.files.unreadable import UnreadableError
@@ -130,4 +131,4 @@ def _refuse_widths(file: TextFile) -> None:
     for line, row in file.rows():
         if len(row) != file.width:
             what = "the header has" if file.headers and len(file.headers[-1]) == file.width else "other rows have"
-            raise UnreadableError(f"{len(row)} cells where {what} {file.width}", line=line)
+            raise UnreadableError(f"{counted(len(row), 'cell')} where {what} {file.width}", line=line)

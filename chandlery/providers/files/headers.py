@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chandlery.core.schema import PRICES
+from chandlery.core.text import counted
 from chandlery.providers.files import wide
 from chandlery.providers.files.columns import DROPPED, plain
 from chandlery.providers.files.dialect import TextFile
@@ -84,7 +85,8 @@ def _given(given: Sequence[str], text: TextFile) -> Header:
         given = [*given, "ignore"]  # a comma at the end of each row
     if len(given) != width:
         raise UnreadableError(
-            f"{width} cells in a row, but --columns names {len(given)}: {','.join(given)}", line=text.first_line
+            f"{counted(width, 'cell')} in a row, but --columns names {len(given)}: {','.join(given)}",
+            line=text.first_line,
         )
     names = [DROPPED if name == "ignore" else name for name in given]
     said = {name: name for name in given if name in {"date", "time"}} if {"date", "time"} <= set(given) else {}

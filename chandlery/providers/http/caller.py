@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from pydantic import SecretStr
 
+from chandlery.core.text import counted
 from chandlery.errors import ProviderError, ProviderRateLimitError, ProviderTransientError
 from chandlery.providers.http.rate_limit import LEEWAY, RateLimiter
 from chandlery.redaction.text import hide, remember
@@ -179,7 +180,7 @@ class Caller:
 
     def _describe(self, error: ProviderError, about: str, attempts: int) -> ProviderError:
         """Return ``error`` with what was requested and how often, without keys and without where it came from."""
-        tried = "" if attempts == 1 else f" (tried {attempts} times)"
+        tried = "" if attempts == 1 else f" (tried {counted(attempts, 'time')})"
         error.args = (f"{self.provider}: {about}: {self.redact(str(error))}{tried}",)
         error.__cause__ = error.__context__ = None
         return error

@@ -54,7 +54,7 @@ def test_released_rows_do_not_count_and_others_are_judged_on_their_own() -> None
     verdict, accepted = audit([*map(bad, (1, 2, 3, 4)), *map(row, range(5, 101))], known)
     assert verdict.passed
     assert share(verdict).startswith("1 of 100 rows rejected")
-    assert verdict.reason == "high_is_highest: 1 rows: 2024-01-02T14:34:00Z"
+    assert verdict.reason == "high_is_highest: 1 row: 2024-01-02T14:34:00Z"
     assert (minutes(verdict.rejected), minutes(verdict.released)) == ([4], [1, 2, 3])
     assert verdict.released.schema == DECIDED_AGAIN
     assert verdict.released["quarantine_id"].to_pylist() == [7, 7, 7]

@@ -209,7 +209,7 @@ def test_volume_vwap_and_trades_may_be_null(gate: BarGate) -> None:
 def test_a_bar_that_starts_now_is_accepted_and_a_later_one_is_from_the_future(gate: BarGate) -> None:
     verdict = judge(gate, minutes(10), partition(), now=START + 8 * MINUTE)
     assert reasons(verdict) == [["not_in_future"]]
-    assert detail(verdict, "not_in_future") == "1 rows: 2024-01-02T14:39:00Z"
+    assert detail(verdict, "not_in_future") == "1 row: 2024-01-02T14:39:00Z"
 
 
 def test_rows_that_contradict_each_other_are_all_rejected(gate: BarGate) -> None:
@@ -326,7 +326,7 @@ def test_a_symbol_only_in_the_dictionary_is_not_mistaken_for_a_row(gate: BarGate
 
 @pytest.mark.parametrize("column", ["symbol", "ts", "source"])
 def test_a_row_without_its_key_or_source_is_refused(gate: BarGate, column: str) -> None:
-    with pytest.raises(UsageError, match=f"1 rows have no {column}"):
+    with pytest.raises(UsageError, match=f"1 row has no {column}"):
         gate.audit(table([*minutes(5), {**bar(START), column: None}]), [partition()], now=NOW)
 
 
@@ -487,7 +487,7 @@ def test_a_price_jump_warns_with_its_time_and_does_not_block(gate: BarGate) -> N
     verdict = judge(gate, rows, partition())
     assert verdict.passed
     assert failed(verdict) == {"price_jump"}
-    assert detail(verdict, "price_jump") == "1 jumps: 2024-01-02T15:00:00Z"
+    assert detail(verdict, "price_jump") == "1 jump: 2024-01-02T15:00:00Z"
 
 
 def test_a_run_without_volume_warns_from_its_first_bar(gate: BarGate) -> None:
@@ -583,7 +583,7 @@ def test_records_are_safe_for_json(strict_gate: BarGate) -> None:
         "severity": "critical",
         "passed": False,
         "failed_rows": 1,
-        "detail": "1 rows: 2024-01-02T14:30:00Z",
+        "detail": "1 row: 2024-01-02T14:30:00Z",
     }
     assert len(checks) == len(verdict.checks)
 
@@ -655,7 +655,7 @@ def test_the_minutes_of_a_split_pass_with_a_warning(shared_data: Path, strict_ga
     assert verdict.passed
     assert verdict.rejected.num_rows == 0
     assert failed(verdict) == {"price_jump"}
-    assert detail(verdict, "price_jump") == "1 jumps: 2014-06-09T08:00:00Z"
+    assert detail(verdict, "price_jump") == "1 jump: 2014-06-09T08:00:00Z"
     assert detail(verdict, "session_count") == "3 of 3 closed sessions have bars"
 
 
