@@ -24,7 +24,7 @@ from chandlery.app.configuration import Configuration
 from chandlery.app.orchestrator import SilentListener
 from chandlery.config.providers import ProvidersConfig
 from chandlery.config.universe import Universe
-from chandlery.core.calendars import use_changes
+from chandlery.core.calendar_changes import use_changes
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.providers.catalog import is_static, serves
 from chandlery.settings import Settings

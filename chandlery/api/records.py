@@ -49,7 +49,9 @@ class Records(Reads):
         state: str | None = "current",
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
-        """Return what the gate noticed and did not reject, by symbol and time (schema ``quality.findings.TABLE``).
+        """Return what the gate noticed and did not reject, by symbol and time.
+
+        The schema is ``quality.findings_table.TABLE``.
 
         Args:
             symbols: only of these; of all instruments by default.
@@ -61,7 +63,7 @@ class Records(Reads):
             UnknownSymbolError: no instrument goes by a name of ``symbols``.
             UsageError: any other argument is wrong.
         """
-        from chandlery.quality import findings  # noqa: PLC0415 - see ``lineage``
+        from chandlery.quality import findings, findings_table  # noqa: PLC0415 - see ``lineage``
 
         check_choice(output, OUTPUTS, name="output")
         chosen = None if state is None else check_choice(state, findings.CHOICES, name="state")
@@ -71,4 +73,4 @@ class Records(Reads):
         with self._warehouse.connection() as connection:
             ids = None if names is None else [each.instrument_id for each in resolve_all(connection, names, *EVER)]
             found = findings.list_findings(connection, instrument_ids=ids, timeframe=width, state=chosen)
-        return convert(findings.findings_table(found), output, index="finding")
+        return convert(findings_table.findings_table(found), output, index="finding")

@@ -17,7 +17,7 @@ from chandlery.config.calendars import check_changes
 from chandlery.config.defaults import copy_defaults
 from chandlery.config.lifecycle import Lifecycle
 from chandlery.config.universe import Universe, check_calendars
-from chandlery.core.calendars import use_changes
+from chandlery.core.calendar_changes import use_changes
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import ensure_database, market_dsn

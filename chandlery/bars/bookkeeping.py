@@ -24,7 +24,8 @@ from chandlery.core.calendars import get_calendar
 from chandlery.core.periods import Days, Ids
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import instant, window_starts
-from chandlery.database.arrays import Column, array_text
+from chandlery.database.array_text import array_text
+from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 
 #: What the log takes from ``Origin`` as it is.

@@ -13,7 +13,7 @@ from chandlery.cli.session import Session
 from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
-from chandlery.ingest.release import system_user
+from chandlery.ingest.person import system_user
 from chandlery.instruments.aliases import resolve
 from chandlery.quality import findings
 from chandlery.quality.findings import Finding

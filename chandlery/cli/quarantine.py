@@ -11,19 +11,18 @@ from chandlery.cli.options import AsJson
 from chandlery.cli.output import columns_of, moment, note, number, say, say_json, show_table, table
 from chandlery.cli.rows import Format, write_rows
 from chandlery.cli.session import Session
-from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.ingest import quarantine
-from chandlery.ingest.quarantine import QuarantineEntry, good_rows
-from chandlery.ingest.release import release as release_entry
+from chandlery.ingest.quarantine import QuarantineEntry
 from chandlery.instruments.aliases import resolve
-from chandlery.rollups.refresh import Derived, catch_up
-from chandlery.tiers.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from chandlery.core.partition import Partition
+    from chandlery.rollups.refresh import Derived
+    from chandlery.tiers.warehouse import Warehouse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,9 +91,11 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show an entry's rows, each with the rules it broke."""
+    from chandlery.ingest.rejected_rows import good_rows, read_entry  # noqa: PLC0415 - slow to import
+
     form = Format.JSON if as_json else form
     with Session.of(ctx).warehouse.connection() as connection:
-        entry, rows = quarantine.read_entry(connection, quarantine_id)
+        entry, rows = read_entry(connection, quarantine_id)
     if form is not Format.TABLE:
         write_rows(_flat(rows) if form is Format.CSV else rows, form, None, day=False)
         return
@@ -137,6 +138,8 @@ def release(
     as_json: AsJson = False,
 ) -> None:
     """Publish an entry's rows, and bring derived bars in step."""
+    from chandlery.ingest.release import release as release_entry  # noqa: PLC0415 - slow to import
+
     session = Session.of(ctx)
     installation = session.installation
     result = release_entry(installation.warehouse, quarantine_id, reason, released_by=by, good_rows_only=good_rows_only)
@@ -154,6 +157,8 @@ def release(
 
 def _derive(warehouse: Warehouse, partition: Partition) -> tuple[list[Derived], int]:
     """Bring what derives from the released bars in step; return what was done, and how many derived bars changed."""
+    from chandlery.rollups.refresh import catch_up  # noqa: PLC0415 - slow to import
+
     with warehouse.connection() as connection:
         instrument = resolve(connection, partition.symbol, *EVER)
     base = partition.timeframe

@@ -119,6 +119,7 @@ def note_never_requested(warehouse: Warehouse, selection: Selection) -> None:
 
 def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format) -> None:
     """Print what is known of one day; raise ``UsageError`` where a range was given as well."""
+    from chandlery.core.arrow import to_rows  # noqa: PLC0415
     from chandlery.coverage.day_states import states_of_day  # noqa: PLC0415
 
     if selection.since or selection.until:
@@ -127,7 +128,7 @@ def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format
         rows = [
             {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
             for timeframe in _timeframes_with_states(selection)
-            for row in states_of_day(connection, selection.instruments, timeframe, day).to_pylist()
+            for row in to_rows(states_of_day(connection, selection.instruments, timeframe, day))
         ]
     if form is Format.JSON:
         say(json.dumps(rows, indent=2, default=_text))
@@ -146,6 +147,7 @@ def show_day(warehouse: Warehouse, selection: Selection, day: date, form: Format
 
 def list_state(warehouse: Warehouse, selection: Selection, name: str, form: Format) -> None:
     """Print the runs of sessions in the state called ``name``; raise ``UsageError`` where there is no such state."""
+    from chandlery.core.arrow import to_rows  # noqa: PLC0415
     from chandlery.coverage.session_states import State  # noqa: PLC0415
 
     allowed = [state for state in State if state is not State.CLOSED]
@@ -155,7 +157,7 @@ def list_state(warehouse: Warehouse, selection: Selection, name: str, form: Form
     rows = [
         {"symbol": row.pop("symbol"), "timeframe": timeframe.value, **row}
         for timeframe in _timeframes_with_states(selection)
-        for row in _runs(warehouse, selection, timeframe, only=[State(name)]).to_pylist()
+        for row in to_rows(_runs(warehouse, selection, timeframe, only=[State(name)]))
     ]
     if form is Format.JSON:
         say(json.dumps(rows, indent=2, default=_text))

@@ -16,8 +16,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from chandlery.config.universe import Day
 from chandlery.config.yaml_document import Document, Root, Section, list_choices, problem_at
-from chandlery.core.calendar_changes import CalendarChanges, DatedSession, apply_changes
+from chandlery.core.calendar_changes import CalendarChanges, DatedSession
 from chandlery.core.calendars import FIRST_SESSION, calendar_names, get_original
+from chandlery.core.dated_sessions import apply_changes
 from chandlery.errors import UsageError
 
 
@@ -112,7 +113,7 @@ class Calendars(Root):
 
     @property
     def changes(self) -> Mapping[str, CalendarChanges]:
-        """The entries by calendar, for ``core.calendars.use_changes``; without those that say nothing."""
+        """The entries by calendar, for ``core.calendar_changes.use_changes``; without those that say nothing."""
         entries = ((name, entry.changes) for name, entry in self.calendars.items())
         return {name: changes for name, changes in entries if changes != CalendarChanges()}
 

@@ -1,36 +1,34 @@
 """Trading calendars: which sessions there are and when each opens and closes, from ``exchange_calendars``.
 
-What a person entered in ``calendars.yaml`` holds for the whole process (``use_changes``). Not here: hours that are
+What a person entered in ``calendars.yaml`` holds for the whole process (``calendar_changes``). Not here: hours that are
 not as ``exchange_calendars`` has them (``market_hours``), and what was stored of a session (``coverage``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from chandlery.core.calendar_changes import CalendarChanges, apply_changes
+from chandlery.core.calendar_changes import CalendarChanges, current_changes
+from chandlery.core.calendar_keeping import kept_or_built
+from chandlery.core.dated_sessions import apply_changes
 from chandlery.core.market_hours import MARKET_HOURS
 from chandlery.core.windows import DAY_US
 from chandlery.errors import UsageError
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
-Changes: TypeAlias = Mapping[str, CalendarChanges]
 
 #: Sessions before this date are not known.
 FIRST_SESSION = date(1980, 1, 1)
 #: So much is shown of an error of ``exchange_calendars``.
 _LONGEST_CAUSE = 80
-
-#: Returns what a person knows better, by calendar.
-_changes: Callable[[], Changes] = dict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,19 +119,9 @@ class Calendar:
         return bool((self.opens[1:] == self.closes[:-1]).all())
 
 
-def use_changes(changes: Changes | Callable[[], Changes]) -> None:
-    """Let these dated entries, by calendar, hold for every calendar that this process gets from now on.
-
-    Args:
-        changes: the entries, or what returns them: it is called when a calendar is first needed.
-    """
-    global _changes  # noqa: PLW0603 - one process has one configuration
-    _changes = cache(changes) if callable(changes) else partial(dict, changes)
-
-
 def changed_calendars() -> frozenset[str]:
     """Return the names of the calendars for which dated entries hold."""
-    return frozenset(_changes())
+    return frozenset(current_changes())
 
 
 def get_calendar(name: str) -> Calendar:
@@ -143,7 +131,7 @@ def get_calendar(name: str) -> Calendar:
         UsageError: there is no calendar of that name, ``exchange_calendars`` cannot build it, or an entry of
             ``calendars.yaml`` makes two sessions overlap.
     """
-    return _get_changed(name, _changes().get(name))
+    return _get_changed(name, current_changes().get(name))
 
 
 @lru_cache(maxsize=64)
@@ -155,6 +143,10 @@ def _get_changed(name: str, changes: CalendarChanges | None) -> Calendar:
 @lru_cache(maxsize=64)
 def get_original(name: str) -> Calendar:
     """Return the calendar called ``name`` as the library has it, without a person's entries; see ``get_calendar``."""
+    return kept_or_built(name, partial(_build, name))
+
+
+def _build(name: str) -> Calendar:
     source = _load(name)
     sessions = source.sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
     opens, closes, break_starts, break_ends = (

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 import psycopg
 import pyarrow as pa
 
+from chandlery.core.arrow import array_of, to_rows
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.session_states import STATES, State, session_states
 from chandlery.database.named_queries import query
@@ -43,7 +44,7 @@ def states_of_day(
         UsageError: ``timeframe`` is derived, the day's session has not begun, or the calendar does not reach to it.
     """
     table = session_states(connection, instruments, timeframe, day, day + timedelta(days=1), now=now)
-    by_symbol = {row["symbol"]: row for row in table.to_pylist()}
+    by_symbol = {row["symbol"]: row for row in to_rows(table)}
     closed = sorted({instrument.calendar for instrument in instruments if instrument.symbol not in by_symbol})
     calendars = {name: _calendar_without(connection, name, day) for name in closed}
     rows = [
@@ -51,7 +52,8 @@ def states_of_day(
         or {"symbol": instrument.symbol, "session": day, "state": "closed", "calendar": calendars[instrument.calendar]}
         for instrument in instruments
     ]
-    return pa.Table.from_pylist(rows, STATES)
+    arrays = [array_of([row.get(field.name) for row in rows], field.type) for field in STATES]
+    return pa.Table.from_arrays(arrays, schema=STATES)
 
 
 def state_of_day(
@@ -63,7 +65,7 @@ def state_of_day(
     now: datetime | None = None,
 ) -> State:
     """Return the state of ``day`` for one instrument; see ``states_of_day``."""
-    return State(states_of_day(connection, [instrument], timeframe, day, now=now)["state"][0].as_py())
+    return State(states_of_day(connection, [instrument], timeframe, day, now=now)["state"].to_pylist()[0])
 
 
 def _calendar_without(connection: psycopg.Connection, calendar: str, day: date) -> str:

@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
+from chandlery.core.arrow import array_of
 from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.known_range import known_sessions
@@ -270,4 +271,5 @@ def _ids(instruments: Sequence[Instrument]) -> list[int]:
 def _table(connection: psycopg.Connection, statement: sql.Composed, schema: pa.Schema) -> pa.Table:
     rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+    arrays = [array_of(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,13 +1,13 @@
 """Columns of values as PostgreSQL's binary arrays, in which they travel to the server and back within a statement.
 
 The driver turns lists into arrays value by value, and back, which takes longer than the statement does. Not here:
-batches large enough for COPY (``copy``). Format: PostgreSQL source, ``array_send``.
+batches large enough for COPY (``copy``), and a few values, for which text does (``array_text``). Format: PostgreSQL
+source, ``array_send``.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,16 +88,6 @@ def _without_nulls(fields: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> by
     kept = np.ones(octets.shape, np.bool_)
     kept[~valid, 4:] = False
     return octets[kept].tobytes()
-
-
-def array_text(values: Iterable[object]) -> str:
-    """Return an array as text: of a few values, the driver takes many times as long for a list.
-
-    Args:
-        values: numbers, None, or texts, in double quotes where they hold commas, braces or blanks; none may hold a
-            backslash, or a double quote within.
-    """
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
 def read_array(data: bytes) -> npt.NDArray[Any]:

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-import numpy as np
 import psycopg
 from psycopg import sql
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.arrays import Column, array_text
+from chandlery.database.array_text import array_text
 from chandlery.database.named_queries import query
 
 #: Keeps our locks apart from those of other applications in the same database.
@@ -34,7 +33,7 @@ def lock_instruments(
     function = sql.SQL("pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock")
     connection.execute(
         sql.SQL("SELECT {}(%(lock)s::int4, id) FROM unnest(%(ids)s::int4[]) AS id").format(function),
-        {"lock": _PUBLISHING + timeframe.rank, "ids": Column(np.array(sorted(ids), np.int32))},
+        {"lock": _PUBLISHING + timeframe.rank, "ids": array_text(sorted(ids))},
     )
 
 

@@ -14,7 +14,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.ingest.gate import DECIDED
-from chandlery.ingest.quarantine import unpack_rows
+from chandlery.ingest.rejected_rows import unpack_rows
 
 
 def read_decided(connection: psycopg.Connection, timeframe: Timeframe, partitions: Sequence[Partition]) -> pa.Table:

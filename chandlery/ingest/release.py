@@ -5,9 +5,6 @@ Not here: how rows get into quarantine (``validate``).
 
 from __future__ import annotations
 
-import getpass
-import os
-
 import numpy as np
 import psycopg
 import pyarrow as pa
@@ -19,7 +16,9 @@ from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
 from chandlery.ingest.missing_sessions import settle_missing
-from chandlery.ingest.quarantine import QuarantineEntry, as_bars, good_rows, mark_released, read_entry
+from chandlery.ingest.person import system_user
+from chandlery.ingest.quarantine import QuarantineEntry, mark_released
+from chandlery.ingest.rejected_rows import as_bars, good_rows, read_entry
 from chandlery.ingest.released import mark_released_bars
 from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import list_instruments
@@ -77,14 +76,6 @@ def release(
         publication_id=report.publication_id,
         known_at=report.known_at if report.publication_id is not None else None,
     )
-
-
-def system_user() -> str:
-    """Return the name of the operating system's user; a number where it has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no variable tells it, and no password file knows the number
-        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _origin(entry: QuarantineEntry, run_id: str | None) -> Origin:

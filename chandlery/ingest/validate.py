@@ -21,7 +21,7 @@ from chandlery.core.schema import empty_bars
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.requested import RequestedRange, record_requested, session_ranges, session_slice
 from chandlery.coverage.retry_schedule import count_answers
-from chandlery.ingest import quarantine
+from chandlery.ingest import quarantine, rejected_rows
 from chandlery.ingest.answer import ProviderAnswer
 from chandlery.ingest.decided import read_decided
 from chandlery.ingest.gate import AuditReport, Gate
@@ -105,7 +105,7 @@ class BatchProcessor:
             origin = self._origin(answers, rules, released)
             with connection.transaction():
                 accepted = [report.accepted] if report else []
-                accepted += [quarantine.as_bars(rows) for rows in released if rows.num_rows]
+                accepted += [rejected_rows.as_bars(rows) for rows in released if rows.num_rows]
                 finished = self._publish(connection, accepted, audited, gone, origin)
                 if report:
                     noticed = self._timeframe, self._provider, finished, report.accepted
@@ -170,7 +170,7 @@ class BatchProcessor:
             )
             if verdict.rejected.num_rows:
                 origin = self._origin([answer], report.rules if report else None)
-                entry = quarantine.store_rejected(connection, verdict, self._provider, origin)
+                entry = rejected_rows.store_rejected(connection, verdict, self._provider, origin)
                 result = replace(result, quarantine_id=entry.quarantine_id)
             results.append(result)
         return results

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyarrow import fs
-
 from chandlery.errors import ConfigurationError, LakeError
 
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{2,62})(?P<prefix>(/[^/?#]+)*)/?")
@@ -70,6 +68,8 @@ class Bucket:
         Raises:
             LakeError: the environment does not name the bucket's region, and the server does not tell it.
         """
+        from pyarrow import fs  # noqa: PLC0415 - slow to import, and to know a place needs it not
+
         scheme, host = self.endpoint or (None, None)
         return fs.S3FileSystem(
             region=self._region(),
@@ -86,6 +86,8 @@ class Bucket:
         named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if named or self.endpoint:
             return named or "us-east-1"  # which servers other than Amazon's take for any
+        from pyarrow import fs  # noqa: PLC0415 - see ``connect``
+
         try:
             return str(fs.resolve_s3_region(self.name))
         except OSError as error:

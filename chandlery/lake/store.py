@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import pyarrow as pa
-from pyarrow import fs
-
 from chandlery.errors import ConfigurationError, LakeError
+from chandlery.lake.local_files import flush, link
 from chandlery.lake.s3 import Bucket, describe_error
 from chandlery.lake.staged_file import StagedFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: The folder of files under temporary names, which nobody reads but their writer.
 _STAGING = "_staging"
@@ -81,6 +82,8 @@ class Lake:
         Raises:
             LakeError: it is not there or cannot be read, now or in the block; names it.
         """
+        import pyarrow as pa  # noqa: PLC0415 - slow to import, and opening a warehouse reads no file
+
         place = self.describe(path)
         try:
             with self._files.open_input_file(self._full(path)) as source:
@@ -101,7 +104,7 @@ class Lake:
             LakeError: the lake cannot be read.
         """
         with self._errors_name(path, "read"):
-            found: bool = self._files.get_file_info(self._full(path)).type == fs.FileType.File
+            found: bool = self._files.get_file_info(self._full(path)).is_file
         return found
 
     @contextmanager
@@ -144,7 +147,7 @@ class Lake:
                     self.require_root(path)
                 except OSError:
                     # A bucket's file system also wants to leave a sign of the folder, after the file is gone.
-                    if self._files.get_file_info(self._full(path)).type != fs.FileType.NotFound:
+                    if not _is_absent(self._files.get_file_info(self._full(path))):
                         raise
         except LakeError:
             if not quietly:
@@ -188,6 +191,8 @@ class Lake:
 
     @cached_property
     def _files(self) -> Any:  # noqa: ANN401 - pyarrow is not typed
+        from pyarrow import fs  # noqa: PLC0415 - see ``open``
+
         return self._bucket.connect() if self._bucket else fs.LocalFileSystem()
 
     def _write(self, staged: StagedFile, content: bytes | pa.Buffer) -> None:
@@ -208,13 +213,13 @@ class Lake:
             if self.is_local:
                 folder = staged.path.rpartition("/")[0]
                 self._make_folder(folder)
-                Path(_link(source) if staged.is_kept else source).replace(target)
-                _flush(self._full(folder))
+                Path(link(source) if staged.is_kept else source).replace(target)
+                flush(self._full(folder))
                 return
             self._files.copy_file(source, target)
             info = self._files.get_file_info(target)
         # A server may report success before it finds that it failed.
-        if info.type != fs.FileType.File or info.size != staged.size:
+        if not info.is_file or info.size != staged.size:
             raise LakeError(f"{self.describe(staged.path)} cannot be written: the server did not copy it")
         if not staged.is_kept:
             self.delete(staged.temporary, quietly=True)
@@ -223,13 +228,15 @@ class Lake:
         return [file for file in self._list(_STAGING) if file.written_at and file.written_at < before]
 
     def _list(self, folder: str = "") -> Iterator[StoredFile]:
+        from pyarrow import fs  # noqa: PLC0415 - see ``open``
+
         with self._errors_name(folder, "listed"):
             selector = fs.FileSelector(self._full(folder), recursive=True, allow_not_found=True)
             infos = self._files.get_file_info(selector)
             if not infos and self._bucket:
                 self.require_root(folder)
         for info in sorted(infos, key=lambda info: info.path):
-            if info.type == fs.FileType.File:
+            if info.is_file:
                 yield StoredFile(info.path[len(self._base) + 1 :], info.size, info.mtime)
 
     def _full(self, path: str) -> str:
@@ -242,13 +249,13 @@ class Lake:
         missing = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for place in missing:
-            _flush(str(place.parent))
+            flush(str(place.parent))
 
     def require_root(self, path: str) -> None:
         """Raise ``LakeError`` if not even the lake itself is there, so that nobody takes its files for deleted."""
         place = self._bucket.name if self._bucket else self._base
         with self._errors_name(path, "reached"):
-            if self._files.get_file_info(place).type == fs.FileType.NotFound:
+            if _is_absent(self._files.get_file_info(place)):
                 kind = (
                     f"there is no bucket {place!r}" if self._bucket else f"there is no folder {place}; is it mounted?"
                 )
@@ -257,12 +264,18 @@ class Lake:
     @contextmanager
     def _errors_name(self, path: str, done: str) -> Iterator[None]:
         """Turn errors of the file system into ``LakeError``: the file at ``path`` cannot be ``done``."""
+        import pyarrow as pa  # noqa: PLC0415 - see ``open``
+
         try:
             yield
         except (OSError, pa.ArrowException) as error:
             raise LakeError(
                 f"{self.describe(path)} cannot be {done}: {describe_error(error)}{_advice(error)}"
             ) from error
+
+
+def _is_absent(info: Any) -> bool:  # noqa: ANN401 - pyarrow is not typed
+    return bool(info.type.name == "NotFound")
 
 
 def _advice(error: Exception) -> str:
@@ -275,21 +288,3 @@ def _advice(error: Exception) -> str:
 def _temporary_stem(path: str) -> str:
     """Return how the temporary names of ``path`` begin."""
     return f"{_STAGING}/{path.replace('/', '_')}"
-
-
-def _link(path: str) -> str:
-    """Give a local file a second name beside its own, and return it; its own where the file system has no links."""
-    second = f"{path}-link"
-    try:
-        os.link(path, second)
-    except OSError:
-        return path
-    return second
-
-
-def _flush(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

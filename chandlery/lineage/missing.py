@@ -13,6 +13,7 @@ import numpy as np
 import psycopg
 
 from chandlery.bars.read import BarRange
+from chandlery.core.arrow import to_rows
 from chandlery.core.calendars import microseconds
 from chandlery.core.text import plural
 from chandlery.core.timeframe import Timeframe
@@ -88,7 +89,7 @@ def _explain_ingested(
     if session is None or (place.timeframe is Timeframe.M1 and not is_trading(place, [place.ts])[0]):
         missing = _outside(place)
     else:
-        (row,) = states_of_day(connection, [place.instrument], place.timeframe, session, now=now).to_pylist()
+        (row,) = to_rows(states_of_day(connection, [place.instrument], place.timeframe, session, now=now))
         missing = Missing(row["state"], _sentence(place, row["state"], row["calendar"]))
         if row["state"] != "closed":
             missing = _with_halt(connection, place, replace(missing, session=session))

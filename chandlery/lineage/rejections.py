@@ -16,7 +16,8 @@ from psycopg.rows import class_row
 
 from chandlery.core.schema import TS, VALUES
 from chandlery.database.named_queries import query
-from chandlery.ingest.quarantine import QuarantineEntry, read_entry
+from chandlery.ingest.quarantine import QuarantineEntry
+from chandlery.ingest.rejected_rows import read_entry
 from chandlery.lineage.place import Place
 from chandlery.lineage.steps import Answer, Rejection
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from chandlery.bars.read import BarRange
+from chandlery.core.arrow import to_rows
 from chandlery.core.schema import VALUES, is_derived
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
@@ -89,9 +90,9 @@ def _believed(warehouse: Warehouse, place: Place, as_of: datetime | None) -> lis
     present = read_bars(warehouse, place.timeframe, [BarRange(place.instrument.instrument_id, *span)], as_of=as_of)
     if not present.num_rows:
         return []
-    newest = present.to_pylist()[0]
+    newest = to_rows(present)[0]
     # Read afterwards: what was the present value a moment ago is among the earlier ones by now.
-    earlier = read_revisions(warehouse, place.instrument.instrument_id, place.timeframe, *span).to_pylist()
+    earlier = to_rows(read_revisions(warehouse, place.instrument.instrument_id, place.timeframe, *span))
     older = [row for row in earlier if row["known_at"] < newest["known_at"]]
     return [newest, *reversed(older)]
 
@@ -124,7 +125,7 @@ def _with_base_bars(warehouse: Warehouse, place: Place, value: Value, as_of: dat
         return value
     base = Timeframe.M1 if is_derived_day else place.timeframe.base
     span = BarRange(place.instrument.instrument_id, *place.base_span)
-    rows = read_bars(warehouse, base, [span], as_of=value.known_at).to_pylist()
+    rows = to_rows(read_bars(warehouse, base, [span], as_of=value.known_at))
     if is_derived_day:
         traded = is_trading(place, [row["ts"] for row in rows])
         rows = [row for row, is_part in zip(rows, traded, strict=True) if is_part]

@@ -1,6 +1,7 @@
 """Findings: what the gate or a check noticed and did not reject. They are open until evidence or a person closes them.
 
-Not here: what is noticed (``expectations``), and what was rejected (``ingest.quarantine``).
+Not here: what is noticed (``expectations``), what was rejected (``ingest.quarantine``), and findings as Arrow
+(``findings_table``).
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 import psycopg
-import pyarrow as pa
 from psycopg.rows import class_row
 
-from chandlery.core.schema import TS
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
@@ -25,18 +24,6 @@ State: TypeAlias = Literal["open", "confirmed", "dismissed"]
 CHOICES = ("current", "open", "confirmed", "dismissed")
 #: Closes findings of which nothing is left.
 GATE = "gate"
-#: Schema of ``findings_table``: a row for each finding; ``start`` is inclusive, ``end`` exclusive.
-TABLE = pa.schema(
-    [
-        ("finding", pa.int64()),
-        *((name, pa.string()) for name in ("symbol", "timeframe", "rule", "scope")),
-        *((name, TS) for name in ("start", "end")),
-        ("times", pa.int32()),
-        *((name, pa.string()) for name in ("detail", "state")),
-        *((name, TS) for name in ("found_at", "changed_at", "closed_at")),
-        *((name, pa.string()) for name in ("closed_by", "reason")),
-    ]
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -206,12 +193,6 @@ def check_timeframe(timeframe: Timeframe | None) -> None:
         raise UsageError(f"timeframe={timeframe.value!r} is derived: nothing is noticed of it; allowed: 1m 1d")
 
 
-def findings_table(found: Sequence[Finding]) -> pa.Table:
-    """Return findings as a table of schema ``TABLE``."""
-    columns = [[_cell(each, name) for each in found] for name in TABLE.names]
-    return pa.table([pa.array(column, each.type) for column, each in zip(columns, TABLE, strict=True)], schema=TABLE)
-
-
 def read_finding(connection: psycopg.Connection, finding_id: int) -> Finding:
     """Return one finding.
 
@@ -260,10 +241,6 @@ def count_open(connection: psycopg.Connection) -> int:
 def _select(connection: psycopg.Connection, values: Mapping[str, object]) -> list[Finding]:
     with connection.cursor(row_factory=class_row(Finding)) as cursor:
         return cursor.execute(query("quality/list_findings"), values).fetchall()
-
-
-def _cell(finding: Finding, name: str) -> object:
-    return getattr(finding, {"finding": "finding_id", "times": "span_count"}.get(name, name))
 
 
 def _multirange(spans: Sequence[tuple[int, int]]) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from chandlery.bars.read import BarRange
+from chandlery.core.arrow import array_of, empty_table
 from chandlery.core.schema import STORED, TS, VALUES
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
@@ -44,7 +45,7 @@ def read_revisions(
 def _read(warehouse: Warehouse, plan: Plan) -> pa.Table:
     stored = [_read_stored(warehouse, plan.timeframe, requested) for requested in plan.hot]
     archived = [_read_cold(warehouse, plan, cold) for cold in plan.cold if cold.entry.revisions is not None]
-    table = pa.concat_tables([REVISIONS.empty_table(), *stored, *archived])
+    table = pa.concat_tables([empty_table(REVISIONS), *stored, *archived])
     return table.sort_by([("ts", "ascending"), ("known_at", "ascending")])
 
 
@@ -60,7 +61,8 @@ def _read_stored(warehouse: Warehouse, timeframe: Timeframe, requested: BarRange
     with warehouse.connection() as connection:
         rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(REVISIONS)
-    return pa.table([pa.array(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)], REVISIONS)
+    arrays = [array_of(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=REVISIONS)
 
 
 def _read_cold(warehouse: Warehouse, plan: Plan, cold: ColdRead) -> pa.Table:

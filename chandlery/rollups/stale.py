@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import psycopg
 
 from chandlery.core.timeframe import Timeframe
-from chandlery.database.arrays import Column
+from chandlery.database.array_text import array_text
 from chandlery.database.named_queries import query
 
 
@@ -48,7 +47,7 @@ def list_stale_days(
     """
     values = {
         "base": base.value,
-        "ids": Column(np.array(ids, np.int32)),
+        "ids": array_text(ids),
         "start": start,
         "end": end,
         "only_due": only_due,

@@ -5,16 +5,17 @@ Whoever reads, publishes, archives or restores bars needs both. Not here: either
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from chandlery.core.calendar_changes import CalendarChanges
-from chandlery.core.calendars import use_changes
+from chandlery.core.calendar_changes import CalendarChanges, use_changes
+from chandlery.core.calendar_keeping import keep_calendars
 from chandlery.database.connections import Database
 from chandlery.database.dsn import hide_password, market_dsn
 from chandlery.database.editions.base import Edition
@@ -22,6 +23,9 @@ from chandlery.errors import StoreError
 from chandlery.lake.identity import claim_lake
 from chandlery.lake.store import Lake
 from chandlery.settings import Settings
+
+if TYPE_CHECKING:
+    from chandlery.core.calendars import Calendar
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Warehouse:
                 " home of one"
             )
         use_changes(partial(_read_changes, settings.config / "calendars.yaml"))
+        keep_calendars(partial(_keep, settings.home / "calendars"))
         return cls(Database(market_dsn(settings)), Lake(settings.lake))
 
     @property
@@ -85,3 +90,9 @@ def _read_changes(path: Path) -> Mapping[str, CalendarChanges]:
     from chandlery.config.calendars import load_calendars  # noqa: PLC0415 - slow to import, and few reads need it
 
     return load_calendars(path).changes
+
+
+def _keep(folder: Path, name: str, build: Callable[[], Calendar]) -> Calendar:
+    from chandlery.instruments.kept_calendars import KeptCalendars  # noqa: PLC0415 - likewise
+
+    return KeptCalendars(folder)(name, build)

@@ -22,7 +22,7 @@ from chandlery.config.universe import InstrumentConfig
 from chandlery.core.calendars import get_calendar
 from chandlery.core.symbols import AssetClass
 from chandlery.core.timeframe import Timeframe
-from chandlery.ingest import quarantine
+from chandlery.ingest import quarantine, rejected_rows
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import partitions_between
@@ -119,7 +119,7 @@ class Library:
         found: dict[date, set[str]] = {}
         with self.warehouse.connection() as connection:
             for entry in quarantine.list_entries(connection):
-                _, rows = quarantine.read_entry(connection, entry.quarantine_id)
+                _, rows = rejected_rows.read_entry(connection, entry.quarantine_id)
                 assert rows.num_rows == entry.row_count
                 days = dates(rows)
                 assert not found.keys() & set(days)

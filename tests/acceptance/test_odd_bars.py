@@ -7,8 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from chandlery.core.calendar_changes import CalendarChanges, DatedSession
-from chandlery.core.calendars import use_changes
+from chandlery.core.calendar_changes import CalendarChanges, DatedSession, use_changes
 from chandlery.ingest.result import PartitionResult
 from expectations.gate import BarGate
 from tests.acceptance.real_library import D1, Library, failed_checks

@@ -18,7 +18,7 @@ from chandlery.config.universe import AliasConfig, InstrumentConfig
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
-from chandlery.ingest import quarantine
+from chandlery.ingest import quarantine, rejected_rows
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.release import release as release_entry
 from chandlery.instruments.registry import Instrument, list_instruments, sync_instruments
@@ -199,7 +199,7 @@ def records(warehouse: Warehouse) -> Answers:
         found = {f"table {name}": rows for name, rows in every_row(connection).items()}
         found["view"] = [row[0] for row in connection.execute(VIEW).fetchall()]
         for entry in quarantine.list_entries(connection):
-            shown, bars = quarantine.read_entry(connection, entry.quarantine_id)
+            shown, bars = rejected_rows.read_entry(connection, entry.quarantine_id)
             found[f"quarantine {entry.quarantine_id}"] = [str(shown), *lines(bars)]
         everything = list_instruments(connection)
     for instrument in everything:

@@ -9,8 +9,7 @@ import psycopg
 import pytest
 
 from chandlery.config.universe import InstrumentConfig
-from chandlery.core.calendar_changes import CalendarChanges, DatedSession
-from chandlery.core.calendars import use_changes
+from chandlery.core.calendar_changes import CalendarChanges, DatedSession, use_changes
 from chandlery.core.timeframe import Timeframe
 from chandlery.coverage.calendar_changes import apply_calendars, apply_instruments
 from chandlery.coverage.session_states import State, count_states

@@ -11,7 +11,6 @@ from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.quality.findings import (
-    TABLE,
     Audited,
     Finding,
     Noticed,
@@ -20,6 +19,7 @@ from chandlery.quality.findings import (
     list_findings,
     record_findings,
 )
+from chandlery.quality.findings_table import TABLE
 from chandlery.tiers.warehouse import Warehouse
 from tests.support import every_row, register, utc
 

@@ -23,9 +23,10 @@ from chandlery.coverage.halts import record_halts
 from chandlery.coverage.requested import RequestedRange, record_requested
 from chandlery.database.migrate import migrate
 from chandlery.errors import UnknownSymbolError, UsageError
+from chandlery.ingest.person import system_user
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.quarantine import list_entries
-from chandlery.ingest.release import release, system_user
+from chandlery.ingest.release import release
 from chandlery.instruments.halts import Halt
 from chandlery.instruments.sessions import sync_sessions
 from chandlery.lake.store import Lake

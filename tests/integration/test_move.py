@@ -22,7 +22,7 @@ from chandlery.coverage.retry_schedule import RetrySession, schedule_next_try
 from chandlery.database.connections import Database
 from chandlery.database.dsn import hide_password
 from chandlery.errors import StoreError, UsageError
-from chandlery.ingest import quarantine
+from chandlery.ingest import rejected_rows
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.instruments.sessions import sync_sessions
@@ -102,7 +102,7 @@ def source(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     with warehouse.connection() as connection:
         for base in (Timeframe.M1, Timeframe.D1):
             list(catch_up(warehouse, base, list_instruments(connection), *EVER))
-        quarantine.store_rejected(connection, rejected(instruments_of(warehouse)["BTC/USD"]), "simulated")
+        rejected_rows.store_rejected(connection, rejected(instruments_of(warehouse)["BTC/USD"]), "simulated")
         ask(connection)
         list(archive(warehouse, find_due(connection, Timeframe.D1, utc("2000-01-01"))))
     put(warehouse, Timeframe.M1, [Bar("BTC/USD", utc("2024-02-29T23:30"), close=11.5)])  # is not rolled up

@@ -16,7 +16,7 @@ from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.migrate import migrate
 from chandlery.errors import GateError, UsageError
-from chandlery.ingest import quarantine
+from chandlery.ingest import quarantine, rejected_rows
 from chandlery.ingest.decided import read_decided
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.ingest.release import release
@@ -54,7 +54,7 @@ def verdict(bars: Sequence[Bar], reasons: Sequence[Sequence[str]], *, passed: bo
 
 def set_aside(warehouse: Warehouse, what: Verdict) -> quarantine.QuarantineEntry:
     with warehouse.connection() as connection:
-        return quarantine.store_rejected(connection, what, "simulated")
+        return rejected_rows.store_rejected(connection, what, "simulated")
 
 
 def waiting(warehouse: Warehouse, **options: bool) -> list[quarantine.QuarantineEntry]:
@@ -90,7 +90,7 @@ def test_an_entry_keeps_the_rows_and_the_reason(warehouse: Warehouse, ids: dict[
     assert (entry.provider, entry.reason, entry.row_count) == ("simulated", "high_is_highest: 1 row", 4)
     assert (entry.released_at, entry.release_reason, entry.good_rows_only) == (None, None, False)
     with warehouse.connection() as connection:
-        shown, bars = quarantine.read_entry(connection, entry.quarantine_id)
+        shown, bars = rejected_rows.read_entry(connection, entry.quarantine_id)
     assert shown == entry
     assert bars.schema == REJECTED
     assert bars.to_pylist() == WHOLE.rejected.to_pylist()
@@ -163,7 +163,7 @@ def test_good_rows_only_leaves_the_bad_ones_in_the_entry(warehouse: Warehouse, i
     release(warehouse, entry.quarantine_id, "the rest is fine", good_rows_only=True)
     assert rows(get(warehouse, TIMEFRAME, ids)) == GOOD
     with warehouse.connection() as connection:
-        released, kept = quarantine.read_entry(connection, entry.quarantine_id)
+        released, kept = rejected_rows.read_entry(connection, entry.quarantine_id)
     assert released.good_rows_only
     assert kept.num_rows == 5
     said = [True, True, True, False, False]
@@ -233,7 +233,7 @@ def test_an_entry_waits_until_its_provider_sends_something_else_for_all_of_it(
     assert (kept.quarantine_id, kept.replaced) == (entry.quarantine_id, True)
     with warehouse.connection() as connection:
         assert quarantine.count_waiting(connection) == 0
-        _, bars = quarantine.read_entry(connection, entry.quarantine_id)
+        _, bars = rejected_rows.read_entry(connection, entry.quarantine_id)
     assert bars.to_pylist() == TWO_DAYS.rejected.to_pylist()
 
 
@@ -299,12 +299,12 @@ def test_the_reasons_of_the_same_rows_are_those_of_the_rules_of_now(warehouse: W
     first = set_aside(warehouse, WHOLE)
     again = verdict([*GOOD, HIGH_BELOW_LOW], [[], [], [], ["low_is_lowest"]], passed=True)
     with warehouse.connection() as connection:
-        entry = quarantine.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
-        shown, bars = quarantine.read_entry(connection, first.quarantine_id)
+        entry = rejected_rows.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
+        shown, bars = rejected_rows.read_entry(connection, first.quarantine_id)
     assert (entry.quarantine_id, entry.kind, entry.reason) == (first.quarantine_id, "rows", "low_is_lowest: 1 row")
     assert (shown.rules, shown.arrived_at) == ("2-new", first.arrived_at)
     assert bars["reasons"].to_pylist() == [[], [], [], ["low_is_lowest"]]
     before = everything(warehouse)
     with warehouse.connection() as connection:
-        quarantine.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
+        rejected_rows.store_rejected(connection, again, "simulated", Origin(rules="2-new"))
     assert everything(warehouse) == before

@@ -30,7 +30,7 @@ from chandlery.coverage.state_grid import build_state_matrix
 from chandlery.coverage.summary import missing_sessions, monthly_coverage, summarize
 from chandlery.database.connections import Database
 from chandlery.errors import UsageError
-from chandlery.ingest import quarantine
+from chandlery.ingest import quarantine, rejected_rows
 from chandlery.ingest.gate import REJECTED, Check, Verdict
 from chandlery.ingest.release import release
 from chandlery.instruments.halts import Halt, list_halts
@@ -98,7 +98,7 @@ class Store:
         bars = table([Bar("AAA", ts) for ts in moments])
         rows = bars.append_column("reasons", pa.array([["odd"]] * len(moments), pa.list_(pa.string()))).cast(REJECTED)
         checks = [Check("odd", "critical", passed=False, failed_rows=len(moments))]
-        return quarantine.store_rejected(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
+        return rejected_rows.store_rejected(self.connection, Verdict(partition, True, 100, checks, rows), "simulated")
 
     def halt(self, start: str, end: str, *, symbol: str = "AAA") -> None:
         record_halts(self.connection, [Halt(symbol, utc(start), utc(end), "T1")])

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.arrow import text_array
 from chandlery.core.calendars import Int64s
 
 _CLOCK = (
@@ -53,7 +54,7 @@ _DIRECTIVES = {
     "z": r"(?P<z>Z|z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|UTC|GMT)",
     "%": "%",
 }
-_MONTHS = pa.array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_MONTHS = text_array(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 _COMPACT = re.compile(
     r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])((([01]\d|2[0-3])[0-5]\d([0-5]\d)?)|2400(00)?)?"
 )

@@ -10,7 +10,8 @@ import pytest
 
 from chandlery.config.calendars import Calendars, check_changes, load_calendars
 from chandlery.core import listing
-from chandlery.core.calendars import get_calendar, use_changes
+from chandlery.core.calendar_changes import use_changes
+from chandlery.core.calendars import get_calendar
 from chandlery.errors import ConfigurationError
 from tests.support import utc
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array, to_list, to_rows
+from chandlery.core.arrow import array_of, empty_table, number_array, numpy_of, text_array, to_list, to_rows
 from chandlery.core.schema import STORED, TS
 from tests.interpreter import loaded_by
 
@@ -21,6 +21,24 @@ def test_text_is_as_arrow_makes_it(values: list[str]) -> None:
     made = text_array(values)
     made.validate(full=True)
     assert made.equals(pa.array(values, pa.string()))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_(), pa.date32(), TS], ids=str
+)
+@pytest.mark.parametrize("valid", [[], [True], [False], [True, False, True], [False] * 9 + [True] * 9])
+def test_values_of_python_are_as_arrow_makes_them(kind: pa.DataType, valid: list[bool]) -> None:
+    samples: dict[pa.DataType, list[Any]] = {
+        pa.string(): ["", "Zürich"],
+        pa.bool_(): [True, False],
+        pa.date32(): [moment.date() for moment in MOMENTS],
+        TS: MOMENTS,
+    }
+    some = samples.get(kind, [7, -1])
+    values = [some[place % 2] if is_valid else None for place, is_valid in enumerate(valid)]
+    made = array_of(values, kind)
+    made.validate(full=True)
+    assert made.equals(pa.array(values, kind))
 
 
 @pytest.mark.parametrize(
@@ -70,11 +88,12 @@ def test_an_empty_table_is_as_arrow_makes_it() -> None:
 def test_pandas_stays_out() -> None:
     code = """
 import numpy as np, pyarrow as pa
-from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array, to_rows
+from chandlery.core.arrow import array_of, empty_table, number_array, numpy_of, text_array, to_rows
 from chandlery.core.schema import STORED, TS
 times = number_array(np.array([1, 2], "datetime64[us]"))
 times = pa.Array.from_buffers(TS, 2, times.buffers())
 table = pa.Table.from_arrays([times, text_array(["a", "b"])], ["ts", "name"])
+array_of([None], TS), array_of(["x", None], pa.string()), array_of([1.5], pa.float64())
 empty_table(STORED), numpy_of(table["ts"]), to_rows(table)
 """
     assert loaded_by(code, ["pandas"]) == []

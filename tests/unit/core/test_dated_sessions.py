@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 
-from chandlery.core.calendar_changes import CalendarChanges, DatedSession, apply_changes
+from chandlery.core.calendar_changes import CalendarChanges, DatedSession
 from chandlery.core.calendars import get_calendar
+from chandlery.core.dated_sessions import apply_changes
 
 
 def hours(name: str, session: DatedSession) -> tuple[str, str]:
