@@ -6,7 +6,9 @@ Not here: which instruments and providers there are (``config``), and any secret
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +32,15 @@ VARIABLES = {
     "dagster_password": ("CHANDLERY_DAGSTER_PASSWORD", SecretStr),
     "lake_override": ("CHANDLERY_LAKE", str),
     "landing_override": ("CHANDLERY_LANDING", str),
+    "cache_override": ("CHANDLERY_CACHE", Path),
+    "cache_memory_override": ("CHANDLERY_CACHE_MEMORY", str),
+    "cache_disk_override": ("CHANDLERY_CACHE_DISK", str),
+    "redis_url": ("CHANDLERY_REDIS_URL", SecretStr),
+    "redis_password": ("CHANDLERY_REDIS_PASSWORD", SecretStr),
 }
+#: How much the cache may take where nothing is said of it.
+_CACHE_MEMORY, _CACHE_DISK = "512MB", "4GB"
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,3})?)\s?(?P<unit>[KMGT]?)(?:I?B)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +63,11 @@ class Settings:
         lake: where bars are archived, a folder or ``s3://bucket/prefix``; ``lake`` in the home by default.
         landing: where answers of providers are kept before they are validated, likewise; ``landing`` in the home by
             default.
+        cache: the folder of tables that were read once and that all processes share; ``cache`` in the home by default.
+        cache_memory: how many bytes of such tables a process keeps in memory; 0 for none.
+        cache_disk: how many bytes may be in ``cache``; 0 for none.
+        redis_url: a Redis or Valkey that several machines share as a cache; none by default.
+        redis_password: for ``redis_url``, where that holds none.
         config: the folder with ``universe.yaml`` and ``providers.yaml``; ``config`` in the project by default.
     """
 
@@ -64,6 +79,11 @@ class Settings:
     dagster_password: SecretStr | None = None
     lake_override: str | None = None
     landing_override: str | None = None
+    cache_override: Path | None = None
+    cache_memory_override: str | None = None
+    cache_disk_override: str | None = None
+    redis_url: SecretStr | None = None
+    redis_password: SecretStr | None = None
     project: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +116,21 @@ class Settings:
     def lake(self) -> str:
         """Folder or ``s3://bucket/prefix`` of the archived bars."""
         return self.lake_override or str(self.home / "lake")
+
+    @cached_property
+    def cache(self) -> Path:
+        """Folder of the disk's cache, be it made yet or not."""
+        return _absolute("CHANDLERY_CACHE", self.cache_override or self.home / "cache")
+
+    @cached_property
+    def cache_memory(self) -> int:
+        """The most bytes that the cache takes in the memory of a process."""
+        return _bytes("CHANDLERY_CACHE_MEMORY", self.cache_memory_override or _CACHE_MEMORY)
+
+    @cached_property
+    def cache_disk(self) -> int:
+        """The most bytes that the cache takes on disk."""
+        return _bytes("CHANDLERY_CACHE_DISK", self.cache_disk_override or _CACHE_DISK)
 
     @cached_property
     def home(self) -> Path:
@@ -140,6 +175,21 @@ def read_secret(name: str) -> str | None:
         )
     remember(secret)
     return secret
+
+
+def _bytes(name: str, given: str) -> int:
+    """Return the number of bytes that the variable ``name`` means; units are powers of 1024.
+
+    Raises:
+        ConfigurationError: it is no size.
+    """
+    size = _SIZE.fullmatch(given.strip())
+    if size is None:
+        raise ConfigurationError(
+            f"{name}={given!r} is no size; give a number with KB, MB, GB or TB after it, such as 512MB, or 0 for none"
+        )
+    power = " KMGT".index(size["unit"].upper() or " ")
+    return int(Decimal(size["number"]) * 1024**power)
 
 
 def _absolute(name: str, given: Path) -> Path:
