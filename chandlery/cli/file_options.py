@@ -19,7 +19,7 @@ Layout: TypeAlias = Annotated[
 Pattern: TypeAlias = Annotated[str | None, typer.Option(help='Files: how they are named, as in "{symbol}-1m-*".')]
 Columns: TypeAlias = Annotated[str | None, typer.Option(help="Files: what each column is: time,open,...,ignore.")]
 Zone: TypeAlias = Annotated[str | None, typer.Option(help="Files: IANA zone of times without one.")]
-EpochUnit: TypeAlias = Annotated[str | None, typer.Option(help="Files: s, ms, us or ns, of times that are numbers.")]
+EpochUnit: TypeAlias = Annotated[str | None, typer.Option(help="Files: s, ms, us, ns or excel, of numeric times.")]
 DateFormat: TypeAlias = Annotated[str | None, typer.Option(help='Files: how times are written, as in "%d/%m/%Y".')]
 Decimal: TypeAlias = Annotated[str | None, typer.Option(help='Files: the decimal separator, "." or ",".')]
 Delimiter: TypeAlias = Annotated[str | None, typer.Option(help='Files: what stands between cells, as in ";" or "tab".')]

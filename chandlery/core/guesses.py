@@ -75,7 +75,8 @@ def _table(text: str) -> dict[str, str]:
 
 _FIAT, _COIN = frozenset(_CURRENCIES.split()), frozenset(_COINS.split())
 _CHICAGO, _NEW_YORK = frozenset(_CHICAGO_ROOTS.split()), frozenset(_NEW_YORK_PREFIXES.split())
-_QUOTES = _FIAT | frozenset(_COIN_QUOTES.split())
+#: What is usual on the second side of a pair.
+QUOTES = _FIAT | frozenset(_COIN_QUOTES.split())
 _CALENDAR_OF_SUFFIX, _CALENDAR_OF_INDEX = _table(_MARKETS), _table(_INDICES)
 
 
@@ -90,7 +91,7 @@ def default_asset_class(symbol: str) -> AssetClass:
     legs = _legs(name)
     if legs is not None and _FIAT.issuperset(legs):
         return "fx"
-    if legs is not None and ("/" in name or legs[1] in _QUOTES):
+    if legs is not None and ("/" in name or legs[1] in QUOTES):
         return "crypto"
     return "equity" if _calendar_of_contract(name) is None else "future"
 
@@ -105,7 +106,7 @@ def default_calendar(symbol: str, asset_class: str) -> str | None:
     if asset_class == "future" and _calendar_of_contract(name):
         return _calendar_of_contract(name)
     if asset_class in _CALENDAR_OF_CLASS:
-        is_known = looks != asset_class or legs is None or legs[1] in _QUOTES
+        is_known = looks != asset_class or legs is None or legs[1] in QUOTES
         return _CALENDAR_OF_CLASS[asset_class] if is_known else None
     suffix = name[name.rfind(".") :] if "." in name else ""
     if suffix in _CALENDAR_OF_SUFFIX:

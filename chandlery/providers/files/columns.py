@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import available_timezones
 
+from chandlery.core.guesses import QUOTES
 from chandlery.core.schema import PRICES
 from chandlery.providers.files.unreadable import UnreadableError
 
@@ -45,7 +46,10 @@ ALIASES = {
         "volumen", "stück", "umsatz", "volumes", "volumi", "出来高", "成交量",
     ),
     "vwap": ("vwap", "vw", "weighted_price", "wap", "volume_weighted_average_price"),
-    "trades": ("trades", "n", "count", "trade_count", "transactions", "number_of_trades", "num_trades", "trades_count"),
+    "trades": (
+        "trades", "n", "count", "trade_count", "transactions", "number_of_trades", "num_trades",
+        "trades_count", "tradecount",
+    ),
     "symbol": ("symbol", "ticker"),
 }  # fmt: skip
 
@@ -70,6 +74,10 @@ _NAMED_ZONE = re.compile(
     rf"|_(?:{_ABBREVIATIONS}|eastern)$"
 )
 _ZONE_IN_NAME = re.compile(rf"{_NAMED_ZONE.pattern}|[ _](utc|gmt)$|^(gmt|utc)[ _]")
+#: Coins in which others are quoted, and which are quoted themselves.
+_COINS = frozenset({"BTC", "XBT", "ETH", "BNB"})
+#: A volume that is counted in a coin or a currency: ``volume_btc``, ``volume_(usdt)``.
+_VOLUME_OF = re.compile(r"vol(?:ume)?_?\(?([a-z][a-z0-9]{1,9})\)?")
 _CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
 
@@ -160,6 +168,7 @@ def find_columns(
     clock = _split_clock(taken, names, said)
     _use_index(taken, unknown, names, counts)
     _prefer_close(taken, unknown, names)
+    _use_base_volume(taken, unknown, names)
     if "*" in ignored:
         unknown = []
     needed = ("ts", *PRICES) if needs_prices else ("ts",)
@@ -212,6 +221,19 @@ def _prefer_close(taken: dict[str, list[int]], unknown: list[int], names: Sequen
     if closes and len(places) > len(closes):
         taken["close"] = closes
         unknown += [place for place in places if place not in closes]
+
+
+def _use_base_volume(taken: dict[str, list[int]], unknown: list[int], names: Sequence[str]) -> None:
+    """Of two volumes, each named after a coin or a currency, take the base's: ``Volume BTC``, not ``Volume USDT``."""
+    pairs = [(place, found[1].upper()) for place in unknown if (found := _VOLUME_OF.fullmatch(plain(names[place])))]
+    if len(pairs) != 2 or "volume" in taken:
+        return
+    first, second = pairs
+    money = QUOTES - _COINS
+    base = second if first[1] in money and second[1] not in money else first
+    taken["volume"] = [base[0]]
+    for place, _ in pairs:
+        unknown.remove(place)
 
 
 def _refuse(

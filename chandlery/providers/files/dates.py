@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from chandlery.core.arrow import text_array
 from chandlery.core.calendars import Int64s
+from chandlery.providers.files.unreadable import UnreadableError
 
 _CLOCK = (
     r"(?:[T, ]\s*(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s?(?P<p>[AaPp])\.?[Mm]\.?)?)?"
@@ -62,6 +64,8 @@ _COMPACT = re.compile(
 _NAMED = re.compile(
     r"(?:\d|[AaPp]\.?[Mm]\.?)\s+([A-Z][A-Za-z]+(?:/[A-Za-z_+-]+\d*)+|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|MSK|JST|KST|HKT|SGT|IST|AE[SD]T)$"
 )
+#: A week, or a day of a week, as ISO 8601 writes them.
+_WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?")
 _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 
 
@@ -112,6 +116,33 @@ def without_zone(times: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
         return times, ""
     named = re.escape(found[1]) if "/" in found[1] else "[A-Z]{2,4}"
     return pc.replace_substring_regex(times, rf"\s+{named}\s*$", ""), found[1]
+
+
+def without_weeks(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times with plain dates in the place of ISO week dates: ``2024-01-29`` for ``2024-W05-1``.
+
+    Raises:
+        UnreadableError: the first is a whole week.
+    """
+    first = _WEEK.fullmatch(str(times[0].as_py()).strip())
+    if first is None:
+        return times
+    if first[3] is None:
+        raise UnreadableError(
+            f"the time {first[0]!r} is a week; only 1m and 1d are ingested, and weeks are made of the days: get the"
+            " file of days",
+            row=0,
+        )
+    return pa.chunked_array([pa.array([_day_of_week(text) for text in times.to_pylist()], pa.string())])
+
+
+def _day_of_week(text: str) -> str:
+    """Return the date of an ISO week date; any other text as it is."""
+    found = _WEEK.fullmatch(text.strip())
+    try:
+        return f"{date.fromisocalendar(*map(int, found.groups()))}" if found and found[3] else text
+    except ValueError:
+        return text
 
 
 def padded(clocks: pa.Array) -> pa.Array:

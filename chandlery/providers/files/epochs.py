@@ -14,10 +14,15 @@ import pyarrow as pa
 from chandlery.core.calendars import Int64s
 from chandlery.providers.files.unreadable import UnreadableError, flags, refuse
 
-EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
+EpochUnit: TypeAlias = Literal["s", "ms", "us", "ns", "excel"]
 
 #: How many of a unit make a second.
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+#: What Excel counts: days since the end of 1899, on a clock that has no zone.
+EXCEL = "excel"
+_EXCEL_1970 = 25_569
+#: Between these lie the days of 1982 to 2119, which are no epoch of this age in any unit.
+_EXCEL_DAYS = (30_000, 80_000)
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # in seconds
 #: A number that lies between these years in one unit lies outside of them in every other.
 _YEAR_1975, _YEAR_2100 = 157_766_400, 4_102_444_800
@@ -34,7 +39,7 @@ def from_epoch(times: pa.ChunkedArray, unit: EpochUnit | None) -> Int64s:
     if unit is None:
         raise UnreadableError(
             f"the time {times[0]} is a number, and not between 1975 and 2100 in seconds, or in milli-, micro- or"
-            " nanoseconds; say with --epoch-unit (s, ms, us or ns) what it counts since 1970",
+            f" nanoseconds; say with --epoch-unit (s, ms, us or ns) what it counts since 1970{_maybe_excel(values)}",
             row=0,
         )
     per = PER_SECOND[unit]
@@ -50,6 +55,26 @@ def from_epoch(times: pa.ChunkedArray, unit: EpochUnit | None) -> Int64s:
     finer = values % (per // 1_000_000) != 0
     refuse(flags(finer), lambda seen: f"the time {seen} is finer than a microsecond", times)
     return np.asarray(values // (per // 1_000_000), np.int64)
+
+
+def from_excel(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return days as Excel counts them as timestamps without a zone, exact to the second as Excel's are.
+
+    Raises:
+        UnreadableError: a time is out of range.
+    """
+    values = times.cast(pa.float64()).to_numpy()
+    impossible = ~((values > 60) & (values < 2_958_466))  # before March of 1900, Excel counts a day that was none
+    refuse(
+        flags(impossible), lambda seen: f"the time {seen} is no day that Excel counts; is --epoch-unit right?", times
+    )
+    seconds = np.rint((values - _EXCEL_1970) * 86_400).astype(np.int64)
+    return pa.chunked_array([pa.array(seconds).cast(pa.timestamp("s"))])
+
+
+def _maybe_excel(values: npt.NDArray[np.generic]) -> str:
+    first, last = _EXCEL_DAYS
+    return ", or --epoch-unit excel for the days of Excel" if first <= values.min() and values.max() < last else ""
 
 
 def _find_unit(values: npt.NDArray[np.generic]) -> EpochUnit | None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from chandlery.core.symbols import spelling
+from chandlery.core.text import plural
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError
 from chandlery.providers.files.naming import best_pattern, is_unread, part_of, split_name, symbol_by
 
-_NOT_READ = "is of a kind that is not read; save it as .csv or .parquet"
+NOT_READ = "is of a kind that is not read; save it as .csv or .parquet"
 #: What a file is to its symbol: all that there is, one of several, or of another timeframe.
 _Kind: TypeAlias = Literal["whole", "part", "other"]
 
@@ -73,7 +74,7 @@ class Folder:
         """
         if self.is_one_file:
             if is_unread(self.path.name):
-                raise ConfigurationError(f"{self.path} {_NOT_READ}")
+                raise ConfigurationError(f"{self.path} {NOT_READ}")
             return self.path.parent
         folder = self.path / self.timeframe.table
         if folder.is_dir():
@@ -98,9 +99,7 @@ class Folder:
         if self.is_one_file:
             named = self._named(self.path.name)[0] or split_name(self.path.name)[0] or self.path.stem
             return {spelling(named): Holding(_capital(named), [self.path])}
-        root = self.root
-        deep = any("/" in pattern for pattern in self.patterns)
-        paths = sorted(p for p in (root.rglob("*") if deep else root.iterdir()) if not p.name.startswith("."))
+        root, paths = self.root, self._paths()
         if not any(split_name(path.name)[1] for path in paths):
             self._refuse_kinds([path.name for path in paths])
         by_spelling: dict[str, list[tuple[str, Path, _Kind]]] = {}
@@ -114,16 +113,48 @@ class Folder:
             if any(kind != "other" for _, _, kind in found)
         }
 
-    def find(self, symbol: str) -> Holding | None:
-        """Return the files of ``symbol``, in whatever spelling; None where there are none."""
-        return self.holdings().get(spelling(symbol))
+    def none_of(self, symbol: str) -> str:
+        """Return, for a person, that there is no file of ``symbol``, and which of its files are of other widths."""
+        named = f" by the pattern {' or '.join(self.patterns)}" if self.patterns else ""
+        looked = "" if named else f": looked for {self.root / symbol.replace('/', '-')}"
+        text = f"no file for {symbol}{named}{looked} with .csv, .txt, .parquet, .zip or .gz in {self.root}"
+        others = self.of_other_widths(symbol)
+        return f"{text}; {others}" if others else text
+
+    def of_other_widths(self, symbol: str | None = None) -> str:
+        """Return, for a person, which files are of other timeframes, of one symbol or of all; empty where none are."""
+        if self.is_one_file:
+            return ""
+        named = ((path.name, *self._named(path.relative_to(self.root).as_posix())) for path in self._paths())
+        names = [
+            name
+            for name, found, kind in named
+            if kind == "other" and (symbol is None or spelling(found or "") == spelling(symbol))
+        ]
+        if not names:
+            return ""
+        more = f" and {len(names) - 3} more" if names[3:] else ""
+        return (
+            f"{', '.join(names[:3])}{more} {plural(len(names), 'is', 'are')} of"
+            f" {plural(len(names), 'another width', 'other widths')} than {self.timeframe.value}: only 1m and 1d are"
+            " ingested, and all others are made of them"
+        )
+
+    def unread(self) -> list[str]:
+        """Return the names of files that hold tables and are of kinds that are not read."""
+        return [] if self.is_one_file else [path.name for path in self._paths() if is_unread(path.name)]
+
+    def _paths(self) -> list[Path]:
+        deep = any("/" in pattern for pattern in self.patterns)
+        found = self.root.rglob("*") if deep else self.root.iterdir()
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def _refuse_kinds(self, names: Sequence[str]) -> None:
         """Raise where there are files that hold tables, and all are of kinds that are not read."""
         unread = [name for name in names if is_unread(name)]
         if unread:
             more = f" and {len(unread) - 3} more" if unread[3:] else ""
-            raise ConfigurationError(f"{self.root}: {', '.join(unread[:3])}{more} {_NOT_READ}")
+            raise ConfigurationError(f"{self.root}: {', '.join(unread[:3])}{more} {NOT_READ}")
 
     def _named(self, path: str) -> tuple[str | None, _Kind]:
         """Return the symbol that a path names, and what the file is to it."""

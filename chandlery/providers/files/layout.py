@@ -34,7 +34,7 @@ class Layout(Section):
         headerless: the meaning of each column of a file that has no header line; others have their own names.
         ignore_columns: columns to drop, in any case; ``*`` stands for all that are not known.
         tz: IANA zone of times that carry none.
-        epoch_unit: what times that are numbers count since 1970-01-01 UTC.
+        epoch_unit: what times that are numbers count since 1970-01-01 UTC; ``excel`` for the days of Excel.
         date_format: how times are written, as ``strptime`` has it: ``%d/%m/%Y``.
         decimal: the decimal separator.
         delimiter: what stands between two cells.

@@ -39,7 +39,7 @@ from chandlery.providers.files.account import (
 )
 from chandlery.providers.files.bars import oldest_first
 from chandlery.providers.files.choice import choose, passed_over
-from chandlery.providers.files.folder import Folder, Holding
+from chandlery.providers.files.folder import NOT_READ, Folder, Holding
 from chandlery.providers.files.held import FileReader, state_of
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
@@ -111,6 +111,8 @@ class FilesProvider:
             inside = [] if holding.problem else self._files.inside(holding)
             several = len(inside) > 1 or not holding.symbol
             found |= dict.fromkeys(inside if several else [holding.symbol])
+        if not found and (others := self._folder(timeframe).of_other_widths()):
+            raise ConfigurationError(others)
         return sorted(symbol for symbol in found if symbol)
 
     def fetch(self, request: BarRequest) -> BarReply:
@@ -155,7 +157,8 @@ class FilesProvider:
         key = symbol, timeframe
         if key not in self._notes:
             self.describe(symbol, timeframe)
-        return self._notes[key]
+        skipped = self._folder(timeframe).unread() if key == next(iter(self._notes)) else []  # said once
+        return [*self._notes[key], *(f"{name} lies beside it, {NOT_READ}" for name in skipped[:5])]
 
     def _folder(self, timeframe: Timeframe) -> Folder:
         if timeframe not in self.timeframes:
@@ -200,17 +203,8 @@ class FilesProvider:
                 for file in other.files
             ]
             if not files:
-                folder = self._folder(timeframe)
-                named = (
-                    f" by the pattern {' or '.join(folder.patterns)}"
-                    if folder.patterns
-                    else f": looked for {folder.root / symbol.replace('/', '-')}"
-                )
-                raise ProviderNotFoundError(
-                    f"no file for {symbol}{named} with .csv, .txt, .parquet, .zip or .gz in {folder.root}",
-                    provider=self.name,
-                    symbol=symbol,
-                )
+                text = self._folder(timeframe).none_of(symbol)
+                raise ProviderNotFoundError(text, provider=self.name, symbol=symbol)
             holding = Holding(symbol, files)
         if holding.problem:
             raise ProviderBadDataError(holding.problem, provider=self.name, symbol=symbol)

@@ -25,9 +25,10 @@ from chandlery.providers.files.dates import (
     is_iso,
     looks_like_time,
     read_text,
+    without_weeks,
     without_zone,
 )
-from chandlery.providers.files.epochs import PER_SECOND, EpochUnit, from_epoch
+from chandlery.providers.files.epochs import EXCEL, PER_SECOND, EpochUnit, from_epoch, from_excel
 from chandlery.providers.files.unreadable import UnreadableError, flags, refuse
 
 _DAY = 86_400
@@ -91,7 +92,7 @@ class Times:
         if pa.types.is_date(kind):
             return pa.scalar(seconds // _DAY, pa.int32()).cast(pa.date32())
         unit = kind.unit if pa.types.is_timestamp(kind) else self.epoch_unit if pa.types.is_int64(kind) else None
-        if unit is None:
+        if unit is None or unit == EXCEL:
             return None
         number = int(np.clip(seconds, -(2**63) // PER_SECOND[unit] + 1, 2**63 // PER_SECOND[unit] - 1))
         scalar = pa.scalar(number * PER_SECOND[unit], pa.int64())
@@ -103,6 +104,8 @@ class Times:
     def _of_numbers(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
         if pa.types.is_integer(times.type) and self._is_compact(str(times[0])):
             return self._of_text(times.cast(pa.string()))
+        if self.epoch_unit == EXCEL:
+            return self._of_timestamps(from_excel(times))
         return self._of_instants(from_epoch(times, self.epoch_unit), times)
 
     def _of_timestamps(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -115,7 +118,7 @@ class Times:
         return self._days(local, microseconds_of(times) if times.type.tz else None, times)
 
     def _of_text(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
-        times, zone = without_zone(times)
+        times, zone = without_zone(without_weeks(times))
         if zone:
             return replace(self, tz=self._zone(zone, times[0].as_py())).utc(times)
         first = times[0].as_py().strip()
