@@ -219,7 +219,7 @@ def _chart(item: _Series, chart: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gate(outcomes: Sequence[PartitionResult]) -> dict[str, Any] | None:
-    """Return what the gate found, rule by rule; None where it has checked nothing."""
+    """Return what the gate found by rule, those broken most first; None where it has checked nothing."""
     verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict]
     if not verdicts:
         return None
@@ -233,7 +233,7 @@ def _gate(outcomes: Sequence[PartitionResult]) -> dict[str, Any] | None:
         "rejected": sum(verdict.rejected.num_rows for verdict in verdicts),
         "rules": [
             [name.replace("_", " "), severity, f"{len(passed):,}", f"{len(passed) - sum(passed):,}"]
-            for (name, severity), passed in by_rule.items()
+            for (name, severity), passed in sorted(by_rule.items(), key=lambda rule: sum(rule[1]) - len(rule[1]))
         ],
     }
 

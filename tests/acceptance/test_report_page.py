@@ -72,6 +72,21 @@ def test_a_candle_s_label_can_be_read(browser: Browser, address: str, scheme: Li
     page.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_strip_below_a_chart_veils_only_what_is_not_shown(
+    browser: Browser, address: str, scheme: Literal["light", "dark"]
+) -> None:
+    page = browser.new_page(viewport={"width": 1000, "height": 900}, color_scheme=scheme)
+    page.goto(address)
+    page.locator("#chart-0 .rangeslider-mask-min").wait_for(state="attached")
+    opacity = """name => [...document.querySelectorAll('#chart-0 .rangeslider-' + name)].map(
+      each => Number(getComputedStyle(each).fillOpacity))"""
+    assert page.evaluate(opacity, "mask-min") == [0.72]
+    for name in ("mask-min-opp-axis", "mask-max-opp-axis", "slidebox"):
+        assert page.evaluate(opacity, name) == [0], name
+    page.close()
+
+
 def contrast(one: str, other: str) -> float:
     """Return the contrast of two colours, ``rgb(1, 2, 3)``, 1 to 21."""
     bright, dim = sorted((luminance(one), luminance(other)), reverse=True)

@@ -22,7 +22,7 @@
       var axis = { gridcolor: v("--rule"), zeroline: false, linecolor: v("--rule"), tickfont: { color: v("--soft") } };
       var layout = {
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: css.fontFamily, size: 12, color: v("--ink") },
-        margin: { l: 54, r: 8, t: 8, b: 24 }, showlegend: false, hovermode: "x", dragmode: "zoom", bargap: 0.25,
+        margin: { l: 54, r: 8, t: 30, b: 24 }, showlegend: false, hovermode: "x", dragmode: "zoom", bargap: 0.25,
         xaxis: Object.assign({}, axis, {
           rangebreaks: c.breaks, showgrid: false, anchor: "y2", range: c.range,
           rangeslider: {
@@ -34,7 +34,7 @@
         hoverlabel: {
           namelength: 0, bgcolor: v("--raised"), bordercolor: v("--soft"), font: { family: css.fontFamily, color: v("--ink") }
         },
-        modebar: { bgcolor: "rgba(0,0,0,0)", color: v("--rule"), activecolor: v("--accent") },
+        modebar: { bgcolor: "rgba(0,0,0,0)", color: v("--soft"), activecolor: v("--accent") },
         yaxis: Object.assign({}, axis, { domain: [0.27, 1], range: fit(c, c.range[0], c.range[1]) }),
         yaxis2: Object.assign({}, axis, { domain: [0, 0.2], nticks: 3, fixedrange: true })
       };

@@ -13,9 +13,13 @@ import pyarrow as pa
 import pytest
 from jinja2 import UndefinedError
 
+from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
+from chandlery.ingest.gate import REJECTED, Check, Verdict
+from chandlery.ingest.result import PartitionResult
 from chandlery.report.months import map_months
 from chandlery.report.page import render_page
-from chandlery.report.report import ShownQuery, _query
+from chandlery.report.report import ShownQuery, _gate, _query
 
 EVIL = "</script><b>&\"'"
 NOTHING: dict[str, Any] = {
@@ -126,3 +130,16 @@ def test_a_price_below_a_cent_is_shown_with_every_digit() -> None:
     rows = pa.table({"ts": [datetime(2024, 6, 3, tzinfo=UTC)], "close": [0.000010000001], "volume": [0.00001234]})
     shown = _query(ShownQuery("query", rows, 0.1))
     assert shown["rows"] == [["2024-06-03", "0.000010000001", "0.00001234"]]
+
+
+def test_rules_that_were_broken_stand_first() -> None:
+    def audited(**passed: bool) -> PartitionResult:
+        checks = [Check(name, "critical", holds) for name, holds in passed.items()]
+        window = Timeframe.D1.window_of(datetime(2024, 6, 3, tzinfo=UTC))
+        partition = Partition(1, "AAPL", "equity", "XNYS", Timeframe.D1, window, window.start, window.end, None, None)
+        verdict = Verdict(partition, True, 3, checks, REJECTED.empty_table())
+        return PartitionResult(partition, "published", verdict=verdict)
+
+    found = _gate([audited(first=True, second=False, third=True), audited(first=True, second=False, third=False)])
+    assert found is not None
+    assert [rule[0] for rule in found["rules"]] == ["second", "third", "first"]
