@@ -15,10 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import yaml
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
-from chandlery.ops.roles import make_roles
+from chandlery.database.connections import Database
+from chandlery.database.editions.install import install
+from chandlery.database.migrate import migrate
+from chandlery.ops.roles import DAGSTER, MARKET, PASSWORDS, grant, make_roles
+from tests.apache_server import UnavailableError
 from tests.compose import DEPLOY
 from tests.debian_server import PASSWORD, debian_server
 
@@ -53,6 +58,13 @@ class Deployed:
         passwords = {f"chandlery_{role}": (self.secrets / f"{role}_password").read_text().strip() for role in ROLES}
         make_roles(self.admin, passwords)
 
+    def migrate(self) -> None:
+        """Make the tables and give the roles their rights, as the service ``migrate`` does."""
+        with Database(self.dsn("owner")) as database, database.connection() as owner:
+            migrate(owner)
+            install(owner)
+        grant(self.dsn("owner"))
+
 
 @contextmanager
 def deployed_server() -> Iterator[Deployed]:
@@ -83,6 +95,36 @@ def deployed_server() -> Iterator[Deployed]:
             yield Deployed(f"localhost:{port}", authority, secrets, admin)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def roles_on(admin: str, folder: Path) -> Iterator[Deployed]:
+    """Make the roles and the databases of ``deploy`` on a server that runs, and drop them again.
+
+    Args:
+        admin: connection string of its administrator.
+        folder: for the secrets.
+
+    Raises:
+        UnavailableError: the server has an installation of Chandlery, which is nobody's to touch.
+    """
+    with psycopg.connect(admin, autocommit=True) as connection:
+        taken = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%(roles)s)"
+            " UNION SELECT datname FROM pg_database WHERE datname = ANY(%(databases)s)",
+            {"roles": list(PASSWORDS), "databases": [MARKET, DAGSTER]},
+        ).fetchall()
+        if taken:
+            raise UnavailableError(f"an installation has {taken[0][0]} there")
+        deployed = Deployed("", folder, make_secrets(folder / "deploy"), admin)
+        try:
+            deployed.make_roles()
+            yield deployed
+        finally:
+            for name in (MARKET, DAGSTER):
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            for name in PASSWORDS:
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def make_secrets(folder: Path) -> Path:

