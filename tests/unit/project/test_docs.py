@@ -44,6 +44,7 @@ NO_WORDS = {"docs/cli.md", "docs/glossary.md", "CONTRIBUTING.md", "docs/provider
 EVERYDAY = {
     "as of",
     "base",
+    "batch",
     "cold",
     "final",
     "forming",
@@ -53,7 +54,10 @@ EVERYDAY = {
     "partition",
     "provisional",
     "release",
+    "repair",
+    "replay",
     "retention",
+    "session state",
     "settled",
     "source",
     "store",
