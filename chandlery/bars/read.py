@@ -1,7 +1,7 @@
 """Reading bars from the store to Arrow, as they are now or as they were believed at any time.
 
-ADBC carries the rows, because it sits on the wire's own speed limit. Not here: bars that left the store for the lake
-(``lake.read``; ``reading`` unites both).
+ADBC carries the rows, because it sits on the wire's own speed limit. Not here: reading within a transaction
+(``read_arrays``), and bars that left the store for the lake (``lake.read``; ``reading`` unites both).
 """
 
 from __future__ import annotations
@@ -130,14 +130,15 @@ def _to_schema(database: Database, rows: pa.Table, schema: pa.Schema, ids: Colle
             (instrument_id,) = ids
             columns.append(number_array(np.full(rows.num_rows, instrument_id, np.int32)))
         elif field.name == "source":
-            columns.append(_decode(rows["source"], source_names(database, rows["source"])))
+            columns.append(decode_sources(rows["source"], source_names(database, rows["source"])))
         else:
             column = rows[field.name]
             columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _decode(ids: pa.ChunkedArray, names: Mapping[int, str]) -> pa.DictionaryArray:
+def decode_sources(ids: pa.Array | pa.ChunkedArray, names: Mapping[int, str]) -> pa.DictionaryArray:
+    """Return the sources of these ids (int2) by ``names``, which holds all of them."""
     known = np.array(sorted(names), np.int64)
     codes = np.searchsorted(known, numpy_of(ids)).astype(np.int32)
     return pa.DictionaryArray.from_arrays(number_array(codes), text_array(names[int(key)] for key in known))

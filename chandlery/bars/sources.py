@@ -45,7 +45,7 @@ def derived_sources(known: Mapping[str, int] | None, names: Sequence[str], ids: 
     return {name: source_id for name, source_id in pairs if is_derived(name)}
 
 
-def source_names(database: Database, ids: pa.ChunkedArray) -> dict[int, str]:
+def source_names(database: Database, ids: pa.Array | pa.ChunkedArray) -> dict[int, str]:
     """Return the name of every source of ``database``, of which ``ids`` (int2) are some; asks it for new ones only."""
     names = _known_names.get(database, {})
     if not set(np.flatnonzero(np.bincount(numpy_of(ids))).tolist()) <= names.keys():

@@ -8,6 +8,7 @@ source, ``array_send``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,16 @@ _TYPES = {
 #: Type of the values and a field of them on the wire, by PostgreSQL's number of the element.
 _FIELDS = {
     element: (np.dtype(values), np.dtype([("length", ">i4"), ("value", wire)]))
-    for element, values, wire in ((16, np.bool_, "u1"), (23, np.int32, ">i4"), (1184, "datetime64[us]", ">i8"))
+    for element, values, wire in (
+        (16, np.bool_, "u1"),
+        (21, np.int16, ">i2"),
+        (23, np.int32, ">i4"),
+        (701, np.float64, ">f8"),
+        (1184, "datetime64[us]", ">i8"),
+    )
 }
+#: Octets before the first field of a one-dimensional array that is not empty.
+_HEAD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +100,19 @@ def _without_nulls(fields: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> by
 
 
 def read_array(data: bytes) -> npt.NDArray[Any]:
-    """Return what ``array_send`` made of a one-dimensional array of int4, bool or timestamptz without nulls."""
-    ndim, _, element = struct.unpack_from(">iii", data)
-    values, field = _FIELDS[element]
-    if not ndim:
-        return np.empty(0, values)
-    sent = np.frombuffer(data, field, offset=20)["value"]
+    """Return what ``array_send`` made of a one-dimensional array without nulls; see ``read_arrays``."""
+    return read_arrays([data])
+
+
+def read_arrays(parts: Sequence[bytes]) -> npt.NDArray[Any]:
+    """Return what ``array_send`` made of arrays of one type, one after the other.
+
+    Args:
+        parts: one or more; one-dimensional, of bool, int2, int4, float8 or timestamptz, without nulls.
+    """
+    values, field = _FIELDS[struct.unpack_from(">iii", parts[0])[2]]
+    data = b"".join([part[_HEAD:] for part in parts])  # of an empty array, the head is shorter, and all there is
+    sent = np.frombuffer(data, field)["value"]
     return (sent.astype(np.int64) + PG_EPOCH_US).view(values) if values.kind == "M" else sent.astype(values)
 
 

@@ -10,9 +10,11 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+import psycopg
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange, read_stored, sort_by_key
+from chandlery.bars.read_arrays import read_in_transaction
 from chandlery.core.arrow import empty_table, number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
@@ -53,11 +55,46 @@ def read_bars(
             lock_instruments(connection, timeframe, sorted({each.instrument_id for each in ranges}), shared=True)
     if not timeframe.is_ingested:  # derived bars never leave the store
         return read_stored(warehouse.database, timeframe, ranges, as_of=as_of, columns=selected)
-    return read_planned(warehouse, timeframe, ranges, lambda plan: _read(warehouse, plan, as_of, selected))
+
+    def read(plan: Plan) -> pa.Table:
+        stored = read_stored(warehouse.database, timeframe, plan.hot, as_of=as_of, columns=selected)
+        return _with_cold(warehouse, plan, stored, as_of, selected)
+
+    return read_planned(warehouse, timeframe, ranges, read)
 
 
-def _read(warehouse: Warehouse, plan: Plan, as_of: datetime | None, columns: Sequence[str]) -> pa.Table:
-    stored = read_stored(warehouse.database, plan.timeframe, plan.hot, as_of=as_of, columns=columns)
+def read_base(
+    connection: psycopg.Connection, warehouse: Warehouse, timeframe: Timeframe, ranges: Sequence[BarRange]
+) -> pa.Table:
+    """Return the present bars of ``ranges``, sorted by (instrument_id, ts), for a transaction that derives from them.
+
+    Args:
+        connection: to the database of ``warehouse``, in that transaction, on which bars of the store are read.
+        warehouse: where the bars are.
+        timeframe: ``1m`` or ``1d``.
+        ranges: disjoint where they are of the same instrument; no more than one transaction derives from.
+
+    Returns:
+        Table of schema ``STORED`` without ``known_at``.
+
+    Raises:
+        LakeError: a file of the lake is missing or damaged; names it.
+    """
+    columns = [name for name in STORED.names if name != "known_at"]
+    if not ranges:
+        return empty_table(STORED).select(columns)
+
+    def read(plan: Plan) -> pa.Table:
+        stored = read_in_transaction(connection, warehouse.database, timeframe, plan.hot, columns=columns)
+        return _with_cold(warehouse, plan, stored, None, columns)
+
+    return read_planned(warehouse, timeframe, ranges, read)
+
+
+def _with_cold(
+    warehouse: Warehouse, plan: Plan, stored: pa.Table, as_of: datetime | None, columns: Sequence[str]
+) -> pa.Table:
+    """Return ``stored``, the bars of the store, and those that the plan has to read from the lake."""
     if not plan.cold:
         return stored
     archived = [_read_cold(warehouse, plan, cold, as_of, columns) for cold in plan.cold]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from threading import Lock
 
 import numpy as np
 import psycopg
@@ -19,7 +18,7 @@ import psycopg
 from chandlery.bars.bookkeeping import note_failed_days, take_stale_days
 from chandlery.bars.origin import Origin
 from chandlery.bars.rows import pair_keys
-from chandlery.core.schema import BARS, with_symbols
+from chandlery.core.schema import with_symbols
 from chandlery.core.timeframe import Timeframe, rolled_up_from
 from chandlery.core.windows import midnight
 from chandlery.database.arrays import Column
@@ -30,7 +29,7 @@ from chandlery.database.named_queries import query
 from chandlery.errors import LakeError, StoreUnavailableError
 from chandlery.instruments.registry import Instrument
 from chandlery.publishing.publish import PublishReport, publish_together
-from chandlery.reading.bars import read_bars
+from chandlery.reading.bars import read_base
 from chandlery.rollups.aggregate import BaseBars
 from chandlery.rollups.continuous import note_days, refresh_aggregates
 from chandlery.rollups.ended import find_ended, without_session
@@ -181,7 +180,6 @@ class _Work:
     now: datetime | None
     only_due: bool
     failures: list[str] = field(default_factory=list)
-    reading: Lock = field(default_factory=Lock)
 
     def raise_failures(self) -> None:
         """Raise ``LakeError`` where files of some instruments could not be read."""
@@ -259,10 +257,7 @@ class _Work:
                 note_days(connection, self.warehouse.edition, stale.ids, stale.days)
                 days = _days_to_derive(connection, stale, by_id)
             ranges = base_ranges(base, stale, days)
-            # One reads at a time, which keeps two cores busy; while one reads, the other computes or writes.
-            with self.reading:
-                stored = read_bars(self.warehouse, base, ranges, columns=BARS.names)
-            bars = BaseBars(with_symbols(stored, names))
+            bars = BaseBars(with_symbols(read_base(connection, self.warehouse, base, ranges), names))
             rolled, computed = {}, {}
             for timeframe in rolled_up_from(base):
                 kept = days.of if timeframe is Timeframe.D1 else stale

@@ -40,6 +40,7 @@ PIECES = {
     "bars": "market.bars_1d",
     "table": "market.bars_1d",
     "columns": "instrument_id, ts",
+    "arrays": "array_send(array_agg(b.ts))",
     "condition": "true",
     "incoming": "(SELECT {})".format(", ".join(f"NULL::{kind} AS {name}" for name, kind in INCOMING.items())),
     "present": "(SELECT *, ctid AS tid FROM market.bars_1d)",

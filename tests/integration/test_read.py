@@ -20,9 +20,10 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.database.locks import lock_instruments
 from chandlery.errors import UnfilledTimeframeError, UnknownSymbolError, UsageError
 from chandlery.instruments.registry import sync_instruments
-from chandlery.reading.bars import read_bars
+from chandlery.publishing.publish import publish
+from chandlery.reading.bars import read_bars, read_base
 from chandlery.tiers.warehouse import Warehouse
-from tests.support import EVER, Bar, get, put, register, rows, utc, wait_until_blocked
+from tests.support import EVER, Bar, get, put, register, rows, table, utc, wait_until_blocked
 
 pytestmark = pytest.mark.every_edition
 
@@ -163,6 +164,34 @@ def test_several_ranges_are_read_of_each_instrument(warehouse: Warehouse, api: D
 
 def test_no_range_reads_nothing(warehouse: Warehouse) -> None:
     assert read_bars(warehouse, Timeframe.D1, []).equals(STORED.empty_table())
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.D1])
+def test_a_transaction_that_derives_reads_the_same_bars_and_what_it_wrote(
+    warehouse: Warehouse, ids: dict[str, int], timeframe: Timeframe
+) -> None:
+    years = [utc("1999-12-31"), utc("2000-01-03"), utc("2024-06-03"), utc("2024-06-04")]
+    nothing = {"volume": None, "vwap": None, "trades": None}
+    given = [
+        Bar("AAA", years[0], open=0.1 + 0.2, volume=2.0**53 + 2, trades=2**31 - 1),
+        Bar("AAA", years[1], **nothing),  # type: ignore[arg-type]
+        Bar("AAA", years[2], source="test:two", vwap=None),
+        Bar("BBB", years[2], volume=0.0, trades=0),
+        Bar("BBB", years[3], **nothing),  # type: ignore[arg-type]
+    ]
+    put(warehouse, timeframe, given)
+    day = timedelta(days=1)
+    spans = [BarRange(ids[name], start, start + day) for name in ("BBB", "CCC", "AAA") for start in reversed(years)]
+    columns = [name for name in STORED.names if name != "known_at"]
+    for ranges in (spans, spans[:4], spans[4:8], spans[8:], []):
+        with warehouse.connection() as connection:
+            found = read_base(connection, warehouse, timeframe, ranges)
+        expected = read_bars(warehouse, timeframe, ranges, columns=columns)
+        assert found.schema == expected.schema
+        assert found.to_pylist() == expected.to_pylist()
+    with warehouse.connection() as connection, connection.transaction(force_rollback=True):
+        publish(connection, warehouse, timeframe, table([Bar("CCC", years[2])]))
+        assert keys(read_base(connection, warehouse, timeframe, spans[4:8])) == [(ids["CCC"], years[2])]
 
 
 def test_as_of_a_time_gives_what_was_believed_then(warehouse: Warehouse, ids: dict[str, int]) -> None:
