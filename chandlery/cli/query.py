@@ -13,11 +13,14 @@ from chandlery.cli.options import AsJson
 from chandlery.cli.output import moment, note
 from chandlery.cli.rows import Format, choose_format, write_rows
 from chandlery.cli.session import Session
+from chandlery.core.grid import Anchor
 from chandlery.core.moments import parse_range
 from chandlery.core.text import counted, plural
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
 from chandlery.reading.arguments import COLUMNS, STATE
+from chandlery.reading.made import Hours
 from chandlery.reading.released import RELEASED
 
 if TYPE_CHECKING:
@@ -30,6 +33,13 @@ Symbol = Annotated[str, typer.Argument(help="Symbol, or a ticker that named the 
 Start = Annotated[str | None, typer.Option(help="First instant, inclusive: 2024-01-31 or 2024-01-31T14:30:00Z.")]
 End = Annotated[str | None, typer.Option(help="Last instant, exclusive.")]
 Width = Annotated[str, typer.Option("--timeframe", "-t", help="1m 5m 15m 30m 1h 4h 1d 1w 1mo")]
+AnyWidth = Annotated[
+    str, typer.Option("--timeframe", "-t", help="1m 5m 15m 30m 1h 4h 1d 1w 1mo, or any other: 90m 2h 3d 1q.")
+]
+WhichHours = Annotated[Hours, typer.Option("--session", help="Of minutes and hours: which of them.")]
+Beginning = Annotated[
+    Anchor, typer.Option(help="Bars of minutes and hours begin on the grid of UTC, or at each session's open.")
+]
 Form = Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")]
 
@@ -54,6 +64,7 @@ def register(app: typer.Typer) -> None:
         "\n\nchandlery query AAPL --start 2012-01-01 --end 2013-01-01 -o aapl.csv"
         "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
         "\n\nchandlery query AAPL -t 1m --limit 30 --with-state"
+        "\n\nchandlery query AAPL -t 90m --session regular --anchor session --limit 5"
         "\n\nchandlery query AAPL --exclude-suspect --with-released"
     )(query)
     app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
@@ -65,7 +76,9 @@ def query(
     symbol: Symbol,
     start: Start = None,
     end: End = None,
-    timeframe: Width = "1d",
+    timeframe: AnyWidth = "1d",
+    session: WhichHours = "all",
+    anchor: Beginning = "utc",
     as_of: AsOf = None,
     final_only: FinalOnly = False,
     with_state: WithState = False,
@@ -83,27 +96,28 @@ def query(
     """
     chosen = choose_format(Format.JSON if as_json else form, output)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
-    width = Timeframe.parse(timeframe)
-    warehouse = Session.of(ctx).warehouse
+    width = parse_width(timeframe)
     if limit is None and start is None and end is None and chosen is Format.TABLE:
         limit = _SHOWN
-    bars = DataAPI(warehouse).get_ohlc(
+    bars = DataAPI(Session.of(ctx).warehouse).get_ohlc(
         symbol,
         first,
         last,
-        width.value,
+        width.name,
         limit=limit,
         as_of=as_of,
         final_only=final_only,
         exclude_suspect=exclude_suspect,
+        session=session,
+        anchor=anchor,
         columns=[*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released],
         output="arrow",
     )
     if not bars.num_rows:
-        _explain_nothing(symbol, width, (first, last), as_of, final_only=final_only)
+        _explain_nothing(symbol, width.name, (first, last), as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)
     if output is not None:
-        note(f"{counted(bars.num_rows, 'bar')} of {symbol} {width.value} written to {output}")
+        note(f"{counted(bars.num_rows, 'bar')} of {symbol} {width.name} written to {output}")
     elif chosen is Format.TABLE and bars.num_rows == limit:
         note(f"The last {limit} {plural(limit or 0, 'bar')}; --limit, or --start and --end, shows others.")
 
@@ -146,10 +160,10 @@ def _without_empty(rows: pa.Table) -> pa.Table:
 
 
 def _explain_nothing(
-    symbol: str, width: Timeframe, requested: tuple[datetime, datetime], as_of: str | None, *, final_only: bool
+    symbol: str, width: str, requested: tuple[datetime, datetime], as_of: str | None, *, final_only: bool
 ) -> None:
     known = f" known at {as_of}" if as_of else ""
-    bars = f"{'final ' if final_only else ''}bars of {symbol} {width.value}"
+    bars = f"{'final ' if final_only else ''}bars of {symbol} {width}"
     note(f"No {bars}{_between(requested)}{known}; `chandlery coverage {symbol}` shows what there is.")
 
 

@@ -11,6 +11,7 @@ from datetime import MAXYEAR, UTC, date, datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from chandlery.core.spellings import read_width, write_width
 from chandlery.core.text import shorten
 from chandlery.errors import UsageError
 
@@ -52,12 +53,12 @@ class Timeframe(StrEnum):
 
     @classmethod
     def parse(cls, text: str) -> Timeframe:
-        """Return the timeframe called ``text``, or raise ``UsageError`` naming those there are."""
-        try:
-            return cls(text)
-        except ValueError:
-            allowed = " ".join(cls)
-            raise UsageError(f"timeframe {shorten(text)} is not known; allowed: {allowed}") from None
+        """Return the timeframe that ``text`` names, in any spelling; ``UsageError`` names those there are."""
+        allowed = " ".join(cls)
+        name = write_width(*read_width(text, name="timeframe", allowed=allowed))
+        if name not in tuple(cls):
+            raise UsageError(f"timeframe={shorten(text)} is not stored; allowed: {allowed}")
+        return cls(name)
 
     @property
     def is_intraday(self) -> bool:

@@ -6,19 +6,23 @@ Not here: the reads (``bars``, ``tail``), and arguments of any function (``core.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from chandlery.core.arguments import check_texts
+from chandlery.core.arguments import check_choice, check_count, check_flag, check_texts
 from chandlery.core.arrow import number_array, numpy_of
+from chandlery.core.grid import ANCHORS
+from chandlery.core.moments import parse_moment
 from chandlery.core.schema import STORED
 from chandlery.core.text import shorten
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
+from chandlery.reading.formats import OUTPUTS
+from chandlery.reading.made import HOURS
 from chandlery.reading.released import RELEASED
 
 #: The columns of a read for which no others are requested.
@@ -27,15 +31,39 @@ COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
 STATE = "state"
 
 
+#: More than anybody has of one symbol, and few enough for the server to count with.
+_MOST_BARS = 2**31 - 1
+
+
 class ReadOptions(NamedTuple):
-    """What a read is asked for besides symbols and a range, unchecked but for its columns; see ``DataAPI.get_ohlc``."""
+    """What a read is asked for besides symbols and a range; see ``DataAPI.get_ohlc``."""
 
     columns: Sequence[str]
     output: str
-    limit: int | None
-    as_of: str | date | datetime | None
-    final_only: bool
-    exclude_suspect: bool
+    limit: int | None = None
+    as_of: Any = None
+    final_only: bool = False
+    exclude_suspect: bool = False
+    session: Any = "all"
+    anchor: Any = "utc"
+    adjust: Any = "raw"
+
+
+def check_options(how: ReadOptions) -> ReadOptions:
+    """Return ``how`` with every value in the one form that reads work with; its columns are checked already."""
+    check_choice(how.output, OUTPUTS, name="output")
+    if not isinstance(how.adjust, str) or how.adjust != "raw":
+        raise UsageError(
+            f"adjust={shorten(how.adjust)} is not possible yet, because no splits or dividends are stored; allowed: raw"
+        )
+    return how._replace(
+        limit=check_count(how.limit, name="limit", most=_MOST_BARS),
+        as_of=None if how.as_of is None else parse_moment(how.as_of, name="as_of"),
+        final_only=check_flag(how.final_only, name="final_only"),
+        exclude_suspect=check_flag(how.exclude_suspect, name="exclude_suspect"),
+        session=check_choice(how.session, HOURS, name="session"),
+        anchor=check_choice(how.anchor, ANCHORS, name="anchor"),
+    )
 
 
 def check_columns(columns: Iterable[str]) -> list[str]:
@@ -46,6 +74,17 @@ def check_columns(columns: Iterable[str]) -> list[str]:
     if unknown:
         raise UsageError(f"columns={shorten(unknown)} are not known; allowed: {' '.join(allowed)}")
     return names
+
+
+def check_stored(width: str, how: ReadOptions) -> None:
+    """Refuse what is known of single stored bars alone, where bars are made of several."""
+    named = [f"columns={name!r}" for name in how.columns if name in {STATE, RELEASED}]
+    named += ["final_only=True"] * bool(how.final_only) + ["exclude_suspect=True"] * bool(how.exclude_suspect)
+    if named:
+        raise UsageError(
+            f"{named[0]} is not known of timeframe={width!r} with session={how.session!r} and anchor={how.anchor!r},"
+            f" whose bars are made at read time; allowed: {' '.join(Timeframe)} with session='all' and anchor='utc'"
+        )
 
 
 def names_of(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:

@@ -64,14 +64,14 @@ def released_column(bars: pa.Table, released: Released | None) -> pa.Array:
 
 def acceptance(accept: Accept | None, suspect: Released) -> Accept | None:
     """Return what says which bars are handed out: those that ``accept`` takes and that are not ``suspect``."""
-    if not suspect:
-        return accept
+    return both(accept, (lambda bars: ~_are_among(bars, suspect)) if suspect else None)
 
-    def accepts(bars: pa.Table) -> npt.NDArray[np.bool_]:
-        good = ~_are_among(bars, suspect)
-        return good if accept is None else np.logical_and(good, accept(bars))
 
-    return accepts
+def both(first: Accept | None, second: Accept | None) -> Accept | None:
+    """Return what says which bars both take; None, where neither leaves any out."""
+    if first is None or second is None:
+        return first or second
+    return lambda bars: np.logical_and(first(bars), second(bars))
 
 
 def _are_among(bars: pa.Table, values: Released) -> npt.NDArray[np.bool_]:

@@ -556,7 +556,7 @@ def test_a_run_that_breaks_down_is_a_failure(ready: Run) -> None:
         (["AA|PL"], "position 3"),
         (["AAPL", "--timeframe", "1h"], "derived from 1m"),
         (["AAPL", "--timeframe", "1m"], "provider 'sample' has no 1m bars; it has: 1d"),
-        (["AAPL", "--timeframe", "2m"], "timeframe '2m' is not known"),
+        (["AAPL", "--timeframe", "1M"], "timeframe='1M' may mean minutes or months; write 1m or 1mo"),
         (["AAPL", "--provider", "sampel"], "did you mean 'sample'?"),
         (["AAPL", "--tz", "UTC"], "name it with --provider"),
         (["AAPL", "--provider", "sample", "--tz", "UTC"], "tz"),

@@ -106,7 +106,12 @@ def test_a_timeframe_that_nobody_fills_says_so(warehouse: Warehouse, api: DataAP
     [
         ({"start": "2024-06-05", "end": "2024-06-05"}, "half-open"),
         ({"start": "2024-06-05T10:00"}, "start='2024-06-05T10:00' has no time zone"),
-        ({"timeframe": "2m"}, "timeframe '2m' is not known; allowed: 1m 5m"),
+        ({"timeframe": "2x"}, "timeframe='2x' is not known; allowed: 1m 5m"),
+        ({"adjust": "splits"}, "adjust='splits' is not possible yet, .* allowed: raw"),
+        ({"session": "extended"}, "session='extended' is not known of timeframe='1d', .* allowed: all regular"),
+        ({"timeframe": "2h", "final_only": True}, "final_only=True is not known of timeframe='2h' with"),
+        ({"timeframe": "1h", "anchor": "session", "columns": ["state"]}, "columns='state' is not known of timeframe="),
+        ({"timeframe": "3d", "exclude_suspect": True}, "exclude_suspect=True is not known of timeframe='3d'"),
         ({"columns": ["close", "price"]}, r"columns=\['price'\] are not known; allowed: open"),
         ({"output": "excel"}, "output='excel' is not known; allowed: pandas arrow polars"),
         ({"as_of": "yesterday"}, "as_of='yesterday' is not a date or time"),

@@ -31,12 +31,6 @@ def test_a_day_is_a_whole_number_of_every_intraday_bar() -> None:
         assert 86_400_000_000 % timeframe.microseconds == 0
 
 
-@pytest.mark.parametrize("text", ["2m", "1M", "", "1 d", "1D", "60m"])
-def test_another_name_is_refused_with_those_there_are(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is not known; allowed: 1m 5m 15m 30m 1h 4h 1d 1w 1mo$"):
-        Timeframe.parse(text)
-
-
 @pytest.mark.parametrize(
     ("timeframe", "moment", "key", "start", "end"),
     [

@@ -28,7 +28,8 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     defaults = {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
     assert list(parameters) == [
         *("self", "symbol", "start", "end", "timeframe"),
-        *("limit", "as_of", "final_only", "exclude_suspect", "columns", "output"),
+        *("limit", "as_of", "final_only", "exclude_suspect"),
+        *("session", "anchor", "adjust", "columns", "output"),
     ]
     assert defaults == {
         "start": None,
@@ -38,6 +39,9 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
         "as_of": None,
         "final_only": False,
         "exclude_suspect": False,
+        "session": "all",
+        "anchor": "utc",
+        "adjust": "raw",
         "columns": ("open", "high", "low", "close", "volume", "vwap", "trades", "source"),
         "output": "pandas",
     }
