@@ -70,11 +70,11 @@ def find_unchanged(
             return None
         tickers = other_tickers(connection, [each.symbol for each in plan.ranges])
     stored = _stored(warehouse, plan)
-    is_refused = _has_refused_prices(stored, plan)
+    is_comparable = _are_audited(warehouse, plan, stored) and not _has_refused_prices(stored, plan)
     for name, group in named.items():
-        offered = _offered(providers, plan, name, group, tickers)
+        offered = _offered(providers, plan, name, group, tickers) if is_comparable else None
         ids = {partition.instrument_id for partition in group}
-        if is_refused or offered is None or not offered.equals(_of(stored, ids)):
+        if offered is None or not offered.equals(_of(stored, ids)):
             return None
     return _results(warehouse, partitions, stored)
 
@@ -98,12 +98,20 @@ def _is_settled(connection: psycopg.Connection, plan: IngestPlan, partitions: Se
     audits = connection.execute(query("ingest/audits"), values).fetchall()
     current = {get_calendar(name).label for name in calendars}
     others = {label for _, labels in audits for label in labels if label.partition(" ")[0] in calendars} - current
-    return bool(audits) and not others and {audited_by for audited_by, _ in audits} == {rules}
+    return not others and {audited_by for audited_by, _ in audits} == {rules}
 
 
 def _stored(warehouse: Warehouse, plan: IngestPlan) -> pa.Table:
     ranges = [BarRange(each.instrument_id, start, end) for each, (start, end) in plan.ranges.items()]
     return read_bars(warehouse, plan.timeframe, ranges, columns=_COMPARED)
+
+
+def _are_audited(warehouse: Warehouse, plan: IngestPlan, stored: pa.Table) -> bool:
+    """Return whether the gate audited something of each instrument that has bars; of all, ``_is_settled`` knows how."""
+    ids = np.unique(numpy_of(stored["instrument_id"])).tolist()
+    with warehouse.connection() as connection:
+        values = {"timeframe": plan.timeframe.value, "ids": ids}
+        return connection.execute(query("ingest/unaudited"), values).fetchone() is None
 
 
 def _has_refused_prices(stored: pa.Table, plan: IngestPlan) -> bool:
