@@ -26,6 +26,7 @@ class PlaceStats:
 
     Attributes:
         place: ``memory``, ``disk`` or ``redis``.
+        where: the folder or the address, without a password; None for memory.
         hits: how often it had what was asked for.
         misses: how often it had not.
         evictions: entries that this process removed to make room.
@@ -38,6 +39,7 @@ class PlaceStats:
     """
 
     place: str
+    where: str | None
     hits: int
     misses: int
     evictions: int

@@ -113,6 +113,7 @@ class DiskCache:
         counted, files = self._counters, self._folder.files()
         return PlaceStats(
             place=self.name,
+            where=str(self.folder),
             hits=counted.hits,
             misses=counted.misses,
             evictions=counted.evictions,

@@ -16,11 +16,12 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
+from chandlery.cache.keys import FORMAT, key_digest
 
-from chandlery.cache.sealed import FORMAT, key_digest
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _NAME = re.compile(r"[0-9a-f]{64}\.arrow")
 _SUB_FOLDER = re.compile(r"[0-9a-f]{2}")

@@ -99,6 +99,7 @@ class MemoryCache:
             used, entries = self._bytes, len(self._entries)
         return PlaceStats(
             place=self.name,
+            where=None,
             hits=counted.hits,
             misses=counted.misses,
             evictions=counted.evictions,

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from chandlery.cache.base import Counters, PlaceStats, compact
 from chandlery.cache.breaker import Breaker
-from chandlery.cache.redis_address import parse_address
-from chandlery.cache.sealed import FORMAT, decode, encode, is_whole
+from chandlery.cache.keys import FORMAT
+from chandlery.cache.redis_address import describe, parse_address
+from chandlery.cache.sealed import decode, encode, is_whole
 from chandlery.core.optional import import_optional
 from chandlery.database.forks import forget_in_children
 from chandlery.redaction.text import hide
@@ -59,6 +60,7 @@ class RedisCache:
     def __init__(self, url: str, password: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._arguments = (url, password)
         self._options = parse_address(url, password)
+        self._where = describe(self._options)
         self._redis = import_optional("redis", extra="redis", needed_by=_NEEDED_BY)
         import_optional("hiredis", extra="redis", needed_by=_NEEDED_BY)
         self._clock = clock
@@ -119,6 +121,7 @@ class RedisCache:
         counted = self._counters
         return PlaceStats(
             place=self.name,
+            where=self._where,
             hits=counted.hits,
             misses=counted.misses,
             evictions=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -50,6 +51,12 @@ def parse_address(url: str, password: str | None = None) -> dict[str, Any]:
     if parts.password or password is not None:
         found["password"] = unquote(parts.password) if parts.password else password
     return found
+
+
+def describe(address: Mapping[str, Any]) -> str:
+    """Return where a server is, without user and password, of what ``parse_address`` returned."""
+    place = address.get("path") or f"{address['host']}:{address['port']}"
+    return f"{place}/{address['db']}" if "host" in address else str(place)
 
 
 def _tcp(parts: SplitResult) -> dict[str, Any]:

@@ -7,22 +7,16 @@ of the rest, its checksum (XXH3, which reads 6 MB in 0.3 ms), and the digest of 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 
 import pyarrow as pa
 import xxhash
 
-#: Changes with the format, so that nobody reads what another version wrote.
-FORMAT = 1
+from chandlery.cache.keys import FORMAT, key_digest
+
 HEADER_BYTES = 64
 _HEADER = struct.Struct("<8sQQ32s8x")
 _MARK = b"chndlry%d" % FORMAT
-
-
-def key_digest(key: str) -> bytes:
-    """Return the 32 bytes that stand for a key."""
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 def encode(key: str, table: pa.Table, *, compression: str | None = None) -> tuple[bytes, pa.Buffer]:

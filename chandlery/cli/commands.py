@@ -78,6 +78,10 @@ COMMANDS = {
     "quarantine": Entry(
         "quarantine", "See what the gate rejected, and release it where it is right after all.", reads=True
     ),
+    "cache": Entry(
+        "cache",
+        "Show what is kept of what was read, on disk and in Redis, and remove it. Reads do the rest by themselves.",
+    ),
     "move": Entry(
         "move",
         "Copy everything to another server: bars, revisions, coverage, quarantine, actions, the lake's manifest.",

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import typer
 
+from chandlery.cli.cache import cache_facts
 from chandlery.cli.options import PORT, AsJson
 from chandlery.cli.output import columns_of, moment, number, say, say_json, show_table, size, table
 from chandlery.cli.session import Session
@@ -59,6 +60,7 @@ def _plain_status(seen: Status) -> dict[str, object]:
         "schema": seen.revision,
         "bytes": seen.bytes,
         "lake": asdict(seen.lake),
+        "cache": [asdict(place) for place in seen.cache],
         "instruments": seen.instruments,
         "bars": {timeframe: asdict(count) for timeframe, count in seen.rows.items()},
         "landed": seen.landed,
@@ -85,6 +87,7 @@ def _facts(seen: Status) -> list[tuple[str, str]]:
         ("schema", seen.revision or "none"),
         ("size", size(seen.bytes)),
         ("lake", _lake(seen.lake)),
+        *cache_facts(seen.cache),
         ("instruments", number(seen.instruments)),
         *(
             [("landed", f"{counted(seen.landed, 'answer waits', 'answers wait')} to be processed")]

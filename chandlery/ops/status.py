@@ -11,6 +11,7 @@ import psycopg
 from psycopg import conninfo, sql
 from psycopg.rows import class_row
 
+from chandlery.cache.usage import PlaceUsage, read_usage
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.editions.base import Edition
 from chandlery.database.editions.detect import ServerReport
@@ -85,6 +86,7 @@ class Status:
         failed: of the base timeframes that have any: stale days that failed, the next try (UTC), the last error.
         aggregates_behind: days for which the continuous aggregates were not refreshed yet.
         landed: answers of providers that were not processed, because a run is at it or died.
+        cache: of the places that processes share, what is in them now.
     """
 
     home: Path
@@ -102,6 +104,7 @@ class Status:
     failed: Sequence[tuple[Timeframe, int, datetime, str]]
     aggregates_behind: int
     landed: int
+    cache: Sequence[PlaceUsage]
 
 
 def read_status(warehouse: Warehouse, settings: Settings, *, publications: int = 5) -> Status:
@@ -129,6 +132,7 @@ def read_status(warehouse: Warehouse, settings: Settings, *, publications: int =
             failed=last_failures(connection),
             aggregates_behind=_number(connection, sql.SQL("SELECT count(DISTINCT day) FROM ops.aggregate_pending")),
             landed=_number(connection, sql.SQL("SELECT count(*) FROM ops.landing WHERE processed_at IS NULL")),
+            cache=read_usage(settings),
         )
 
 

@@ -708,6 +708,9 @@ def test_status_shows_where_things_are(ready: Run) -> None:
     ready("ingest", "META")
     text = ready("status").stdout
     assert "postgresql://" in line_of(ready("status"), "server")
+    assert re.search(r"/cache: .* of at most 4.0 GB in \d+ files?$", line_of(ready("status"), "cache"))
+    [disk] = json.loads(ready("status", "--json").stdout)["cache"]
+    assert (disk["place"], disk["limit"], disk["trouble"]) == ("disk", 4 * 2**30, None)
     assert re.search(r"1d +196", text)
     assert "none: derived bars are in step" in text
     assert "roll-up" in text

@@ -52,7 +52,7 @@ class Slow:
         self.kept[key] = table
 
     def stats(self) -> PlaceStats:
-        return PlaceStats("slow", 0, 0, 0, None, None, None)
+        return PlaceStats("slow", None, 0, 0, 0, None, None, None)
 
     def clear(self) -> None:
         self.kept.clear()

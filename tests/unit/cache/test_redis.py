@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from chandlery.cache.opening import shared_places
+from chandlery.cache.opening import open_cache
 from chandlery.cache.redis import RedisCache
 from chandlery.cache.redis_address import parse_address
 from chandlery.errors import ConfigurationError
@@ -283,7 +283,7 @@ def test_a_malformed_address_is_an_error_that_repeats_none_of_it(
 ) -> None:
     monkeypatch.setenv("CHANDLERY_REDIS_URL", url)
     with pytest.raises(ConfigurationError) as caught:
-        shared_places(Settings())
+        open_cache(Settings())
     assert str(caught.value).startswith(f"CHANDLERY_REDIS_URL {reason}" if reason.startswith("does") else "CHANDLERY_")
     assert reason in str(caught.value)
     assert "redis://host:6379/0" in str(caught.value)
@@ -312,14 +312,14 @@ def test_address_and_password_come_from_files_and_are_asked_for_once(
     (tmp_path / "password").write_text("of-a-file-2\n")
     monkeypatch.setenv("CHANDLERY_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
     with pytest.raises(ConfigurationError, match="CHANDLERY_REDIS_PASSWORD needs CHANDLERY_REDIS_URL"):
-        shared_places(Settings())
+        open_cache(Settings())
     monkeypatch.setenv("CHANDLERY_REDIS_URL_FILE", str(tmp_path / "url"))
     with pytest.raises(ConfigurationError, match="CHANDLERY_REDIS_URL holds a password, and"):
-        shared_places(Settings())
+        open_cache(Settings())
     assert "of-a-file" not in hide(f"{Settings()!r} of-a-file-1 of-a-file-2")
     monkeypatch.setenv("CHANDLERY_REDIS_URL_FILE", "")
     monkeypatch.setenv("CHANDLERY_REDIS_URL", "redis://localhost")
-    assert [place.name for place in shared_places(Settings())] == ["disk", "redis"]
+    assert [place.name for place in open_cache(Settings()).places] == ["memory", "disk", "redis"]
 
 
 @pytest.mark.parametrize("package", ["redis", "hiredis"])
