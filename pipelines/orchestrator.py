@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
 from chandlery.app.ui_token import ui_token
+from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.plan import IngestPlan
 from chandlery.ingest.result import PartitionResult
@@ -97,6 +98,13 @@ class DagsterOrchestrator:
                 instance.report_runless_asset_event(event)
             for event in after_release(instance, self._installation.warehouse, result):
                 instance.report_runless_asset_event(event)
+
+    def record_findings(self, timeframe: Timeframe) -> None:
+        """See ``chandlery.app.orchestrator.Orchestrator``."""
+        from assets.checks import evaluate_findings  # noqa: PLC0415 - slow to import
+
+        with self._open_instance(self._installation.settings) as instance:
+            instance.report_runless_asset_event(evaluate_findings(self._installation.warehouse, timeframe))
 
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:
         """See ``chandlery.app.orchestrator.Orchestrator``."""

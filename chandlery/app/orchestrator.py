@@ -13,6 +13,7 @@ from typing import Protocol
 
 from chandlery.app.installation import Installation
 from chandlery.core.own_packages import PIPELINE, load_own
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ConfigurationError
 from chandlery.ingest.fetch import Progress
 from chandlery.ingest.gate import Gate
@@ -108,6 +109,10 @@ class Orchestrator(Protocol):
             reason: which the person gave.
             derived: the steps that brought derived bars in line with it.
         """
+        ...
+
+    def record_findings(self, timeframe: Timeframe) -> None:
+        """Record whether findings are open, of bars of ``timeframe``, after a person dismissed one outside of a run."""
         ...
 
     def serve(self, host: str, port: int, allowed_hosts: Sequence[str] = ()) -> int:

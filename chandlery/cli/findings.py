@@ -109,8 +109,10 @@ def dismiss(
     as_json: AsJson = False,
 ) -> None:
     """Close a finding because it is none. It opens again only if it is about other times then."""
-    with Session.of(ctx).warehouse.connection() as connection:
+    session = Session.of(ctx)
+    with session.warehouse.connection() as connection:
         finding = findings.dismiss(connection, finding_id, reason, by=(by or "").strip() or system_user())
+    session.orchestrator(session.installation).record_findings(Timeframe(finding.timeframe))
     if as_json:
         say_json(asdict(finding))
         return
