@@ -12,7 +12,7 @@ from chandlery.core.calendars import Int64s
 from chandlery.core.schema import BARS, PRICES, VALUES
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.numbers import read_numbers
-from chandlery.providers.files.unreadable import refuse
+from chandlery.providers.files.unreadable import UnreadableError, refuse
 
 #: Fixed-point files write the largest or smallest 64-bit number where there is no price.
 _NO_PRICE = 9.2e18
@@ -49,6 +49,8 @@ def to_bars(
         if name not in cells:
             columns[name] = pa.chunked_array([pa.nulls(len(ts), kind)])
             continue
+        if pa.types.is_boolean(cells[name].type):
+            raise UnreadableError(f"{name} is a column of true and false, not of numbers")
         values = read_numbers(name, cells[name], decimal)
         if pc.any(pc.is_nan(values)).as_py():
             values = pc.if_else(pc.is_nan(values), None, values)

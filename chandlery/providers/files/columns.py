@@ -124,6 +124,11 @@ def zone_in(column: str) -> str | None:
     return next((zone for zone in available_timezones() if zone.lower() == named.lower()), None)
 
 
+def is_index(name: str) -> bool:
+    """Whether a column is called like an index that has no name."""
+    return plain(name) in _INDEX
+
+
 def meaning_of(text: str) -> str | None:
     """Return the meaning that a person gave a column: a key of ``ALIASES``, ``date``, ``time`` or ``ignore``; or None.
 

@@ -64,6 +64,7 @@ _COMPACT = re.compile(
 _NAMED = re.compile(
     r"(?:\d|[AaPp]\.?[Mm]\.?)\s+([A-Z][A-Za-z]+(?:/[A-Za-z_+-]+\d*)+|[ECMP][SD]?T|CES?T|EES?T|WES?T|BST|MSK|JST|KST|HKT|SGT|IST|AE[SD]T)$"
 )
+_BRACKETED = re.compile(r"\s*\[([A-Za-z/_+-]+\d*)\]$")
 #: A week, or a day of a week, as ISO 8601 writes them.
 _WEEK = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?")
 _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
@@ -111,7 +112,13 @@ def looks_like_time(text: str) -> bool:
 
 def without_zone(times: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     """Return times without the zone that is named after all of them, and its name: ``EST``, ``US/Eastern``."""
-    found = _NAMED.search(times[0].as_py().rstrip())
+    first = times[0].as_py().rstrip()
+    bracket = _BRACKETED.search(first)
+    if bracket is not None:  # as Java writes it, after an offset or without one
+        times = pc.replace_substring_regex(times, r"\s*\[[A-Za-z/_+-]+\d*\]\s*$", "")
+        zone = "Etc/UTC" if bracket[1] in {"UTC", "GMT", "Z"} else bracket[1]
+        return times, "" if re.search(r":\d\d\S*(Z|[+-]\d\d:?\d\d)$", first[: bracket.start()]) else zone
+    found = _NAMED.search(first)
     if found is None:
         return times, ""
     named = re.escape(found[1]) if "/" in found[1] else "[A-Z]{2,4}"

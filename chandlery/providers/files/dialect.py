@@ -20,6 +20,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from chandlery.providers.files.dates import looks_like_time
+from chandlery.providers.files.naming import TABLES
 from chandlery.providers.files.numbers import BLANK
 from chandlery.providers.files.unreadable import UnreadableError
 
@@ -108,6 +109,7 @@ def open_text(file: Path, *, encoding: str | None = None, delimiter: str | None 
         text = text.replace(b"\r", b"\n")
     lines = _first_lines(text)
     delimiter = delimiter or _said_delimiter(lines) or _find_delimiter([line for _, _, line in lines])
+    text = _without_blank_end(text, delimiter.encode())
     if delimiter == " ":
         text, delimiter = b"\n".join(_SPACES.sub(b",", line.strip()) for line in text.split(b"\n")), ","
         lines = _first_lines(text)
@@ -124,6 +126,17 @@ def open_text(file: Path, *, encoding: str | None = None, delimiter: str | None 
     else:
         first_line, begin = (rows[-1][0] + 1, len(text)) if rows else (1, len(text))
     return TextFile(text, encoding, delimiter, headers, begin, first_line, width, sample)
+
+
+def _without_blank_end(text: bytes, delimiter: bytes) -> bytes:
+    """Return text without lines at its end in which nothing stands but blanks and delimiters."""
+    end, blank = len(text), b' \t\r\n"' + delimiter
+    while end:
+        begin = text.rfind(b"\n", 0, end - 1) + 1
+        if text[begin:end].strip(blank):
+            break
+        end = begin
+    return text if end == len(text) else text[:end]
 
 
 def _unpack(file: Path, size: int) -> bytes:
@@ -156,7 +169,8 @@ def _unzip(raw: BinaryIO, size: int) -> bytes:
     """Return the only file of bars in an archive; a report in text may lie beside it."""
     with zipfile.ZipFile(raw) as archive:
         names = [info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
-        tables = [name for name in names if name.lower().endswith(".csv")] or names
+        named = (".csv", TABLES)  # a report or a licence in text may lie beside it
+        tables = next((found for end in named if (found := [n for n in names if n.lower().endswith(end)])), names)
         if len(tables) != 1:
             held = ", ".join(sorted(tables)[:5]) or "nothing"
             raise UnreadableError(f"the archive holds {len(tables)} files ({held}); unpack it, one file per symbol")
@@ -179,7 +193,8 @@ def _decode(content: bytes, encoding: str | None) -> tuple[bytes, str]:
         elif b"\0" in start[::2] and b"\0" not in start[1::2]:
             found = "utf-16-be"
         else:
-            raise UnreadableError("this is not text")
+            is_parquet = content.startswith(b"PAR1")
+            raise UnreadableError("this is a Parquet file; call it .parquet" if is_parquet else "this is not text")
     if found is None:
         try:
             start[: start.rfind(b"\n") + 1 or None].decode("utf-8")

@@ -16,6 +16,7 @@ from chandlery.core.symbols import spelling
 from chandlery.core.text import plural
 from chandlery.core.timeframe import INGESTED, Timeframe
 from chandlery.errors import ConfigurationError
+from chandlery.providers.files.fields import fields_beside
 from chandlery.providers.files.naming import best_pattern, is_unread, part_of, split_name, symbol_by
 
 NOT_READ = "is of a kind that is not read; save it as .csv or .parquet"
@@ -103,8 +104,11 @@ class Folder:
         if not any(split_name(path.name)[1] for path in paths):
             self._refuse_kinds([path.name for path in paths])
         by_spelling: dict[str, list[tuple[str, Path, _Kind]]] = {}
+        fields = {} if self.patterns else next(filter(None, map(fields_beside, paths)), {})
         for path in paths:
             symbol, kind = self._named(path.relative_to(root).as_posix())
+            if path in fields.values():
+                symbol = "" if path == fields["open"] else None
             if symbol is not None:
                 by_spelling.setdefault(spelling(symbol), []).append((symbol, path, kind))
         return {

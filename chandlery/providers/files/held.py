@@ -21,6 +21,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ProviderBadDataError
 from chandlery.providers.files.assembly import FileBars
 from chandlery.providers.files.bars import stamps_of
+from chandlery.providers.files.fields import fields_beside, read_fields, symbols_of_fields
 from chandlery.providers.files.folder import Holding, nature
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import split_name
@@ -102,15 +103,17 @@ class FileReader:
         if not file.is_file():
             raise self._error(f"{file} is {nature(file)}, not a file", symbol)
         try:
-            key = (*state_of(file), calendar, timeframe)
+            fields = fields_beside(file)
+            key = (*state_of(file), *map(state_of, fields.values()), calendar, timeframe)
             held = self.cache.get(key)
             if held is None:
                 parquet = is_parquet(file)
-                held = (
-                    read_parquet_file(file, times, layout, start, end)
-                    if parquet
-                    else read_text_file(file, times, layout)
-                )
+                if fields:
+                    held = read_fields(fields, times, layout)
+                elif parquet:
+                    held = read_parquet_file(file, times, layout, start, end)
+                else:
+                    held = read_text_file(file, times, layout)
                 check_width(stamps_of(held.bars), timeframe)
                 # Of Parquet a part is read as fast, so that a whole is kept only where it is small.
                 if not parquet or (start is None and self.cache.fits(held)):
@@ -124,7 +127,7 @@ class FileReader:
     def names_symbols(self, file: Path) -> bool:
         """Whether a file names the symbols of its bars itself; not where it cannot be read."""
         try:
-            return file.is_file() and names_symbols(file, self._layout)
+            return file.is_file() and (bool(fields_beside(file)) or names_symbols(file, self._layout))
         except (UnreadableError, *_DAMAGED):  # who reads the file is told
             return False
 
@@ -134,7 +137,9 @@ class FileReader:
         for file in holding.files:
             if self.names_symbols(file):
                 with suppress(UnreadableError, *_DAMAGED):
-                    found |= dict.fromkeys(symbols_in(file, self._layout))
+                    fields = fields_beside(file)
+                    inside = symbols_of_fields(fields, self._layout) if fields else symbols_in(file, self._layout)
+                    found |= dict.fromkeys(inside)
         return sorted(found)
 
     def _error(self, text: str, symbol: str) -> ProviderBadDataError:

@@ -178,6 +178,8 @@ def _simple(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return a column without the ways in which Parquet and pandas keep text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        column = column.cast(pa.large_string())
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     return column

@@ -35,6 +35,7 @@ _DAY = 86_400
 _MINUTE = 60_000_000
 _EPOCH = re.compile(r"[+-]?\d+")
 _DECIMAL_EPOCH = re.compile(r"[+-]?\d+\.\d*")
+_EXPONENT = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")
 _ZONED = re.compile(r"[T ]\d\d:\d\d.*(Z|[+-]\d\d(:?\d\d)?)")
 _FINER_THAN_US = re.compile(r"\.\d{7,}")
 
@@ -74,6 +75,8 @@ class Times:
         if not len(times):
             return pa.chunked_array([], TS)
         refuse(pc.is_null(times), lambda _: "the time is blank", times)
+        if pa.types.is_decimal(times.type):
+            times = times.cast(pa.float64() if times.type.scale else pa.int64())
         if pa.types.is_floating(times.type) or pa.types.is_integer(times.type):
             return self._of_numbers(times)
         if pa.types.is_string(times.type):
@@ -102,6 +105,8 @@ class Times:
         return self.epoch_unit is None and is_compact(text)
 
     def _of_numbers(self, times: pa.ChunkedArray) -> pa.ChunkedArray:
+        if pa.types.is_floating(times.type) and self._is_compact(f"{times[0].as_py():.0f}"):
+            times = times.cast(pa.int64())  # of 20240131.0, as pandas writes it where a value was missing
         if pa.types.is_integer(times.type) and self._is_compact(str(times[0])):
             return self._of_text(times.cast(pa.string()))
         if self.epoch_unit == EXCEL:
@@ -167,6 +172,8 @@ class Times:
     def _strange(self, first: str) -> str:
         if self.date_format is not None:
             return f"the time {first!r} is not written as --date-format {self.date_format!r} says"
+        if _EXPONENT.fullmatch(first):
+            return f"the time {first!r} has an exponent, so that digits may be lost; write times as whole numbers"
         if looks_like_time(first):
             return _ask_for_format(first)
         text = f"the time {first!r} is not written in a way that is known"
