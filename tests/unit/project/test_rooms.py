@@ -56,6 +56,13 @@ def test_the_plan_of_the_rooms_names_every_room_and_the_tables_that_it_writes() 
         assert named[room] == (tables - widths | {"market.bars_*"} if tables & widths else tables), room
 
 
+def test_the_readme_names_every_room() -> None:
+    page = (PROJECT / "README.md").read_text(encoding="utf-8").partition("## Where everything lives\n")[2]
+    plan = page.partition("chandlery/ ")[2].partition("expectations/ ")[0]
+    named = {room for rooms in re.findall(r"^    (\w+(?: \w+)*)  ", plan, re.MULTILINE) for room in rooms.split()}
+    assert named - {"settings", "errors"} == ROOMS
+
+
 def test_files_and_folders_that_the_plan_of_the_house_names_exist() -> None:
     page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
     places = re.findall(r"`((?:\w+/)+[\w.]*)`", page)
