@@ -95,7 +95,7 @@ class Reads:
                 finality = read_finality(connection, base, instruments, first, last, as_of=moment)
             if RELEASED in columns:
                 released = released_bars(connection, base, names, first, last)
-            suspect = suspect_bars(connection, base, names, first, last) if how.exclude_suspect else set()
+            suspect = suspect_bars(connection, base, names, first, last, as_of=moment) if how.exclude_suspect else set()
         if not shape.is_stored:
             bars = read_made(self._warehouse, shape, first, last, limit=limit, as_of=moment, columns=columns)
             self._check_filled(base, bars, names)

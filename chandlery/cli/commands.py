@@ -44,6 +44,7 @@ COMMANDS = {
     "revisions": Entry(
         "query", "Show every bar that was restated, with each value and when it was believed.", reads=True
     ),
+    "indicators": Entry("indicators", "Show which indicators there are, with their parameters, columns and warm-up."),
     "why": Entry("why", "Show where a bar comes from and what it was before, or why there is none.", reads=True),
     "coverage": Entry(
         "coverage",

@@ -9,6 +9,7 @@ Not here: where bars come from, and how many before a range have to be read (``r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chandlery.core.arrow import number_array, numpy_of
-from chandlery.errors import ChandleryError, UsageError
+from chandlery.errors import ChandleryError, ConfigurationError, UsageError
 from chandlery.indicators.declaration import INPUTS
 from chandlery.indicators.registry import Chosen, choose
 from chandlery.indicators.windows import Floats
@@ -85,16 +86,21 @@ def _compute(
     _check_sorted(ts, begins)
     is_break = None if breaks is None else _rows(breaks, len(ts), name="breaks").astype(np.bool_)
     values = {name: _floats(table[name]) for name in used}
+    is_daily = sessions is None and bool((ts % _DAY_US == 0).all())
     finite = {name: np.isfinite(each) for name, each in values.items()}
     columns: dict[str, pa.Array] = {}
     for each in chosen:
         usable = np.logical_and.reduce([finite[name] for name in each.indicator.inputs])
         if is_break is not None:
             usable &= ~is_break
-        edges = begins
-        if each.indicator.counted_from != "warm-up":
-            edges = np.union1d(begins, _session_begins(each, ts, sessions))
-        made = _over_stretches(each, [values[name] for name in each.indicator.inputs], _stretches(usable, edges))
+        one, edges = each, begins
+        if each.indicator.counted_from != "warm-up" and not is_daily:
+            edges = np.union1d(begins, _session_begins(ts, sessions))
+        elif each.indicator.counted_from == "session" and each.indicator.of_one_bar is not None:
+            one = replace(each, indicator=replace(each.indicator, compute=each.indicator.of_one_bar))
+        elif each.indicator.counted_from == "session":
+            edges = np.arange(1, len(ts))
+        made = _over_stretches(one, [values[name] for name in each.indicator.inputs], _stretches(usable, edges))
         columns |= zip(each.columns, map(_nullable, made), strict=True)
     return pa.table(columns) if columns else table.select([])
 
@@ -102,30 +108,32 @@ def _compute(
 def _over_stretches(chosen: Chosen, inputs: Sequence[Floats], stretches: Iterable[tuple[int, int]]) -> list[Floats]:
     """Return the columns of an indicator, with NaN outside of ``stretches``."""
     results = [np.full(len(inputs[0]), np.nan) for _ in chosen.columns]
-    for first, after in stretches:
-        made = _call(chosen, [each[first:after] for each in inputs])
-        for result, part in zip(results, made, strict=True):
-            result[first:after] = part
+    with np.errstate(all="ignore"):  # what a division by zero makes has no value, and becomes null
+        for first, after in stretches:
+            made = _call(chosen, [each[first:after] for each in inputs], len(results))
+            for result, part in zip(results, made, strict=True):
+                result[first:after] = part
     return results
 
 
-def _call(chosen: Chosen, inputs: Sequence[Floats]) -> list[Floats]:
-    """Return what the function of an indicator makes of one stretch."""
+def _call(chosen: Chosen, inputs: Sequence[Floats], columns: int) -> list[Floats]:
+    """Return what the function of an indicator makes of one stretch, an array for each of its ``columns``."""
     function, length = chosen.indicator.compute, len(inputs[0])
     try:
-        with np.errstate(all="ignore"):  # what a division by zero makes has no value, and becomes null
-            made = function(*inputs, *chosen.values)
-            several = made if isinstance(made, tuple) else (made,)
-            arrays = [np.asarray(each, np.float64) for each in several]
+        made = function(*inputs, *chosen.values)
+        several = made if isinstance(made, tuple) else (made,)
+        arrays = [np.asarray(each, np.float64) for each in several]
+    except ConfigurationError as error:  # of TA-Lib, which is not installed
+        raise ConfigurationError(f"{chosen.name}: {error}") from None
     except ChandleryError:
         raise
     except Exception as error:
         raise UsageError(f"indicator {chosen.name} failed: {type(error).__name__}: {error}") from error
     shapes = [each.shape for each in arrays]
-    if shapes != [(length,)] * len(chosen.columns):
+    if shapes != [(length,)] * columns:
         raise UsageError(
             f"indicator {chosen.name} returned {' '.join(map(str, shapes)) or 'nothing'} for {length} bars;"
-            f" it has to return {len(chosen.columns)} of the shape ({length},)"
+            f" it has to return {columns} of the shape ({length},)"
         )
     return arrays
 
@@ -139,16 +147,9 @@ def _stretches(usable: Bools, begins: npt.NDArray[np.int64]) -> Iterable[tuple[i
     return zip(*(each.tolist() for each in edges), strict=True)
 
 
-def _session_begins(chosen: Chosen, ts: npt.NDArray[np.int64], sessions: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
-    """Return the rows, but the first, at which counting begins anew."""
-    if sessions is not None:
-        numbers = _rows(sessions, len(ts), name="sessions")
-    elif (ts % _DAY_US == 0).all():
-        if chosen.indicator.counted_from == "beginning":
-            return np.zeros(0, np.int64)
-        numbers = ts
-    else:
-        numbers = ts // _DAY_US
+def _session_begins(ts: npt.NDArray[np.int64], sessions: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+    """Return the rows, but the first, at which another session begins."""
+    numbers = ts // _DAY_US if sessions is None else _rows(sessions, len(ts), name="sessions")
     return np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
 
 
@@ -183,7 +184,8 @@ def _rows(values: npt.ArrayLike, length: int, *, name: str) -> npt.NDArray[np.ge
 
 def _floats(column: pa.ChunkedArray) -> Floats:
     """Return numbers as float64, with NaN for null."""
-    return np.ascontiguousarray(numpy_of(pc.fill_null(column.cast(pa.float64()), _NAN)))
+    numbers = column.cast(pa.float64())
+    return np.ascontiguousarray(numpy_of(pc.fill_null(numbers, _NAN) if numbers.null_count else numbers))
 
 
 def _nullable(values: Floats) -> pa.Array:

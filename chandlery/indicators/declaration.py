@@ -75,6 +75,7 @@ class Indicator:
             session began. ``beginning``: intraday, on all bars since the session began; with bars of a day or wider,
             on all since the first there is.
         compute: the function.
+        of_one_bar: what takes its place where each bar is a session of its own, for many bars at once; None if nothing.
         is_builtin: whether it came with this package.
     """
 
@@ -86,6 +87,7 @@ class Indicator:
     warmup: Warmup
     counted_from: CountedFrom
     compute: Function
+    of_one_bar: Function | None
     is_builtin: bool
 
 
@@ -102,6 +104,7 @@ def declare(
     suffixes: Sequence[str] = ("",),
     counted_from: CountedFrom = "warm-up",
     about: str | None = None,
+    of_one_bar: Function | None = None,
     is_builtin: bool = True,
 ) -> Callable[[AnyFunction], AnyFunction]:
     """Return a decorator that adds a function to the list; see ``registry.indicator``."""
@@ -119,6 +122,7 @@ def declare(
             needed,
             counted_from,
             function,
+            of_one_bar,
             is_builtin,
         )
         return function

@@ -7,7 +7,7 @@ import numpy as np
 from chandlery.indicators.declaration import Parameter, declare
 from chandlery.indicators.smoothing import NESTED_RATIO_LENGTHS, RATIO_LENGTHS, between_standstills, talib
 from chandlery.indicators.volatility import true_range
-from chandlery.indicators.windows import Floats, lead, rolling_sum, shift
+from chandlery.indicators.windows import Floats, rolling_sum, shift
 
 _BAR = ["high", "low", "close"]
 _N = Parameter("n", 14, least=2)
@@ -51,33 +51,20 @@ def minus_di(high: Floats, low: Floats, close: Floats, n: int) -> Floats:
     return between_standstills(lambda *part: talib().MINUS_DI(*part, n), bars, true_range(*bars), n)
 
 
-def _age_of_highest(values: Floats, n: int) -> Floats:
-    """Return how many bars ago the highest of ``n + 1`` values was, the last one where several are."""
-    count = len(values) - n
-    if count < 1:
-        return np.full(len(values), np.nan)
-    highest, age = values[n:].copy(), np.zeros(count)
-    for back in range(1, n + 1):
-        earlier = values[n - back : n - back + count]
-        is_higher = earlier > highest
-        highest[is_higher] = earlier[is_higher]
-        age[is_higher] = back
-    return lead(age, len(values))
-
-
 @declare(
     "AROON",
     inputs=["high", "low"],
-    parameters=[Parameter("n", 25, most=1000)],
+    parameters=[Parameter("n", 25, least=2)],
     suffixes=["_up", "_down"],
     warmup=lambda n: n,
 )
 def aroon(high: Floats, low: Floats, n: int) -> tuple[Floats, Floats]:
     """How lately the highest high and the lowest low of n + 1 bars were; 100 is this bar, 0 is n bars ago."""
-    return 100 * (n - _age_of_highest(high, n)) / n, 100 * (n - _age_of_highest(-low, n)) / n
+    down, up = talib().AROON(high, low, n)
+    return up, down
 
 
-@declare("AROONOSC", inputs=["high", "low"], parameters=[Parameter("n", 25, most=1000)], warmup=lambda n: n)
+@declare("AROONOSC", inputs=["high", "low"], parameters=[Parameter("n", 25, least=2)], warmup=lambda n: n)
 def aroonosc(high: Floats, low: Floats, n: int) -> Floats:
     """Aroon up less Aroon down; -100 to 100."""
     up, down = aroon(high, low, n)

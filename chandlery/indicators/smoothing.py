@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from chandlery.core.optional import import_optional
-from chandlery.indicators.windows import Floats, lead, rolling_max
+from chandlery.indicators.windows import Floats, lead
 
 #: Times its length, and the memory of an exponential average is below 1e-9 of what it was: exp(-2 * 15) for one ...
 EMA_LENGTHS = 15
@@ -71,9 +71,9 @@ def between_standstills(function: Callable[..., Floats], inputs: Sequence[Floats
     The market stands still where ``moves`` were 0 for five times ``n`` bars. By then a ratio of Wilder's averages is
     one of two memories, of bars that are as good as forgotten, and no warm-up could be long enough to know it.
     """
-    length = STILL_LENGTHS * n
-    moved = np.concatenate((np.zeros(length - 1), (np.nan_to_num(moves, nan=0.0) != 0).astype(np.float64)))
-    is_moving = rolling_max(moved, length)[length - 1 :] > 0
+    length, places = STILL_LENGTHS * n, np.arange(len(moves))
+    latest = np.maximum.accumulate(np.where((moves != 0) & ~np.isnan(moves), places, -length))
+    is_moving = places - latest < length
     # The bar before the first move belongs to it.
     begins = np.flatnonzero(is_moving[length:] & ~is_moving[length - 1 : -1]) + length - 1
     edges = [0, *begins.tolist(), len(moves)]

@@ -17,7 +17,11 @@ from chandlery.indicators.windows import Floats, rolling_mean, rolling_sum, shif
 _BAR = ["high", "low", "close", "volume"]
 
 
-@declare("VWAP", inputs=_BAR, counted_from="session")
+def _vwap_of_one(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
+    return np.where(volume > 0, (high + low + close) / 3, np.nan)
+
+
+@declare("VWAP", inputs=_BAR, counted_from="session", of_one_bar=_vwap_of_one)
 def vwap(high: Floats, low: Floats, close: Floats, volume: Floats) -> Floats:
     """Mean of the typical prices since the session began, weighed by volume."""
     return np.cumsum((high + low + close) / 3 * volume) / np.cumsum(volume)

@@ -73,9 +73,10 @@ def rolling_mean_deviation(values: Floats, n: int) -> tuple[Floats, Floats]:
     mean, count = rolling_mean(values, n), len(values) - n + 1
     if count < 1:
         return mean, mean
-    total, centre = np.zeros(count), mean[n - 1 :]
+    total, distance, centre = np.zeros(count), np.empty(count), mean[n - 1 :]
     for place in range(n):
-        total += np.abs(values[place : place + count] - centre)
+        np.subtract(values[place : place + count], centre, out=distance)
+        total += np.abs(distance, out=distance)
     return mean, lead(total / n, len(values))
 
 

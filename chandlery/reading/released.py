@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from chandlery.core.arrow import number_array, to_list
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.widths import Width
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 
@@ -41,30 +42,42 @@ def released_bars(
 
 
 def suspect_bars(
-    connection: psycopg.Connection, timeframe: Timeframe, ids: Collection[int], start: datetime, end: datetime
+    connection: psycopg.Connection,
+    timeframe: Timeframe,
+    ids: Collection[int],
+    start: datetime,
+    end: datetime,
+    *,
+    as_of: datetime | None = None,
 ) -> Released:
-    """Return which values were confirmed as false prints in ``[start, end)``, UTC.
+    """Return which values were confirmed as false prints in ``[start, end)``, UTC; by ``as_of``, if it is given.
 
     Raises:
         UsageError: the bars are derived; what they are derived from would have to be without them.
     """
-    if not timeframe.is_ingested:
-        raise UsageError(f"exclude_suspect=True is not known of timeframe={timeframe.value!r}; allowed: 1m 1d")
-    values = {"timeframe": timeframe.value, "ids": list(ids), "start": start, "end": end}
+    check_knows_suspects(timeframe)
+    values = {"timeframe": timeframe.value, "ids": list(ids), "start": start, "end": end, "as_of": as_of}
     rows = connection.execute(query("reading/suspect_bars"), values).fetchall()
     return {(owner, ts, known_at) for owner, ts, known_at in rows}
+
+
+def check_knows_suspects(width: Width | Timeframe) -> None:
+    """Raise ``UsageError`` of derived bars: what they are derived from would have to be without false prints."""
+    stored, name = (width, width.value) if isinstance(width, Timeframe) else (width.stored, width.name)
+    if stored is None or not stored.is_ingested:
+        raise UsageError(f"exclude_suspect=True is not known of timeframe={name!r}; allowed: 1m 1d")
 
 
 def released_column(bars: pa.Table, released: Released | None) -> pa.Array:
     """Return for each of ``bars`` whether its value is one of ``released``; null where that is not known."""
     if released is None:
         return pa.nulls(bars.num_rows, pa.bool_())
-    return number_array(_are_among(bars, released))
+    return number_array(are_among(bars, released))
 
 
 def acceptance(accept: Accept | None, suspect: Released) -> Accept | None:
     """Return what says which bars are handed out: those that ``accept`` takes and that are not ``suspect``."""
-    return both(accept, (lambda bars: ~_are_among(bars, suspect)) if suspect else None)
+    return both(accept, (lambda bars: ~are_among(bars, suspect)) if suspect else None)
 
 
 def both(first: Accept | None, second: Accept | None) -> Accept | None:
@@ -74,7 +87,8 @@ def both(first: Accept | None, second: Accept | None) -> Accept | None:
     return lambda bars: np.logical_and(first(bars), second(bars))
 
 
-def _are_among(bars: pa.Table, values: Released) -> npt.NDArray[np.bool_]:
+def are_among(bars: pa.Table, values: Released) -> npt.NDArray[np.bool_]:
+    """Return which of ``bars`` have one of ``values``."""
     if not values:
         return np.zeros(bars.num_rows, np.bool_)
     keys = zip(*(to_list(bars[name]) for name in ("instrument_id", "ts", "known_at")), strict=True)

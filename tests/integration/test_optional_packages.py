@@ -43,6 +43,11 @@ from chandlery.app.installation import Installation
 from chandlery.report.report import write_report
 write_report(Installation.open(), Path("report.html"), ["AAA"])
 """
+INDICATORS = """
+from chandlery import DataAPI
+assert DataAPI().get_ohlc_with_indicators("AAA", indicators=["SMA_2", "VWAP"])["SMA_2"].notna().sum() == 4
+DataAPI().get_ohlc_with_indicators("AAA", indicators=["EMA_2"])
+"""
 SAMPLE = """
 from chandlery.core.timeframe import Timeframe
 from chandlery.providers.sample import SampleProvider
@@ -55,14 +60,16 @@ SampleProvider().span("AAPL", Timeframe.D1)
     [
         ("output='polars'", "polars", "polars", READ.format(output="polars")),
         ("a report", "plotly", "report", REPORT),
+        ("EMA_2: this indicator", "ta-lib", "indicators", INDICATORS),
         ("provider 'sample'", "bokeh-sampledata", "sample", SAMPLE),
     ],
-    ids=["polars", "report", "sample"],
+    ids=["polars", "report", "indicators", "sample"],
 )
 def test_an_extra_that_is_missing_is_named(  # noqa: PLR0917 - pytest hands them in by name
     env: dict[str, str], tmp_path: Path, needed_by: str, package: str, extra: str, code: str
 ) -> None:
-    done = run_python(f"{hide(package.replace('-', '_'))}\n{code}", env=env, cwd=tmp_path, check=False)
+    module = {"ta-lib": "talib"}.get(package, package.replace("-", "_"))
+    done = run_python(f"{hide(module)}\n{code}", env=env, cwd=tmp_path, check=False)
     text = f"{needed_by} needs {package}; install it with pip install 'chandlery[{extra}]'"
     assert done.stderr.splitlines()[-1] == f"chandlery.errors.ConfigurationError: {text}"
 

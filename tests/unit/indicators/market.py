@@ -32,7 +32,7 @@ def table_of(bars: dict[str, Floats], *, step: int = DAY, first: int = 0) -> pa.
 
 def columns_of(table: pa.Table) -> dict[str, Floats]:
     """Return each column as float64, with NaN for null."""
-    return {name: np.array(table[name].to_pylist(), np.float64) for name in table.column_names}
+    return {name: table[name].to_numpy().astype(np.float64) for name in table.column_names}
 
 
 def assert_close(ours: Floats, theirs: Floats, what: str, *, tolerance: float = 1e-9) -> None:

@@ -20,7 +20,7 @@ def test_the_package_exports_exactly_these_names() -> None:
 
 def test_the_interface_has_exactly_these_methods() -> None:
     public = {name for name in dir(DataAPI) if not name.startswith("_")}
-    assert public == {"close", "findings", "get_ohlc", "get_multi_symbol", "lineage"}
+    assert public == {"close", "findings", "get_ohlc", "get_ohlc_with_indicators", "get_multi_symbol", "lineage"}
 
 
 def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
