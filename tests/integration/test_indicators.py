@@ -187,6 +187,34 @@ def test_sessions_are_those_of_the_calendar(warehouse: Warehouse) -> None:
     assert part.equals(made.slice(100, 100))
 
 
+def test_widths_that_are_made_and_hours_of_a_session_have_indicators_too(warehouse: Warehouse) -> None:
+    ids = register(warehouse, {"AAA": "XNYS"})
+    bars = [bar._replace(ts=utc("2024-01-08T12:00") + timedelta(minutes=n)) for n, bar in enumerate(walk(9, 4000))]
+    false = utc("2024-01-09T22:07")  # after the close
+    at = [bar.ts for bar in bars].index(false)
+    bars[at] = bars[at]._replace(close=bars[at].close * 1.5, high=bars[at].close * 1.51)
+    publish(warehouse, ids, M1, bars, LEARNED)
+    roll_up(warehouse, LEARNED + timedelta(hours=1))
+    names = ["SMA_3", "EMA_3", "VWAP"]
+    how = {"indicators": names, "timeframe": "45min"}
+    api = DataAPI(warehouse)
+    for more in ({}, {"session": "regular"}, {"anchor": "session"}):
+        whole = read(warehouse, "AAA", **how, **more)
+        assert whole["ts"].equals(api.get_ohlc("AAA", timeframe="45m", output="arrow", **more)["ts"])
+        part = read(warehouse, "AAA", utc("2024-01-10T16:00"), **how, **more)
+        assert 2 < part.num_rows < whole.num_rows
+        same = whole.slice(whole.num_rows - part.num_rows)
+        assert part.drop_columns("EMA_3").equals(same.drop_columns("EMA_3"))
+        assert_close(columns_of(part.select(["EMA_3"]))["EMA_3"], columns_of(same.select(["EMA_3"]))["EMA_3"], "EMA_3")
+        bad = [
+            ts
+            for ts, value in zip(whole["ts"].to_pylist()[4:], whole["VWAP"].to_pylist()[4:], strict=True)
+            if value is None
+        ]
+        # What was made from the false print is not used, and what has no part in it is.
+        assert [ts <= false < ts + timedelta(minutes=45) for ts in bad] == ([] if "session" in more else [True])
+
+
 def test_outputs_columns_and_wrong_arguments(warehouse: Warehouse) -> None:
     register(warehouse, {"AAA": "24/7"})
     put(warehouse, D1, walk(7, 40), now=LEARNED)
