@@ -377,7 +377,7 @@ def nothing(warehouse: Warehouse) -> None:
             ("not_final", "under way, or was not requested"),
         ),
         (halted, (M1, NOON), ("halted", r"halted from 17:00:00Z to 17:10:00Z \(T1: news pending\)")),
-        (base_is_there, (M5, NOON), ("not_derived", "1 1m bars of it are there")),
+        (base_is_there, (M5, NOON), ("not_derived", "1 1m bar of it is there")),
         (nothing, (M5, NOON), ("never_fetched", "no 1m bar of it is there: no provider")),
         (nothing, (W1, utc("2024-01-08")), ("never_fetched", "no 1d bar of it is there: no provider")),
     ],
