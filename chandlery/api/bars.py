@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 
-from chandlery.api.reads import Moment, Output, Reads
-from chandlery.core.arguments import check_text, check_texts
+from chandlery.api.filled import Filled, extra_columns
+from chandlery.api.reads import Moment, Output
+from chandlery.core.arguments import check_choice, check_text
 from chandlery.core.grid import Anchor
-from chandlery.core.schema import with_symbols
 from chandlery.reading.arguments import COLUMNS, ReadOptions, check_columns
-from chandlery.reading.formats import convert, in_order_of
+from chandlery.reading.fill import Fill
+from chandlery.reading.formats import convert
+from chandlery.reading.layouts import LAYOUTS, Layout, lay_out
 from chandlery.reading.made import Hours
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Bars(Reads):
+class Bars(Filled):
     """The bars of one symbol or of several."""
 
     @overload
@@ -37,6 +39,7 @@ class Bars(Reads):
         exclude_suspect: bool = ...,
         session: Hours = ...,
         anchor: Anchor = ...,
+        fill: Fill = ...,
         adjust: str = ...,
         columns: Iterable[str] = ...,
         output: Literal["pandas"] = ...,
@@ -55,6 +58,7 @@ class Bars(Reads):
         exclude_suspect: bool = ...,
         session: Hours = ...,
         anchor: Anchor = ...,
+        fill: Fill = ...,
         adjust: str = ...,
         columns: Iterable[str] = ...,
         output: Literal["arrow"],
@@ -73,6 +77,7 @@ class Bars(Reads):
         exclude_suspect: bool = ...,
         session: Hours = ...,
         anchor: Anchor = ...,
+        fill: Fill = ...,
         adjust: str = ...,
         columns: Iterable[str] = ...,
         output: Literal["polars"],
@@ -90,6 +95,7 @@ class Bars(Reads):
         exclude_suspect: bool = False,
         session: Hours = "all",
         anchor: Anchor = "utc",
+        fill: Fill = "none",
         adjust: str = "raw",
         columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
@@ -100,20 +106,19 @@ class Bars(Reads):
             symbol: canonical symbol, or a ticker that named the instrument within the range (``FB`` in 2013).
             start: inclusive; by default, from the first bar there is.
             end: exclusive; by default, to the last bar there is.
-            timeframe: ``1m 5m 15m 30m 1h 4h 1d 1w 1mo`` or any other width, such as ``90m 2h 3d 2w 1q 1y``, in any
-                spelling (``60min``, ``1H``, ``hourly``). A bar counts by its start, and is whole.
+            timeframe: of any width and spelling: ``1m 60min 2h 1D daily 3d 1w 1mo 1q 1y``; a bar counts by its start.
             limit: return only the last so many of these bars, 1 or more; all by default.
             as_of: return the values that were known at that time, instead of the present ones.
-            final_only: leave out the bars that are not final (see ``state``). With ``as_of``: that were not final then.
+            final_only: leave out the bars that are not final, or with ``as_of``, that were not final then.
             exclude_suspect: leave out the bars that the bar after confirmed as false prints; of ``1m`` and ``1d``.
             session: of minutes and hours: ``all``; ``regular``, in which a session trades, without breaks; or
                 ``extended``, all others. Bars are made of these alone. Days and wider are of regular sessions.
             anchor: where minutes and hours begin: ``utc``, on the grid that counts from 1970-01-01 00:00 UTC; or
                 ``session``, at every open. Periods of days and months count from 1970-01-01, of weeks from Mondays.
+            fill: ``previous``: slots between known bars get one at the close before, which a column ``filled`` marks.
             adjust: ``raw``, as it was traded.
             columns: which, in this order, of ``open high low close volume vwap trades source known_at state released``;
-                fewer come faster. ``state``: ``chandlery.coverage.finality.BarState``; ``released``: whether the bar
-                broke a rule of the gate and a person released it, null of derived bars.
+                fewer come faster. ``state``: ``chandlery.coverage.finality.BarState``; ``released``: by a person.
             output: ``pandas``: indexed by ``ts``; ``arrow`` or ``polars``: with ``ts`` as the first column.
 
         Raises:
@@ -121,16 +126,16 @@ class Bars(Reads):
             UnfilledTimeframeError: there are no such bars, and nobody fills this timeframe for the symbol.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        columns = check_columns(columns)
         how = ReadOptions(
-            columns, output, limit, as_of, final_only, exclude_suspect, session=session, anchor=anchor, adjust=adjust
+            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, fill, adjust
         )
-        bars, _ = self._read([check_text(symbol, name="symbol", example="AAPL")], start, end, timeframe, how)
-        return convert(bars.select(["ts", *columns]), output, index="ts")
+        names = [check_text(symbol, name="symbol", example="AAPL")]
+        bars, _ = self._read_filled(names, start, end, timeframe, how)
+        return convert(bars.select(["ts", *how.columns, *extra_columns(how)]), output, index="ts")
 
     def get_multi_symbol(
         self,
-        symbols: Iterable[str],
+        symbols: Iterable[str] | str,
         start: Moment | None = None,
         end: Moment | None = None,
         timeframe: str = "1d",
@@ -141,21 +146,38 @@ class Bars(Reads):
         exclude_suspect: bool = False,
         session: Hours = "all",
         anchor: Anchor = "utc",
+        fill: Fill = "none",
         adjust: str = "raw",
         columns: Iterable[str] = COLUMNS,
+        layout: Layout = "long",
         output: Output = "pandas",
-    ) -> Any:  # noqa: ANN401 - by ``output``
+    ) -> Any:  # noqa: ANN401 - by ``output`` and ``layout``
         """Return the bars of several symbols that start in ``[start, end)``, in one read.
 
-        Arguments and errors are those of ``get_ohlc``; ``limit`` is the number of bars of each symbol. The rows are
-        sorted by symbol, in the order of ``symbols``, and time. With ``pandas`` they are indexed by ``(symbol, ts)``,
-        otherwise these are the first columns. Each row bears the symbol of ``symbols``, be it a former ticker.
+        Arguments and errors are those of ``get_ohlc``, but for these. Each row bears the symbol of ``symbols``, be it a
+        former ticker.
+
+        Args:
+            symbols: several, or the name of a preset of ``universe.yaml``.
+            start: inclusive.
+            end: exclusive.
+            timeframe: of all bars.
+            limit: return only the last so many bars of each symbol.
+            as_of: as of ``get_ohlc``, and so are those that follow, but for ``layout``.
+            final_only: leave out the bars that are not final.
+            exclude_suspect: leave out false prints.
+            session: which hours.
+            anchor: where minutes and hours begin.
+            fill: whether slots without a bar get one.
+            adjust: ``raw``.
+            columns: which.
+            layout: ``long``: sorted by symbol, in the order of ``symbols``, and time; with pandas indexed by ``(symbol,
+                ts)``, otherwise these are the first columns. ``wide``: a row for each time, and the columns ``(column,
+                symbol)`` of pandas, otherwise ``column:symbol``. ``dict``: what ``get_ohlc`` returns, by symbol.
+            output: ``pandas``, ``arrow`` or ``polars``.
         """
         columns = check_columns(columns)
-        how = ReadOptions(
-            columns, output, limit, as_of, final_only, exclude_suspect, session=session, anchor=anchor, adjust=adjust
-        )
-        bars, names = self._read(check_texts(symbols, name="symbols", example="AAPL"), start, end, timeframe, how)
-        # The dictionary of names is in the order of registration, whatever the order of the rows.
-        named = with_symbols(in_order_of(bars, list(names)), dict(sorted(names.items())))
-        return convert(named.select(["symbol", "ts", *columns]), output, index=["symbol", "ts"])
+        how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect, session, anchor, fill, adjust)
+        check_choice(layout, LAYOUTS, name="layout")
+        bars, names = self._read_filled(self._symbols(symbols), start, end, timeframe, how)
+        return lay_out(bars, names, [*columns, *extra_columns(how)], output, layout)

@@ -14,12 +14,15 @@ from typing import Literal, Self, TypeAlias
 import pyarrow as pa
 
 from chandlery.bars.read import BarRange
+from chandlery.core.arguments import check_texts
 from chandlery.core.moments import parse_range
+from chandlery.core.text import shorten
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
 from chandlery.coverage.filled import check_filled
 from chandlery.database.connections import repeat_read_once
+from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.reading.arguments import (
     STATE,
@@ -122,3 +125,20 @@ class Reads:
         if missing := missing_of(bars, names):
             with self._warehouse.connection() as connection:
                 check_filled(connection, timeframe, missing)
+
+    @staticmethod
+    def _symbols(symbols: object) -> list[str]:
+        """Return ``symbols``, or those of the preset that they name."""
+        if not isinstance(symbols, str):
+            return check_texts(symbols, name="symbols", example="AAPL")
+        from chandlery.config.universe import load_universe  # noqa: PLC0415 - slow to import, and few reads need it
+        from chandlery.config.yaml_document import list_choices  # noqa: PLC0415
+
+        path = Settings().config / "universe.yaml"
+        presets = load_universe(path).presets if path.is_file() else {}
+        if symbols not in presets:
+            known = list_choices(presets, symbols) or "none"
+            raise UsageError(
+                f"symbols={shorten(symbols)} is no preset; write [{shorten(symbols)}] for a symbol; presets: {known}"
+            )
+        return list(presets[symbols])

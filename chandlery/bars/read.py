@@ -19,6 +19,7 @@ from chandlery.bars.sources import source_names
 from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array
 from chandlery.core.schema import STORED, SUPERSEDED
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.database.connections import Database
 from chandlery.database.named_queries import query
 
@@ -87,6 +88,26 @@ def read_stored_revisions(database: Database, timeframe: Timeframe, ranges: Sequ
         timeframe=timeframe.value,
     )
     return _to_schema(database, database.fetch_arrow(statement), SUPERSEDED)
+
+
+def read_newest(database: Database, timeframe: Timeframe, ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
+    """Return the newest bar in the store of each instrument that has any there, sorted by instrument.
+
+    Args:
+        database: where they are.
+        timeframe: of the bars.
+        ids: whose; thousands are looked up in one statement.
+        columns: as of ``read_stored``.
+    """
+    statement = query(
+        "bars/newest_bars",
+        columns=sql.SQL(", ").join(sql.Identifier("b", name) for name in columns),
+        bars=sql.Identifier("market", timeframe.table),
+        ids=list(ids),
+        last=EVER[1],
+    )
+    schema = pa.schema([STORED.field(name) for name in columns])
+    return _to_schema(database, database.fetch_arrow(statement), schema)
 
 
 def sort_by_key(table: pa.Table) -> pa.Table:

@@ -20,6 +20,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
 from chandlery.reading.arguments import COLUMNS, STATE
+from chandlery.reading.fill import Fill
 from chandlery.reading.made import Hours
 from chandlery.reading.released import RELEASED
 
@@ -39,6 +40,10 @@ AnyWidth = Annotated[
 WhichHours = Annotated[Hours, typer.Option("--session", help="Of minutes and hours: which of them.")]
 Beginning = Annotated[
     Anchor, typer.Option(help="Bars of minutes and hours begin on the grid of UTC, or at each session's open.")
+]
+Filling = Annotated[
+    Fill,
+    typer.Option(help="previous: repeat the close before in slots without trades; column filled marks it."),
 ]
 Form = Annotated[Format | None, typer.Option("--format", "-f", help="How to write the rows.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file; its ending tells the format.")]
@@ -79,6 +84,7 @@ def query(
     timeframe: AnyWidth = "1d",
     session: WhichHours = "all",
     anchor: Beginning = "utc",
+    fill: Filling = "none",
     as_of: AsOf = None,
     final_only: FinalOnly = False,
     with_state: WithState = False,
@@ -91,14 +97,12 @@ def query(
 ) -> None:
     """Show the bars of one symbol that start in [START, END).
 
-    A bar is forming if it was read from the provider before it ended, provisional while the provider may still change
-    it, and final once its session was requested after it had settled.
+    A bar is forming if it was read before it ended, provisional while the provider may still change it, and final once
+    its session was requested after it had settled.
     """
-    chosen = choose_format(Format.JSON if as_json else form, output)
+    chosen, width = choose_format(Format.JSON if as_json else form, output), parse_width(timeframe)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
-    width = parse_width(timeframe)
-    if limit is None and start is None and end is None and chosen is Format.TABLE:
-        limit = _SHOWN
+    limit = _SHOWN if (limit, start, end, chosen) == (None, None, None, Format.TABLE) else limit
     bars = DataAPI(Session.of(ctx).warehouse).get_ohlc(
         symbol,
         first,
@@ -110,6 +114,7 @@ def query(
         exclude_suspect=exclude_suspect,
         session=session,
         anchor=anchor,
+        fill=fill,
         columns=[*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released],
         output="arrow",
     )

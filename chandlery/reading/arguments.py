@@ -21,6 +21,7 @@ from chandlery.core.text import shorten
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import UsageError
 from chandlery.instruments.registry import Instrument
+from chandlery.reading.fill import FILLS
 from chandlery.reading.formats import OUTPUTS
 from chandlery.reading.made import HOURS
 from chandlery.reading.released import RELEASED
@@ -46,6 +47,7 @@ class ReadOptions(NamedTuple):
     exclude_suspect: bool = False
     session: Any = "all"
     anchor: Any = "utc"
+    fill: Any = "none"
     adjust: Any = "raw"
 
 
@@ -63,6 +65,7 @@ def check_options(how: ReadOptions) -> ReadOptions:
         exclude_suspect=check_flag(how.exclude_suspect, name="exclude_suspect"),
         session=check_choice(how.session, HOURS, name="session"),
         anchor=check_choice(how.anchor, ANCHORS, name="anchor"),
+        fill=check_choice(how.fill, FILLS, name="fill"),
     )
 
 

@@ -156,6 +156,13 @@ PLACES = [
     ("get_ohlc", "session", "choice"),
     ("get_ohlc", "anchor", "choice"),
     ("get_ohlc", "adjust", "choice"),
+    ("get_ohlc", "fill", "choice"),
+    ("get_multi_symbol", "layout", "choice"),
+    ("latest", "symbols", "symbols"),
+    ("latest", "timeframe", "timeframe"),
+    ("latest", "as_of", "moment"),
+    ("latest", "columns", "columns"),
+    ("latest", "output", "output"),
     ("get_ohlc", "final_only", "final_only"),
     ("get_multi_symbol", "symbols", "symbols"),
     ("get_multi_symbol", "start", "moment"),
@@ -169,6 +176,7 @@ PLACES = [
 GOOD: dict[str, dict[str, Any]] = {
     "get_ohlc": {"symbol": "AAA", **RANGE},
     "get_multi_symbol": {"symbols": ["AAA"], **RANGE},
+    "latest": {"symbols": ["AAA"]},
     "lineage": {"symbol": "AAA", "ts": "2024-06-03"},
 }
 

@@ -20,7 +20,9 @@ def test_the_package_exports_exactly_these_names() -> None:
 
 def test_the_interface_has_exactly_these_methods() -> None:
     public = {name for name in dir(DataAPI) if not name.startswith("_")}
-    assert public == {"close", "findings", "get_ohlc", "get_ohlc_with_indicators", "get_multi_symbol", "lineage"}
+    assert public == {
+        *("close", "findings", "get_ohlc", "get_ohlc_with_indicators", "get_multi_symbol", "latest", "lineage"),
+    }
 
 
 def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
@@ -29,7 +31,7 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     assert list(parameters) == [
         *("self", "symbol", "start", "end", "timeframe"),
         *("limit", "as_of", "final_only", "exclude_suspect"),
-        *("session", "anchor", "adjust", "columns", "output"),
+        *("session", "anchor", "fill", "adjust", "columns", "output"),
     ]
     assert defaults == {
         "start": None,
@@ -41,6 +43,7 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
         "exclude_suspect": False,
         "session": "all",
         "anchor": "utc",
+        "fill": "none",
         "adjust": "raw",
         "columns": ("open", "high", "low", "close", "volume", "vwap", "trades", "source"),
         "output": "pandas",
