@@ -29,8 +29,8 @@ _NEEDED_BY = "CHANDLERY_REDIS_URL"
 READ_TIMEOUT = 0.05
 #: How long whoever writes waits for all of a value to be sent, in seconds. No reader waits for it.
 _WRITE_TIMEOUT = 1.0
-#: An answer that took longer in all is a failure too, in seconds.
-_TOO_SLOW = 0.5
+#: An answer that took longer is a failure too: so many seconds, and one for so many bytes of it.
+_TOO_SLOW, _BYTES_PER_SECOND = 0.5, 20_000_000
 #: Larger values are left out: they would hold up others on the same server.
 _MOST_BYTES = 64 * 1024 * 1024
 _KEYS_PER_CALL, _KEYS_PER_REMOVAL = 32, 500
@@ -186,11 +186,12 @@ class RedisCache:
         started = self._clock()
         try:
             answer = call()
+            took = self._clock() - started
+            length = sum(map(len, filter(None, answer))) if isinstance(answer, list) else 0
         except (self._redis.RedisError, *_NO_ANSWER) as error:
             self._failed(breaker, str(error) or type(error).__name__)
             return None
-        took = self._clock() - started
-        if took > _TOO_SLOW:
+        if took > _TOO_SLOW + length / _BYTES_PER_SECOND:
             self._failed(breaker, f"an answer took {took:.1f} s")
         else:
             breaker.succeeded()

@@ -28,7 +28,7 @@ def encode(key: str, table: pa.Table, *, compression: str | None = None) -> tupl
         compression: of the buffers: None or ``lz4``.
     """
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression=compression)
+    options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)  # readers want the cores
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         for batch in table.to_batches() or [
             pa.RecordBatch.from_arrays([c.chunk(0) for c in table.columns], schema=table.schema)

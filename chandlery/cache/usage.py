@@ -23,10 +23,10 @@ class PlaceUsage:
     Attributes:
         place: ``disk`` or ``redis``.
         where: the folder, or the server without a password.
-        bytes: what is in it; of Redis, all that the server holds. None where it does not answer.
+        bytes: what is in it; of Redis, all that the server holds. None where it cannot be used.
         entries: how many, likewise.
         limit: the most bytes that may be in it; None where there is no limit.
-        trouble: why it does not answer, or None.
+        trouble: why it cannot be used, or None.
     """
 
     place: str
@@ -45,15 +45,26 @@ def read_usage(settings: Settings) -> list[PlaceUsage]:
     """
     found = []
     if settings.cache_disk:
-        files = CacheFolder(settings.cache).files()
-        taken = sum(file.bytes for file in files)
-        found.append(PlaceUsage("disk", str(settings.cache), taken, len(files), settings.cache_disk))
+        found.append(_read_folder(settings))
     redis = open_redis(settings)
     if redis is not None:
         seen = redis.stats()
         found.append(PlaceUsage("redis", seen.where or "", seen.bytes, seen.entries, seen.limit, seen.trouble))
         redis.close()
     return found
+
+
+def _read_folder(settings: Settings) -> PlaceUsage:
+    folder = CacheFolder(settings.cache)
+    where, limit = str(settings.cache), settings.cache_disk
+    try:
+        folder.check()
+    except FileNotFoundError:
+        return PlaceUsage("disk", where, 0, 0, limit)
+    except OSError as error:
+        return PlaceUsage("disk", where, None, None, limit, f"cannot be used: {error.strerror or error}")
+    files = folder.files()
+    return PlaceUsage("disk", where, sum(file.bytes for file in files), len(files), limit)
 
 
 def clear(settings: Settings) -> None:

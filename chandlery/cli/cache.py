@@ -45,15 +45,17 @@ def clear(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 def cache_facts(places: Sequence[PlaceUsage]) -> Iterator[tuple[str, str]]:
     """Yield a name and a line for each place."""
     for place in places:
+        name = "cache" if place.place == "disk" else place.place
+        if place.bytes is None:
+            yield name, f"{place.where} {place.trouble or 'does not answer'}; reads go on without it"
+            continue
         limit = f" of at most {size(place.limit)}" if place.limit else ""
-        held = f"{place.where}: {size(place.bytes or 0)}{limit}"
+        held = f"{place.where}: {size(place.bytes)}{limit}"
         if place.place == "disk":
-            yield "cache", f"{held} in {counted(place.entries or 0, 'file')}"
-        elif place.bytes is None:
-            yield "redis", f"{place.where} {place.trouble or 'does not answer'}; reads go on without it"
+            yield name, f"{held} in {counted(place.entries or 0, 'file')}"
         else:
             keys = "" if place.entries is None else f", {counted(place.entries, 'key')}"
-            yield "redis", f"{held}{keys} in the whole server"
+            yield name, f"{held}{keys} in the whole server"
 
 
 def _report(ctx: typer.Context, *, as_json: bool) -> Sequence[PlaceUsage]:

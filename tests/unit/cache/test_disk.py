@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -288,23 +290,60 @@ def test_a_folder_that_disappears_is_made_again(cache: DiskCache, removed: str) 
     assert cache.stats().trouble is None
 
 
-def test_a_writer_that_died_leaves_what_the_next_one_removes(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    code = (
-        "import os, signal, sys; from chandlery.cache.disk import DiskCache; from pathlib import Path;"
-        "from tests.tables import bars\n"
-        "def die(event, arguments):\n"
-        "    if event == 'os.rename': os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sys.addaudithook(die)\n"
-        f"DiskCache(Path({str(folder)!r}), 2**30).put('a', bars({ROWS}))"
-    )
-    assert run_python(code, check=False).returncode == -signal.SIGKILL
-    assert len(list((folder / "v1" / "new").iterdir())) == 1
-    cache = DiskCache(folder, GB)
-    assert cache.get("a") is None
-    cache.put("b", bars(5))
-    assert list((folder / "v1" / "new").iterdir()) == []
-    assert cache.get("b") is not None
+#: What a writer does that can be seen by an audit hook of the interpreter.
+STEPS = {"os.mkdir", "os.chmod", "open", "os.rename", "os.remove", "os.scandir", "os.utime"}
+
+
+def die_while_putting(cache: DiskCache, *, step: int | None = None, size: int | None = None) -> bool:
+    """Put a table in a child that dies before its ``step``-th step, or after ``size`` bytes; return whether it did."""
+    if (child := os.fork()) == 0:
+        steps = itertools.count()
+
+        def watch(event: str, _: tuple[object, ...]) -> None:
+            if event in STEPS and next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        if size is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        cache.put("a", bars(ROWS))
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def expect_no_harm(cache: DiskCache) -> None:
+    """Nothing but a whole table is found, and the next writer leaves no trace of the one that died."""
+    other = DiskCache(cache.folder, GB)
+    found = other.get("a")
+    assert found is None or bits(found) == bits(bars(ROWS))
+    other.put("a", bars(ROWS))
+    other.put("b", bars(5))
+    for key, rows in (("a", ROWS), ("b", 5)):
+        again = other.get(key)
+        assert again is not None
+        assert bits(again) == bits(bars(rows))
+    assert list((cache.folder / "v1" / "new").iterdir()) == []
+    assert (other.stats().damaged, other.stats().trouble, other.stats().entries) == (0, None, 2)
+
+
+def test_a_writer_may_die_at_any_step(tmp_path: Path) -> None:
+    deaths = 0
+    for step in itertools.count():
+        cache = DiskCache(tmp_path / str(step), GB)
+        died = die_while_putting(cache, step=step)
+        expect_no_harm(cache)
+        if not died:
+            break
+        deaths += 1
+    assert deaths >= 6
+
+
+@pytest.mark.parametrize("size", [1, 64, 100, 500_000])
+def test_a_writer_may_die_within_a_file(cache: DiskCache, size: int) -> None:
+    assert die_while_putting(cache, size=size)
+    assert len(list((cache.folder / "v1" / "new").iterdir())) == 1
+    expect_no_harm(cache)
 
 
 def test_what_a_living_writer_writes_is_left_alone(cache: DiskCache) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,14 @@ def test_redis_that_does_not_answer_is_said(server: Valkey) -> None:
     cleared = run("clear")
     assert cleared.exit_code == 1
     assert "in 0 files" in cleared.stdout
+
+
+def test_a_folder_of_somebody_else_is_said(home: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    fill()
+    os.chown(home / "cache" / "v1", 65534, 65534)
+    assert "belongs to another user (number 65534); reads go on without it" in run().stdout
 
 
 def test_what_is_turned_off_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

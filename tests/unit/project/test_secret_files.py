@@ -18,7 +18,8 @@ from chandlery.settings import Settings, read_secret
 from pipelines.storage_address import storage_url
 
 URL = "postgresql://chandlery_pipeline@database:5432/chandlery?sslmode=verify-full"
-VARIABLES = ("DATABASE_URL", "DATABASE_PASSWORD", "DAGSTER_URL", "DAGSTER_PASSWORD", "UI_TOKEN", "HOME", "CONFIG")
+SECRETS = ("DATABASE_URL", "DATABASE_PASSWORD", "DAGSTER_URL", "DAGSTER_PASSWORD", "REDIS_URL", "REDIS_PASSWORD")
+VARIABLES = (*SECRETS, "UI_TOKEN", "HOME", "CONFIG")
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def test_a_folder_in_its_place_is_said_as_docker_makes_one_for_a_file_that_is_ab
         ui_token(tmp_path / "home")
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_PASSWORD", "DAGSTER_URL", "DAGSTER_PASSWORD"])
+@pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_that_is_given_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"CHANDLERY_{name}", "postgresql://a@b/c")
     monkeypatch.setenv(f"CHANDLERY_{name}_FILE", write(tmp_path / "secret", "postgresql://a@b/d"))

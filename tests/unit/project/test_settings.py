@@ -12,27 +12,29 @@ from chandlery.errors import ConfigurationError, StoreError
 from chandlery.settings import Settings
 from chandlery.tiers.warehouse import Warehouse
 
+NAMES = ("HOME", "CONFIG", "LAKE", "LANDING", "DATABASE_URL", "CACHE", "CACHE_MEMORY", "CACHE_DISK", "REDIS_URL")
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("HOME", "CONFIG", "LAKE", "LANDING", "DATABASE_URL"):
+    for name in NAMES:
         monkeypatch.delenv(f"CHANDLERY_{name}", raising=False)
 
 
-@pytest.mark.parametrize("name", ["HOME", "CONFIG", "LAKE", "LANDING", "DATABASE_URL"])
+@pytest.mark.parametrize("name", NAMES)
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     without = Settings()
     monkeypatch.setenv(f"CHANDLERY_{name}", "")
-    places = ("home", "config", "lake", "landing", "database_url")
+    places = ("home", "config", "lake", "landing", "database_url", "cache", "cache_memory", "cache_disk", "redis_url")
     assert [getattr(Settings(), place) for place in places] == [getattr(without, place) for place in places]
 
 
-@pytest.mark.parametrize("name", ["HOME", "CONFIG"])
+@pytest.mark.parametrize("name", ["HOME", "CONFIG", "CACHE"])
 def test_the_home_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"CHANDLERY_{name}", "~nosuch/x")
     with pytest.raises(ConfigurationError, match=f"CHANDLERY_{name}=~nosuch/x: there is no such user's home"):
-        _ = Settings().home, Settings().config
+        _ = Settings().home, Settings().config, Settings().cache
 
 
 def test_a_working_directory_that_is_gone_is_said(tmp_path: Path) -> None:
