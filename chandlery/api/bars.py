@@ -127,7 +127,7 @@ class Bars(Filled):
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
         how = ReadOptions(
-            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, fill, adjust
+            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill
         )
         names = [check_text(symbol, name="symbol", example="AAPL")]
         bars, _ = self._read_filled(names, start, end, timeframe, how)
@@ -177,7 +177,7 @@ class Bars(Filled):
             output: ``pandas``, ``arrow`` or ``polars``.
         """
         columns = check_columns(columns)
-        how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect, session, anchor, fill, adjust)
+        how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill)
         check_choice(layout, LAYOUTS, name="layout")
         bars, names = self._read_filled(self._symbols(symbols), start, end, timeframe, how)
         return lay_out(bars, names, [*columns, *extra_columns(how)], output, layout)

@@ -47,8 +47,8 @@ class ReadOptions(NamedTuple):
     exclude_suspect: bool = False
     session: Any = "all"
     anchor: Any = "utc"
-    fill: Any = "none"
     adjust: Any = "raw"
+    fill: Any = "none"
 
 
 def check_options(how: ReadOptions) -> ReadOptions:
