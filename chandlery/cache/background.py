@@ -10,9 +10,9 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from weakref import WeakSet
 
 import pyarrow as pa
 
@@ -25,6 +25,8 @@ WAITING_BYTES, WAITING_TABLES = 128 * 1024 * 1024, 4096
 _SECONDS_AT_EXIT = 2.0
 #: After so many seconds without anything to do, the thread ends.
 _SECONDS_IDLE = 10.0
+
+_all: WeakSet[Background] = WeakSet()
 
 
 class Background:
@@ -39,7 +41,7 @@ class Background:
         self._put, self._max_bytes = put, max_bytes
         self.forget()
         forget_in_children(self)
-        atexit.register(_end, weakref.ref(self))
+        _all.add(self)
 
     def forget(self) -> None:
         """Begin with nothing, in a child too."""
@@ -119,7 +121,11 @@ class Background:
         return True
 
 
-def _end(reference: weakref.ref[Background]) -> None:
-    background = reference()
-    if background is not None:
-        background.close(_SECONDS_AT_EXIT)
+def _end_all() -> None:
+    """Put what waits anywhere, as far as there is time for it."""
+    deadline = time.monotonic() + _SECONDS_AT_EXIT
+    for background in list(_all):
+        background.close(max(deadline - time.monotonic(), 0.0))
+
+
+atexit.register(_end_all)

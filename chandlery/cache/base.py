@@ -54,8 +54,9 @@ class PlaceStats:
 class Place(Protocol):
     """Where tables are kept under keys. Safe to share between threads. No method but opening one raises.
 
-    A key is any text, and holds the version of what it names: ``bars/1m/17/2024-01-01/1711111111111111``. Putting under
-    a key that is there already changes nothing, because it names the same table.
+    A key is any text, and holds the version of what it names, such as the digest of a file. Putting under a key that is
+    there already changes nothing, because it names the same table. Several installations may share a place, so what a
+    key says must mean the same in all of them: a digest of what was read does, an instrument's id does not.
 
     A window that grows (live data) is put under a key with its newer version each time; the shorter table is never
     asked for again, and leaves as the least recently used. Nothing is ever changed in place, because readers share the

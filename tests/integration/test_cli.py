@@ -826,6 +826,8 @@ def test_every_command_prints_its_result_as_json(ready: Run, tmp_path: Path) -> 
         (["ingest", "AAA", "--path", path], dict),
         (["replay", "--provider", "sample"], dict),
         (["status"], dict),
+        (["cache"], list),
+        (["cache", "clear"], list),
         (["query", "AAA"], list),
         (["revisions", "AAA"], list),
         (["why", "AAA", "2024-01-02"], dict),
