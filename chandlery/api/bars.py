@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
@@ -130,8 +131,8 @@ class Bars(Filled):
             check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill
         )
         names = [check_text(symbol, name="symbol", example="AAPL")]
-        bars, _ = self._read_filled(names, start, end, timeframe, how)
-        return convert(bars.select(["ts", *how.columns, *extra_columns(how)]), output, index="ts")
+        make = partial(_one, [*how.columns, *extra_columns(how)], output)
+        return self._handed_out(names, (start, end), timeframe, how, make=make, form="one")
 
     def get_multi_symbol(
         self,
@@ -179,5 +180,9 @@ class Bars(Filled):
         columns = check_columns(columns)
         how = ReadOptions(columns, output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill)
         check_choice(layout, LAYOUTS, name="layout")
-        bars, names = self._read_filled(self._symbols(symbols), start, end, timeframe, how)
-        return lay_out(bars, names, [*columns, *extra_columns(how)], output, layout)
+        make = partial(lay_out, columns=[*columns, *extra_columns(how)], output=output, layout=layout)
+        return self._handed_out(self._symbols(symbols), (start, end), timeframe, how, make=make, form=layout)
+
+
+def _one(columns: Sequence[str], output: Output, bars: pa.Table, _: object) -> Any:  # noqa: ANN401 - by ``output``
+    return convert(bars.select(["ts", *columns]), output, index="ts")

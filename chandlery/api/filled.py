@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,8 +18,9 @@ from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
-from chandlery.reading.arguments import ReadOptions, check_options, names_of
+from chandlery.reading.arguments import Question, ReadOptions, check_options, names_of
 from chandlery.reading.fill import FILLED, fill_slots, needed_to_fill
+from chandlery.reading.formats import hand_out
 from chandlery.reading.made import of_each
 
 
@@ -38,19 +41,32 @@ class _Question:
 class Filled(Reads):
     """Reads that may be filled."""
 
+    def _handed_out(
+        self,
+        symbols: list[str],
+        span: tuple[Moment | None, Moment | None],
+        timeframe: str,
+        how: ReadOptions,
+        *,
+        make: Callable[[pa.Table, dict[int, str]], Any],
+        form: str,
+    ) -> Any:  # noqa: ANN401 - what ``make`` makes
+        """Return what ``make`` makes of the bars and their symbols, and ``form`` names; a user may write to it."""
+        if how.fill == "none":
+            return hand_out(self._answer(Question.parse(symbols, *span, timeframe, how), make, form))
+        return make(*self._read_filled(symbols, *span, timeframe, how))
+
     def _read_filled(
         self, symbols: list[str], start: Moment | None, end: Moment | None, timeframe: str, how: ReadOptions
     ) -> tuple[pa.Table, dict[int, str]]:
-        """Return what ``_read`` returns, filled by ``how.fill``; then with the column ``filled``."""
+        """Return what ``_read`` returns, filled by ``how.fill``, with the column ``filled``."""
         checked = check_options(how)
-        if checked.fill == "none":
-            return self._read(symbols, start, end, timeframe, how)
         _check_can_fill(checked)
         width = parse_width(timeframe)
         first, last = parse_range(EVER[0] if start is None else start, EVER[1] if end is None else end)
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
-        names = names_of(symbols, instruments)
+        names = names_of(symbols, [each.instrument_id for each in instruments])
         grids = {each.instrument_id: Grid(width, each.calendar, checked.anchor) for each in instruments}
         # A former ticker named the instrument in this range; its bars before and after are asked for by its symbol.
         wanted = _Question([each.symbol for each in instruments], timeframe, checked)

@@ -65,7 +65,7 @@ class Latest(Reads):
         from chandlery.reading.latest import read_latest  # noqa: PLC0415 - few reads need it
 
         with self._warehouse.connection() as connection:
-            owners = names_of(symbols, resolve_all(connection, symbols, *EVER))
+            owners = names_of(symbols, [each.instrument_id for each in resolve_all(connection, symbols, *EVER)])
         bars = read_latest(self._warehouse, timeframe, list(owners), columns=columns)
         self._check_filled(timeframe, bars, owners)
         return bars, owners

@@ -20,7 +20,7 @@ from chandlery.core.arrow import empty_table, number_array, numpy_of, text_array
 from chandlery.core.schema import STORED, SUPERSEDED
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
-from chandlery.database.connections import Database
+from chandlery.database.connections import Database, Snapshot
 from chandlery.database.named_queries import query
 
 
@@ -40,6 +40,7 @@ def read_stored(
     *,
     as_of: datetime | None = None,
     columns: Sequence[str] = STORED.names,
+    snapshot: Snapshot | None = None,
 ) -> pa.Table:
     """Return the bars of ``ranges`` that are in the store, sorted by (instrument_id, ts).
 
@@ -49,6 +50,7 @@ def read_stored(
         ranges: disjoint where they are of the same instrument.
         as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
         columns: of ``STORED``, in its order, ``instrument_id`` and ``ts`` among them; no others travel.
+        snapshot: the state of the database to read; by default, that at the beginning of the read.
 
     Returns:
         Table of these columns of schema ``STORED``.
@@ -67,9 +69,10 @@ def read_stored(
         "condition": _within(ranges),
     }
     if as_of is None:
-        return _to_schema(database, database.fetch_arrow(query("bars/read_bars", **parts)), schema, ids)
+        present = database.fetch_arrow(query("bars/read_bars", **parts), snapshot=snapshot)
+        return _to_schema(database, present, schema, ids)
     statement = query("bars/read_bars_as_of", **parts, as_of=as_of, timeframe=timeframe.value)
-    return sort_by_key(_to_schema(database, database.fetch_arrow(statement), schema, ids))
+    return sort_by_key(_to_schema(database, database.fetch_arrow(statement, snapshot=snapshot), schema, ids))
 
 
 def read_stored_revisions(database: Database, timeframe: Timeframe, ranges: Sequence[BarRange]) -> pa.Table:

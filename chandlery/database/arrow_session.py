@@ -50,6 +50,17 @@ class ArrowSession:
             with closing(AdbcRecordBatchReader._import_from_c(stream.address)) as reader:  # noqa: SLF001
                 return cancellable(reader.read_all, (), {}, statement.cancel)
 
+    def see(self, snapshot: str) -> None:
+        """Begin a transaction that sees the state which another session exported under this name.
+
+        Raises:
+            adbc_driver_manager.Error: that session's transaction has ended.
+        """
+        for text in ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", f"SET TRANSACTION SNAPSHOT '{snapshot}'"):
+            with adbc_driver_manager.AdbcStatement(self._connection) as statement:
+                statement.set_sql_query(text)
+                statement.execute_update()
+
     def commit(self) -> None:
         """End the transaction."""
         self._connection.commit()

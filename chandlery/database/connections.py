@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Self, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+class Snapshot(NamedTuple):
+    """One state of the database, for as long as the block of ``Database.snapshot`` runs.
+
+    Attributes:
+        connection: sees this state, and can only read.
+        name: by which another session sees it too.
+    """
+
+    connection: psycopg.Connection
+    name: str
 
 
 class Database:
@@ -128,8 +140,23 @@ class Database:
                 return is_pooled(connection)
         return self._is_pooled
 
-    def fetch_arrow(self, statement: sql.Composed) -> pa.Table:
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Hold one state of the database while the block runs: what others commit meanwhile is not seen in it.
+
+        Raises:
+            StoreError: the server refused a statement, or no connection became free in time.
+            StoreUnavailableError: the server cannot be reached, or ended the connection.
+        """
+        with self.connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            (name,) = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone() or ("",)
+            yield Snapshot(connection, name)
+
+    def fetch_arrow(self, statement: sql.Composed, *, snapshot: Snapshot | None = None) -> pa.Table:
         """Run ``statement``, a query without placeholders, and return its rows as Arrow.
+
+        With ``snapshot``, of the state that it holds; otherwise as it is when the statement begins.
 
         The session can only read, so the query is repeated once where the server had dropped the connection.
 
@@ -142,12 +169,12 @@ class Database:
         text = statement.as_string()
         try:
             try:
-                return self._fetch(text)
+                return self._fetch(text, snapshot)
             except adbc_driver_manager.Error as error:
                 if not is_connection_lost(error):
                     raise
                 self._arrow.close()  # the others will have been dropped as well
-                return self._fetch(text)
+                return self._fetch(text, snapshot)
         except adbc_driver_manager.Error as error:
             if is_connection_lost(error):
                 self._check_reachable()
@@ -157,9 +184,11 @@ class Database:
         """Close all connections; those that are lent when they are given back. The next use opens others."""
         _close(self._shared, self._arrow)
 
-    def _fetch(self, text: str) -> pa.Table:
+    def _fetch(self, text: str, snapshot: Snapshot | None) -> pa.Table:
         pooled = self.is_pooled
         with self._arrow.lend(pooled=pooled) as session:
+            if snapshot is not None:
+                session.see(snapshot.name)
             if pooled:
                 begin_arrow(session)
             rows = session.query(text)

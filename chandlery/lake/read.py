@@ -6,22 +6,42 @@ The files name symbols; what is read of them bears instrument ids. Not here: whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.digest import digest
 from chandlery.core.schema import STORED, SUPERSEDED, TS
 from chandlery.core.text import counted
 from chandlery.core.windows import InstrumentWindow, midnight, window_end, window_starts
 from chandlery.errors import LakeError
-from chandlery.lake import parquet
+from chandlery.lake.bar_file import BarFile, explained
 from chandlery.lake.manifest import LakeFile, ManifestEntry
 from chandlery.lake.store import Lake
+
+
+class ReadFile(Protocol):
+    """Reads one file of the lake; see ``read_file``."""
+
+    def __call__(
+        self,
+        lake: Lake,
+        file: LakeFile,
+        symbols: Sequence[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return the rows of one file, of some symbols or all, in ``[start, end)``."""
+        ...
 
 
 def read_entry(
@@ -34,6 +54,7 @@ def read_entry(
     end: datetime | None = None,
     as_of: datetime | None = None,
     columns: Sequence[str] = STORED.names,
+    read: ReadFile | None = None,
 ) -> pa.Table:
     """Return the bars of some windows that start in ``[start, end)``, sorted by (symbol in the file, ts).
 
@@ -46,6 +67,7 @@ def read_entry(
         end: exclusive, UTC; as late as there is by default.
         as_of: return what was believed at that time, UTC. Then the rows are in no order.
         columns: of ``STORED``, in its order, ``instrument_id`` and ``ts`` among them; no others are returned.
+        read: reads a file instead of ``read_file``, and gives the same answer.
 
     Returns:
         Table of these columns of schema ``STORED``.
@@ -53,7 +75,7 @@ def read_entry(
     Raises:
         LakeError: a file is missing or damaged; names it.
     """
-    selection = _Selection(entry, windows, symbols, start, end)
+    selection = _Selection(entry, windows, symbols, start, end, read or read_file)
     if as_of is None:
         return _read(lake, entry.bars, selection, columns)
     moment = pa.scalar(as_of, TS)
@@ -79,7 +101,7 @@ def read_revisions_of(
     """Return the earlier values of bars, as a table of schema ``SUPERSEDED``; otherwise as ``read_entry``."""
     if entry.revisions is None:
         return SUPERSEDED.empty_table()
-    return _read(lake, entry.revisions, _Selection(entry, windows, symbols, start, end), SUPERSEDED.names)
+    return _read(lake, entry.revisions, _Selection(entry, windows, symbols, start, end, read_file), SUPERSEDED.names)
 
 
 def read_file(
@@ -95,12 +117,18 @@ def read_file(
 
     Of ``columns`` alone, where they are given; see ``parquet.read``.
     """
+    with open_file(lake, file) as bars:
+        return bars.select(symbols, start, end, columns)
+
+
+@contextmanager
+def open_file(lake: Lake, file: LakeFile) -> Iterator[BarFile]:
+    """Open one file to read its row groups; raise ``LakeError`` naming the file if it, or what is read, is damaged."""
     try:
         with lake.open(file.path) as source:
             _check_size(source.size(), file.size)
-            return parquet.read(
-                source, footer_digest=file.footer_digest, symbols=symbols, start=start, end=end, columns=columns
-            )
+            with explained():
+                yield BarFile(source, file.footer_digest)
     except LakeError as error:
         raise _damaged(lake, file, str(error)) from None
     except (OSError, pa.ArrowException) as error:
@@ -136,6 +164,7 @@ class _Selection:
     symbols: Mapping[int, str]
     start: datetime | None
     end: datetime | None
+    read: ReadFile
 
 
 def _read(lake: Lake, file: LakeFile, selection: _Selection, columns: Sequence[str]) -> pa.Table:
@@ -146,17 +175,17 @@ def _read(lake: Lake, file: LakeFile, selection: _Selection, columns: Sequence[s
     start, end = max(first, selection.start or first), min(after, selection.end or after)
     if entry.instrument_id is None:
         ids = {selection.symbols[window.instrument_id]: window.instrument_id for window in selection.windows}
-        table = read_file(lake, file, sorted(ids), start, end, columns=["symbol", *columns[1:]])
+        table = selection.read(lake, file, sorted(ids), start, end, columns=["symbol", *columns[1:]])
         table = table.set_column(0, SUPERSEDED.field("instrument_id"), _ids_of(table["symbol"], ids))
     else:
-        table = read_file(lake, file, None, start, end, columns=columns[1:])
-        repeated = pa.array(np.full(table.num_rows, entry.instrument_id, np.int32))
+        table = selection.read(lake, file, None, start, end, columns=columns[1:])
+        repeated = number_array(np.full(table.num_rows, entry.instrument_id, np.int32))
         table = table.add_column(0, SUPERSEDED.field("instrument_id"), repeated)
     if len(starts) == sum(1 for _ in timeframe.windows(first, after)):
         return table
     # Some window between the first and the last is not selected, because it is in the store.
-    selected = np.isin(window_starts(timeframe, table["ts"].to_numpy()), np.array(starts, "datetime64[D]"))
-    return table.filter(pa.array(selected))
+    selected = np.isin(window_starts(timeframe, numpy_of(table["ts"])), np.array(starts, "datetime64[D]"))
+    return table.filter(number_array(selected))
 
 
 def _ids_of(names: pa.ChunkedArray, ids: Mapping[str, int]) -> pa.Array:

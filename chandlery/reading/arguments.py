@@ -6,7 +6,8 @@ Not here: the reads (``bars``, ``tail``), and arguments of any function (``core.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,13 @@ import pyarrow as pa
 from chandlery.core.arguments import check_choice, check_count, check_flag, check_texts
 from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.grid import ANCHORS
-from chandlery.core.moments import parse_moment
+from chandlery.core.moments import parse_moment, parse_range
 from chandlery.core.schema import STORED
 from chandlery.core.text import shorten
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.widths import Width, parse_width
+from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
-from chandlery.instruments.registry import Instrument
 from chandlery.reading.fill import FILLS
 from chandlery.reading.formats import OUTPUTS
 from chandlery.reading.made import HOURS
@@ -30,10 +32,10 @@ from chandlery.reading.released import RELEASED
 COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "trades", "source")
 #: The column that has each bar's ``BarState``.
 STATE = "state"
-
-
 #: More than anybody has of one symbol, and few enough for the server to count with.
 _MOST_BARS = 2**31 - 1
+#: A moment as a user may write it.
+Given: TypeAlias = str | date | datetime | None
 
 
 class ReadOptions(NamedTuple):
@@ -69,6 +71,41 @@ def check_options(how: ReadOptions) -> ReadOptions:
     )
 
 
+class Question(NamedTuple):
+    """What is asked for, checked. Equal questions have equal answers while the bars are the same.
+
+    Attributes:
+        symbols: as they were given.
+        start: inclusive, UTC.
+        end: exclusive, UTC.
+        width: of the bars.
+        how: the options, checked.
+    """
+
+    symbols: tuple[str, ...]
+    start: datetime
+    end: datetime
+    width: Width
+    how: ReadOptions
+
+    @classmethod
+    def parse(cls, symbols: Sequence[str], start: Given, end: Given, timeframe: str, how: ReadOptions) -> Question:
+        """Return the question; without ``start`` or ``end``, from the first bar or to the last.
+
+        Raises:
+            UsageError: an argument is wrong; names it.
+        """
+        checked, width = check_options(how), parse_width(timeframe)
+        first, last = parse_range(EVER[0] if start is None else start, EVER[1] if end is None else end)
+        return cls(tuple(symbols), first, last, width, checked._replace(columns=tuple(how.columns)))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the answer depends on the bars alone, and on nothing else that is known of them."""
+        how = self.how
+        return not (how.final_only or how.exclude_suspect or {STATE, RELEASED} & {*how.columns})
+
+
 def check_columns(columns: Iterable[str]) -> list[str]:
     """Return ``columns`` as a list; each must be one that bars have."""
     names = check_texts(columns, name="columns", example="close", distinct=True)
@@ -90,12 +127,12 @@ def check_stored(width: str, how: ReadOptions) -> None:
         )
 
 
-def names_of(symbols: Sequence[str], instruments: Sequence[Instrument]) -> dict[int, str]:
+def names_of(symbols: Sequence[str], ids: Sequence[int]) -> dict[int, str]:
     """Return the symbol that each instrument was requested by, in the order of ``symbols``."""
     names: dict[int, str] = {}
-    for symbol, instrument in zip(symbols, instruments, strict=True):
-        if names.setdefault(instrument.instrument_id, symbol) != symbol:
-            raise UsageError(f"symbols {names[instrument.instrument_id]!r} and {symbol!r} are the same instrument")
+    for symbol, instrument_id in zip(symbols, ids, strict=True):
+        if names.setdefault(instrument_id, symbol) != symbol:
+            raise UsageError(f"symbols {names[instrument_id]!r} and {symbol!r} are the same instrument")
     return names
 
 

@@ -5,8 +5,10 @@ Not here: where they are (``planner``), and the two ways of reading (``bars.read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,11 @@ from chandlery.bars.read_arrays import read_in_transaction
 from chandlery.core.arrow import empty_table, number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.together import do_together
 from chandlery.database.locks import lock_instruments
+from chandlery.reading.lake_files import LakeFiles
 from chandlery.reading.planner import ColdRead, Plan, read_planned
+from chandlery.reading.windows import State, Window, look_at
 from chandlery.tiers.warehouse import Warehouse
 
 
@@ -30,8 +35,10 @@ def read_bars(
     *,
     as_of: datetime | None = None,
     columns: Collection[str] = STORED.names,
+    state: State | None = None,
+    files: LakeFiles | None = None,
 ) -> pa.Table:
-    """Return the bars of ``ranges``, sorted by (instrument_id, ts).
+    """Return the bars of ``ranges``, sorted by (instrument_id, ts); all of them as of one moment.
 
     Args:
         warehouse: where they are.
@@ -40,6 +47,10 @@ def read_bars(
         as_of: return what was believed at that time, UTC: a row's values of then, and no row that was not yet known.
             The read waits for publications that began before, so that it gives the same answer ever after.
         columns: of ``STORED``; all by default. The fewer, the faster.
+        state: of the windows that hold ``ranges``, looked at just now, and with ``as_of`` after ``wait_for_writers``;
+            by default, it is looked at.
+        files: reads files of the lake, also of windows that are in the store; by default, files are read only of
+            windows that left it.
 
     Returns:
         Table of schema ``STORED``: ``instrument_id``, ``ts``, and those of ``columns``, in its order.
@@ -47,20 +58,18 @@ def read_bars(
     Raises:
         LakeError: a file of the lake is missing or damaged; names it.
     """
-    selected = [name for name in STORED.names if name in {"instrument_id", "ts"} or name in columns]
+    selected = columns_of(columns)
     if not ranges:
         return empty_table(STORED).select(selected)
-    if as_of is not None:
-        with warehouse.connection() as connection, connection.transaction():
-            lock_instruments(connection, timeframe, sorted({each.instrument_id for each in ranges}), shared=True)
-    if not timeframe.is_ingested:  # derived bars never leave the store
-        return read_stored(warehouse.database, timeframe, ranges, as_of=as_of, columns=selected)
-
-    def read(plan: Plan) -> pa.Table:
-        stored = read_stored(warehouse.database, timeframe, plan.hot, as_of=as_of, columns=selected)
-        return _with_cold(warehouse, plan, stored, as_of, selected)
-
-    return read_planned(warehouse, timeframe, ranges, read)
+    if state is None:
+        ids = {each.instrument_id for each in ranges}
+        if as_of is not None:
+            wait_for_writers(warehouse, timeframe, ids)
+        if not timeframe.is_ingested:  # derived bars never leave the store, which answers with one state
+            return read_stored(warehouse.database, timeframe, ranges, as_of=as_of, columns=selected)
+        state = look_at(warehouse, timeframe, ranges)
+    reader = BarReader(warehouse, as_of, selected, files)
+    return read_planned(warehouse, state, ranges, reader.read, files or LakeFiles(), cold_only=files is None)
 
 
 def read_base(
@@ -84,41 +93,77 @@ def read_base(
     if not ranges:
         return empty_table(STORED).select(columns)
 
-    def read(plan: Plan) -> pa.Table:
-        stored = read_in_transaction(connection, warehouse.database, timeframe, plan.hot, columns=columns)
-        return _with_cold(warehouse, plan, stored, None, columns)
-
-    return read_planned(warehouse, timeframe, ranges, read)
+    reader = BarReader(warehouse, None, columns, None, connection)
+    state = look_at(warehouse, timeframe, ranges)
+    return read_planned(warehouse, state, ranges, reader.read, LakeFiles(), cold_only=True)
 
 
-def _with_cold(
-    warehouse: Warehouse, plan: Plan, stored: pa.Table, as_of: datetime | None, columns: Sequence[str]
-) -> pa.Table:
-    """Return ``stored``, the bars of the store, and those that the plan has to read from the lake."""
-    if not plan.cold:
-        return stored
-    archived = [_read_cold(warehouse, plan, cold, as_of, columns) for cold in plan.cold]
-    return _unite([table for table in (stored, *archived) if table.num_rows], columns)
+def columns_of(columns: Collection[str]) -> list[str]:
+    """Return the columns of ``STORED`` that a read of ``columns`` has."""
+    return [name for name in STORED.names if name in {"instrument_id", "ts"} or name in columns]
 
 
-def _read_cold(
-    warehouse: Warehouse, plan: Plan, cold: ColdRead, as_of: datetime | None, columns: Sequence[str]
-) -> pa.Table:
-    from chandlery.lake.read import read_entry  # noqa: PLC0415 - slow to import, and young bars are in the store
+def wait_for_writers(warehouse: Warehouse, timeframe: Timeframe, ids: Collection[int]) -> None:
+    """Wait until publications of these instruments that have begun are over, so that they are read, or never will be.
 
-    table = read_entry(
-        warehouse.lake,
-        cold.entry,
-        cold.windows,
-        plan.symbols,
-        start=cold.start,
-        end=cold.end,
-        as_of=as_of,
-        columns=columns,
-    )
-    if len({(each.start, each.end) for each in cold.ranges}) == 1:
-        return table  # which has no rows of other instruments
-    return table.filter(number_array(_are_within(table, cold.ranges)))
+    What is believed at a time that has passed is settled then: whoever publishes later is known later.
+    """
+    with warehouse.connection() as connection, connection.transaction():
+        lock_instruments(connection, timeframe, sorted(ids), shared=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BarReader:
+    """Reads the bars of plans. See ``read_bars`` for its attributes."""
+
+    warehouse: Warehouse
+    as_of: datetime | None
+    columns: Sequence[str]
+    files: LakeFiles | None
+    #: Reads the store, where that is to be part of a transaction.
+    connection: psycopg.Connection | None = None
+
+    def read(self, plan: Plan) -> pa.Table:
+        """Return the bars of ``plan``, sorted by (instrument_id, ts); what it reads of store and lake, side by side."""
+        works = [partial(self._read_hot, plan)] if plan.hot else []
+        works += [partial(self._read_cold, plan, cold) for cold in plan.cold]
+        return _unite([table for table in do_together(works) if table.num_rows], self.columns)
+
+    def _read_hot(self, plan: Plan) -> pa.Table:
+        database = self.warehouse.database
+        if self.connection is not None:
+            return read_in_transaction(self.connection, database, plan.timeframe, plan.hot, columns=self.columns)
+        return read_stored(
+            database,
+            plan.timeframe,
+            plan.hot,
+            as_of=_unless_settled(self.as_of, plan.state.windows),
+            columns=self.columns,
+            snapshot=plan.snapshot,
+        )
+
+    def _read_cold(self, plan: Plan, cold: ColdRead) -> pa.Table:
+        from chandlery.lake.read import read_entry  # noqa: PLC0415 - slow to import, and young bars are in the store
+
+        table = read_entry(
+            self.warehouse.lake,
+            cold.entry,
+            cold.windows,
+            plan.symbols,
+            start=cold.start,
+            end=cold.end,
+            as_of=_unless_settled(self.as_of, cold.windows),
+            columns=self.columns,
+            read=None if self.files is None else self.files.read,
+        )
+        if len({(each.start, each.end) for each in cold.ranges}) == 1:
+            return table  # which has no rows of other instruments
+        return table.filter(number_array(_are_within(table, cold.ranges)))
+
+
+def _unless_settled(as_of: datetime | None, windows: Iterable[Window]) -> datetime | None:
+    """Return ``as_of``; None where no window changed since then, so that its bars are now what they were."""
+    return None if as_of is None or all(window.changed_at <= as_of for window in windows) else as_of
 
 
 def _are_within(table: pa.Table, ranges: Sequence[BarRange]) -> npt.NDArray[np.bool_]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow as pa
 from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.optional import import_optional
 
+_Answer = TypeVar("_Answer")
 OUTPUTS = ("pandas", "arrow", "polars")
 
 
@@ -29,4 +31,27 @@ def convert(table: pa.Table, output: str, *, index: str | list[str]) -> Any:  # 
         return table
     if output == "polars":
         return import_optional("polars", extra="polars", needed_by="output='polars'").from_arrow(table)
-    return table.to_pandas().set_index(index)
+    import pandas as pd  # noqa: PLC0415 - slow to import, and other formats do not need it
+
+    names = [index] if isinstance(index, str) else index
+    # A block for each column takes Arrow's numbers as they are.
+    frame = table.drop_columns(names).to_pandas(split_blocks=True)
+    levels = [_index_of(table[name], pd) for name in names]
+    frame.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels, names=names)
+    frame.index.names = names
+    return frame
+
+
+def hand_out(answer: _Answer) -> _Answer:
+    """Return ``answer`` for a user, who may write to it; what is kept of it stays as it is."""
+    # Of what was kept: pandas copies a column once somebody writes to it; what Arrow and polars hold never changes.
+    copy = getattr(answer, "copy", None) or getattr(answer, "clone", None)
+    if isinstance(answer, dict):
+        return type(answer)({key: hand_out(value) for key, value in answer.items()})
+    return answer if copy is None else copy(deep=False) if hasattr(answer, "iloc") else copy()
+
+
+def _index_of(column: pa.ChunkedArray, pd: ModuleType) -> Any:  # noqa: ANN401 - an index of pandas
+    if pa.types.is_timestamp(column.type):
+        return pd.DatetimeIndex(numpy_of(column)).tz_localize("UTC")
+    return column.to_pandas()

@@ -26,8 +26,10 @@ from chandlery.core.widths import Width
 from chandlery.core.windows import EVER, instant
 from chandlery.errors import UsageError
 from chandlery.reading.bars import read_bars
+from chandlery.reading.lake_files import LakeFiles
 from chandlery.reading.resample import needed_for, resample
 from chandlery.reading.tail import read_tail
+from chandlery.reading.windows import State
 from chandlery.tiers.warehouse import Warehouse
 
 Hours: TypeAlias = Literal["all", "regular", "extended"]
@@ -61,6 +63,12 @@ class Shape:
     def divides_sessions(self) -> bool:
         """Whether not all bars that are stored count."""
         return self.hours != "all" and self.width.is_intraday
+
+    def ranges(self, start: datetime, end: datetime) -> list[BarRange]:
+        """Return, of each instrument, where the base bars are of bars that start in ``[start, end)``, UTC."""
+        low, high = _micros(start, end)
+        covers = {owner: grid.cover(low, high) for owner, grid in self.grids.items()} if low < high else {}
+        return [BarRange(owner, instant(first), instant(after)) for owner, (first, after) in covers.items()]
 
     def in_hours(self, bars: pa.Table) -> Mask:
         """Return which of ``bars``, of ``base`` and sorted by instrument, are of ``hours``."""
@@ -111,6 +119,8 @@ def read_made(
     limit: int | None = None,
     as_of: datetime | None = None,
     columns: Collection[str] = STORED.names,
+    state: State | None = None,
+    files: LakeFiles | None = None,
 ) -> pa.Table:
     """Return the bars of ``shape`` that start in ``[start, end)``, UTC, made of all their base bars.
 
@@ -122,6 +132,8 @@ def read_made(
         limit: return only the last so many of each instrument.
         as_of: as in ``read_bars``; of the base bars.
         columns: of ``STORED``.
+        state: as in ``read_bars``, of the windows that hold ``shape.ranges``.
+        files: as in ``read_bars``.
 
     Returns:
         Table of schema ``STORED``, sorted by (instrument_id, ts): ``instrument_id``, ``ts``, and those of ``columns``.
@@ -129,18 +141,17 @@ def read_made(
     """
     needed = needed_for(columns)
     low, high = _micros(start, end)
-    ranges = []
-    for owner, grid in shape.grids.items() if low < high else ():
-        first, after = grid.cover(low, high)
-        ranges.append(BarRange(owner, instant(first), instant(after)))
+    ranges = shape.ranges(start, end)
     if limit is None:
-        bars = read_bars(warehouse, shape.base, ranges, as_of=as_of, columns=needed)
+        bars = read_bars(warehouse, shape.base, ranges, as_of=as_of, columns=needed, state=state, files=files)
         bars = bars.filter(number_array(shape.in_hours(bars))) if shape.divides_sessions else bars
     else:
         # Of the first of them, not all base bars may be among the last ones.
         count = (limit + 1) * shape.width.bars_of(shape.base)
         accept = shape.in_hours if shape.divides_sessions else None
-        bars = read_tail(warehouse, shape.base, ranges, count, as_of=as_of, columns=needed, accept=accept)
+        bars = read_tail(
+            warehouse, shape.base, ranges, count, as_of=as_of, columns=needed, accept=accept, state=state, files=files
+        )
     made = resample(bars, _labels(shape, bars), columns)
     return _chosen(made, low, high, limit)
 

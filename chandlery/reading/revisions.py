@@ -6,6 +6,7 @@ Not here: reading all bars as of one time (``bars``), and how a revision comes a
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,9 @@ from chandlery.core.schema import STORED, TS, VALUES
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.lake.read import read_entry, read_revisions_of
+from chandlery.reading.lake_files import LakeFiles
 from chandlery.reading.planner import ColdRead, Plan, read_planned
+from chandlery.reading.windows import look_at
 from chandlery.tiers.warehouse import Warehouse
 
 #: One believed value of a bar. ``superseded_at`` is null for the present one.
@@ -39,26 +42,28 @@ def read_revisions(
         LakeError: a file of the lake is missing or damaged; names it.
     """
     requested = BarRange(instrument_id, start, end)
-    return read_planned(warehouse, timeframe, [requested], lambda plan: _read(warehouse, plan))
+    state = look_at(warehouse, timeframe, [requested])
+    read = partial(_read, warehouse)
+    return read_planned(warehouse, state, [requested], read, LakeFiles(), cold_only=True)
 
 
 def _read(warehouse: Warehouse, plan: Plan) -> pa.Table:
-    stored = [_read_stored(warehouse, plan.timeframe, requested) for requested in plan.hot]
+    stored = [_read_stored(warehouse, plan, requested) for requested in plan.hot]
     archived = [_read_cold(warehouse, plan, cold) for cold in plan.cold if cold.entry.revisions is not None]
     table = pa.concat_tables([empty_table(REVISIONS), *stored, *archived])
     return table.sort_by([("ts", "ascending"), ("known_at", "ascending")])
 
 
-def _read_stored(warehouse: Warehouse, timeframe: Timeframe, requested: BarRange) -> pa.Table:
+def _read_stored(warehouse: Warehouse, plan: Plan, requested: BarRange) -> pa.Table:
     statement = query(
         "reading/read_revisions",
-        bars=sql.Identifier("market", timeframe.table),
-        timeframe=timeframe.value,
+        bars=sql.Identifier("market", plan.timeframe.table),
+        timeframe=plan.timeframe.value,
         instrument_id=requested.instrument_id,
         first=requested.start,
         last=requested.end,
     )
-    with warehouse.connection() as connection:
+    with plan.connection(warehouse) as connection:
         rows = connection.execute(statement).fetchall()
     columns = list(zip(*rows, strict=True)) or [()] * len(REVISIONS)
     arrays = [array_of(values, field.type) for values, field in zip(columns, REVISIONS, strict=True)]

@@ -242,7 +242,9 @@ def _stage(
     path = path_of(scope.timeframe, scope.symbol or None, scope.start, scope.until, version, revisions=are_revisions)
     file = staged.enter_context(lake.staged(path))
     sink = BytesIO()
-    footer_digest = parquet.write(table, sink)
+    shared = scope.instrument_id is None
+    rows = parquet.SHARED_ROWS_PER_GROUP if shared else parquet.ROWS_PER_GROUP
+    footer_digest = parquet.write(table, sink, rows_per_group=rows)
     content = sink.getvalue()
     file.write(content)
     expected = digest(table)

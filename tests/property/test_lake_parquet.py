@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chandlery.core.digest import digest
 from chandlery.core.schema import PRICES
 from chandlery.errors import LakeError
-from chandlery.lake import parquet
+from chandlery.lake import bar_file, parquet
 
 SYMBOLS = ["AAPL", "BTC/USD", "ÅÄÖ"]
 SOURCES = ["alpaca:sip", "files"]
@@ -49,7 +49,7 @@ def files(draw: st.DrawFn) -> pa.Table:
     def several(strategy: st.SearchStrategy[object]) -> list[object]:
         return draw(st.lists(strategy, min_size=rows, max_size=rows))
 
-    schema = draw(st.sampled_from([parquet.BAR_FILE, parquet.REVISION_FILE]))
+    schema = draw(st.sampled_from([bar_file.BAR_FILE, bar_file.REVISION_FILE]))
     columns = {
         "symbol": pa.array(several(st.sampled_from(SYMBOLS)), pa.string()).dictionary_encode(),
         "source": pa.array(several(st.sampled_from(SOURCES)), pa.string()).dictionary_encode(),
@@ -58,7 +58,7 @@ def files(draw: st.DrawFn) -> pa.Table:
         **{name: draw(doubles(rows, nullable=True)) for name in ("volume", "vwap")},
         **{
             name: pa.array(several(draw(st.sampled_from([moments, st.just(0)]))), pa.int64()).view(
-                parquet.BAR_FILE.field("ts").type
+                bar_file.BAR_FILE.field("ts").type
             )
             for name in ("ts", "known_at", "superseded_at")
         },

@@ -23,7 +23,7 @@ from chandlery.core.digest import digest
 from chandlery.core.schema import TS, conform
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import LakeError, UsageError
-from chandlery.lake import parquet
+from chandlery.lake import bar_file, parquet
 from chandlery.providers.base import BarRequest
 from chandlery.providers.simulated.provider import SimulatedProvider
 from tests.support import utc
@@ -64,7 +64,7 @@ def bars(values: dict[str, list[float | None]], *, symbol: str = "AAPL", first: 
         "source": ["files"] * rows,
         "known_at": [KNOWN_AT] * rows,
     }
-    return pa.table([pa.array(columns[f.name], f.type) for f in parquet.BAR_FILE], schema=parquet.BAR_FILE)
+    return pa.table([pa.array(columns[f.name], f.type) for f in bar_file.BAR_FILE], schema=bar_file.BAR_FILE)
 
 
 def simulated(symbols: list[str], timeframe: Timeframe, start: str, end: str) -> pa.Table:
@@ -73,7 +73,7 @@ def simulated(symbols: list[str], timeframe: Timeframe, start: str, end: str) ->
 
 
 def with_known_at(table: pa.Table) -> pa.Table:
-    return conform(table).append_column(parquet.BAR_FILE.field("known_at"), pa.array([KNOWN_AT] * table.num_rows, TS))
+    return conform(table).append_column(bar_file.BAR_FILE.field("known_at"), pa.array([KNOWN_AT] * table.num_rows, TS))
 
 
 def written(table: pa.Table, rows_per_group: int = parquet.ROWS_PER_GROUP) -> tuple[bytes, bytes]:
@@ -116,7 +116,7 @@ def test_what_lies_beneath_a_null_does_not_matter() -> None:
     valid = table["vwap"].chunk(0).buffers()[0]
     beneath = pa.py_buffer(np.array([0.5, float("nan"), 1.5]))
     hidden = pa.Array.from_buffers(pa.float64(), 3, [valid, beneath], 1)
-    same = table.set_column(table.schema.get_field_index("vwap"), parquet.BAR_FILE.field("vwap"), hidden)
+    same = table.set_column(table.schema.get_field_index("vwap"), bar_file.BAR_FILE.field("vwap"), hidden)
     assert digest(same) == digest(table)
     content, footer = written(same)
     assert column_types(content)["vwap"] == "DECIMAL(9, 1)"
@@ -149,7 +149,7 @@ def test_only_encodings_are_used_that_every_engine_reads() -> None:
 def test_times_that_repeat_have_a_dictionary_and_others_are_deltas() -> None:
     live = bars({"open": [1.0] * 1000})
     moments = [KNOWN_AT + timedelta(minutes=n, microseconds=n * 7919 % 1_000_003) for n in range(1000)]
-    live = live.set_column(10, parquet.BAR_FILE.field("known_at"), pa.array(moments, TS))
+    live = live.set_column(10, bar_file.BAR_FILE.field("known_at"), pa.array(moments, TS))
     for table, name in ((live, "DELTA_BINARY_PACKED"), (bars({"open": [1.0] * 1000}), "RLE_DICTIONARY")):
         group = pq.read_metadata(io.BytesIO(written(table)[0])).row_group(0)
         assert name in group.column(10).encodings
@@ -204,7 +204,7 @@ def test_the_digest_is_the_same_in_every_process_and_version() -> None:
     assert digest(table).hex() == "e8381f2de7209ddfd94994f7f812ef2f61a58f3658e04b158ee4998077311ca3"
 
 
-@pytest.mark.parametrize("schema", [parquet.BAR_FILE, parquet.REVISION_FILE])
+@pytest.mark.parametrize("schema", [bar_file.BAR_FILE, bar_file.REVISION_FILE])
 def test_a_file_without_rows_is_read_as_such(schema: pa.Schema) -> None:
     content, footer = written(schema.empty_table())
     found = parquet.read(io.BytesIO(content), footer_digest=footer, symbols=["AAPL"], start=KNOWN_AT)
@@ -323,7 +323,7 @@ def archived() -> tuple[pa.Table, bytes, bytes]:
     """A table, and its file of several row groups with a column that is no decimal, and its footer's digest."""
     table = simulated(["AAPL", "MSFT", "SPY"], Timeframe.M1, "2024-01-02", "2024-01-04")
     noise = pa.array(table["vwap"].to_numpy() * 1.1)
-    table = table.set_column(7, parquet.BAR_FILE.field("vwap"), noise)
+    table = table.set_column(7, bar_file.BAR_FILE.field("vwap"), noise)
     return table, *written(table, 800)
 
 

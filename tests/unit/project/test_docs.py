@@ -95,7 +95,7 @@ def parse(arguments: list[str]) -> None:
     command: Any = load(arguments[0])
     context = typer.Context(command, info_name="chandlery")
     called, rest = arguments[0], arguments[1:]
-    if hasattr(command, "commands") and not (command.invoke_without_command and not set(rest) & set(command.commands)):
+    if hasattr(command, "commands") and (rest or not command.invoke_without_command):
         assert rest[0] in command.commands, arguments
         command, called, rest = command.commands[rest[0]], rest[0], rest[1:]
     command.make_context(called, list(rest), parent=context)
