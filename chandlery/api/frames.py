@@ -65,7 +65,7 @@ class Frames(Reads):
         - With ``final_only`` they are computed from final bars alone, and with ``as_of`` from what was known then.
         """
         how = ReadOptions(
-            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust
+            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust=adjust
         )
         made = self._with_indicators(symbol, start, end, timeframe, indicators, how)
         return convert(made, output, index="ts")

@@ -127,7 +127,7 @@ class BarReader:
         """Return the bars of ``plan``, sorted by (instrument_id, ts); what it reads of store and lake, side by side."""
         works = [partial(self._read_hot, plan)] if plan.hot else []
         works += [partial(self._read_cold, plan, cold) for cold in plan.cold]
-        return _unite([table for table in do_together(works) if table.num_rows], self.columns)
+        return _unite(do_together(works), self.columns)
 
     def _read_hot(self, plan: Plan) -> pa.Table:
         database = self.warehouse.database
@@ -176,8 +176,9 @@ def _are_within(table: pa.Table, ranges: Sequence[BarRange]) -> npt.NDArray[np.b
     return within
 
 
-def _unite(tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
-    """Return the rows of all ``tables``, none of them empty, sorted by (instrument_id, ts)."""
+def _unite(parts: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+    """Return the rows of all ``parts``, each of them sorted, sorted by (instrument_id, ts)."""
+    tables = [table for table in parts if table.num_rows] or parts[:1]
     if not tables:
         return empty_table(STORED).select(columns)
     if len(tables) == 1:
