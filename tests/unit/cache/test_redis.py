@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import pickle
 import socket
@@ -176,6 +177,26 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_questio
     found = cache.get("b")
     assert found is not None
     assert found.num_rows == 4
+
+
+@pytest.mark.parametrize(("seconds", "is_left_alone"), [(0.4, False), (0.7, True)])
+def test_a_server_that_answers_too_slowly_is_left_alone_for_a_while(
+    server: Valkey, seconds: float, is_left_alone: bool
+) -> None:
+    RedisCache(server.url).put("a", bars(3))
+    moments = itertools.count(step=seconds)
+    cache = RedisCache(server.url, clock=lambda: next(moments))
+    assert cache.get("a") is not None  # what came is used all the same
+    assert (cache._reading.trouble == f"cannot be read from: an answer took {seconds:.1f} s") == is_left_alone
+
+
+def test_a_large_answer_may_take_longer(server: Valkey) -> None:
+    for key in "abc":
+        RedisCache(server.url).put(key, bars(100_000, seed=ord(key)))  # some 10 MB together
+    moments = itertools.count(step=0.7)
+    cache = RedisCache(server.url, clock=lambda: next(moments))
+    assert len(cache.get_many("abc")) == 3
+    assert cache._reading.trouble is None
 
 
 def test_a_full_server_is_read_from_and_written_to_again_when_there_is_room(
