@@ -20,7 +20,19 @@ import typer
 from benchmarks.harness import Section, console
 from benchmarks.world import World
 
-_NAMES = ("terminal", "publish", "pipeline", "read", "rollup", "tiers", "orchestration", "parts", "suspects", "soak")
+_NAMES = (
+    "terminal",
+    "publish",
+    "pipeline",
+    "read",
+    "rollup",
+    "indicators",
+    "tiers",
+    "orchestration",
+    "parts",
+    "suspects",
+    "soak",
+)
 #: Run only when they are asked for.
 _LONG = ("sizing",)
 _RESULTS = Path(__file__).parent / "results"

@@ -98,7 +98,8 @@ class Frames(Reads):
         needed = [*how.columns, *(name for each in chosen for name in each.indicator.inputs), *NEEDED]
         all_of = how._replace(columns=list(dict.fromkeys(needed)), limit=None, exclude_suspect=False)
         begin = beginning(chosen, instrument.calendar, first, is_intraday=width.is_intraday)
-        begin = min(begin, self._warm_up_begin(instrument.symbol, first, width, chosen, all_of))
+        if begin > EVER[0]:
+            begin = min(begin, self._warm_up_begin(instrument.symbol, first, width, chosen, all_of))
         bars, _ = self._read([instrument.symbol], begin, last, width.name, all_of)
         calendars = {instrument.instrument_id: instrument.calendar}
         shape = make_shape(width, calendars, begin, last, hours=how.session, anchor=how.anchor)

@@ -59,16 +59,21 @@ def compute_many(
     table: pa.Table,
     indicators: Iterable[str] | Sequence[Chosen],
     *,
+    by: str = "instrument_id",
     breaks: npt.ArrayLike | None = None,
     sessions: npt.ArrayLike | None = None,
 ) -> pa.Table:
     """Return indicators of the bars of several instruments, each for itself.
 
-    Args and errors are those of ``compute``, but for ``table``, which is sorted by ``instrument_id`` and ``ts``.
+    Arguments and errors are those of ``compute``, but for ``by``, the column that tells instruments apart (``symbol``,
+    for what ``DataAPI.get_multi_symbol`` returns as Arrow), and for ``table``: the bars of each instrument stand
+    together, sorted by ``ts``.
     """
-    _need(table, ["instrument_id"])
-    owners = numpy_of(table["instrument_id"].cast(pa.int64()))
-    return _compute(table, indicators, np.flatnonzero(np.diff(owners)) + 1, breaks, sessions)
+    _need(table, [by])
+    kind = table[by].type
+    owners = table[by] if pa.types.is_dictionary(kind) else table[by].dictionary_encode()
+    numbers = numpy_of(pc.cast(owners.unify_dictionaries().combine_chunks().indices, pa.int64()))
+    return _compute(table, indicators, np.flatnonzero(np.diff(numbers)) + 1, breaks, sessions)
 
 
 def _compute(

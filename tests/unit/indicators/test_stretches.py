@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +155,10 @@ def test_several_instruments_are_computed_each_for_itself() -> None:
         alone = compute(table, ALL, breaks=breaks[first:after])
         assert made.slice(first, table.num_rows).equals(alone)
         first = after
+    symbols = pc.cast(together["instrument_id"], pa.string())
+    for named in (symbols, symbols.dictionary_encode()):
+        some = together.drop_columns("instrument_id").append_column("symbol", named)
+        assert compute_many(some, ALL, by="symbol", breaks=breaks).equals(made)
 
 
 def test_what_is_not_sorted_or_not_there_is_refused_by_name() -> None:
