@@ -1,4 +1,4 @@
-"""The disk: Arrow IPC files that every process of the machine maps into its memory.
+"""The disk: files of Arrow IPC that every process of the machine maps into its memory.
 
 A file is removed while another process has it mapped without harm to that process. Its checksum is verified once per
 process and file. What happens to the bytes on the disk after that, and before this process ends, is not noticed: a bit
