@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import cast
+from itertools import pairwise
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,12 @@ import pyarrow.compute as pc
 
 from chandlery.core.arrow import number_array, numpy_of
 from chandlery.errors import ChandleryError, ConfigurationError, UsageError
-from chandlery.indicators.declaration import INPUTS
+from chandlery.indicators.declaration import INPUTS, CountedFrom
 from chandlery.indicators.registry import Chosen, choose
 from chandlery.indicators.windows import Floats
 
-Bools = npt.NDArray[np.bool_]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Int64s: TypeAlias = npt.NDArray[np.int64]
 _DAY_US = 86_400_000_000
 _NAN = number_array(np.array([np.nan]))[0]
 
@@ -79,7 +81,7 @@ def compute_many(
 def _compute(
     table: pa.Table,
     indicators: Iterable[str] | Sequence[Chosen],
-    begins: npt.NDArray[np.int64],
+    begins: Int64s,
     breaks: npt.ArrayLike | None,
     sessions: npt.ArrayLike | None,
 ) -> pa.Table:
@@ -89,35 +91,52 @@ def _compute(
     _need(table, ["ts", *(name for name in INPUTS if name in used)])
     ts = numpy_of(table["ts"].cast(pa.timestamp("us", table["ts"].type.tz))).astype(np.int64)
     _check_sorted(ts, begins)
-    is_break = None if breaks is None else _rows(breaks, len(ts), name="breaks").astype(np.bool_)
     values = {name: _floats(table[name]) for name in used}
-    is_daily = sessions is None and bool((ts % _DAY_US == 0).all())
+    good = np.ones(len(ts), np.bool_) if breaks is None else ~_rows(breaks, len(ts), name="breaks").astype(np.bool_)
     finite = {name: np.isfinite(each) for name, each in values.items()}
+    is_daily = sessions is None and bool((ts % _DAY_US == 0).all())
     columns: dict[str, pa.Array] = {}
-    for each in chosen:
-        usable = np.logical_and.reduce([finite[name] for name in each.indicator.inputs])
-        if is_break is not None:
-            usable &= ~is_break
-        one, edges = each, begins
-        if each.indicator.counted_from != "warm-up" and not is_daily:
-            edges = np.union1d(begins, _session_begins(ts, sessions))
-        elif each.indicator.counted_from == "session" and each.indicator.of_one_bar is not None:
-            one = replace(each, indicator=replace(each.indicator, compute=each.indicator.of_one_bar))
-        elif each.indicator.counted_from == "session":
-            edges = np.arange(1, len(ts))
-        made = _over_stretches(one, [values[name] for name in each.indicator.inputs], _stretches(usable, edges))
-        columns |= zip(each.columns, map(_nullable, made), strict=True)
+    known: dict[tuple[tuple[str, ...], CountedFrom], list[tuple[int, int]]] = {}
+    with np.errstate(all="ignore"):  # what a division by zero makes has no value, and becomes null
+        for each in chosen:
+            one = _of_one_bar(each) if is_daily else each
+            key = one.indicator.inputs, one.indicator.counted_from
+            if key not in known:
+                edges = begins if key[1] == "warm-up" else _edges(begins, ts, sessions, key[1], is_daily=is_daily)
+                known[key] = _stretches(np.logical_and.reduce([good, *(finite[name] for name in key[0])]), edges)
+            made = _over_stretches(one, [values[name] for name in key[0]], known[key])
+            columns |= zip(each.columns, map(_nullable, made), strict=True)
     return pa.table(columns) if columns else table.select([])
 
 
-def _over_stretches(chosen: Chosen, inputs: Sequence[Floats], stretches: Iterable[tuple[int, int]]) -> list[Floats]:
+def _of_one_bar(chosen: Chosen) -> Chosen:
+    """Return what takes its place where each bar is a session of its own."""
+    function = chosen.indicator.of_one_bar
+    if function is None:
+        return chosen
+    return replace(chosen, indicator=replace(chosen.indicator, compute=function, counted_from="warm-up"))
+
+
+def _edges(
+    begins: Int64s, ts: Int64s, sessions: npt.ArrayLike | None, counted_from: CountedFrom, *, is_daily: bool
+) -> Int64s:
+    """Return the rows, but the first, at which counting begins anew."""
+    if is_daily:
+        return begins if counted_from == "beginning" else np.arange(1, len(ts))
+    numbers = ts // _DAY_US if sessions is None else _rows(sessions, len(ts), name="sessions")
+    return np.union1d(begins, np.flatnonzero(numbers[1:] != numbers[:-1]) + 1)
+
+
+def _over_stretches(chosen: Chosen, inputs: Sequence[Floats], stretches: Sequence[tuple[int, int]]) -> list[Floats]:
     """Return the columns of an indicator, with NaN outside of ``stretches``."""
-    results = [np.full(len(inputs[0]), np.nan) for _ in chosen.columns]
-    with np.errstate(all="ignore"):  # what a division by zero makes has no value, and becomes null
-        for first, after in stretches:
-            made = _call(chosen, [each[first:after] for each in inputs], len(results))
-            for result, part in zip(results, made, strict=True):
-                result[first:after] = part
+    count, length = len(chosen.indicator.suffixes), len(inputs[0])
+    if stretches == [(0, length)]:
+        return _call(chosen, inputs, count)
+    results = [np.full(length, np.nan) for _ in range(count)]
+    for first, after in stretches:
+        made = _call(chosen, [each[first:after] for each in inputs], count)
+        for result, part in zip(results, made, strict=True):
+            result[first:after] = part
     return results
 
 
@@ -127,7 +146,8 @@ def _call(chosen: Chosen, inputs: Sequence[Floats], columns: int) -> list[Floats
     try:
         made = function(*inputs, *chosen.values)
         several = made if isinstance(made, tuple) else (made,)
-        arrays = [np.asarray(each, np.float64) for each in several]
+        # Whoever wrote a function of their own may keep what it returns, and change it.
+        arrays = [np.array(each, np.float64, copy=None if chosen.indicator.is_builtin else True) for each in several]
     except ConfigurationError as error:  # of TA-Lib, which is not installed
         raise ConfigurationError(f"{chosen.name}: {error}") from None
     except ChandleryError:
@@ -143,19 +163,16 @@ def _call(chosen: Chosen, inputs: Sequence[Floats], columns: int) -> list[Floats
     return arrays
 
 
-def _stretches(usable: Bools, begins: npt.NDArray[np.int64]) -> Iterable[tuple[int, int]]:
+def _stretches(usable: Bools, begins: Int64s) -> list[tuple[int, int]]:
     """Return the half-open runs of rows that are ``usable``, divided where something else ``begins``."""
+    if not len(usable):
+        return []
+    if usable.all():
+        return list(pairwise([0, *begins.tolist(), len(usable)]))
     changes = np.flatnonzero(np.diff(usable, prepend=False, append=False))
-    firsts, afters = changes[::2], changes[1::2]
     inside = begins[usable[begins] & usable[begins - 1]]
-    edges = np.sort(np.concatenate((firsts, inside))), np.sort(np.concatenate((afters, inside)))
-    return zip(*(each.tolist() for each in edges), strict=True)
-
-
-def _session_begins(ts: npt.NDArray[np.int64], sessions: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
-    """Return the rows, but the first, at which another session begins."""
-    numbers = ts // _DAY_US if sessions is None else _rows(sessions, len(ts), name="sessions")
-    return np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    edges = (np.sort(np.concatenate((each, inside))).tolist() for each in (changes[::2], changes[1::2]))
+    return list(zip(*edges, strict=True))
 
 
 def _choose(indicators: Iterable[str] | Sequence[Chosen]) -> list[Chosen]:
@@ -170,7 +187,7 @@ def _need(table: pa.Table, names: Sequence[str]) -> None:
         raise UsageError(f"table has no {' '.join(missing)}, which these indicators take; it has {table.column_names}")
 
 
-def _check_sorted(ts: npt.NDArray[np.int64], begins: npt.NDArray[np.int64]) -> None:
+def _check_sorted(ts: Int64s, begins: Int64s) -> None:
     rises = np.diff(ts) > 0
     rises[begins - 1] = True
     if not rises.all():
@@ -188,9 +205,11 @@ def _rows(values: npt.ArrayLike, length: int, *, name: str) -> npt.NDArray[np.ge
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
-    """Return numbers as float64, with NaN for null."""
+    """Return numbers as float64, with NaN for null, that no function can change."""
     numbers = column.cast(pa.float64())
-    return np.ascontiguousarray(numpy_of(pc.fill_null(numbers, _NAN) if numbers.null_count else numbers))
+    values = np.ascontiguousarray(numpy_of(pc.fill_null(numbers, _NAN) if numbers.null_count else numbers))
+    values.setflags(write=False)
+    return values
 
 
 def _nullable(values: Floats) -> pa.Array:

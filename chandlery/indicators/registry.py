@@ -41,7 +41,8 @@ class Chosen:
     @property
     def columns(self) -> list[str]:
         """The names of its columns."""
-        return [f"{self.name}{suffix}" for suffix in self.indicator.suffixes]
+        name = self.name
+        return [f"{name}{suffix}" for suffix in self.indicator.suffixes]
 
     @property
     def warmup(self) -> int:

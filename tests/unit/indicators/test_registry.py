@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from chandlery.errors import UsageError
@@ -147,6 +148,30 @@ def test_a_result_of_another_shape_is_refused(made: object) -> None:
     indicator("SHAPE", inputs=("close",))(lambda _: made)
     with pytest.raises(UsageError, match=r"indicator SHAPE returned .* for 60 bars; it has to return 1 of the shape"):
         compute(BARS, ["SHAPE"])
+
+
+def test_a_function_can_change_neither_the_bars_nor_what_it_returned() -> None:
+    kept = []
+
+    @indicator("MINE", inputs=("close", "volume"))
+    def mine(close, volume):
+        kept.append(np.zeros(len(close)))
+        return kept[-1]
+
+    @indicator("RUDE", inputs=("close", "volume"))
+    def rude(close, volume):
+        volume[:] = 0
+        return close
+
+    made = compute(BARS, ["MINE"])
+    kept[0][:] = 1
+    assert set(made["MINE"].to_pylist()) == {0.0}
+    with_null = BARS.set_column(
+        5, "volume", pc.if_else(pc.equal(BARS["volume"], BARS["volume"][3]), None, BARS["volume"])
+    )
+    for bars in (BARS, with_null):
+        with pytest.raises(UsageError, match="indicator RUDE failed: ValueError: assignment destination is read-only"):
+            compute(bars, ["RUDE"])
 
 
 @pytest.mark.parametrize("warmup", [lambda n: n / 2, lambda n: -1, lambda n: 1 / 0])
