@@ -419,7 +419,7 @@ def test_a_restart_while_archiving_is_a_clear_error(
     # While the bars are being read, which happens on a connection of another driver.
     read = Database.fetch_arrow
     restart = _interrupted(lambda: None, itertools.count(1), 1, own_server[1])
-    monkeypatch.setattr(Database, "fetch_arrow", lambda *args: (restart(), read(*args))[1])
+    monkeypatch.setattr(Database, "fetch_arrow", lambda *args, **options: (restart(), read(*args, **options))[1])
     with pytest.raises((psycopg.OperationalError, StoreError)):
         list(archive(warehouse, due))
     monkeypatch.undo()

@@ -94,7 +94,7 @@ def test_a_release_closes_the_finding_that_its_sessions_have_no_bars(ready: Run,
     ingest(ready, tmp_path, lines)
     assert "missing" in missing(ready)[0][1]
     release(ready)
-    left = [("open", f"1 closed sessions have no bars: {DAYS[20]}")]
+    left = [("open", f"1 closed session has no bars: {DAYS[20]}")]
     assert missing(ready) == left
     ingest(ready, tmp_path, [*lines[:99], *rows(101)[100:]])
     assert missing(ready)[0][0] == "open"
