@@ -140,6 +140,9 @@ WRONG: dict[str, list[Any]] = {
         timedelta(minutes=1),
     ],
     "choice": [*NEVER, None, True, 0, "", "All", "UTC", "everything", ["all"], ("all",)],
+    "timeframes": [*NEVER, None, True, 1, "", "1d", ["1d", "2x"], ["1M"], ["1d", "1D"], ["1h", 5]],
+    "indicators": [*NEVER, True, 1, "SMA_20", ["SMA_0"], ["nothing"], [5]],
+    "latency": [*NEVER[:11], None, True, 1, 1.0, "1s", timedelta(seconds=-1), timedelta(days=8)],
     "output": [*NEVER, None, True, 0, "", "excel", "Pandas", ["pandas"], pd.DataFrame],
     "limit": [*NEVER, True, False, 0, -1, -(10**30), 1.0, "5", "", [5], decimal.Decimal(5)],
     "final_only": [*NEVER, None, 0, 1, "", "no", "False", [True], [], np.array([True, False])],
@@ -163,6 +166,19 @@ PLACES = [
     ("latest", "as_of", "moment"),
     ("latest", "columns", "columns"),
     ("latest", "output", "output"),
+    ("get_multi_timeframe_data", "symbol", "symbol"),
+    ("get_multi_timeframe_data", "timeframes", "timeframes"),
+    ("get_multi_timeframe_data", "timestamp", "moment"),
+    ("get_multi_timeframe_data", "limit", "limit"),
+    ("get_multi_timeframe_data", "output", "output"),
+    ("get_inference_data", "timestamp", "moment"),
+    ("get_inference_data", "context_window_minutes", "limit"),
+    ("get_inference_data", "context_after_minutes", "limit"),
+    ("get_inference_data", "timeframes", "timeframes"),
+    ("get_inference_data", "indicators", "indicators"),
+    ("get_inference_data", "knowledge", "choice"),
+    ("get_inference_data", "latency", "latency"),
+    ("get_inference_data", "output", "output"),
     ("get_ohlc", "final_only", "final_only"),
     ("get_multi_symbol", "symbols", "symbols"),
     ("get_multi_symbol", "start", "moment"),
@@ -176,6 +192,8 @@ PLACES = [
 GOOD: dict[str, dict[str, Any]] = {
     "get_ohlc": {"symbol": "AAA", **RANGE},
     "get_multi_symbol": {"symbols": ["AAA"], **RANGE},
+    "get_multi_timeframe_data": {"symbol": "AAA", "timeframes": ["1d"]},
+    "get_inference_data": {"symbols": "AAA"},
     "latest": {"symbols": ["AAA"]},
     "lineage": {"symbol": "AAA", "ts": "2024-06-03"},
 }
@@ -194,7 +212,7 @@ def test_every_wrong_argument_is_one_error_that_names_it(api: DataAPI) -> None:
     faults, count = [], 0
     for method, parameter, kind in PLACES:
         for value in WRONG[kind]:
-            if parameter in {"as_of", "start", "end"} and value is None:
+            if value is None and parameter in {"as_of", "start", "end", "timestamp"}:
                 continue  # now, or all there is
             count += 1
             try:
