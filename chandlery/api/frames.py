@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from chandlery.api.reads import Moment, Output, Reads
+from chandlery.api.filled import Filled
+from chandlery.api.reads import Moment, Output
 from chandlery.core.arguments import check_text
 from chandlery.core.arrow import number_array, numpy_of, to_list
 from chandlery.core.grid import Anchor
@@ -19,6 +20,7 @@ from chandlery.core.windows import EVER
 from chandlery.database.connections import repeat_read_once
 from chandlery.instruments.aliases import resolve
 from chandlery.reading.arguments import COLUMNS, ReadOptions, check_columns, check_options
+from chandlery.reading.fill import FILLED, Fill
 from chandlery.reading.formats import convert
 from chandlery.reading.made import Hours, make_shape
 from chandlery.reading.released import NEEDED, check_knows_suspects
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from chandlery.indicators.registry import Chosen
 
 
-class Frames(Reads):
+class Frames(Filled):
     """Bars of one symbol, with indicators."""
 
     def get_ohlc_with_indicators(
@@ -45,6 +47,7 @@ class Frames(Reads):
         session: Hours = "all",
         anchor: Anchor = "utc",
         adjust: str = "raw",
+        fill: Fill = "none",
         columns: Iterable[str] = COLUMNS,
         output: Output = "pandas",
     ) -> Any:  # noqa: ANN401 - by ``output``
@@ -62,13 +65,37 @@ class Frames(Reads):
           value, and computing begins anew after it; so it does after a bar without volume, where volume counts.
         - ``VWAP`` counts from where the session began. ``OBV``, ``AD`` and ``PVT`` do so with bars shorter than a day;
           with others, they count from the first bar there is.
+        - They are computed from bars alone, not from filled rows: such a row has the values of the bar before.
         - With ``final_only`` they are computed from final bars alone, and with ``as_of`` from what was known then.
         """
         how = ReadOptions(
-            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust=adjust
+            check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill
         )
-        made = self._with_indicators(symbol, start, end, timeframe, indicators, how)
-        return convert(made, output, index="ts")
+        read = self._with_indicators if how.fill == "none" else self._filled_with_indicators
+        return convert(read(symbol, start, end, timeframe, indicators, how), output, index="ts")
+
+    def _filled_with_indicators(  # noqa: PLR0917 - see ``_with_indicators``
+        self,
+        symbol: str,
+        start: Moment | None,
+        end: Moment | None,
+        timeframe: str,
+        indicators: Iterable[str],
+        how: ReadOptions,
+    ) -> pa.Table:
+        """Return what ``_with_indicators`` returns, with filled rows, which have the values of the bar before."""
+        first, last = parse_range(EVER[0] if start is None else start, EVER[1] if end is None else end)
+        with self._warehouse.connection() as connection:
+            instrument = resolve(connection, check_text(symbol, name="symbol", example="AAPL"), first, last)
+        shown, _ = self._read_filled([instrument.symbol], first, last, timeframe, how)
+        # Their own bars are the last ones there are, and one before may be repeated.
+        count = shown.num_rows - int(numpy_of(shown[FILLED].cast(pa.int8())).sum()) + 1
+        bars = how._replace(columns=[], limit=count, fill="none")
+        made = self._with_indicators(instrument.symbol, None, last, timeframe, indicators, bars)
+        places = np.searchsorted(numpy_of(made["ts"]), numpy_of(shown["ts"]), "right") - 1
+        values = made.drop_columns("ts").take(number_array(places))
+        kept = ["ts", *how.columns, FILLED]
+        return pa.table([*(shown[name] for name in kept), *values.columns], [*kept, *values.column_names])
 
     @repeat_read_once
     def _with_indicators(  # noqa: PLR0917 - what it is of, and how

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,6 +59,10 @@ ExcludeSuspect = Annotated[
 WithReleased = Annotated[
     bool, typer.Option("--with-released", help="Say of each bar whether a person released it from quarantine.")
 ]
+Indicators = Annotated[
+    list[str] | None,
+    typer.Option("--indicator", "-i", help="Add an indicator: SMA_20, RSI_14, MACD_12_26_9. May be repeated."),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the last N bars. (A table without a range: 20.)")]
 
 
@@ -70,6 +74,7 @@ def register(app: typer.Typer) -> None:
         "\n\nchandlery query AAPL --as-of 2024-06-01T12:00:00Z"
         "\n\nchandlery query AAPL -t 1m --limit 30 --with-state"
         "\n\nchandlery query AAPL -t 90m --session regular --anchor session --limit 5"
+        "\n\nchandlery query AAPL -i SMA_20 -i RSI_14 --limit 5"
         "\n\nchandlery query AAPL --exclude-suspect --with-released"
     )(query)
     app.command(epilog="Example: chandlery revisions AAPL --start 2012-01-01 --end 2013-01-01")(revisions)
@@ -90,6 +95,7 @@ def query(
     with_state: WithState = False,
     exclude_suspect: ExcludeSuspect = False,
     with_released: WithReleased = False,
+    indicator: Indicators = None,
     form: Form = None,
     as_json: AsJson = False,
     output: Output = None,
@@ -103,21 +109,14 @@ def query(
     chosen, width = choose_format(Format.JSON if as_json else form, output), parse_width(timeframe)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
     limit = _SHOWN if (limit, start, end, chosen) == (None, None, None, Format.TABLE) else limit
-    bars = DataAPI(Session.of(ctx).warehouse).get_ohlc(
-        symbol,
-        first,
-        last,
-        width.name,
-        limit=limit,
-        as_of=as_of,
-        final_only=final_only,
-        exclude_suspect=exclude_suspect,
-        session=session,
-        anchor=anchor,
-        fill=fill,
-        columns=[*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released],
-        output="arrow",
-    )
+    how: dict[str, Any] = {"limit": limit, "as_of": as_of, "session": session, "anchor": anchor, "fill": fill}
+    how |= {"final_only": final_only, "exclude_suspect": exclude_suspect, "output": "arrow"}
+    how["columns"] = [*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released]
+    api = DataAPI(Session.of(ctx).warehouse)
+    if indicator:
+        bars = api.get_ohlc_with_indicators(symbol, first, last, width.name, indicators=indicator, **how)
+    else:
+        bars = api.get_ohlc(symbol, first, last, width.name, **how)
     if not bars.num_rows:
         _explain_nothing(symbol, width.name, (first, last), as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)

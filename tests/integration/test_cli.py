@@ -416,6 +416,20 @@ def test_a_partition_that_the_gate_rejects_is_named_and_can_be_released(ready: R
     assert "was released on" in twice.stderr
 
 
+def test_a_query_shows_indicators_on_request(ready: Run, tmp_path: Path) -> None:
+    path = write_days(tmp_path, "AAA", GOOD)
+    assert ready("ingest", "AAA", "--path", str(path), "--yes").exit_code == 0
+    bars = json.loads(ready("query", "AAA", "-i", "sma_2", "--indicator", "RETURN", "--json").stdout)
+    closes = [bar["close"] for bar in bars]
+    assert [bar["SMA_2"] for bar in bars] == [None, (closes[0] + closes[1]) / 2, (closes[1] + closes[2]) / 2]
+    (last,) = json.loads(ready("query", "AAA", "-i", "RETURN", "--limit", "1", "--json").stdout)
+    assert last["RETURN_1"] == pytest.approx(closes[2] / closes[1] - 1)
+    assert re.search(r"RETURN_1\s*\n", ready("query", "AAA", "-i", "RETURN").stdout)
+    wrong = ready("query", "AAA", "-i", "SMAA_2")
+    assert wrong.exit_code == 2
+    assert "did you mean SMA" in wrong.stderr
+
+
 def test_a_query_says_which_bars_a_person_released(ready: Run, tmp_path: Path) -> None:
     path = write_days(tmp_path, "AAA", [*GOOD, "2024-01-05,13,12,15,14,100"])  # its high is below its low
     (entry,) = json.loads(ready("ingest", "AAA", "--path", str(path), "--json").stdout)["rejected"]

@@ -215,6 +215,32 @@ def test_widths_that_are_made_and_hours_of_a_session_have_indicators_too(warehou
         assert [ts <= false < ts + timedelta(minutes=45) for ts in bad] == ([] if "session" in more else [True])
 
 
+def test_filled_rows_have_the_values_of_the_bar_before(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7"})
+    bars = walk(11, 60)
+    put(warehouse, D1, [bar for n, bar in enumerate(bars) if n % 7 not in {3, 4}], now=LEARNED)
+    names = ["SMA_3", "EMA_5", "OBV"]
+    real = read(warehouse, "AAA", indicators=names)
+    for range_, limit in (
+        ((), None),
+        ((bars[24].ts, bars[50].ts), None),
+        ((bars[4].ts, None), 20),
+        ((None, bars[25].ts), 1),
+    ):
+        whole = read(warehouse, "AAA", *range_, indicators=names, fill="previous", limit=limit)
+        plain = DataAPI(warehouse).get_ohlc(
+            "AAA", *range_, columns=["close"], fill="previous", limit=limit, output="arrow"
+        )
+        assert whole.select(plain.column_names).equals(plain)
+        before = [
+            max(n for n, ts in enumerate(real["ts"].to_pylist()) if ts <= each) for each in whole["ts"].to_pylist()
+        ]
+        assert whole.select(["SMA_3", "OBV"]).equals(real.select(["SMA_3", "OBV"]).take(before))
+    assert read(warehouse, "AAA", "2030-01-01", indicators=names, fill="previous").num_rows == 0
+    with pytest.raises(UsageError, match="fill='previous' is not possible with final_only=True"):
+        read(warehouse, "AAA", fill="previous", final_only=True)
+
+
 def test_outputs_columns_and_wrong_arguments(warehouse: Warehouse) -> None:
     register(warehouse, {"AAA": "24/7"})
     put(warehouse, D1, walk(7, 40), now=LEARNED)

