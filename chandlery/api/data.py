@@ -5,11 +5,12 @@ from __future__ import annotations
 from chandlery.api.bars import Bars
 from chandlery.api.frames import Frames
 from chandlery.api.inference import Inference
+from chandlery.api.joins import Joins
 from chandlery.api.latest import Latest
 from chandlery.api.records import Records
 
 
-class DataAPI(Bars, Frames, Inference, Latest, Records):
+class DataAPI(Bars, Frames, Inference, Joins, Latest, Records):
     """Reads bars. Safe to share between threads and with child processes.
 
     Threads share a bounded number of connections and wait where all are in use; a child process, forked or spawned,

@@ -21,7 +21,15 @@ def test_the_package_exports_exactly_these_names() -> None:
 def test_the_interface_has_exactly_these_methods() -> None:
     public = {name for name in dir(DataAPI) if not name.startswith("_")}
     assert public == {
-        *("close", "findings", "get_inference_data", "get_multi_symbol", "get_multi_timeframe_data", "get_ohlc"),
+        *(
+            "asof_join",
+            "close",
+            "findings",
+            "get_inference_data",
+            "get_multi_symbol",
+            "get_multi_timeframe_data",
+            "get_ohlc",
+        ),
         *("get_ohlc_with_indicators", "latest", "lineage"),
     }
 
