@@ -6,7 +6,7 @@ Not here: where they are (``planner``), and the two ways of reading (``bars.read
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -21,9 +21,11 @@ from chandlery.core.arrow import empty_table, number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.together import do_together
+from chandlery.core.windows import midnight, window_end
 from chandlery.database.locks import lock_instruments
 from chandlery.reading.lake_files import LakeFiles
-from chandlery.reading.planner import ColdRead, Plan, read_planned
+from chandlery.reading.planner import ColdRead, Plan, outside, read_planned
+from chandlery.reading.stored_windows import cut, find_kept, keep, whole_windows
 from chandlery.reading.windows import State, Window, look_at
 from chandlery.tiers.warehouse import Warehouse
 
@@ -69,7 +71,9 @@ def read_bars(
             return read_stored(warehouse.database, timeframe, ranges, as_of=as_of, columns=selected)
         state = look_at(warehouse, timeframe, ranges)
     reader = BarReader(warehouse, as_of, selected, files)
-    return read_planned(warehouse, state, ranges, reader.read, files or LakeFiles(), cold_only=files is None)
+    return read_planned(
+        warehouse, state, ranges, reader.read, files or LakeFiles(), cold_only=files is None, kept=reader.keep
+    )
 
 
 def read_base(
@@ -122,6 +126,8 @@ class BarReader:
     files: LakeFiles | None
     #: Reads the store, where that is to be part of a transaction.
     connection: psycopg.Connection | None = None
+    #: Windows that were read of the store, by plan; they are worth keeping once the plan turns out to hold.
+    pending: list[tuple[Plan, dict[Window, pa.Table]]] = field(default_factory=list)
 
     def read(self, plan: Plan) -> pa.Table:
         """Return the bars of ``plan``, sorted by (instrument_id, ts); what it reads of store and lake, side by side."""
@@ -130,17 +136,30 @@ class BarReader:
         return _unite(do_together(works), self.columns)
 
     def _read_hot(self, plan: Plan) -> pa.Table:
+        cache = None if self.files is None else self.files.cache
+        as_of = _unless_settled(self.as_of, plan.state.windows)
+        if cache is None or as_of is not None or plan.is_part:
+            return self._read_stored(plan, plan.hot, as_of)
+        windows = whole_windows(plan)
+        kept = find_kept(cache, plan, windows, self.columns)
+        spans = [
+            BarRange(window.instrument_id, midnight(window.start), window_end(plan.timeframe, window.start))
+            for window in kept
+        ]
+        stored = self._read_stored(plan, outside(plan.hot, spans), None)
+        self.pending.append((plan, dict(cut(plan, stored, [window for window in windows if window not in kept]))))
+        return _unite([stored, *kept.values()], self.columns)
+
+    def keep(self) -> None:
+        """Keep what was last read of the store: it turned out to be of its plan's state."""
+        if self.pending and self.files is not None and self.files.cache is not None:
+            keep(self.files.cache, *self.pending[-1], self.columns)
+
+    def _read_stored(self, plan: Plan, ranges: Sequence[BarRange], as_of: datetime | None) -> pa.Table:
         database = self.warehouse.database
         if self.connection is not None:
-            return read_in_transaction(self.connection, database, plan.timeframe, plan.hot, columns=self.columns)
-        return read_stored(
-            database,
-            plan.timeframe,
-            plan.hot,
-            as_of=_unless_settled(self.as_of, plan.state.windows),
-            columns=self.columns,
-            snapshot=plan.snapshot,
-        )
+            return read_in_transaction(self.connection, database, plan.timeframe, ranges, columns=self.columns)
+        return read_stored(database, plan.timeframe, ranges, as_of=as_of, columns=self.columns, snapshot=plan.snapshot)
 
     def _read_cold(self, plan: Plan, cold: ColdRead) -> pa.Table:
         from chandlery.lake.read import read_entry  # noqa: PLC0415 - slow to import, and young bars are in the store

@@ -40,7 +40,7 @@ class LakeFiles:
 
     def __init__(self, cache: Cache | None = None, *, worthwhile: int = 2_000) -> None:
         self.worthwhile = worthwhile
-        self._cache = cache
+        self.cache = cache
         self._entries: dict[int, ManifestEntry] = {}
         self._groups: dict[bytes, list[RowGroup]] = {}
 
@@ -92,26 +92,26 @@ class LakeFiles:
             self._keep_groups(file, opened.groups)
             wanted = [n for n, group in enumerate(opened.groups) if selection.touches(group)]
             decoded = opened.read({n: names for n in wanted if n not in found})
-        if self._cache is not None:
+        if self.cache is not None:
             for n, table in decoded.items():
-                self._cache.put(_key(file, n, names), table)
+                self.cache.put(_key(file, n, names), table)
         found |= decoded
         return join([found[n] for n in wanted], schema, names, selection)
 
     def _find(self, file: LakeFile, wanted: Sequence[int], names: Sequence[str]) -> dict[int, pa.Table]:
         """Return these columns of those of the row groups that are cached, with others or without."""
-        if self._cache is None:
+        if self.cache is None:
             return {}
         sets = [names, *(each for each in _USUAL if {*names} < {*each})]
         keys = {n: [_key(file, n, each) for each in sets] for n in wanted}
-        cached = self._cache.get_many([key for several in keys.values() for key in several])
+        cached = self.cache.get_many([key for several in keys.values() for key in several])
         firsts = {n: next((cached[key] for key in several if key in cached), None) for n, several in keys.items()}
         return {n: found.table.select(names) for n, found in firsts.items() if found is not None}
 
     def _find_groups(self, file: LakeFile) -> list[RowGroup] | None:
         groups = self._groups.get(file.footer_digest)
-        if groups is None and self._cache is not None:
-            found = self._cache.get(_key(file, "groups"))
+        if groups is None and self.cache is not None:
+            found = self.cache.get(_key(file, "groups"))
             if found is not None:
                 groups = self._groups[file.footer_digest] = _to_groups(found.table)
         return groups
@@ -122,8 +122,8 @@ class LakeFiles:
         if len(self._groups) > _MOST_FILES:
             self._groups = {}
         self._groups[file.footer_digest] = groups
-        if self._cache is not None and (table := _to_table(groups)) is not None:
-            self._cache.put(_key(file, "groups"), table)
+        if self.cache is not None and (table := _to_table(groups)) is not None:
+            self.cache.put(_key(file, "groups"), table)
 
 
 def _key(file: LakeFile, part: int | str, columns: Sequence[str] = ()) -> str:

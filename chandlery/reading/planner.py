@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -83,12 +83,14 @@ class Plan:
         hot: what the store has to answer for.
         cold: what the lake has to answer for.
         snapshot: what holds the state while the store is read; None where it is looked at again afterwards.
+        is_part: whether it is of a part of the bars that another plan is of.
     """
 
     state: State
     hot: Sequence[BarRange]
     cold: Sequence[ColdRead]
     snapshot: Snapshot | None = field(default=None, compare=False)
+    is_part: bool = False
 
     @property
     def timeframe(self) -> Timeframe:
@@ -115,7 +117,7 @@ class Plan:
                     and midnight(window.start) < limits[window.instrument_id][1]
                 ]
                 reads.append(ColdRead(cold.entry, windows, pieces))
-        return replace(self, hot=_within(self.hot, limits), cold=reads)
+        return replace(self, hot=_within(self.hot, limits), cold=reads, is_part=True)
 
     def connection(self, warehouse: Warehouse) -> AbstractContextManager[psycopg.Connection]:
         """Lend a connection that sees the plan's state where that is held, and the present one otherwise."""
@@ -130,6 +132,7 @@ def read_planned(
     files: LakeFiles,
     *,
     cold_only: bool = False,
+    kept: Callable[[], None] = lambda: None,
 ) -> _Answer:
     """Return what ``read`` returns, given a plan that was right from beginning to end of it.
 
@@ -140,6 +143,7 @@ def read_planned(
         read: reads what a plan says. It is called again, with a new plan, where the bars changed or moved meanwhile.
         files: of the lake.
         cold_only: whether files are read of those windows alone that left the store.
+        kept: called once it is known that the answer is of one state.
 
     Raises:
         LakeError: a file of the lake is missing or damaged, and the store does not have its bars; names it.
@@ -165,6 +169,7 @@ def read_planned(
                         raise LakeError(_explain(connection, warehouse, error)) from error
                 continue
         if not plan.hot or _is_valid(warehouse, plan, ranges):
+            kept()
             return answer
     raise StoreError("bars keep moving between the store and the lake; try again when maintenance is over")
 
@@ -214,7 +219,7 @@ def _make_plan(
         cold = ColdRead(entry, windows, pieces)
         if cold.is_cold or _is_worthwhile(warehouse, cold, files):
             reads.append(cold)
-    return Plan(state, _outside(ranges, reads), reads, snapshot)
+    return Plan(state, outside(ranges, [piece for cold in reads for piece in cold.ranges]), reads, snapshot)
 
 
 def _inside(
@@ -253,12 +258,11 @@ def _within(pieces: Sequence[BarRange], limits: Mapping[int, Range[datetime]]) -
     ]
 
 
-def _outside(ranges: Sequence[BarRange], reads: Sequence[ColdRead]) -> list[BarRange]:
-    """Return the parts of ``ranges`` that none of ``reads`` has."""
+def outside(ranges: Sequence[BarRange], pieces: Iterable[BarRange]) -> list[BarRange]:
+    """Return the parts of ``ranges`` that lie in none of ``pieces``."""
     taken: dict[int, list[Range[datetime]]] = defaultdict(list)
-    for cold in reads:
-        for piece in cold.ranges:
-            taken[piece.instrument_id].append((piece.start, piece.end))
+    for piece in pieces:
+        taken[piece.instrument_id].append((piece.start, piece.end))
     return [
         replace(requested, start=start, end=end)
         for requested in ranges

@@ -58,6 +58,7 @@ class State(NamedTuple):
         instruments: by id.
         windows: sorted by instrument and start.
         asked: the ids of the instruments that a symbol named in the range, by symbol. There may be none, or several.
+        origin: which database this is, wherever it stands; None while it has no lake.
     """
 
     timeframe: Timeframe
@@ -65,6 +66,7 @@ class State(NamedTuple):
     instruments: Mapping[int, Named]
     windows: Sequence[Window]
     asked: Mapping[str, Sequence[int]]
+    origin: str | None
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -106,14 +108,15 @@ def look(
     asked: dict[str, dict[int, None]] = defaultdict(dict)
     instruments: dict[int, Named] = {}
     windows: dict[Window, None] = {}
-    for _, name, number, symbol, calendar, first, *version in rows:
+    for _, _, name, number, symbol, calendar, first, *version in rows:
         instruments[number] = Named(symbol, calendar)
         if name is not None:
             asked[name][number] = None
         if first is not None:
             windows[Window(number, first, *version)] = None
-    epoch = rows[0][0] or 0 if rows else 0
-    return State(timeframe, epoch, instruments, tuple(windows), {name: list(owners) for name, owners in asked.items()})
+    epoch, origin = rows[0][:2] if rows else (0, None)
+    named = {name: list(owners) for name, owners in asked.items()}
+    return State(timeframe, epoch or 0, instruments, tuple(windows), named, origin)
 
 
 def look_at(warehouse: Warehouse, timeframe: Timeframe, ranges: Sequence[BarRange]) -> State:

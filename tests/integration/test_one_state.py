@@ -13,6 +13,9 @@ import pytest
 from psycopg import sql
 
 from chandlery import DataAPI
+from chandlery.cache.cache import Cache
+from chandlery.cache.disk import DiskCache
+from chandlery.cache.memory import MemoryCache
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.connections import Database, Snapshot
 from chandlery.lake.store import Lake
@@ -156,3 +159,54 @@ def test_a_symbol_that_passes_to_another_instrument_is_not_answered_from_memory(
             connection.execute("UPDATE market.instrument SET symbol = 'OLD' WHERE symbol = 'AAA'")
             connection.execute("UPDATE market.instrument SET symbol = 'AAA' WHERE symbol = 'BBB'")
         assert 7.0 in set(api.get_ohlc("AAA")["close"])
+
+
+def minutes(month: int, value: float) -> list[Bar]:
+    return [
+        Bar("AAA", utc(f"2024-{month:02d}-01") + timedelta(minutes=n), high=1e9, low=0.0, close=value)
+        for n in range(600)
+    ]
+
+
+class CountingDatabase(Database):
+    """A database that counts the rows of bars that were read from it."""
+
+    rows = 0
+
+    def fetch_arrow(self, statement: sql.Composed, *, snapshot: Snapshot | None = None) -> pa.Table:
+        """See ``Database``."""
+        found = super().fetch_arrow(statement, snapshot=snapshot)
+        self.rows += found.num_rows
+        return found
+
+
+def test_a_window_of_the_store_travels_once_in_each_version(house: Warehouse, tmp_path: Path) -> None:
+    for month in (1, 2, 3):
+        put(house, Timeframe.M1, minutes(month, float(month)))
+    house.claim_lake()  # by which the database is known in places that processes share
+    disk = DiskCache(tmp_path / "cache", 10_000_000)
+    with CountingDatabase(house.database.dsn) as database:
+        counting = Warehouse(database, house.lake)
+        first = DataAPI(counting, cache=Cache(MemoryCache(10_000_000), [disk]))
+        whole = first.get_ohlc("AAA", timeframe="1m", output="arrow")
+        assert (whole.num_rows, database.rows) == (1800, 1800)
+        first._cache.flush()
+        # Another process, another range of the same months.
+        other = DataAPI(counting, cache=Cache(MemoryCache(10_000_000), [disk]))
+        assert other.get_ohlc("AAA", "2024-01-01", "2024-03-01", "1m", output="arrow").equals(whole.slice(0, 1200))
+        assert database.rows == 1800
+        put(house, Timeframe.M1, minutes(2, 9.0)[:5])
+        again = other.get_ohlc("AAA", timeframe="1m", output="arrow")
+        assert database.rows == 1800 + 600  # February alone
+        assert again["close"].to_pylist() == [1.0] * 600 + [9.0] * 5 + [2.0] * 595 + [3.0] * 600
+
+
+def test_what_was_read_of_an_overtaken_state_is_not_kept(house: Warehouse) -> None:
+    put(house, Timeframe.M1, minutes(1, 1.0))
+    with InterruptedDatabase(house.database.dsn, lambda: put(house, Timeframe.M1, minutes(1, 2.0)), 1) as database:
+        api = DataAPI(Warehouse(database, house.lake))
+        assert set(api.get_ohlc("AAA", timeframe="1m")["close"]) == {2.0}
+        kept = {key: entry for key, entry in api._cache.memory._entries.items() if "window/" in str(key)}  # type: ignore[union-attr]
+        assert len(kept) == 1
+        (entry,) = kept.values()
+        assert set(entry.value["close"].to_pylist()) == {2.0}

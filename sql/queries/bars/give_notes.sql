@@ -18,7 +18,7 @@ shared AS MATERIALIZED (
     SELECT timeframe, start FROM ops.bar_window WHERE instrument_id = :'receiver'
 ),
 changed AS (
-    UPDATE ops.bar_window AS w SET changed_at = greatest(w.changed_at, clock_timestamp()), recorded_change = NULL
+    UPDATE ops.bar_window AS w SET changed_at = greatest(w.changed_at + interval '1 microsecond', clock_timestamp()), recorded_change = NULL
     FROM shared AS s
     WHERE w.instrument_id = :'receiver' AND (w.timeframe, w.start) = (s.timeframe, s.start)
 ),

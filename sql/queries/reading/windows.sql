@@ -1,5 +1,5 @@
--- What a read has to know of some instruments, from one state of the database: who they are, the version of each of their windows,
--- and which file of the lake holds just this version. A row for each window, or one without a window of an instrument that has none;
+-- What a read has to know of some instruments, from one state of the database: which database that is, who they are, the version of
+-- each of their windows, and which file of the lake holds just this version. A row for each window, or one without a window of an instrument that has none;
 -- twice of an instrument that is meant by two names.
 --
 -- timeframe: as in bars_<timeframe>. since, until: dates, the first days of windows, half-open
@@ -21,7 +21,7 @@ WITH meant AS (
     WHERE i.instrument_id = ANY(:'ids'::int4[])
 )
 SELECT
-    (SELECT epoch FROM ops.tiering WHERE timeframe = :'timeframe'),
+    (SELECT epoch FROM ops.tiering WHERE timeframe = :'timeframe'), (SELECT lake_id::text FROM ops.lake),
     i.asked, i.instrument_id, i.symbol, i.calendar, w.start, w.changed_at, w.cold, m.manifest_id, m.footer_digest
 FROM meant AS i
 LEFT JOIN ops.bar_window AS w
