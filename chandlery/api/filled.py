@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from chandlery.api.reads import Moment, Reads
 from chandlery.bars.read import sort_by_key
+from chandlery.core.arguments import check_choice
 from chandlery.core.arrow import numpy_of
 from chandlery.core.calendars import microseconds
 from chandlery.core.grid import Grid
@@ -19,14 +20,19 @@ from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.instruments.aliases import resolve_all
 from chandlery.reading.arguments import Question, ReadOptions, check_options, names_of
-from chandlery.reading.fill import FILLED, fill_slots, needed_to_fill
+from chandlery.reading.fill import FILLED, FILLS, fill_slots, needed_to_fill
 from chandlery.reading.formats import hand_out
 from chandlery.reading.made import of_each
 
 
 def extra_columns(how: ReadOptions) -> list[str]:
     """Return the columns that follow those of ``how``."""
-    return [FILLED] * (how.fill != "none")
+    return [FILLED] * is_filled(how)
+
+
+def is_filled(how: ReadOptions) -> bool:
+    """Return whether ``how`` fills slots; raise ``UsageError`` where it says so in no way that is known."""
+    return check_choice(how.fill, FILLS, name="fill") != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Filled(Reads):
         form: str,
     ) -> Any:  # noqa: ANN401 - what ``make`` makes
         """Return what ``make`` makes of the bars and their symbols, and ``form`` names; a user may write to it."""
-        if how.fill == "none":
+        if not is_filled(how):
             return hand_out(self._answer(Question.parse(symbols, *span, timeframe, how), make, form))
         return make(*self._read_filled(symbols, *span, timeframe, how))
 

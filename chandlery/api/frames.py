@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from chandlery.api.filled import Filled
+from chandlery.api.filled import Filled, is_filled
 from chandlery.api.reads import Moment, Output
 from chandlery.core.arguments import check_text
 from chandlery.core.arrow import number_array, numpy_of, to_list
@@ -71,7 +71,7 @@ class Frames(Filled):
         how = ReadOptions(
             check_columns(columns), output, limit, as_of, final_only, exclude_suspect, session, anchor, adjust, fill
         )
-        read = self._with_indicators if how.fill == "none" else self._filled_with_indicators
+        read = self._filled_with_indicators if is_filled(how) else self._with_indicators
         return convert(read(symbol, start, end, timeframe, indicators, how), output, index="ts")
 
     def _filled_with_indicators(  # noqa: PLR0917 - see ``_with_indicators``
@@ -131,9 +131,7 @@ class Frames(Filled):
         calendars = {instrument.instrument_id: instrument.calendar}
         shape = make_shape(width, calendars, begin, last, hours=how.session, anchor=how.anchor)
         breaks = suspect_rows(self._warehouse, shape, bars, as_of=how.as_of)
-        # A calendar takes two seconds to know.
-        counts = width.is_intraday and any(each.indicator.counted_from != "warm-up" for each in chosen)
-        sessions = session_numbers(bars, instrument.calendar, is_intraday=counts)
+        sessions = session_numbers(bars, instrument.calendar, is_intraday=width.is_intraday)
         made = compute(bars, chosen, breaks=breaks, sessions=sessions)
         shown = numpy_of(bars["ts"]) >= np.datetime64(first.replace(tzinfo=None), "us")
         shown = shown & ~breaks if how.exclude_suspect else shown

@@ -141,16 +141,9 @@ def revisions(
 
     A value was believed from known_at until superseded_at; the present one has no superseded_at.
     """
-    from chandlery.instruments.aliases import resolve  # noqa: PLC0415 - slow to import
-    from chandlery.reading.revisions import read_revisions  # noqa: PLC0415 - slow to import
-
-    chosen = choose_format(Format.JSON if as_json else form, output)
+    chosen, width = choose_format(Format.JSON if as_json else form, output), Timeframe.parse(timeframe)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
-    width = Timeframe.parse(timeframe)
-    warehouse = Session.of(ctx).warehouse
-    with warehouse.connection() as connection:
-        instrument = resolve(connection, symbol, first, last)
-    rows = read_revisions(warehouse, instrument.instrument_id, width, first, last)
+    rows = DataAPI(Session.of(ctx).warehouse).revisions(symbol, first, last, width.value, output="arrow")
     if not rows.num_rows:
         note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
     if rows.num_rows or chosen is not Format.TABLE:

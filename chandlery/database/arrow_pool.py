@@ -56,6 +56,7 @@ class ArrowConnections:
         self._lock = threading.Lock()
         self._supply = threading.Semaphore(self._limits.arrow)
         self._closings = 0
+        self._lent: set[object] = set()
 
     @contextmanager
     def lend(self, *, pooled: bool) -> Iterator[ArrowSession]:
@@ -74,11 +75,19 @@ class ArrowConnections:
                 f"all {self._limits.arrow} connections of this process that read columns were in use for "
                 f"{self._limits.wait_seconds:g} s; use fewer threads, or give the Database greater ConnectionLimits"
             )
+        lent, loan = self._lent, object()  # a child that is forked meanwhile counts its own
+        lent.add(loan)
         try:
             with self._lend(pooled) as session:
                 yield session
         finally:
+            lent.discard(loan)
             supply.release()
+
+    @property
+    def lent(self) -> int:
+        """How many connections are lent just now."""
+        return len(self._lent)
 
     def close(self) -> None:
         """Close the connections; those that are lent when they are given back. The next ``lend`` opens others."""

@@ -114,6 +114,7 @@ class SharedConnections:
         self._lock = threading.Lock()
         self._supplies = [threading.Semaphore(count) for count in (self._limits.shared, *self._limits.nested)]
         self._threads = threading.local()
+        self._waiting = 0
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
@@ -127,7 +128,7 @@ class SharedConnections:
         if holdings.count >= len(self._supplies):
             raise StoreError(f"a thread may hold {len(self._supplies)} connections at a time, and asks for another")
         supply = self._supplies[holdings.count]
-        if not supply.acquire(timeout=self._limits.wait_seconds):
+        if not (supply.acquire(blocking=False) or self._wait_for(supply)):
             raise self._exhausted()
         holdings.count += 1
         try:
@@ -136,6 +137,12 @@ class SharedConnections:
         finally:
             holdings.count -= 1
             supply.release()
+
+    def stats(self) -> tuple[int, int, int]:
+        """Return how many connections are open, how many of them are idle, and how many threads wait for one."""
+        with self._lock:
+            seen = {} if self._pool is None else self._pool.get_stats()
+            return seen.get("pool_size", 0), seen.get("pool_available", 0), self._waiting
 
     def close(self) -> None:
         """Close the connections; those that are lent when they are given back. The next ``lend`` opens others."""
@@ -149,6 +156,16 @@ class SharedConnections:
         """See ``Forgetful``."""
         keep_for_ever(self._pool)
         self._start()
+
+    def _wait_for(self, supply: threading.Semaphore) -> bool:
+        """Return whether a connection was given back in time."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            return supply.acquire(timeout=self._limits.wait_seconds)
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     def _holdings(self) -> _Holdings:
         holdings: _Holdings | None = getattr(self._threads, "holdings", None)

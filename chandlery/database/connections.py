@@ -9,6 +9,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Self, TypeVar
@@ -42,6 +43,27 @@ class Snapshot(NamedTuple):
 
     connection: psycopg.Connection
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStats:
+    """Connections of this process to one database, now.
+
+    Attributes:
+        open: connections, without those that carry columns (ADBC).
+        idle: those of them that nobody uses.
+        waiting: threads that wait for one.
+        limit: the most of them that there may be.
+        arrow_lent: connections that carry columns just now.
+        arrow_limit: the most of these.
+    """
+
+    open: int
+    idle: int
+    waiting: int
+    limit: int
+    arrow_lent: int
+    arrow_limit: int
 
 
 class Database:
@@ -179,6 +201,11 @@ class Database:
             if is_connection_lost(error):
                 self._check_reachable()
             raise explain(error, self.dsn) from None
+
+    def stats(self) -> ConnectionStats:
+        """Return how many connections this process has, and how many of them are in use."""
+        most, arrow = self.limits.total - self.limits.arrow, self.limits.arrow
+        return ConnectionStats(*self._shared.stats(), most, self._arrow.lent, arrow)
 
     def close(self) -> None:
         """Close all connections; those that are lent when they are given back. The next use opens others."""

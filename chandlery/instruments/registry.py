@@ -57,6 +57,16 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """``ticker`` named ``symbol`` in ``[valid_from, valid_until)``; None where there is no such limit."""
+
+    symbol: str
+    ticker: str
+    valid_from: date | None
+    valid_until: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
     """What a sync changed.
 
@@ -125,6 +135,12 @@ def list_instruments(connection: psycopg.Connection) -> list[Instrument]:
 def load_instruments(connection: psycopg.Connection) -> dict[str, Instrument]:
     """Return every instrument by its canonical symbol, in the order of registration."""
     return {instrument.symbol: instrument for instrument in list_instruments(connection)}
+
+
+def list_aliases(connection: psycopg.Connection, instruments: Iterable[Instrument]) -> list[Alias]:
+    """Return the tickers that named these instruments, by symbol, ticker and first day."""
+    ids = [instrument.instrument_id for instrument in instruments]
+    return [Alias(*row) for row in connection.execute(query("instruments/list_aliases"), {"ids": ids})]
 
 
 def describe(connection: psycopg.Connection, instrument: Instrument) -> InstrumentConfig:

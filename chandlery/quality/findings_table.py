@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow as pa
 from chandlery.core.schema import TS
 from chandlery.quality.findings import Finding
 
-#: Schema of ``findings_table``: a row for each finding; ``start`` is inclusive, ``end`` exclusive.
+#: Schema of ``findings_table``: a row for each; ``start`` is inclusive, ``end`` exclusive, ``evidence`` is JSON.
 TABLE = pa.schema(
     [
         ("finding", pa.int64()),
@@ -18,7 +19,7 @@ TABLE = pa.schema(
         ("times", pa.int32()),
         *((name, pa.string()) for name in ("detail", "state")),
         *((name, TS) for name in ("found_at", "changed_at", "closed_at")),
-        *((name, pa.string()) for name in ("closed_by", "reason")),
+        *((name, pa.string()) for name in ("closed_by", "reason", "evidence")),
     ]
 )
 
@@ -30,4 +31,6 @@ def findings_table(found: Sequence[Finding]) -> pa.Table:
 
 
 def _cell(finding: Finding, name: str) -> object:
+    if name == "evidence":
+        return json.dumps(finding.evidence, default=str)
     return getattr(finding, {"finding": "finding_id", "times": "span_count"}.get(name, name))

@@ -145,6 +145,7 @@ WRONG: dict[str, list[Any]] = {
     "latency": [*NEVER[:11], None, True, 1, 1.0, "1s", timedelta(seconds=-1), timedelta(days=8)],
     "output": [*NEVER, None, True, 0, "", "excel", "Pandas", ["pandas"], pd.DataFrame],
     "limit": [*NEVER, True, False, 0, -1, -(10**30), 1.0, "5", "", [5], decimal.Decimal(5)],
+    "text": [*[value for value in NEVER if not isinstance(value, str)], "", "\x00", True, 0, ["price_jump"]],
     "final_only": [*NEVER, None, 0, 1, "", "no", "False", [True], [], np.array([True, False])],
 }
 PLACES = [
@@ -188,7 +189,44 @@ PLACES = [
     ("lineage", "ts", "moment"),
     ("lineage", "as_of", "moment"),
     ("lineage", "timeframe", "timeframe"),
+    ("revisions", "symbol", "symbol"),
+    ("revisions", "start", "moment"),
+    ("revisions", "end", "moment"),
+    ("revisions", "timeframe", "timeframe"),
+    ("revisions", "output", "output"),
+    ("coverage", "symbols", "symbols"),
+    ("coverage", "timeframe", "timeframe"),
+    ("coverage", "output", "output"),
+    ("missing_sessions", "symbols", "symbols"),
+    ("missing_sessions", "timeframe", "timeframe"),
+    ("session_states", "symbols", "symbols"),
+    ("session_states", "timeframe", "timeframe"),
+    ("session_states", "start", "moment"),
+    ("session_states", "end", "moment"),
+    ("session_states", "state", "choice"),
+    ("states_of_day", "day", "moment"),
+    ("states_of_day", "symbols", "symbols"),
+    ("states_of_day", "output", "output"),
+    ("instruments", "symbols", "symbols"),
+    ("instruments", "output", "output"),
+    ("aliases", "symbols", "symbols"),
+    ("halts", "symbols", "symbols"),
+    ("findings", "symbols", "symbols"),
+    ("findings", "rule", "text"),
+    ("findings", "state", "choice"),
+    ("quarantine", "symbols", "symbols"),
+    ("quarantine", "everything", "final_only"),
+    ("quarantine", "output", "output"),
+    ("rejected_rows", "quarantine_id", "limit"),
 ]
+#: Where None means all there is, or now.
+OPTIONAL = {
+    *("as_of", "start", "end", "timestamp"),
+    *((method, "symbols") for method in ("coverage", "missing_sessions", "session_states", "states_of_day")),
+    *((method, "symbols") for method in ("instruments", "aliases", "halts", "findings", "quarantine")),
+    *((method, "timeframe") for method in ("coverage", "session_states")),
+    *(("session_states", "state"), ("findings", "state"), ("findings", "rule")),
+}
 GOOD: dict[str, dict[str, Any]] = {
     "get_ohlc": {"symbol": "AAA", **RANGE},
     "get_multi_symbol": {"symbols": ["AAA"], **RANGE},
@@ -196,6 +234,17 @@ GOOD: dict[str, dict[str, Any]] = {
     "get_inference_data": {"symbols": "AAA"},
     "latest": {"symbols": ["AAA"]},
     "lineage": {"symbol": "AAA", "ts": "2024-06-03"},
+    "revisions": {"symbol": "AAA", **RANGE},
+    "coverage": {"timeframe": "1d"},
+    "missing_sessions": {},
+    "session_states": {**RANGE},
+    "states_of_day": {"day": "2024-06-03"},
+    "instruments": {},
+    "aliases": {},
+    "halts": {},
+    "findings": {},
+    "quarantine": {},
+    "rejected_rows": {"quarantine_id": 1},
 }
 
 
@@ -212,8 +261,8 @@ def test_every_wrong_argument_is_one_error_that_names_it(api: DataAPI) -> None:
     faults, count = [], 0
     for method, parameter, kind in PLACES:
         for value in WRONG[kind]:
-            if value is None and parameter in {"as_of", "start", "end", "timestamp"}:
-                continue  # now, or all there is
+            if value is None and {parameter, (method, parameter)} & OPTIONAL:
+                continue
             count += 1
             try:
                 answer = getattr(api, method)(**GOOD[method] | {parameter: value})

@@ -22,15 +22,16 @@ def test_the_interface_has_exactly_these_methods() -> None:
     public = {name for name in dir(DataAPI) if not name.startswith("_")}
     assert public == {
         *(
-            "asof_join",
+            "aliases",
             "close",
+            "coverage",
             "findings",
             "get_inference_data",
             "get_multi_symbol",
             "get_multi_timeframe_data",
-            "get_ohlc",
         ),
-        *("get_ohlc_with_indicators", "latest", "lineage"),
+        *("get_ohlc", "get_ohlc_with_indicators", "halts", "instruments", "latest", "lineage", "missing_sessions"),
+        *("quarantine", "rejected_rows", "revisions", "session_states", "states_of_day", "stats", "status"),
     }
 
 
