@@ -131,7 +131,9 @@ class Frames(Filled):
         calendars = {instrument.instrument_id: instrument.calendar}
         shape = make_shape(width, calendars, begin, last, hours=how.session, anchor=how.anchor)
         breaks = suspect_rows(self._warehouse, shape, bars, as_of=how.as_of)
-        sessions = session_numbers(bars, instrument.calendar, is_intraday=width.is_intraday)
+        # A calendar takes two seconds to know.
+        counts = width.is_intraday and any(each.indicator.counted_from != "warm-up" for each in chosen)
+        sessions = session_numbers(bars, instrument.calendar, is_intraday=counts)
         made = compute(bars, chosen, breaks=breaks, sessions=sessions)
         shown = numpy_of(bars["ts"]) >= np.datetime64(first.replace(tzinfo=None), "us")
         shown = shown & ~breaks if how.exclude_suspect else shown

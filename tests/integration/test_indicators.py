@@ -26,6 +26,7 @@ from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
 from chandlery.tiers.warehouse import Warehouse
 from tests.conformance.test_same_answers import roll_up
+from tests.interpreter import loaded_by
 from tests.support import Bar, put, register, table, utc
 from tests.unit.indicators.market import assert_close, columns_of
 
@@ -213,6 +214,36 @@ def test_widths_that_are_made_and_hours_of_a_session_have_indicators_too(warehou
         ]
         # What was made from the false print is not used, and what has no part in it is.
         assert [ts <= false < ts + timedelta(minutes=45) for ts in bad] == ([] if "session" in more else [True])
+
+
+def test_a_former_ticker_has_the_warm_up_of_its_instrument(warehouse: Warehouse) -> None:
+    register(warehouse, {"AAA": "24/7", "BBB": "24/7"})
+    bars = walk(13, 60)
+    put(warehouse, D1, [*bars, *walk(14, 60, symbol="BBB")], now=LEARNED)
+    with warehouse.connection() as connection:
+        # Before it named AAA, the ticker named BBB.
+        for number, first, after in ((2, "2020-01-01", "2023-01-30"), (1, "2023-01-30", "2023-02-20")):
+            connection.execute(
+                "INSERT INTO market.symbol_alias SELECT 'OLD', %s::date, %s::date, %s", (first, after, number)
+            )
+    for fill in ("none", "previous"):
+        made = read(warehouse, "OLD", "2023-01-31", "2023-02-10", indicators=["SMA_20", "EMA_3", "OBV"], fill=fill)
+        same = read(warehouse, "AAA", "2023-01-31", "2023-02-10", indicators=["SMA_20", "EMA_3", "OBV"], fill=fill)
+        assert made.equals(same)
+        assert made.num_rows == 10
+        assert made["SMA_20"].null_count == 0
+
+
+def test_minutes_need_no_calendar_where_nothing_counts_from_a_session(warehouse: Warehouse, database_url: str) -> None:
+    register(warehouse, {"AAA": "XNYS"})
+    put(warehouse, M1, walk(15, 30, step=timedelta(minutes=1)), now=LEARNED)
+    code = (
+        "from chandlery import DataAPI\n"
+        "how = {'timeframe': '1m', 'limit': 5, 'output': 'arrow'}\n"
+        "made = DataAPI().get_ohlc_with_indicators('AAA', indicators=['EMA_5'], **how)\n"
+        "assert made['EMA_5'].null_count == 0"
+    )
+    assert loaded_by(code, ["exchange_calendars"], env={"CHANDLERY_DATABASE_URL": database_url}) == []
 
 
 def test_filled_rows_have_the_values_of_the_bar_before(warehouse: Warehouse) -> None:
