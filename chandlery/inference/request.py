@@ -107,5 +107,5 @@ def parse_request(
         after=timedelta(minutes=after or 0),
         knowledge=check_choice(knowledge, KNOWLEDGES, name="knowledge"),
         latency=latency,
-        columns=tuple(check_columns(columns)),
+        columns=tuple(check_columns(columns, others=())),
     )

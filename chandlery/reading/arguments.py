@@ -106,10 +106,10 @@ class Question(NamedTuple):
         return not (how.final_only or how.exclude_suspect or {STATE, RELEASED} & {*how.columns})
 
 
-def check_columns(columns: Iterable[str]) -> list[str]:
-    """Return ``columns`` as a list; each must be one that bars have."""
+def check_columns(columns: Iterable[str], *, others: Sequence[str] = (STATE, RELEASED)) -> list[str]:
+    """Return ``columns`` as a list; each must be one that stored bars have, or one of ``others``."""
     names = check_texts(columns, name="columns", example="close", distinct=True)
-    allowed = [*STORED.names[2:], STATE, RELEASED]
+    allowed = [*STORED.names[2:], *others]
     unknown = [name for name in names if name not in allowed]
     if unknown:
         raise UsageError(f"columns={shorten(unknown)} are not known; allowed: {' '.join(allowed)}")

@@ -23,6 +23,7 @@ def test_the_interface_has_exactly_these_methods() -> None:
     assert public == {
         *(
             "aliases",
+            "asof_join",
             "close",
             "coverage",
             "findings",
