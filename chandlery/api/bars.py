@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 
 class Bars(Filled):
-    """The bars of one symbol or of several."""
+    """The bars of one symbol or of several.
+
+    Examples:
+        >>> api.get_ohlc("AAPL", "2024-06-04", limit=1, columns=["open", "close"])
+                                   open  close
+        ts
+        2024-06-05 00:00:00+00:00  10.0   11.5
+        >>> api.get_ohlc("AAPL", timeframe="2d", columns=["close", "volume"], output="arrow")["volume"].to_pylist()
+        [100.0, 200.0]
+        >>> api.get_multi_symbol(["AAPL", "MSFT"], columns=["close"], layout="wide")["close"].shape
+        (3, 2)
+    """
 
     @overload
     def get_ohlc(

@@ -26,7 +26,17 @@ _VALUES = ("open", "high", "low", "close", "volume", "vwap", "trades")
 
 
 class Inference(Reads):
-    """What was known of symbols at a moment."""
+    """What was known of symbols at a moment.
+
+    Examples:
+        >>> frame = api.get_inference_data("AAPL", "2024-06-04T21:00Z", timeframes=["1d"], indicators=["SMA_2"])
+        >>> frame.bars["1d"]["close"].tolist(), frame.get_latest_price(), frame.knowledge
+        ([9.5, 10.5], 10.5, 'as_published')
+        >>> frame.indicators["1d"]["SMA_2"].tolist()[-1]
+        10.0
+        >>> api.get_multi_timeframe_data("AAPL", ["daily"])["1d"]["close"].tolist()
+        [9.5, 10.5, 11.5]
+    """
 
     def get_multi_timeframe_data(
         self,

@@ -42,7 +42,14 @@ class _Needed(NamedTuple):
 
 
 class Joins(Reads):
-    """Bars beside rows of a caller's table."""
+    """Bars beside rows of a caller's table.
+
+    Examples:
+        >>> import pandas as pd
+        >>> news = pd.DataFrame({"ts": pd.to_datetime(["2024-06-04T19:59Z", "2024-06-04T20:00Z"]), "id": [1, 2]})
+        >>> api.asof_join(news, "AAPL", timeframe="1d", columns=["close"])["close"].tolist()
+        [9.5, 10.5]
+    """
 
     def asof_join(
         self,
@@ -90,32 +97,31 @@ class Joins(Reads):
         times, there = table.times(on)
         wanted, rows = _rows_of(table, symbols, by, len(times))
         rows = np.where(there, rows, -1)
-        bars, ids, known = self._bars_around(wanted, times[rows >= 0], needed)
-        places = last_known(times, np.append(ids, -1)[rows], known, tolerance=age)
+        bars, known = self._bars_around(wanted, times[rows >= 0], needed)
+        places = last_known(times, rows, known, tolerance=age)
         found = pa.array(places, mask=places < 0)
         return cast("Table", table.beside({f"{prefix}{name}": bars[name].take(found) for name in names}))
 
     def _bars_around(
         self, symbols: list[str], times: Int64s, needed: _Needed
-    ) -> tuple[pa.Table, Int64s, dict[int, tuple[int, Int64s, Int64s]]]:
-        """Return the bars that may be the last ones known, the instrument of each symbol, and where its bars are."""
+    ) -> tuple[pa.Table, dict[int, tuple[int, Int64s, Int64s]]]:
+        """Return the bars that may be the last ones known, and by the place of each symbol, where its bars are."""
         begin, end = (int(times.min()), int(times.max()) + 1) if len(times) else (0, 1)
         first, last = _instant(begin), _instant(end)
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, first, last)
-        ids = np.array([each.instrument_id for each in instruments], np.int64)
         canonical = list(dict.fromkeys(each.symbol for each in instruments))
         how = ReadOptions([name for name in needed.names if name not in {"ts", "known_at"}] + ["known_at"], "arrow")
         bars = empty_table(STORED).select(["instrument_id", "ts", *how.columns])
         if canonical and len(times):
             bars = self._until(canonical, begin, last, needed, how)
-        known = {}
+        grids = {each.instrument_id: Grid(needed.width, each.calendar) for each in instruments}
+        found = {}
         for owner, part, ts in of_each(bars):
-            calendar = next(each.calendar for each in instruments if each.instrument_id == owner)
-            grid = Grid(needed.width, calendar)
             one = bars.slice(part.start, part.stop - part.start)
-            known[owner] = (part.start, needed.view.available_at(one, {owner: grid}), grid.ends(ts))
-        return bars, ids, known
+            found[owner] = (part.start, needed.view.available_at(one, grids), grids[owner].ends(ts))
+        owners = enumerate(each.instrument_id for each in instruments)
+        return bars, {place: found[owner] for place, owner in owners if owner in found}
 
     def _until(self, symbols: list[str], begin: int, last: datetime, needed: _Needed, how: ReadOptions) -> pa.Table:
         """Return the bars that start before ``last``, from the last one on that had ended for long at ``begin``."""

@@ -20,7 +20,15 @@ from chandlery.reading.released import RELEASED
 
 
 class Latest(Reads):
-    """The newest bar of each of many symbols."""
+    """The newest bar of each of many symbols.
+
+    Examples:
+        >>> api.latest(["AAPL", "MSFT"], columns=["close"])
+                                      ts  close
+        symbol
+        AAPL   2024-06-05 00:00:00+00:00   11.5
+        MSFT   2024-06-05 00:00:00+00:00   11.5
+    """
 
     @repeat_read_once
     def latest(
