@@ -13,7 +13,7 @@ from chandlery.core.timeframe import Timeframe
 from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
 from chandlery.database.connections import repeat_read_once
-from chandlery.instruments.aliases import resolve_all
+from chandlery.instruments.aliases import resolve_ids
 from chandlery.reading.arguments import COLUMNS, STATE, ReadOptions, check_columns, check_options, names_of
 from chandlery.reading.formats import convert, in_order_of
 from chandlery.reading.released import RELEASED
@@ -73,7 +73,7 @@ class Latest(Reads):
         from chandlery.reading.latest import read_latest  # noqa: PLC0415 - few reads need it
 
         with self._warehouse.connection() as connection:
-            owners = names_of(symbols, [each.instrument_id for each in resolve_all(connection, symbols, *EVER)])
+            owners = names_of(symbols, resolve_ids(connection, symbols, *EVER))
         bars = read_latest(self._warehouse, timeframe, list(owners), columns=columns)
         self._check_filled(timeframe, bars, owners)
         return bars, owners

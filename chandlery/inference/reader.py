@@ -64,6 +64,7 @@ class Reader:
 
     def __init__(self, warehouse: Warehouse, read: Read, request: Request, *, minutes: bool) -> None:
         self._warehouse, self._read, self._request = warehouse, read, request
+        self._suspects: dict[tuple[Timeframe, tuple[int, ...]], set[int]] = {}
         self._extra = [MINUTES] * (minutes and MINUTES not in request.widths)
 
     def look(self, instruments: Sequence[Instrument]) -> dict[int, Seen]:
@@ -141,9 +142,7 @@ class Reader:
             return np.empty(0, np.int64)
         moment = self._request.moment
         first = instant(int(numpy_of(bars["ts"]).view(np.int64).min()))
-        with self._warehouse.connection() as connection:
-            found = suspect_bars(connection, base, list(calendars), first, EVER[1], as_of=moment)
-        owners = {owner for owner, _, _ in found}
+        owners = self._with_suspects(base, tuple(calendars))
         places = [np.empty(0, np.int64)]
         for owner, part, _ in of_each(bars) if owners else ():
             if owner in owners:
@@ -152,6 +151,14 @@ class Reader:
                 rows = suspect_rows(self._warehouse, shape, one, as_of=moment)
                 places.append(np.flatnonzero(rows) + part.start)
         return np.concatenate(places)
+
+    def _with_suspects(self, base: Timeframe, ids: tuple[int, ...]) -> set[int]:
+        """Return which instruments had any false print confirmed by the moment; looked up once for all widths."""
+        if (base, ids) not in self._suspects:
+            with self._warehouse.connection() as connection:
+                found = suspect_bars(connection, base, ids, *EVER, as_of=self._request.moment)
+            self._suspects[base, ids] = {owner for owner, _, _ in found}
+        return self._suspects[base, ids]
 
 
 def _no_bars(columns: Sequence[str]) -> pa.Table:

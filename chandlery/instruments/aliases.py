@@ -43,6 +43,21 @@ def resolve_all(
     return [canonical.get(symbol) or _resolve_alias(connection, symbol, start, end) for symbol in symbols]
 
 
+def resolve_ids(connection: psycopg.Connection, symbols: Sequence[str], start: datetime, end: datetime) -> list[int]:
+    """Return the ids of the instruments that ``symbols`` name in ``[start, end)``, UTC, in their order.
+
+    Of thousands, in a fraction of the time that their descriptions take.
+    """
+    found: dict[str, int] = {}
+    if all(map(str.isprintable, symbols)):
+        statement = "SELECT symbol, instrument_id FROM market.instrument WHERE symbol = ANY(%(symbols)s)"
+        found = dict(connection.execute(statement, {"symbols": list(symbols)}).fetchall())
+    others = [symbol for symbol in symbols if symbol not in found]
+    described = resolve_all(connection, others, start, end) if others else []
+    found |= {symbol: each.instrument_id for symbol, each in zip(others, described, strict=True)}
+    return [found[symbol] for symbol in symbols]
+
+
 def current_symbols(connection: psycopg.Connection, tickers: Iterable[str]) -> dict[str, str]:
     """Return the canonical symbol by ticker, of those tickers that are aliases and no canonical symbols."""
     rows = connection.execute(query("instruments/current_symbols"), {"tickers": list(tickers)})

@@ -17,6 +17,7 @@ from chandlery.core.arrow import empty_table, number_array, numpy_of
 from chandlery.core.schema import STORED
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
+from chandlery.database.arrays import Column
 from chandlery.database.named_queries import query
 from chandlery.reading.tail import read_tail
 from chandlery.tiers.warehouse import Warehouse
@@ -61,7 +62,7 @@ def _cold_windows(warehouse: Warehouse, timeframe: Timeframe, ids: Sequence[int]
     """Return the start of the newest window of each instrument that left the store, and how often any did."""
     if not timeframe.is_ingested:  # derived bars never leave the store
         return {}, 0
-    values = {"timeframe": timeframe.value, "ids": list(ids)}
+    values = {"timeframe": timeframe.value, "ids": Column(np.array(ids, np.int32))}
     with warehouse.connection() as connection, connection.pipeline():
         cold = connection.execute(query("reading/newest_cold_windows"), values)
         epoch = read_epoch(connection, timeframe)
