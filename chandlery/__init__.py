@@ -1,7 +1,7 @@
 """Chandlery keeps market candles: audited, versioned bars, and one way to read them.
 
-``DataAPI`` reads bars; ``ChandleryError`` is the base of the errors that are raised on purpose. They are loaded when
-they are first used, so that ``import chandlery`` itself costs next to nothing.
+``DataAPI`` reads bars, and ``AsyncDataAPI`` does so for servers; ``ChandleryError`` is the base of the errors that are
+raised on purpose. They are loaded when they are first used, so that ``import chandlery`` itself costs next to nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from chandlery.api.asynchronous import AsyncDataAPI
     from chandlery.api.data import DataAPI
     from chandlery.errors import ChandleryError
 
     __version__: str
 
-__all__ = ["ChandleryError", "DataAPI"]
+__all__ = ["AsyncDataAPI", "ChandleryError", "DataAPI"]
 
-_MODULES = {"ChandleryError": "chandlery.errors", "DataAPI": "chandlery.api.data"}
+_MODULES = {
+    "AsyncDataAPI": "chandlery.api.asynchronous",
+    "ChandleryError": "chandlery.errors",
+    "DataAPI": "chandlery.api.data",
+}
 
 
 def __getattr__(name: str) -> object:

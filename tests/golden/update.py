@@ -1,4 +1,4 @@
-"""Writes schema, new migrations and docs/cli.md down: ``python -m tests.golden.update``. Then read the difference."""
+"""Writes schema, new migrations, docs/cli.md and types down: ``python -m tests.golden.update``. Read the difference."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg
 from chandlery.database.dsn import embedded_dsn, ensure_database
 from chandlery.database.migrate import migrate
 from chandlery.database.schema_check import EXPECTED, describe_schema
+from tests.golden.async_stub import STUB, stub
 from tests.golden.cli import DOCUMENT, document
 from tests.golden.migrations import CHECKSUMS, new_checksums
 from tests.golden.schema import GOLDEN, dump
@@ -25,6 +26,7 @@ def main() -> None:
         EXPECTED.write_text("\n".join(describe_schema(connection)) + "\n", encoding="utf-8")
     GOLDEN.write_text(dump(dsn), encoding="utf-8")
     DOCUMENT.write_text(document(), encoding="utf-8")
+    STUB.write_text(stub(), encoding="utf-8")
     CHECKSUMS.write_text(new_checksums(), encoding="utf-8")
 
 

@@ -14,7 +14,7 @@ from tests.interpreter import loaded_by
 
 
 def test_the_package_exports_exactly_these_names() -> None:
-    assert chandlery.__all__ == ["ChandleryError", "DataAPI"]
+    assert chandlery.__all__ == ["AsyncDataAPI", "ChandleryError", "DataAPI"]
     assert all(hasattr(chandlery, name) for name in chandlery.__all__)
 
 
@@ -31,7 +31,16 @@ def test_the_interface_has_exactly_these_methods() -> None:
             "get_multi_symbol",
             "get_multi_timeframe_data",
         ),
-        *("get_ohlc", "get_ohlc_with_indicators", "halts", "instruments", "latest", "lineage", "missing_sessions"),
+        *(
+            "get_ohlc",
+            "get_ohlc_with_indicators",
+            "halts",
+            "health",
+            "instruments",
+            "latest",
+            "lineage",
+            "missing_sessions",
+        ),
         *("quarantine", "rejected_rows", "revisions", "session_states", "states_of_day", "stats", "status"),
     }
 
