@@ -57,21 +57,22 @@ class Model:
     """Everything that was ever published, by bar: the values and when they were learned."""
 
     def __init__(self) -> None:
-        self.values: dict[tuple[Timeframe, str, datetime], list[tuple[datetime, Bar]]] = {}
+        self.values: dict[tuple[Timeframe, str], dict[datetime, list[tuple[datetime, Bar]]]] = {}
 
     def learn(self, timeframe: Timeframe, bars: Sequence[Bar], now: datetime) -> None:
         for bar in bars:
-            known = self.values.setdefault((timeframe, bar.symbol, bar.ts), [])
+            known = self.values.setdefault((timeframe, bar.symbol), {}).setdefault(bar.ts, [])
             if not known or known[-1][1]._replace(source="") != bar._replace(source=""):
                 known.append((now, bar))
+        for key, history in self.values.items():
+            self.values[key] = dict(sorted(history.items()))
 
     def answer(self, question: Question) -> list[tuple[object, ...]]:
         found: list[tuple[object, ...]] = []
         for symbol in question.symbols:
             bars = []
-            for (timeframe, name, ts), known in sorted(self.values.items(), key=lambda item: item[0][2]):
-                outside = (question.start and ts < question.start) or (question.end and ts >= question.end)
-                if (timeframe, name) != (question.timeframe, symbol) or outside:
+            for ts, known in self.values[question.timeframe, symbol].items():
+                if (question.start and ts < question.start) or (question.end and ts >= question.end):
                     continue
                 past = [each for each in known if question.as_of is None or each[0] <= question.as_of]
                 if past:
@@ -156,9 +157,10 @@ class House:
     def correct(self, now: datetime, share: float) -> None:
         """Restate some bars of each timeframe."""
         for timeframe in (M1, D1, W1):
-            keys = [key for key in self.model.values if key[0] is timeframe]
+            histories = {symbol: self.model.values[timeframe, symbol] for symbol in SYMBOLS}
+            keys = [(symbol, ts) for symbol, history in histories.items() for ts in history]
             chosen = self.rng.sample(keys, int(len(keys) * share))
-            self.publish(timeframe, [_bar(self.rng, symbol, ts) for _, symbol, ts in chosen], now)
+            self.publish(timeframe, [_bar(self.rng, symbol, ts) for symbol, ts in chosen], now)
 
     def settle(self, before: str) -> None:
         for timeframe in (M1, D1):
