@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from random import Random
 
 import pandas as pd
 import pytest
@@ -110,3 +111,23 @@ def test_a_symbol_without_minutes_has_an_empty_context(warehouse: Warehouse, api
     frame = api.get_inference_data("AAA", MOMENT, timeframes=["1d"], context_after_minutes=1)
     assert closes(frame.context) == closes(frame.after) == []
     assert frame.get_latest_price() == 9.5
+
+
+def test_indicators_of_a_frame_are_those_of_a_read(warehouse: Warehouse, api: DataAPI) -> None:
+    chance = Random(3)
+    bars = []
+    for symbol in ("AAA", "BBB"):
+        for day in (22, 25, 26):
+            for n in range(0, 390, 1 if symbol == "AAA" else 3):
+                close = round(chance.uniform(90, 110), 2)
+                ts = utc(f"2024-11-{day}T14:30") + timedelta(minutes=n)
+                bars.append(Bar(symbol, ts, close, close + 1, close - 1, close, float(chance.randint(1, 99)), close))
+    put(warehouse, Timeframe.M1, bars, now=utc("2024-11-26T21:00"))
+    wanted = ["SMA_20", "EMA_9", "RSI_5", "VWAP", "OBV", "MACD_12_26_9"]
+    frames = api.get_inference_data(["AAA", "BBB"], timeframes=["1m", "7m"], indicators=wanted, limit=70)
+    for symbol, frame in frames.items():
+        for name in ("1m", "7m"):
+            read = api.get_ohlc_with_indicators(symbol, timeframe=name, indicators=wanted, limit=70)
+            found = frame.indicators[name]
+            pd.testing.assert_frame_equal(found, read[list(found.columns)], rtol=1e-8)
+            assert list(frame.bars[name].index) == list(found.index)
