@@ -14,6 +14,7 @@ from chandlery.core.calendars import Int64s, microseconds
 from chandlery.core.grid import Grid
 from chandlery.core.widths import Width
 from chandlery.indicators.registry import Chosen
+from chandlery.inference.computed import compute_shown
 from chandlery.inference.known import View
 from chandlery.reading.made import of_each
 from chandlery.reading.warmup import session_numbers
@@ -48,6 +49,7 @@ def make_known(
     *,
     indicators: Sequence[Chosen],
     suspect: Int64s,
+    shown: int,
 ) -> Known:
     """Return what was known of ``bars``, with ``indicators``.
 
@@ -58,6 +60,7 @@ def make_known(
         calendars: name by instrument.
         indicators: to compute.
         suspect: places in ``bars`` that no indicator may use.
+        shown: how many of the last bars of each instrument need indicators.
     """
     grids = {owner: Grid(width, name) for owner, name in calendars.items()}
     marked = bars.append_column("place", number_array(np.arange(bars.num_rows)))
@@ -65,14 +68,13 @@ def make_known(
     places = {owner: part for owner, part, _ in of_each(known)}
     computed = None
     if indicators:
-        from chandlery.indicators.compute import compute_many  # noqa: PLC0415 - slow to import
-
         breaks = np.isin(numpy_of(known["place"]), suspect)
         sessions = np.zeros(known.num_rows, np.int64)
         for owner, part in places.items() if width.is_intraday else ():
             one = known.slice(part.start, part.stop - part.start)
             sessions[part] = session_numbers(one, calendars[owner], is_intraday=True)
-        computed = compute_many(known, indicators, breaks=breaks, sessions=sessions if width.is_intraday else None)
+        numbers = sessions if width.is_intraday else None
+        computed = compute_shown(known, places, indicators, breaks=breaks, sessions=numbers, shown=shown)
     ends = np.empty(known.num_rows, np.int64)
     for owner, part, ts in of_each(known):
         ends[part] = grids[owner].ends(ts)

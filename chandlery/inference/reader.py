@@ -113,7 +113,10 @@ class Reader:
         calendars = {each.instrument_id: each.calendar for each in instruments}
         bars = self._bars(instruments, width, view)
         suspect = self._suspect(width, bars, calendars) if self._request.indicators else np.empty(0, np.int64)
-        return make_known(width, bars, view, calendars, indicators=self._request.indicators, suspect=suspect)
+        request = self._request
+        return make_known(
+            width, bars, view, calendars, indicators=request.indicators, suspect=suspect, shown=request.limit
+        )
 
     def _bars(self, instruments: Sequence[Instrument], width: Width, view: View) -> pa.Table:
         """Return the last bars of a width that began before the moment, with the values that count."""
