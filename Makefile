@@ -11,9 +11,11 @@ LOCK_ARGS ?=
 BIN := .venv/bin
 RUNTIME := .venv/.stamp-runtime
 DEV := .venv/.stamp-dev
+PEERS := .venv-peers/.stamp
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-emit-find-links --no-strip-extras --custom-compile-command "make lock" --all-extras --group build $(LOCK_ARGS)
+COMPILE_PEERS = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-strip-extras --custom-compile-command "make lock" $(LOCK_ARGS)
+COMPILE = $(COMPILE_PEERS) --all-extras --group build
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -51,7 +53,7 @@ check: $(DEV) ## check format, lint, types and that imports only go down
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(DEV) ## measure, and write the figures to benchmarks/results/
+bench: $(DEV) $(PEERS) ## measure, and write the figures to benchmarks/results/
 	$(BIN)/python -m benchmarks
 
 .PHONY: pin
@@ -68,14 +70,21 @@ lock: ## pin dependencies anew in the lock files (newer ones with LOCK_ARGS=--up
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or say where it is with UV=/path/to/uv" >&2; exit 1; }
 	$(COMPILE) --output-file requirements.lock pyproject.toml
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE_PEERS) --output-file benchmarks/peers/requirements.lock benchmarks/peers/requirements.in
 
-clean: ## remove .venv, caches and builds; the data in .chandlery stays
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove .venv, .venv-peers, caches and builds; the data in .chandlery stays
+	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.chandlery/*' -prune -exec rm -rf {} +
 
 $(DEV): requirements-dev.lock $(RUNTIME)
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# What `make bench` measures against, which needs other packages than we do. Peers that cannot be installed are named and
+# left out, and tried again the next time.
+$(PEERS): benchmarks/peers/requirements.lock | $(BIN)/python
+	test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	@if .venv-peers/bin/python benchmarks/peers/install.py; then touch $@; fi
 
 $(RUNTIME): requirements.lock pyproject.toml setup.py | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements.lock

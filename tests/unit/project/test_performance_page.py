@@ -17,6 +17,7 @@ def section() -> Section:
     made = Section("reading")
     made.add({"a": ours, "b": theirs})
     made.compare(ours, theirs, aim=1.0)
+    made.compare(ours, theirs)
     made.limit(ours, 3.0)
     made.facts["bytes"] = {"lake": 8.64812}
     return made
@@ -36,8 +37,9 @@ def test_every_row_is_shown_and_the_rest_of_the_page_stays() -> None:
     assert "old" not in page
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| what")]
     assert rows == [
-        r"| ours \| fast | theirs | 0.50 | 0.25, 0.67 |",
-        r"| ours \| fast | 3.00 s at most | 10 | 7.50, 15 |",
+        r"| ours \| fast | theirs | 0.50 | 0.25, 0.67 | 1.00 or more | missed |",
+        r"| ours \| fast | theirs | 0.50 | 0.25, 0.67 |  |  |",
+        r"| ours \| fast | 3.00 s at most | 10 | 7.50, 15 | 1.00 or more | met |",
         r"| ours \| fast | 300 ms | 200 ms, 400 ms | 333 rows/s |",
         "| theirs | 100 ms | 100 ms, 200 ms | 1,000 rows/s |",
     ]
