@@ -125,8 +125,10 @@ class Reader:
             return _no_bars(request.needed)
         learned = view.knowledge == "as_learned" and not request.is_now
         how = ReadOptions(request.needed, "arrow", request.count(width), view.moment if learned else None)
+        # Of now, the end is open, so that the same question is asked until something is published.
+        end = None if request.is_now else view.moment
         try:
-            bars, _ = self._read(symbols, None, view.moment, width.name, how)
+            bars, _ = self._read(symbols, None, end, width.name, how)
             if request.is_now and _has_later(bars, view.moment):
                 # Published since: what they were before is asked for.
                 bars, _ = self._read(symbols, None, view.moment, width.name, how._replace(as_of=view.moment))

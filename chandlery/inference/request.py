@@ -65,9 +65,12 @@ class Request:
             return None
         warmup = max((each.warmup for each in self.indicators), default=0)
         session = _DAY_MINUTES // width.count + 1 if width.is_intraday and kinds - {"warm-up"} else 0
-        shown = self.limit
+        # Bars that have begun and are not over, or not published yet, are read and left out.
+        shown = self.limit + 2
+        if width.is_intraday:
+            shown += self.latency // timedelta(minutes=width.count)
         if width.name == "1m":
-            shown = max(shown, int(self.context.total_seconds() // 60) + 1)
+            shown = max(shown, int(self.context.total_seconds() // 60) + shown - self.limit)
         return shown + warmup + session
 
 

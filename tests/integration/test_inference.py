@@ -60,6 +60,7 @@ def test_a_day_ends_with_its_session(warehouse: Warehouse, api: DataAPI) -> None
     put(warehouse, Timeframe.D1, days, now=utc(f"{DAY}09:00"))
     assert closes(api.get_multi_timeframe_data("AAA", ["1d"], f"{DAY}20:59:59Z")["1d"]) == [1]
     assert closes(api.get_multi_timeframe_data("AAA", ["1d"], f"{DAY}21:00:00Z")["1d"]) == [1, 2]
+    assert closes(api.get_multi_timeframe_data("AAA", ["1d"], f"{DAY}20:59:59Z", 1)["1d"]) == [1]
 
 
 def test_a_frame_says_what_it_is(warehouse: Warehouse, api: DataAPI) -> None:
@@ -98,6 +99,8 @@ def test_history_that_was_loaded_later_is_seen_as_published_and_that_is_said(
     assert frames["AAA"].available_at["context"] == utc(f"{DAY}15:00")
     late = api.get_inference_data("AAA", MOMENT, timeframes=["1m"], latency=timedelta(seconds=31))
     assert closes(late.context) == [1]
+    late = api.get_inference_data("AAA", MOMENT, timeframes=["1m"], latency=timedelta(seconds=31), limit=1)
+    assert closes(late.bars["1m"]) == [1]
     strict = api.get_inference_data("AAA", MOMENT, timeframes=["1m"], knowledge="as_learned")
     assert closes(strict.context) == []
     with pytest.raises(UsageError, match="nothing was known of AAA at 2024-11-26T15:00:30"):
