@@ -23,26 +23,28 @@ whole AS (
     FROM held
     GROUP BY instrument_id
 ),
--- Counted from the bars, each of which finds its session by the key: where the server knows no numbers yet, it would compare every session
--- with every bar.
-counted AS (
-    SELECT h.instrument_id, count(*) AS present, count(*) FILTER (WHERE s.close > :'closed_by') AS under_way
-    FROM held AS h
+expected AS (
+    SELECT w.instrument_id, s.session, s.close, s.session > w.last_ts::date AS is_newer
+    FROM whole AS w
     JOIN market.instrument AS i USING (instrument_id)
     JOIN unnest(:'ids'::int4[], :'firsts'::date[], :'lasts'::date[]) AS k (instrument_id, first, last) USING (instrument_id)
     JOIN market.session AS s
-        ON s.calendar = i.calendar AND s.session = (h.ts AT TIME ZONE 'UTC')::date AND s.session::timestamptz = h.ts
-            AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
+        ON s.calendar = i.calendar AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
             AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
-    GROUP BY h.instrument_id
+),
+-- FULL JOIN, of which only the sessions are taken, is never a nested loop. A server that knows no numbers yet takes one for any other join,
+-- and compares every session with every bar.
+counted AS (
+    SELECT e.instrument_id, count(*) FILTER (WHERE e.close <= :'closed_by' OR h.ts IS NOT NULL) AS expected, count(h.ts) AS present,
+           min(e.close) FILTER (WHERE e.close <= :'closed_by' AND e.is_newer) AS stale_since
+    FROM expected AS e
+    FULL JOIN held AS h ON h.instrument_id = e.instrument_id AND h.ts = e.session::timestamp AT TIME ZONE 'UTC'
+    WHERE coalesce(e.instrument_id, 0) <> 0
+    GROUP BY e.instrument_id
 )
-SELECT b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources,
-       count(s.session) FILTER (WHERE s.close <= :'closed_by') + coalesce(c.under_way, 0) AS expected,
-       coalesce(c.present, 0) AS present,
-       min(s.close) FILTER (WHERE s.close <= :'closed_by' AND s.session > b.last_ts::date) AS stale_since
+SELECT b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources, coalesce(c.expected, 0) AS expected, coalesce(c.present, 0) AS present,
+       c.stale_since
 FROM whole AS b
-JOIN market.instrument AS i USING (instrument_id)
-JOIN unnest(:'ids'::int4[], :'firsts'::date[], :'lasts'::date[]) AS k (instrument_id, first, last) USING (instrument_id)
 CROSS JOIN LATERAL (
     SELECT array_agg(DISTINCT m.name) AS sources
     FROM market.source AS m
@@ -51,9 +53,5 @@ CROSS JOIN LATERAL (
         WHERE w.timeframe = '1d' AND w.cold AND w.instrument_id = b.instrument_id AND m.source_id = ANY(w.sources)
     )
 ) AS n
-LEFT JOIN market.session AS s
-    ON s.calendar = i.calendar AND s.session BETWEEN k.first AND k.last AND s.open <= :'now'
-        AND s.session >= coalesce(i.listed, '-infinity') AND s.session < coalesce(i.delisted, 'infinity')
 LEFT JOIN counted AS c ON c.instrument_id = b.instrument_id
-GROUP BY b.instrument_id, b.rows, b.first_ts, b.last_ts, n.sources, c.present, c.under_way
 ORDER BY b.instrument_id

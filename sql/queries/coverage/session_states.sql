@@ -48,11 +48,12 @@ measured AS (
            coalesce(s.session <@ a.sessions, false) AS requested, coalesce(s.session <@ a.final, false) AS final
     FROM market.instrument AS i
     LEFT JOIN ops.requested AS a ON a.instrument_id = i.instrument_id AND a.timeframe = :'timeframe'
-    -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0.
+    -- Instrument by instrument, because to sort everything takes longer: hence OFFSET 0. FULL JOIN, though each row of h has its row of b:
+    -- it is never a nested loop, which a server without statistics takes for LEFT JOIN, and compares every session with every bar.
     CROSS JOIN LATERAL (
         SELECT b.*, h.present, h.first_ts, h.last_ts, h.missing_start, h.missing_slots, h.by_hour, coalesce(h.derived, false) AS derived
-        FROM begun AS b
-        LEFT JOIN (
+        FROM (SELECT * FROM begun WHERE calendar = i.calendar) AS b
+        FULL JOIN (
             SELECT c.session, c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots, c.by_hour, c.derived
             FROM ops.coverage AS c
             WHERE c.timeframe = :'timeframe' AND c.instrument_id = i.instrument_id AND c.session >= :'since' AND c.session < :'until'
@@ -66,7 +67,7 @@ measured AS (
                     WHERE c.timeframe = '1d' AND c.instrument_id = i.instrument_id AND c.session = d.ts::date
                 )
         ) AS h USING (session)
-        WHERE b.calendar = i.calendar
+        WHERE coalesce(b.calendar, '') <> ''
         OFFSET 0
     ) AS s
     WHERE i.instrument_id = ANY(:'ids')
@@ -99,7 +100,8 @@ weighed AS (
                 WHEN u.bars > 0 THEN u.bars > :'long_run' * u.others
                 ELSE e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) END AS gap
     FROM explained AS e
-    -- How many bars came in the same hours of other sessions. Only where that may decide: not where no hour has many.
+    -- How many bars came in the same hours of other sessions. Only where that may decide: not where no hour has many. It stands inside, because
+    -- behind ON it would be looked at after they were counted.
     LEFT JOIN LATERAL (
         SELECT count(*) AS others, sum(b.bars) AS bars
         FROM (
@@ -117,10 +119,11 @@ weighed AS (
         ) AS b
         WHERE i.instrument_id = e.instrument_id AND (c.by_hour IS NOT NULL OR c.present >= extract(epoch FROM s.close - s.open
                 - coalesce(s.break_end - s.break_start, '0')) / 60)
-    ) AS u ON e.present > 0 AND e.unexplained > :'long_run' AND (
-        e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) OR e.unexplained * 4 > e.expected
-        OR :'long_run' < ANY(e.by_hour)
-    )
+            AND e.present > 0 AND e.unexplained > :'long_run' AND (
+                e.unexplained * e.present > :'long_run' * (e.expected - e.unexplained) OR e.unexplained * 4 > e.expected
+                OR :'long_run' < ANY(e.by_hour)
+            )
+    ) AS u ON true
     -- Whether any whole hour without a bar has many in other sessions; none that was halted in part, or has a part of a break.
     LEFT JOIN LATERAL (
         SELECT true AS hour
@@ -129,14 +132,14 @@ weighed AS (
         JOIN ops.coverage AS c ON c.instrument_id = e.instrument_id AND c.timeframe = '1m' AND c.present > 0
             AND c.session BETWEEN e.session - 14 AND e.session + 14 AND c.session <> e.session
         JOIN market.session AS s ON s.calendar = i.calendar AND s.session = c.session
-        WHERE i.instrument_id = e.instrument_id AND e.by_hour[h] = 0
+        WHERE i.instrument_id = e.instrument_id AND e.by_hour[h] = 0 AND e.present > 0 AND e.unexplained > :'long_run' AND 0 = ANY(e.by_hour)
             AND e.open + h * interval '1 hour' <= e.close
             AND NOT (coalesce(e.halted, '{}') + e.break) && tstzrange(e.open + (h - 1) * interval '1 hour', e.open + h * interval '1 hour')
             AND (c.by_hour IS NOT NULL OR c.present >= extract(epoch FROM s.close - s.open - coalesce(s.break_end - s.break_start, '0')) / 60)
         GROUP BY h
         HAVING count(*) >= 5 AND sum(CASE WHEN c.by_hour IS NULL THEN 60 ELSE coalesce(c.by_hour[h], 0) END) > :'long_run' * count(*)
         LIMIT 1
-    ) AS empty ON e.present > 0 AND e.unexplained > :'long_run' AND 0 = ANY(e.by_hour)
+    ) AS empty ON true
 )
 SELECT e.instrument_id, e.symbol, e.session, e.open, e.close, e.expected, e.present, e.first_ts, e.last_ts,
        CASE WHEN e.missing_slots > 0 THEN e.missing_start END AS missing_start, e.missing_slots,

@@ -15,27 +15,37 @@ known AS (
     FROM market.session
     WHERE session >= :'since' AND session < :'until'
 ),
+-- FULL JOIN, of which only what both have is taken, is never a nested loop: see coverage_of_days.
+counted AS MATERIALIZED (
+    SELECT c.instrument_id, session, s.open, s.close, s.break_start, s.break_end, s.expected,
+           c.present, c.first_ts, c.last_ts, c.missing_start, c.missing_slots, c.by_hour
+    FROM (
+        SELECT o.*, i.calendar
+        FROM ops.coverage AS o
+        JOIN market.instrument AS i USING (instrument_id)
+        WHERE o.timeframe = '1m' AND o.instrument_id = ANY(:'ids') AND o.session >= :'since' AND o.session < :'until'
+    ) AS c
+    FULL JOIN known AS s USING (calendar, session)
+),
 odd AS MATERIALIZED (
-    SELECT c.instrument_id, c.session, s.open, s.close
-    FROM ops.coverage AS c
-    JOIN market.instrument AS i USING (instrument_id)
-    JOIN known AS s ON s.calendar = i.calendar AND s.session = c.session
+    SELECT c.instrument_id, c.session, c.open, c.close
+    FROM counted AS c
     LEFT JOIN halts AS h USING (instrument_id)
-    WHERE c.timeframe = '1m' AND c.instrument_id = ANY(:'ids') AND c.session >= :'since' AND c.session < :'until'
+    WHERE c.instrument_id IS NOT NULL AND c.open IS NOT NULL
         AND (
-            (c.missing_slots IS NULL AND c.present <> s.expected)
+            (c.missing_slots IS NULL AND c.present <> c.expected)
             OR c.by_hour IS NULL AND c.missing_slots > 0 AND c.present > 0
-            OR c.present + c.missing_slots > s.expected
-            OR c.missing_start < s.open
-            OR c.missing_start + c.missing_slots * interval '1 minute' > s.close
-            OR c.missing_start < s.break_end AND c.missing_start + c.missing_slots * interval '1 minute' > s.break_start
+            OR c.present + c.missing_slots > c.expected
+            OR c.missing_start < c.open
+            OR c.missing_start + c.missing_slots * interval '1 minute' > c.close
+            OR c.missing_start < c.break_end AND c.missing_start + c.missing_slots * interval '1 minute' > c.break_start
             OR (
-                (c.missing_slots = 0 AND c.present < s.expected
-                 OR least(c.first_ts, s.break_start) - s.open > c.missing_slots * interval '1 minute'
-                 OR c.first_ts - s.break_end > c.missing_slots * interval '1 minute'
-                 OR s.close - greatest(c.last_ts, s.break_end - interval '1 minute') > (c.missing_slots + 1) * interval '1 minute'
-                 OR s.break_start - c.last_ts > (c.missing_slots + 1) * interval '1 minute')
-                AND c.present > 0 AND c.present < s.expected AND NOT coalesce(h.halted && tstzrange(s.open, s.close), false)
+                (c.missing_slots = 0 AND c.present < c.expected
+                 OR least(c.first_ts, c.break_start) - c.open > c.missing_slots * interval '1 minute'
+                 OR c.first_ts - c.break_end > c.missing_slots * interval '1 minute'
+                 OR c.close - greatest(c.last_ts, c.break_end - interval '1 minute') > (c.missing_slots + 1) * interval '1 minute'
+                 OR c.break_start - c.last_ts > (c.missing_slots + 1) * interval '1 minute')
+                AND c.present > 0 AND c.present < c.expected AND NOT coalesce(h.halted && tstzrange(c.open, c.close), false)
             )
             OR (c.missing_slots > 0 AND h.halted && tstzrange(c.missing_start, c.missing_start + c.missing_slots * interval '1 minute'))
         )
