@@ -8,8 +8,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from chandlery.api.chart import Chart
 from chandlery.api.condition import Health, Stats
 from chandlery.api.in_threads import InThreads
+from chandlery.api.joins import Table
 from chandlery.api.reads import Moment, Output
 from chandlery.core.grid import Anchor
 from chandlery.inference.frame import InferenceDataFrame
@@ -187,6 +189,20 @@ class AsyncDataAPI(InThreads):
         columns: Iterable[str] = ...,
         output: Output = ...,
     ) -> dict[str, InferenceDataFrame]: ...
+    async def asof_join(
+        self,
+        left: Table,
+        symbols: str | Iterable[str] | None = None,
+        *,
+        on: str = "ts",
+        by: str | None = None,
+        tolerance: timedelta | None = None,
+        columns: Iterable[str] = ...,
+        timeframe: str = "1m",
+        prefix: str = "",
+        knowledge: str = "as_published",
+        latency: timedelta = ...,
+    ) -> Table: ...
     async def latest(
         self,
         symbols: Iterable[str] | str,
@@ -196,6 +212,18 @@ class AsyncDataAPI(InThreads):
         columns: Iterable[str] = ...,
         output: Output = "pandas",
     ) -> Any: ...
+    async def plot(
+        self,
+        symbol: str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        timeframe: str = "1d",
+        *,
+        indicators: Iterable[str] = ...,
+        as_of: Moment | None = None,
+        session: Hours = "all",
+        max_bars: int = ...,
+    ) -> Chart: ...
     async def lineage(
         self, symbol: str, ts: Moment, timeframe: str = "1d", *, as_of: Moment | None = None
     ) -> Lineage: ...

@@ -9,10 +9,11 @@ from chandlery.api.holdings import Holdings
 from chandlery.api.inference import Inference
 from chandlery.api.joins import Joins
 from chandlery.api.latest import Latest
+from chandlery.api.plots import Plots
 from chandlery.api.records import Records
 
 
-class DataAPI(Bars, Frames, Inference, Joins, Latest, Holdings, Records, Condition):
+class DataAPI(Plots, Bars, Frames, Inference, Joins, Latest, Holdings, Records, Condition):
     """Reads bars. Safe to share between threads and with child processes.
 
     Threads share a bounded number of connections and wait where all are in use; a child process, forked or spawned,

@@ -41,6 +41,11 @@ COMMANDS = {
         "Audit and publish again what landed, for example because a rule of the gate changed. No provider is called.",
     ),
     "query": Entry("query", "Show the bars of one symbol that start in [START, END).", reads=True),
+    "chart": Entry(
+        "chart",
+        "Write the bars of one symbol that start in [START, END) as a chart: one HTML file, which needs no network.",
+        reads=True,
+    ),
     "revisions": Entry(
         "query", "Show every bar that was restated, with each value and when it was believed.", reads=True
     ),

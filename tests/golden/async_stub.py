@@ -26,6 +26,13 @@ def stub() -> str:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 imports |= {each.asname or each.name: _import(node, each) for each in node.names}
         own = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        own += [
+            each.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for each in node.targets
+            if isinstance(each, ast.Name)
+        ]
         imports |= {name: f"from {part.__module__} import {name}" for name in own}
         (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == part.__name__)
         calls += _calls(owner)

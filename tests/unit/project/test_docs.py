@@ -33,8 +33,8 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 #: Pages that tell how something is done: what can go wrong is said there.
 HOW_TO = [
     "README.md",
-    *(f"docs/{page}.md" for page in ("backup", "embedded", "files", "findings", "lineage", "providers", "servers")),
-    *(f"docs/{page}.md" for page in ("tiers", "web-ui", "provider-template/README")),
+    *(f"docs/{page}.md" for page in ("backup", "charts", "embedded", "files", "findings", "lineage", "providers")),
+    *(f"docs/{page}.md" for page in ("servers", "tiers", "web-ui", "provider-template/README")),
 ]
 #: Pages without words of the house: generated, the glossary itself, or for whoever changes the code.
 NO_WORDS = {"docs/cli.md", "docs/glossary.md", "CONTRIBUTING.md", "docs/provider-template/README.md"}
