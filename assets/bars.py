@@ -5,7 +5,7 @@ here: how ingestion works (``chandlery.ingest``), what a run shows of it (``asse
 (``pipelines``).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from chandlery.app.orchestrator import Listener
 from chandlery.core.moments import parse_moment
 from chandlery.core.partition import Partition
 from chandlery.core.timeframe import Timeframe
-from chandlery.errors import UsageError
+from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.ingest.gate import Gate
 from chandlery.ingest.pipeline import IngestPipeline
 from chandlery.ingest.plan import IngestOptions, plan_partitions, select_keys
@@ -29,6 +29,7 @@ from resources.providers import ProvidersResource
 from resources.store import StoreResource
 
 _Partitions: TypeAlias = dg.PartitionsDefinition[str]
+_GONE = "it was renamed or removed since the run was planned; ingest again under the symbol that it has now"
 
 
 class IngestConfig(dg.Config):
@@ -105,7 +106,7 @@ def build_bars(timeframe: Timeframe, partitions: _Partitions, deps: Sequence[dg.
             return
         with choices_of_run(context):
             instruments = _registered(store)
-            keys = select_keys(context.partition_keys, instruments, config.symbols)
+            keys = select_keys(_partition_keys(context), instruments, config.symbols)
             planned = plan_partitions(keys.taken, timeframe, instruments, config.parsed_ranges())
             pipeline = _pipeline(context, store, gate.get(max_rejected_share=config.max_rejected_share), instruments)
             asked, options = providers.get(store.rate_limiters), config.ingest_options()
@@ -113,6 +114,7 @@ def build_bars(timeframe: Timeframe, partitions: _Partitions, deps: Sequence[dg.
         events.introduce(keys, _providers(planned, instruments, config.provider))
         for result in pipeline.run(planned, asked, options, on_progress=events.progress):
             yield from events.of(result)
+        _check_registered(config.ranges, instruments)
         yield from events.at_the_end()
 
     return bars
@@ -123,6 +125,19 @@ def _pipeline(
 ) -> IngestPipeline:
     landing, run_id = store.installation.landing, context.run.run_id
     return IngestPipeline(store.warehouse, gate, instruments, landing=landing, run_id=run_id)
+
+
+def _check_registered(symbols: Iterable[str], instruments: Mapping[str, Instrument]) -> None:
+    """Raise where a symbol that a run was asked for names nothing now: somebody renamed or removed it meanwhile."""
+    if gone := sorted(set(symbols) - instruments.keys()):
+        raise UnknownSymbolError(f"{' '.join(gone)}: {_GONE}")
+
+
+def _partition_keys(context: dg.AssetExecutionContext) -> Sequence[str]:
+    try:
+        return list(context.partition_keys)
+    except dg.DagsterInvalidInvocationError:
+        raise UnknownSymbolError(f"a symbol of this run: {_GONE}") from None
 
 
 def _registered(store: StoreResource) -> dict[str, Instrument]:

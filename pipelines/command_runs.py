@@ -21,6 +21,7 @@ from assets.reference import SYMBOLS, register_symbols
 from assets.tags import run_tags
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Listener, RunRecord
+from chandlery.errors import UnknownSymbolError
 from chandlery.ingest.plan import IngestPlan
 from chandlery.instruments.registry import Instrument, list_instruments
 from chandlery.rollups.stale import read_staleness
@@ -45,6 +46,10 @@ def run_ingest(
     defs = build_defs(installation.configuration, resource_overrides={"listener": listener})
     register(installation, instance)
     symbols = instance.get_dynamic_partitions(SYMBOLS)
+    if gone := sorted({instrument.symbol for instrument in plan.ranges} - set(symbols)):
+        raise UnknownSymbolError(
+            f"{' '.join(gone)}: renamed or removed while this command began; run it again with the present symbol"
+        )
     records = []
     job = defs.resolve_job_def(ingest_job_name(plan.timeframe))
     for tags, ranges in plan_runs(plan, symbols):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -107,16 +108,24 @@ def _console(stream: IO[str]) -> Console:
     return Console(file=cast("IO[str]", _WithoutSecrets(stream)), width=width)
 
 
+def _is_plain_locale() -> bool:
+    """Return whether a person set the locale C, which knows ASCII alone; Python writes UTF-8 even there."""
+    return (os.environ.get("LC_ALL") or os.environ.get("LANG")) in {"C", "POSIX"}
+
+
 class _WithoutSecrets:
     """A stream on which secrets are stars, and signs that it cannot write are written otherwise."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        self._plain = _is_plain_locale()
 
     def write(self, text: str) -> int:
         """Write ``text`` as it may be shown, and can be."""
         text = hide(text)
+        if self._plain:
+            text = text.translate(_PLAIN_SIGNS)
         try:
             text.encode(self._encoding)
         except UnicodeEncodeError:

@@ -24,11 +24,14 @@ from chandlery.bars.bookkeeping import note_failed_days
 from chandlery.bars.read import BarRange
 from chandlery.core.calendars import get_calendar
 from chandlery.core.timeframe import Timeframe
+from chandlery.errors import UnknownSymbolError
 from chandlery.ingest import quarantine
+from chandlery.ingest.plan import IngestPlan
 from chandlery.reading.bars import read_bars
 from chandlery.rollups.stale import count_stale
 from expectations.limits import GateLimits
 from expectations.rules import rules_version
+from pipelines.command_runs import run_ingest
 from pipelines.instance import open_instance
 from pipelines.orchestrator import DagsterOrchestrator
 from pipelines.partitions import range_tags
@@ -291,6 +294,22 @@ def test_a_range_narrows_what_a_partition_asks_for(bench: Workbench) -> None:
     with bench.installation.warehouse.connection() as connection:
         row = connection.execute("SELECT min(ts), max(ts), count(*) FROM market.bars_1d").fetchone()
     assert row == (utc("2011-03-01"), utc("2011-03-31"), 23)
+
+
+def test_a_symbol_that_was_renamed_since_the_run_was_planned_fails_alone(bench: Workbench) -> None:
+    old = {"ranges": {"AAPL": ["2011-03-01", "2011-04-01"], "NOWHERE": ["2011-03-01", "2011-04-01"]}}
+    result = bench.materialize("bars_1d", "AAPL|2011", config=old)
+    assert not result.success
+    assert "NOWHERE: it was renamed or removed since the run was planned" in failure_text(result)
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 23
+
+
+def test_a_command_whose_symbol_was_renamed_meanwhile_says_so(bench: Workbench) -> None:
+    ghost = replace(bench.instrument("AAPL"), symbol="GHOST")
+    plan = IngestPlan(Timeframe.D1, {ghost: (utc("2011-03-01"), utc("2011-04-01"))})
+    with pytest.raises(UnknownSymbolError, match="GHOST: renamed or removed while this command began"):
+        run_ingest(bench.installation, bench.instance, plan, Heard())
+    assert bench.scalar("SELECT count(*) FROM market.bars_1d") == 0
 
 
 def test_the_limit_of_rejected_rows_can_be_overridden_for_a_run(bench: Workbench) -> None:

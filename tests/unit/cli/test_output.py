@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from chandlery.cli.grid import Grid
-from chandlery.cli.output import number, say, show_table, table
+from chandlery.cli.output import number, out, say, show_table, table
 
 WIDTHS = (8, 20, 40, 60, 80, 200)
 
@@ -124,3 +125,27 @@ def test_a_value_of_several_words_is_shown_whole_or_not_at_all(width: int) -> No
     for name, value in columns.items():
         assert (value in text, name in text) == ((False, False) if name in omitted else (True, True))
     assert not {"symbol", "open"} & set(omitted)
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ({"LC_ALL": "C"}, "- ..."),
+        ({"LANG": "POSIX"}, "- ..."),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C"}, "\N{EN DASH} \u2026"),
+    ],
+    ids=str,
+)
+def test_the_locale_c_gets_no_signs_beyond_ascii(
+    monkeypatch: pytest.MonkeyPatch, locale: dict[str, str], shown: str
+) -> None:
+    for name in ("LC_ALL", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stream)
+    out().print("\N{EN DASH} \u2026")
+    stream.flush()
+    stream.seek(0)
+    assert stream.read().rstrip() == shown
