@@ -146,7 +146,9 @@ class Reads:
                 state = look(connection, guess, *wide, ids=[each for (each,) in owners])
             names = names_of(symbols, [each for (each,) in owners])
             calendars = {owner: state.instruments[owner].calendar for owner in names}
-            shape = make_shape(width, calendars, *span, hours=how.session, anchor=how.anchor)
+            shape = make_shape(
+                width, calendars, *span, hours=how.session, anchor=how.anchor, from_ingested=how.exclude_suspect
+            )
             if not shape.is_stored:
                 check_stored(width.name, how)
             held = span if shape.is_stored else _hull(shape.ranges(*span))
@@ -164,6 +166,7 @@ class Reads:
         (columns, moment, limit), base = (question.how.columns, question.how.as_of, question.how.limit), shape.base
         first, last = question.start, question.end
         files = self._files
+        suspect = self._suspect(shape, first, last, moment) if question.how.exclude_suspect else frozenset()
         if not shape.is_stored:
             return read_made(
                 self._warehouse,
@@ -175,9 +178,9 @@ class Reads:
                 columns=columns,
                 state=state,
                 files=files,
+                without=suspect,
             )
         finality = released = None
-        suspect: Released = set()
         if not question.is_plain:
             with self._warehouse.connection() as connection:
                 if question.how.final_only or STATE in columns:
@@ -187,8 +190,6 @@ class Reads:
                     finality = read_finality(connection, base, instruments, first, last, as_of=moment)
                 if RELEASED in columns:
                     released = released_bars(connection, base, names, first, last)
-                if question.how.exclude_suspect:
-                    suspect = suspect_bars(connection, base, names, first, last, as_of=moment)
         marked = NEEDED if RELEASED in columns or suspect else ()
         needed = {*columns, *(finality.columns if finality else ()), *marked}
         accept = acceptance(finality.are_final if finality is not None and question.how.final_only else None, suspect)
@@ -204,6 +205,12 @@ class Reads:
         if RELEASED in columns:
             bars = bars.append_column(RELEASED, released_column(bars, released))
         return bars
+
+    def _suspect(self, shape: Shape, start: datetime, end: datetime, moment: datetime | None) -> Released:
+        """Return which base bars are false prints, of bars that start in ``[start, end)``."""
+        span = (start, end) if shape.is_stored else _hull(shape.ranges(start, end))
+        with self._warehouse.connection() as connection:
+            return suspect_bars(connection, shape.base, list(shape.grids), *span, as_of=moment)
 
     def _check_filled(self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str]) -> bool:
         """Return whether each instrument has bars; raise where one has none and nobody fills ``timeframe`` for it."""

@@ -119,11 +119,15 @@ def check_columns(columns: Iterable[str], *, others: Sequence[str] = (STATE, REL
 def check_stored(width: str, how: ReadOptions) -> None:
     """Refuse what is known of single stored bars alone, where bars are made of several."""
     named = [f"columns={name!r}" for name in how.columns if name in {STATE, RELEASED}]
-    named += ["final_only=True"] * bool(how.final_only) + ["exclude_suspect=True"] * bool(how.exclude_suspect)
+    named += ["final_only=True"] * bool(how.final_only)
     if named:
+        with_it, too = (
+            (", exclude_suspect=True", ", 1m 1d with exclude_suspect=True") if how.exclude_suspect else ("", "")
+        )
         raise UsageError(
-            f"{named[0]} is not known of timeframe={width!r} with session={how.session!r} and anchor={how.anchor!r},"
-            f" whose bars are made at read time; allowed: {' '.join(Timeframe)} with session='all' and anchor='utc'"
+            f"{named[0]} is not known of timeframe={width!r} with session={how.session!r}{with_it} and"
+            f" anchor={how.anchor!r}, whose bars are made at read time; allowed: {' '.join(Timeframe)} with"
+            f" session='all' and anchor='utc'{too}"
         )
 
 

@@ -27,6 +27,7 @@ from chandlery.core.windows import EVER, instant
 from chandlery.errors import UsageError
 from chandlery.reading.bars import read_bars
 from chandlery.reading.lake_files import LakeFiles
+from chandlery.reading.released import NEEDED, Released, acceptance
 from chandlery.reading.resample import needed_for, resample
 from chandlery.reading.tail import read_tail
 from chandlery.reading.windows import State
@@ -81,7 +82,14 @@ class Shape:
 
 
 def make_shape(
-    width: Width, calendars: Mapping[int, str], start: datetime, end: datetime, *, hours: Hours, anchor: Anchor
+    width: Width,
+    calendars: Mapping[int, str],
+    start: datetime,
+    end: datetime,
+    *,
+    hours: Hours,
+    anchor: Anchor,
+    from_ingested: bool = False,
 ) -> Shape:
     """Return which bars are to be read that start in ``[start, end)``, UTC.
 
@@ -92,6 +100,7 @@ def make_shape(
         end: exclusive.
         hours: see ``Shape``.
         anchor: see ``Grid``.
+        from_ingested: make bars that are derived of those that they follow from, ``1m`` or ``1d``.
 
     Raises:
         UsageError: there are no such bars.
@@ -107,6 +116,7 @@ def make_shape(
         low, high = _micros(start, end)
         bases = (grid.base(low, high, whole_sessions=hours != "all") for grid in by_name.values())
         base = min(bases, key=lambda each: each.rank, default=base)
+    base = base.base if from_ingested else base
     return Shape(width, {owner: by_name[name] for owner, name in calendars.items()}, hours, base)
 
 
@@ -121,6 +131,7 @@ def read_made(
     columns: Collection[str] = STORED.names,
     state: State | None = None,
     files: LakeFiles | None = None,
+    without: Released = frozenset(),
 ) -> pa.Table:
     """Return the bars of ``shape`` that start in ``[start, end)``, UTC, made of all their base bars.
 
@@ -134,21 +145,22 @@ def read_made(
         columns: of ``STORED``.
         state: as in ``read_bars``, of the windows that hold ``shape.ranges``.
         files: as in ``read_bars``.
+        without: values of base bars of which nothing is made.
 
     Returns:
         Table of schema ``STORED``, sorted by (instrument_id, ts): ``instrument_id``, ``ts``, and those of ``columns``.
         ``known_at`` is that of the base bar that was learned last.
     """
-    needed = needed_for(columns)
+    needed = {*needed_for(columns), *(NEEDED if without else ())}
+    accept = acceptance(shape.in_hours if shape.divides_sessions else None, without)
     low, high = _micros(start, end)
     ranges = shape.ranges(start, end)
     if limit is None:
         bars = read_bars(warehouse, shape.base, ranges, as_of=as_of, columns=needed, state=state, files=files)
-        bars = bars.filter(number_array(shape.in_hours(bars))) if shape.divides_sessions else bars
+        bars = bars if accept is None else bars.filter(number_array(accept(bars)))
     else:
         # Of the first of them, not all base bars may be among the last ones.
         count = (limit + 1) * shape.width.bars_of(shape.base)
-        accept = shape.in_hours if shape.divides_sessions else None
         bars = read_tail(
             warehouse, shape.base, ranges, count, as_of=as_of, columns=needed, accept=accept, state=state, files=files
         )

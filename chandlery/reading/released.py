@@ -6,6 +6,7 @@ Not here: releasing (``ingest.release``), and finding what is suspect (``quality
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import TypeAlias
 
@@ -21,7 +22,7 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
 
 #: Instrument, start and ``known_at`` of each value that a person released.
-Released: TypeAlias = set[tuple[int, datetime, datetime]]
+Released: TypeAlias = AbstractSet[tuple[int, datetime, datetime]]
 #: Says which of some bars are handed out.
 Accept: TypeAlias = Callable[[pa.Table], npt.NDArray[np.bool_]]
 #: The column that says so.

@@ -111,7 +111,10 @@ def test_a_timeframe_that_nobody_fills_says_so(warehouse: Warehouse, api: DataAP
         ({"session": "extended"}, "session='extended' is not known of timeframe='1d', .* allowed: all regular"),
         ({"timeframe": "2h", "final_only": True}, "final_only=True is not known of timeframe='2h' with"),
         ({"timeframe": "1h", "anchor": "session", "columns": ["state"]}, "columns='state' is not known of timeframe="),
-        ({"timeframe": "3d", "exclude_suspect": True}, "exclude_suspect=True is not known of timeframe='3d'"),
+        (
+            {"timeframe": "1w", "exclude_suspect": True, "final_only": True},
+            "allowed: .*, 1m 1d with exclude_suspect=True",
+        ),
         ({"columns": ["close", "price"]}, r"columns=\['price'\] are not known; allowed: open"),
         ({"output": "excel"}, "output='excel' is not known; allowed: pandas arrow polars"),
         ({"as_of": "yesterday"}, "as_of='yesterday' is not a date or time"),

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.suspects import other_days, plant_closes, plant_lows, sample_days, score
 from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
+from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
 from chandlery.quality.findings import Finding, dismiss, list_findings
 from chandlery.quality.suspect_findings import record_suspects
 from chandlery.quality.suspects import DAILY, Prices, find_suspects
+from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
 from tests.conftest import NO_SHARED_DATA
-from tests.support import Bar, every_row, put, register, table, utc
+from tests.support import Bar, every_row, instruments_of, put, register, table, utc
 
 D1 = Timeframe.D1
 START = utc("2024-01-01")
@@ -77,12 +80,41 @@ def test_the_next_bar_confirms_a_false_print_which_stays_and_is_left_out_on_requ
     assert len(read(warehouse)) == DAYS
     assert read(warehouse, exclude_suspect=True) == [bar.ts for bar in bars if bar is not bars[70]]
     assert read(warehouse, exclude_suspect=True, limit=11)[:2] == [bars[68].ts, bars[69].ts]
-    with pytest.raises(UsageError, match="exclude_suspect"):
-        read(warehouse, timeframe="1w", exclude_suspect=True)
     # Another value of the bar is another print.
     publish(warehouse, ids, [days()[70]])
     assert len(read(warehouse, exclude_suspect=True)) == DAYS
     assert {finding.state for finding in findings(warehouse)} == {"dismissed"}
+
+
+def test_wider_bars_are_made_of_the_bars_that_are_left(warehouse: Warehouse, ids: dict[str, int]) -> None:
+    bars = days()
+    publish(warehouse, ids, bars)
+    list(catch_up(warehouse, D1, list(instruments_of(warehouse).values()), *EVER))
+    api, span = DataAPI(warehouse), (START - timedelta(days=40), START + timedelta(days=DAYS))
+    widths, prices = ("1w", "1mo", "3d", "2w"), ["open", "high", "low", "close", "volume"]
+    right = {width: api.get_ohlc("AAA", *span, width, columns=prices, exclude_suspect=True) for width in widths}
+    for width in widths:
+        pd.testing.assert_frame_equal(right[width], api.get_ohlc("AAA", *span, width, columns=prices))
+    learned = datetime.now(UTC)
+    false = false_close(bars[70])
+    publish(warehouse, ids, [*bars[:70], false, *bars[71:]])
+    list(catch_up(warehouse, D1, list(instruments_of(warehouse).values()), *EVER))
+    (finding,) = findings(warehouse)
+    assert finding.state == "confirmed"
+    without = pd.DataFrame([bar for bar in bars if bar is not bars[70]]).set_index("ts")
+    for width in widths:
+        every_bar = api.get_ohlc("AAA", *span, width)
+        left = api.get_ohlc("AAA", *span, width, exclude_suspect=True)
+        assert every_bar["high"].max() == false.high
+        assert left["high"].max() == without["high"].max()
+        assert left["volume"].sum() == without["volume"].sum()
+        assert len(left) == len(every_bar)
+        tail = api.get_ohlc("AAA", *span, width, exclude_suspect=True, limit=3)
+        pd.testing.assert_frame_equal(tail, left.iloc[-3:])
+        before = api.get_ohlc("AAA", *span, width, columns=prices, exclude_suspect=True, as_of=learned)
+        pd.testing.assert_frame_equal(before, right[width])
+    with pytest.raises(UsageError, match="final_only=True is not known"):
+        read(warehouse, timeframe="1w", exclude_suspect=True, final_only=True)
 
 
 def every(warehouse: Warehouse) -> dict[str, list[str]]:
