@@ -13,6 +13,7 @@ from chandlery.api.condition import Health, Stats
 from chandlery.api.in_threads import InThreads
 from chandlery.api.joins import Table
 from chandlery.api.reads import Moment, Output
+from chandlery.api.versions import Version
 from chandlery.core.grid import Anchor
 from chandlery.inference.frame import InferenceDataFrame
 from chandlery.lineage.steps import Lineage
@@ -249,3 +250,13 @@ class AsyncDataAPI(InThreads):
         self, symbols: Iterable[str] | str | None = None, *, everything: bool = False, output: Output = "pandas"
     ) -> Any: ...
     async def rejected_rows(self, quarantine_id: int, *, output: Output = "pandas") -> Any: ...
+    async def version(
+        self,
+        symbols: Iterable[str] | str,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        timeframe: str = "1d",
+        *,
+        session: Hours = "all",
+        anchor: Anchor = "utc",
+    ) -> Version: ...

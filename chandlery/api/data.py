@@ -11,9 +11,10 @@ from chandlery.api.joins import Joins
 from chandlery.api.latest import Latest
 from chandlery.api.plots import Plots
 from chandlery.api.records import Records
+from chandlery.api.versions import Versions
 
 
-class DataAPI(Plots, Bars, Frames, Inference, Joins, Latest, Holdings, Records, Condition):
+class DataAPI(Plots, Bars, Frames, Inference, Joins, Latest, Holdings, Records, Condition, Versions):
     """Reads bars. Safe to share between threads and with child processes.
 
     Threads share a bounded number of connections and wait where all are in use; a child process, forked or spawned,

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from chandlery.api.condition import Stats
 from chandlery.api.data import DataAPI
 from chandlery.cache.cache import Cache
 from chandlery.core.arguments import check_count
@@ -72,6 +73,10 @@ class InThreads:
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._api.close)
+
+    def read_stats(self) -> Stats:
+        """Return what ``stats`` returns, at once: it waits for nothing but the cache's places."""
+        return self._api.stats()
 
     def forget(self) -> None:
         """Be as new, in a forked child, which has none of the parent's threads."""

@@ -94,6 +94,10 @@ COMMANDS = {
     ),
     "psql": Entry("psql", "Open psql on the market database. The embedded server runs as long as psql does."),
     "status": Entry("status", "Show where things are, what is stored, and what waits for a person.", reads=True),
+    "serve": Entry(
+        "serve",
+        "Serve bars over HTTP until Ctrl-C: /v1/ohlc, latest, coverage and instruments; /health, /metrics and /docs.",
+    ),
     "ui": Entry("setup", "Serve the web interface until Ctrl-C: runs, schedules, lineage, backfills."),
 }
 

@@ -209,6 +209,7 @@ def imported_by(commands: Sequence[Sequence[str]], names: Sequence[str]) -> list
         "move",
         "psql",
         "status",
+        "serve",
         "ui",
     ],
 )

@@ -42,7 +42,7 @@ def test_the_interface_has_exactly_these_methods() -> None:
             "missing_sessions",
             "plot",
         ),
-        *("quarantine", "rejected_rows", "revisions", "session_states", "states_of_day", "stats", "status"),
+        *("quarantine", "rejected_rows", "revisions", "session_states", "states_of_day", "stats", "status", "version"),
     }
 
 
