@@ -14,6 +14,7 @@ from chandlery.core.optional import import_optional
 
 _Answer = TypeVar("_Answer")
 OUTPUTS = ("pandas", "arrow", "polars")
+_MINUTE, _DAY = 60_000_000, 86_400_000_000  # µs
 
 
 def in_order_of(bars: pa.Table, ids: Sequence[int]) -> pa.Table:
@@ -37,7 +38,7 @@ def convert(table: pa.Table, output: str, *, index: str | list[str]) -> Any:  # 
     # A block for each column takes Arrow's numbers as they are.
     frame = table.drop_columns(names).to_pandas(split_blocks=True)
     levels = [_index_of(table[name], pd) for name in names]
-    frame.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels, names=names)
+    frame.index = levels[0] if len(levels) == 1 else _together(levels, pd)
     frame.index.names = names
     return frame
 
@@ -49,6 +50,24 @@ def hand_out(answer: _Answer) -> _Answer:
     if isinstance(answer, dict):
         return type(answer)({key: hand_out(value) for key, value in answer.items()})
     return answer if copy is None else copy(deep=False) if hasattr(answer, "iloc") else copy()
+
+
+def _together(levels: list[Any], pd: ModuleType) -> Any:  # noqa: ANN401 - an index of pandas
+    """Return ``pandas.MultiIndex.from_arrays`` of symbols and times; that looks up each time in a table of its own."""
+    symbols, times = levels
+    if not len(times):
+        return pd.MultiIndex.from_arrays(levels)
+    ts = times.asi8
+    first, step = ts.min(), _DAY if not (ts % _DAY).any() else _MINUTE
+    places, rest = np.divmod(ts - first, step)
+    if rest.any() or places.max() > 4 * len(ts) + 10_000:
+        return pd.MultiIndex.from_arrays(levels)
+    there = np.zeros(places.max() + 1, np.bool_)
+    there[places] = True
+    distinct = pd.DatetimeIndex((np.flatnonzero(there) * step + first).view(f"datetime64[{times.unit}]"), tz="UTC")
+    codes = (np.cumsum(there) - 1)[places]
+    names = pd.MultiIndex.from_arrays([symbols[:1]]).levels[0]
+    return pd.MultiIndex([names, distinct], [symbols.cat.codes, codes], verify_integrity=False)
 
 
 def _index_of(column: pa.ChunkedArray, pd: ModuleType) -> Any:  # noqa: ANN401 - an index of pandas

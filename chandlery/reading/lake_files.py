@@ -63,9 +63,9 @@ class LakeFiles:
             known |= found
         return known
 
-    def is_warm(self, file: LakeFile) -> bool:
-        """Return whether something of ``file`` was read before, so that the rest comes fast."""
-        return self._find_groups(file) is not None
+    def is_warm(self, digest: bytes) -> bool:
+        """Return whether something of the file with this footer was read before, so that the rest comes fast."""
+        return self._find_groups(digest) is not None
 
     def read(
         self,
@@ -81,7 +81,7 @@ class LakeFiles:
         selection = Selection.between(symbols, start, end)
         schema = REVISION_FILE if columns is not None and "superseded_at" in columns else BAR_FILE
         names = schema.names if columns is None else columns
-        groups = self._find_groups(file)
+        groups = self._find_groups(file.footer_digest)
         found: dict[int, pa.Table] = {}
         if groups is not None:
             wanted = [n for n, group in enumerate(groups) if selection.touches(group)]
@@ -94,7 +94,7 @@ class LakeFiles:
             decoded = opened.read({n: names for n in wanted if n not in found})
         if self.cache is not None:
             for n, table in decoded.items():
-                self.cache.put(_key(file, n, names), table)
+                self.cache.put(_key(file.footer_digest, n, names), table)
         found |= decoded
         return join([found[n] for n in wanted], schema, names, selection)
 
@@ -103,17 +103,17 @@ class LakeFiles:
         if self.cache is None:
             return {}
         sets = [names, *(each for each in _USUAL if {*names} < {*each})]
-        keys = {n: [_key(file, n, each) for each in sets] for n in wanted}
+        keys = {n: [_key(file.footer_digest, n, each) for each in sets] for n in wanted}
         cached = self.cache.get_many([key for several in keys.values() for key in several])
         firsts = {n: next((cached[key] for key in several if key in cached), None) for n, several in keys.items()}
         return {n: found.table.select(names) for n, found in firsts.items() if found is not None}
 
-    def _find_groups(self, file: LakeFile) -> list[RowGroup] | None:
-        groups = self._groups.get(file.footer_digest)
+    def _find_groups(self, digest: bytes) -> list[RowGroup] | None:
+        groups = self._groups.get(digest)
         if groups is None and self.cache is not None:
-            found = self.cache.get(_key(file, "groups"))
+            found = self.cache.get(_key(digest, "groups"))
             if found is not None:
-                groups = self._groups[file.footer_digest] = _to_groups(found.table)
+                groups = self._groups[digest] = _to_groups(found.table)
         return groups
 
     def _keep_groups(self, file: LakeFile, groups: list[RowGroup]) -> None:
@@ -123,11 +123,11 @@ class LakeFiles:
             self._groups = {}
         self._groups[file.footer_digest] = groups
         if self.cache is not None and (table := _to_table(groups)) is not None:
-            self.cache.put(_key(file, "groups"), table)
+            self.cache.put(_key(file.footer_digest, "groups"), table)
 
 
-def _key(file: LakeFile, part: int | str, columns: Sequence[str] = ()) -> str:
-    return "/".join(["file", file.footer_digest.hex(), str(part), *columns])
+def _key(digest: bytes, part: int | str, columns: Sequence[str] = ()) -> str:
+    return "/".join(["file", digest.hex(), str(part), *columns])
 
 
 def _to_table(groups: Sequence[RowGroup]) -> pa.Table | None:

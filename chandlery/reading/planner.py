@@ -42,6 +42,7 @@ _Answer = TypeVar("_Answer")
 _ATTEMPTS = 20
 #: About so many bars of a day there are for each day.
 _SESSIONS_PER_DAY = 0.7
+_MINUTES_PER_DAY = 1440
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ def _make_plan(
     cold_only: bool,
 ) -> Plan:
     usable = [window for window in state.windows if window.file_digest and (window.cold or not cold_only)]
-    if not usable:
+    if not usable or _are_few(state.timeframe, ranges, usable, files):
         return Plan(state, list(ranges), [], snapshot)
     digests = {window.manifest_id or 0: window.file_digest or b"" for window in usable}
     entries = files.entries(warehouse, digests)
@@ -222,6 +223,15 @@ def _make_plan(
     return Plan(state, outside(ranges, [piece for cold in reads for piece in cold.ranges]), reads, snapshot)
 
 
+def _are_few(timeframe: Timeframe, ranges: Sequence[BarRange], windows: Sequence[Window], files: LakeFiles) -> bool:
+    """Return whether no file can be worthwhile, whatever it holds, because the store has these few bars as well."""
+    most = sum((each.end - each.start) / timedelta(days=1) for each in ranges)
+    most *= _MINUTES_PER_DAY if timeframe.is_intraday else _SESSIONS_PER_DAY
+    if most >= files.worthwhile or any(window.cold for window in windows):
+        return False
+    return not any(files.is_warm(digest) for digest in {window.file_digest or b"" for window in windows})
+
+
 def _inside(
     timeframe: Timeframe, ranges: Sequence[BarRange], windows: Sequence[Window], entries: Mapping[int, ManifestEntry]
 ) -> Iterator[tuple[ManifestEntry, list[Window], list[BarRange]]]:
@@ -231,10 +241,12 @@ def _inside(
         by_instrument[window.instrument_id].append(window)
     held: dict[tuple[int, bool], list[Window]] = defaultdict(list)
     parts: dict[tuple[int, bool], dict[int, list[Range[datetime]]]] = defaultdict(lambda: defaultdict(list))
+    spans = {start: (midnight(start), window_end(timeframe, start)) for start in {window.start for window in windows}}
     for requested in ranges:
         for window in by_instrument[requested.instrument_id]:
-            span = midnight(window.start), window_end(timeframe, window.start)
-            for part in intersect([span], (requested.start, requested.end)):
+            first, after = spans[window.start]
+            part = max(first, requested.start), min(after, requested.end)
+            if part[0] < part[1]:
                 # What left the store has to be read, so that it is never together with what need not be.
                 key = window.manifest_id or 0, window.cold
                 held[key].append(window)
@@ -272,7 +284,7 @@ def outside(ranges: Sequence[BarRange], pieces: Iterable[BarRange]) -> list[BarR
 
 def _is_worthwhile(warehouse: Warehouse, cold: ColdRead, files: LakeFiles) -> bool:
     """Return whether a file is faster than the store, which has its bars too."""
-    if files.is_warm(cold.entry.bars):
+    if files.is_warm(cold.entry.bars.footer_digest):
         return True
     days = sum((piece.end - piece.start) / timedelta(days=1) for piece in cold.ranges)
     if cold.entry.instrument_id is None:
