@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.harness import Section, say
-from benchmarks.peers import pressure, questions
+from benchmarks.peers import frames, pressure, questions
 from benchmarks.peers.data import FULL, QUICK, load, open_peers
 from benchmarks.peers.pipe import Pipe
 from benchmarks.world import World
@@ -43,4 +43,5 @@ def run(world: World, *, python: Path = _PYTHON) -> Iterator[Section]:
         first.facts["versions"] = versions or "there are no peers here"
         yield first
         yield from sections
+        yield from frames.run(asking)
         yield from pressure.run(asking, 1.0 if world.quick else 15.0)
