@@ -30,7 +30,8 @@ def show_outcome(plan: IngestPlan, tally: Tally, seconds: float) -> None:
     for symbol in symbols:
         say(f"{symbol:<{width}}  {tally.of(symbol)}")
     say(f"{'total':<{width}}  {tally.total()}")
-    derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in tally.rolled_up.items() if bars)
+    changed = sorted(tally.rolled_up.items(), key=lambda each: each[0].rank)
+    derived = ", ".join(f"{timeframe.value} {number(bars)}" for timeframe, bars in changed if bars)
     if derived:
         note(f"rolled up: {derived} {plural(sum(tally.rolled_up.values()), 'bar')} changed")
     if tally.empty:

@@ -126,6 +126,8 @@ class TallyListener:
     def ingested(self, result: PartitionResult) -> None:
         """See ``orchestrator.Listener``."""
         self.tally.outcomes.append(result)
+        for timeframe, bars in result.derived.items():
+            self.tally.rolled_up[timeframe] += bars
 
     def derived(self, derived: Derived) -> None:
         """See ``orchestrator.Listener``."""

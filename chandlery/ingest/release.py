@@ -15,7 +15,7 @@ from chandlery.core.schema import PRICES
 from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.errors import GateError, UsageError
-from chandlery.ingest.missing_sessions import settle_missing
+from chandlery.ingest.missing_sessions import settle_released
 from chandlery.ingest.person import system_user
 from chandlery.ingest.quarantine import QuarantineEntry, mark_released
 from chandlery.ingest.rejected_rows import as_bars, good_rows, read_entry
@@ -61,7 +61,7 @@ def release(
         mark_released(connection, quarantine_id, reason.strip(), released_by=by, good_rows_only=good_rows_only)
         again = released.append_column("quarantine_id", pa.array([quarantine_id] * len(released), pa.int64()))
         mark_released_bars(connection, timeframe, entry.instrument_id, again)
-        settle_missing(connection, partition := _partition(connection, entry))
+        settle_released(connection, partition := _partition(connection, entry))
     return PartitionResult(
         partition,
         "published",

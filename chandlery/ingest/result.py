@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from chandlery.core.partition import Partition
+from chandlery.core.timeframe import Timeframe
 from chandlery.errors import ChandleryError
 from chandlery.ingest.gate import Verdict
 
@@ -36,6 +37,7 @@ class PartitionResult:
         warnings: findings of its window that nobody dismissed.
         vanished: bars that a person's files held before and hold no longer, and that stay.
         retracted: such bars that ended, because a person wanted it.
+        derived: how many bars of other widths ended with these, because no minute of them is left.
         quarantine_id: number of the entry in quarantine, if any row was rejected.
         sources: sources of the rows that were offered.
         rules: version of the rules by which the gate audited it.
@@ -54,6 +56,7 @@ class PartitionResult:
     warnings: int = 0
     vanished: int = 0
     retracted: int = 0
+    derived: Mapping[Timeframe, int] = field(default_factory=dict, hash=False)
     verdict: Verdict | None = field(default=None, repr=False)
     error: ChandleryError | None = None
     quarantine_id: int | None = None

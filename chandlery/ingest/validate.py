@@ -194,10 +194,12 @@ class BatchProcessor:
         counts, missing = _count(bars, self._timeframe), {each.partition.key: each.bars.num_rows for each in gone}
         if not accepted and not ended:
             return [replace(result, vanished=missing.get(result.partition.key, 0)) for result in results]
-        published = publish_without(
+        reports = publish_without(
             connection, self._warehouse, self._timeframe, bars, ended, origin=origin, now=self._now
         )
+        published = reports[self._timeframe]
         changes = published.changes.by_window(self._timeframe)
+        derived = {width: report.changes.by_window(width) for width, report in reports.items()}
         finished = []
         for result in results:
             partition = result.partition
@@ -205,7 +207,8 @@ class BatchProcessor:
                 finished.append(result)
                 continue
             key = partition.symbol, partition.window.key
-            inserted, revised = changes.get((partition.instrument_id, partition.window.key), (0, 0))
+            place = partition.instrument_id, partition.window.key
+            inserted, revised = changes.get(place, (0, 0))
             count = missing.get(partition.key, 0)
             retracted = count if self._retract else 0
             finished.append(
@@ -216,6 +219,11 @@ class BatchProcessor:
                     unchanged=counts.get(key, 0) - inserted - revised + retracted,
                     vanished=count - retracted,
                     retracted=retracted,
+                    derived={
+                        width: of[place][1]
+                        for width, of in derived.items()
+                        if width is not self._timeframe and place in of
+                    },
                     publication_id=published.publication_id if inserted or revised else None,
                     known_at=published.known_at if inserted or revised else None,
                 )

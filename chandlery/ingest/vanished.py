@@ -140,17 +140,17 @@ def publish_without(
     *,
     origin: Origin,
     now: datetime | None,
-) -> PublishReport:
-    """Publish ``accepted`` as ``publish`` does, and end in the same transaction what vanished.
+) -> dict[Timeframe, PublishReport]:
+    """Publish ``accepted`` as ``publish`` does, and end in the same transaction what vanished; return both.
 
     Intraday bars of which no minute is left end as well; all others that derive from what vanished become stale.
     """
     keys = [(each.partition.symbol, ts) for each in gone for ts in each.moments]
     if not keys:
-        return publish(connection, warehouse, timeframe, accepted, origin=origin, now=now)
+        return {timeframe: publish(connection, warehouse, timeframe, accepted, origin=origin, now=now)}
     widths = [width for width in Timeframe if width.is_intraday and not width.is_ingested]
     ended = _emptied(warehouse, gone, widths) if timeframe is Timeframe.M1 else {}
-    reports = publish_together(
+    return publish_together(
         connection,
         warehouse,
         {timeframe: accepted, **{width: empty_bars() for width in ended}},
@@ -159,7 +159,6 @@ def publish_without(
         origin=origin,
         now=now,
     )
-    return reports[timeframe]
 
 
 def _emptied(

@@ -103,3 +103,19 @@ def test_a_release_closes_the_finding_that_its_sessions_have_no_bars(ready: Run,
     ingest(ready, tmp_path, lines)  # which lacks it again, but the store does not
     assert missing(ready) == []
     assert missing(ready, "--all")[0][0] == "dismissed"
+
+
+def test_a_release_closes_the_finding_about_days_without_a_session(ready: Run, tmp_path: Path) -> None:  # noqa: F811
+    first = date.fromisoformat(DAYS[0])
+    saturday = next(day for n in range(7) if (day := first + timedelta(days=n)).weekday() == 5)
+    after = sum(day < str(saturday) for day in DAYS)
+    lines = rows(50)
+    ingest(ready, tmp_path, [*lines[:after], f"{saturday},10,12,9,11,100", *lines[after:]])
+
+    def extra() -> list[tuple[str, str]]:
+        found = json.loads(ready("findings", "list", "--all", "--rule", "extra_sessions", "--json").stdout)
+        return [(row["state"], row["start"][:10]) for row in found]
+
+    assert extra() == [("open", str(saturday))]
+    release(ready)
+    assert extra() == [("dismissed", str(saturday))]

@@ -111,7 +111,9 @@ class TestMinutes:
         assert [ts[11:] for ts, _ in closes(ready, "-t", "5m")] == ["15:00", "15:05", "15:20"]
         write_minutes(tmp_path, "GONE", [*MINUTES[:2], *MINUTES[4:]])
         assert counts(ready, "--path", folder, "-t", "1m")[-1] == "vanished=2"
-        assert counts(ready, "--path", folder, "-t", "1m", "--retract")[-1] == "retracted=2"
+        retracted = ready("ingest", "--path", folder, "-t", "1m", "--retract")
+        assert line_of(retracted, "total").split()[-1] == "retracted=2"
+        assert "rolled up: 5m 1, 15m 1, 30m 1, 1h 1, 4h 1, 1d 1, 1w 1, 1mo 1 bars changed" in retracted.stderr
         assert [ts[11:] for ts, _ in closes(ready, "-t", "1m")] == ["15:00", "15:01", "15:20", "15:21"]
         assert [ts[11:] for ts, _ in closes(ready, "-t", "5m")] == ["15:00", "15:20"]
         (day,) = json.loads(ready("query", "GONE", "--json").stdout)
