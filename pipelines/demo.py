@@ -19,8 +19,9 @@ from chandlery.api.data import DataAPI
 from chandlery.app.installation import Installation
 from chandlery.app.orchestrator import Orchestrator
 from chandlery.bars.read import BarRange
+from chandlery.cli.grid import Grid
 from chandlery.cli.outcome import DONE, FAILED, report_failures
-from chandlery.cli.output import err, number, out, say, say_error, table
+from chandlery.cli.output import err, number, say, say_error, show_table, table
 from chandlery.cli.progress import show_progress
 from chandlery.cli.tally import Tally
 from chandlery.core.text import counted
@@ -155,7 +156,7 @@ def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answ
     with installation.warehouse.connection() as connection:
         known = [instrument for instrument in list_instruments(connection) if instrument.symbol in symbols]
         summaries = summarize(connection, known, static=installation.static)
-    out().print(_stored(summaries))
+    show_table(_stored(summaries))
     total = tally.total()
     changed = total.inserted + total.revised + sum(tally.rolled_up.values())
     say(f"total  {total}")
@@ -167,12 +168,12 @@ def _show(installation: Installation, symbols: Sequence[str], tally: Tally, answ
     grid = table(*names, left=["ts"])
     for row in answer.rows.slice(max(0, answer.rows.num_rows - 5)).to_pylist():
         grid.add_row(f"{row['ts']:%Y-%m-%d}", *(number(row[name]) for name in names[1:]))
-    out().print(grid)
+    show_table(grid)
     say(f"{counted(answer.rows.num_rows, 'row')} in {answer.seconds * 1000:.1f} ms; the last 5 are shown.")
     say()
 
 
-def _stored(summaries: Sequence[Summary]) -> object:
+def _stored(summaries: Sequence[Summary]) -> Grid:
     """Return a table of what was ingested, with what was rolled up from it at the side."""
     derived: dict[tuple[str, Timeframe], list[str]] = defaultdict(list)
     for summary in summaries:
@@ -180,7 +181,7 @@ def _stored(summaries: Sequence[Summary]) -> object:
             text = f"{summary.timeframe.value} {number(summary.rows)}"
             derived[summary.symbol, summary.timeframe.base].append(text)
     names = ["symbol", "timeframe", "rows", "first", "last", "sessions", "source", "rolled up into"]
-    grid = table(*names, left=[names[0], names[1], names[6], names[7]], title="What is stored")
+    grid = table(*names, left=[names[0], names[1], names[6], names[7]], keys=names[:2], title="What is stored")
     for summary in (each for each in summaries if each.timeframe.is_ingested):
         grid.add_row(
             summary.symbol,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +150,9 @@ def test_the_locale_c_gets_no_signs_beyond_ascii(
     stream.flush()
     stream.seek(0)
     assert stream.read().rstrip() == shown
+
+
+def test_every_table_is_shown_by_what_leaves_out_columns_before_it_cuts_values() -> None:
+    root = Path(__file__).parents[3]
+    sources = [path for folder in ("chandlery", "pipelines", "assets") for path in (root / folder).rglob("*.py")]
+    assert [path.name for path in sources if "out().print(" in path.read_text(encoding="utf-8")] == ["output.py"]
