@@ -78,6 +78,27 @@ def matching(read: FileBars, keys: Iterable[str]) -> str | None:
     return next((inside[key] for key in keys if key in inside), None) if inside else ""
 
 
+def is_no_symbol(holding: Holding, inside: Sequence[str]) -> bool:
+    """Whether a file called in small letters, ``wide.csv``, itself names another symbol, and that in capitals."""
+    name = split_name(holding.files[0].name)[0]
+    if len(holding.files) > 1 or len(inside) != 1 or name != name.lower():
+        return False
+    return inside[0] == inside[0].upper() and spelling(holding.symbol) != spelling(inside[0])
+
+
+def of_others(read: FileBars, symbol: str) -> str:
+    """Return what is wrong with a file that names symbols itself, and not ``symbol``, and what to do."""
+    names = ", ".join(read.symbols[:5])
+    wrong = f"its rows are of {names}, not of {symbol}"
+    if "symbol" in read.understood.columns.values():
+        return (
+            f'{wrong}; with --pattern "*" the rows name the symbols, with --ignore-column symbol the file\'s name does'
+        )
+    return (
+        f'{wrong}; with --pattern "*" its columns name the symbols; if {names} is none, say what each is with --columns'
+    )
+
+
 def not_read(holding: Holding) -> list[str]:
     """Return a note of the files of a symbol that are of other timeframes, if there are any."""
     names = [file.name for file in holding.beside]

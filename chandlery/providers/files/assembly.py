@@ -48,12 +48,16 @@ class Shape:
         columns: where they stand.
         panel: which of them belong to which symbol, where the names say so.
         whole_prices: whether prices are written without a point, as those in units of a billionth are.
+        symbol: that of all bars, where the names of the columns say it of one alone; else empty.
+        side: which of several prices they are, such as ``bid``; else empty.
     """
 
     form: str
     columns: Columns
     panel: wide.Panel | None
     whole_prices: bool
+    symbol: str = ""
+    side: str = ""
 
     @property
     def fixed_point(self) -> bool | None:
@@ -128,12 +132,12 @@ def assemble(
     decimal = layout.decimal or find_decimal(texts, hinted=hinted, counts=counts)
     ts = times.utc(stamps)
     tables = []
-    for symbol, places in (panel.parts if panel else {"": columns.places}).items():
+    for symbol, places in (panel.parts if panel else {shape.symbol: columns.places}).items():
         values = {name: cells[place] for name, place in places.items() if name in VALUES}
         bars = to_bars(ts, values, layout, decimal, fixed_point=shape.fixed_point)
         if symbol_at is not None:
             bars = bars.add_column(0, "symbol", _symbols(cells[symbol_at]))
-        elif panel and len(panel.parts) > 1:
+        elif symbol:
             bars = bars.add_column(0, "symbol", pa.chunked_array([pa.array([symbol] * bars.num_rows, pa.string())]))
         tables.append(priced(bars) if len(panel.parts if panel else ()) > 1 or layout.blank_rows == "skip" else bars)
     bars = oldest_first(pa.concat_tables(tables))
@@ -171,9 +175,9 @@ def _understood(shape: Shape, times: Times, layout: Layout, decimal: str | None)
     if columns.clock is not None:
         meanings[columns.clock] = "ts (time of day)"
     for symbol, places in (panel.parts if panel else {}).items():
-        meanings |= {place: f"{name} of {symbol}" if symbol else name for name, place in places.items()}
+        meanings |= {place: f"{name} of {symbol}" for name, place in places.items()}
     names = panel.labels if panel else columns.names
-    notes = [f"prices are those of {panel.side}"] if panel and panel.side else []
+    notes = [f"prices are those of {shape.side}"] if shape.side else []
     has_volume = any("volume" in places for places in panel.parts.values()) if panel else "volume" in columns.places
     if not has_volume:
         notes.append("there is no column of volume: the bars have none (NULL)")

@@ -146,7 +146,7 @@ def find_columns(
     said: Mapping[str, str],
     *,
     counts: Collection[int] = (),
-    needs_prices: bool = True,
+    has_prices: bool = True,
     hint: str = "",
 ) -> Columns:
     """Return where each canonical column stands.
@@ -156,7 +156,7 @@ def find_columns(
         ignored: columns to drop, as ``plain`` writes them; ``*`` for all that are not known.
         said: meanings by name, as ``plain`` writes it, which a person gave.
         counts: positions of columns that do nothing but count rows.
-        needs_prices: whether the prices must be among them.
+        has_prices: whether the prices must be among them; else there may be no field of a bar, nor a symbol.
         hint: what else may help, to end an error with.
 
     Raises:
@@ -174,9 +174,11 @@ def find_columns(
     _use_index(taken, unknown, names, counts)
     _prefer_close(taken, unknown, names)
     _use_base_volume(taken, unknown, names)
+    if not has_prices:
+        unknown += [place for name in [*taken] if name != "ts" for place in taken.pop(name)]
     if "*" in ignored:
         unknown = []
-    needed = ("ts", *PRICES) if needs_prices else ("ts",)
+    needed = ("ts", *PRICES) if has_prices else ("ts",)
     _refuse(taken, [names[place] for place in unknown], names, needed, hint)
     return Columns({name: places[0] for name, places in taken.items()}, clock, names)
 

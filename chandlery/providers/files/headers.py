@@ -26,12 +26,23 @@ class Header:
     Attributes:
         names: by position; ``DROPPED`` for those that are to be dropped.
         panel: which columns belong to which symbol, where the names say so.
-        said: meanings by name, where a person gave them by position.
+        said: meanings by name, where a person gave them by position or the names share a text.
+        symbol: that of the bars, where the names of the columns say it of one alone; else empty.
+        side: which of several prices they are, such as ``bid``, where the names say so; else empty.
+        lacking: names of columns that a symbol lacks which has some of them.
     """
 
     names: Sequence[str]
     panel: wide.Panel | None
     said: Mapping[str, str]
+    symbol: str = ""
+    side: str = ""
+    lacking: Sequence[str] = ()
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols that the names of the columns say, sorted; none where they do not."""
+        return self.panel.symbols if self.panel else [self.symbol] if self.symbol else []
 
 
 def read_header(text: TextFile, layout: Layout) -> Header:
@@ -55,9 +66,9 @@ def read_header(text: TextFile, layout: Layout) -> Header:
             line=text.first_line,
         )
     labels = _labels(text)
-    panel = None if says_prices(layout) else wide.split(labels)
-    if panel is not None:
-        return Header(panel.names, panel, {})
+    header = header_of(labels, layout)
+    if header is not None:
+        return header
     names = [label[-1] for label in labels]
     if _is_panel_of_values(names):
         raise UnreadableError(
@@ -67,7 +78,17 @@ def read_header(text: TextFile, layout: Layout) -> Header:
     return Header(names, None, {})
 
 
-def says_prices(layout: Layout) -> bool:
+def header_of(labels: Sequence[Sequence[str]], layout: Layout) -> Header | None:
+    """Return what the labels of columns say of symbols, units and sides; None where they say nothing of them."""
+    found = None if _says_prices(layout) else wide.split(labels)
+    if found is None:
+        return None
+    if isinstance(found, wide.Panel):
+        return Header(found.names, found, {}, side=found.side, lacking=found.lacking)
+    return Header(found.names, None, found.said, found.symbol, found.side, found.lacking)
+
+
+def _says_prices(layout: Layout) -> bool:
     """Whether a person said by name which columns the prices are, so that the names say nothing of symbols."""
     return isinstance(layout.columns, dict) and set(PRICES) <= set(layout.columns.values())
 

@@ -32,9 +32,11 @@ from chandlery.providers.base import (
 from chandlery.providers.files.account import (
     Account,
     extent_of,
+    is_no_symbol,
     matching,
     named_from,
     not_read,
+    of_others,
     with_names,
 )
 from chandlery.providers.files.bars import oldest_first
@@ -109,7 +111,7 @@ class FilesProvider:
         found: dict[str, None] = {}
         for holding in self._holdings(timeframe).values():
             inside = [] if holding.problem else self._files.inside(holding)
-            several = len(inside) > 1 or not holding.symbol
+            several = len(inside) > 1 or not holding.symbol or is_no_symbol(holding, inside)
             found |= dict.fromkeys(inside if several else [holding.symbol])
         if not found and (others := self._folder(timeframe).of_other_widths()):
             raise ConfigurationError(others)
@@ -255,13 +257,7 @@ class FilesProvider:
             if inside is None and len(holding.files) > 1:
                 continue
             if inside is None:
-                names = ", ".join(read.symbols[:5])
-                raise ProviderBadDataError(
-                    f'{file}: its rows are of {names}, not of {symbol}; with --pattern "*" the rows name the symbols,'
-                    " with --ignore-column symbol from the file's name",
-                    provider=self.name,
-                    symbol=symbol,
-                )
+                raise ProviderBadDataError(f"{file}: {of_others(read, symbol)}", provider=self.name, symbol=symbol)
             tables.append(read.of(inside or None))
             extents += extent_of(tables[-1], timeframe)
         bars = oldest_first(pa.concat_tables(tables)) if len(tables) > 1 else tables[0]

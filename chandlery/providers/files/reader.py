@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chandlery.core.windows import DAY_US
-from chandlery.providers.files import wide
 from chandlery.providers.files.assembly import FileBars, Shape, assemble
 from chandlery.providers.files.columns import Columns, find_columns, plain, zone_in
 from chandlery.providers.files.csv_file import (
@@ -28,7 +27,7 @@ from chandlery.providers.files.csv_file import (
     read_columns,
 )
 from chandlery.providers.files.dialect import TextFile, open_text
-from chandlery.providers.files.headers import Header, read_header, says_prices
+from chandlery.providers.files.headers import Header, header_of, read_header
 from chandlery.providers.files.layout import Layout
 from chandlery.providers.files.naming import PARQUET
 from chandlery.providers.files.presets import suggest
@@ -54,7 +53,7 @@ def read_text_file(file: Path, times: Times, layout: Layout) -> FileBars:
     times = _in_named_zone(times, columns)
     whole = all(_WHOLE.fullmatch(row[place]) for row in text.sample for place in columns.prices if place < len(row))
     form = f"text, {text.encoding}, cells divided by {text.delimiter!r}"
-    shape = Shape(form, columns, header.panel, whole_prices=whole)
+    shape = Shape(form, columns, header.panel, whole, header.symbol, header.side)
     at = columns.places["ts"]
     types = {place: pa.string() for place in (columns.clock, columns.places.get("symbol")) if place is not None}
     types[at] = pa.string() if columns.clock is not None else times.csv_type(_first(text, at))
@@ -75,7 +74,7 @@ def read_parquet_file(file: Path, times: Times, layout: Layout, start: int | Non
     columns = columns_of(header, layout, frozenset(p for p, name in enumerate(schema.names) if _counts(name, schema)))
     times = _in_named_zone(times, columns)
     whole = all(pa.types.is_integer(schema.field(place).type) for place in columns.prices)
-    shape = Shape("Parquet", columns, header.panel, whole_prices=whole)
+    shape = Shape("Parquet", columns, header.panel, whole, header.symbol, header.side)
     near = None
     if start is not None and end is not None and columns.clock is None:
         # Local times and dates are up to a day from UTC, so the exact cut is made later.
@@ -97,17 +96,15 @@ def names_symbols(file: Path, layout: Layout) -> bool:
         UnreadableError: its header cannot be read; so do the errors that ``read_text_file`` passes through.
     """
     header = _parquet_header(file, layout) if is_parquet(file) else read_header(_open(file, layout, head=True), layout)
-    if header.panel is not None:
-        return bool(header.panel.symbols)
-    return "symbol" in columns_of(header, layout, frozenset()).places
+    return bool(header.symbols) or "symbol" in columns_of(header, layout, frozenset()).places
 
 
 def symbols_in(file: Path, layout: Layout) -> list[str]:
     """Return the symbols that a file names itself, sorted, without reading its bars; raises like ``names_symbols``."""
     text = None if is_parquet(file) else _open(file, layout)
     header = _parquet_header(file, layout) if text is None else read_header(text, layout)
-    if header.panel is not None:
-        return header.panel.symbols
+    if header.symbols:
+        return header.symbols
     at = columns_of(header, layout, frozenset()).places.get("symbol")
     if at is None:
         return []
@@ -129,21 +126,23 @@ def _open(file: Path, layout: Layout, *, head: bool = False) -> TextFile:
 
 def _parquet_header(file: Path, layout: Layout) -> Header:
     names = pq.read_schema(file).names
-    panel = None if says_prices(layout) else wide.split([[name] for name in names])
-    return Header(panel.names if panel else names, panel, {})
+    return header_of([[name] for name in names], layout) or Header(names, None, {})
 
 
 def columns_of(header: Header, layout: Layout, counts: frozenset[int], encoding: str = "") -> Columns:
     """Return where the columns of a file stand."""
     said = dict(layout.columns) if isinstance(layout.columns, dict) else {}
     ignored = frozenset(plain(name) for name in layout.ignore_columns)
+    lacking = f"there is no column {', '.join(header.lacking)}" if header.lacking else ""
     return find_columns(
         header.names,
         ignored,
-        said | dict(header.said),
+        {name: meaning for name, meaning in header.said.items() if name not in ignored} | said,
         counts=counts,
-        needs_prices=header.panel is None,
-        hint=suggest(header.names) or _doubt(encoding, header.names, layout),
+        has_prices=header.panel is None,
+        hint=lacking
+        or suggest([header.said.get(plain(name), name) for name in header.names])
+        or _doubt(encoding, header.names, layout),
     )
 
 
