@@ -42,6 +42,7 @@ def serve(
     for module in ("fastapi", "limits", "prometheus_client"):
         import_optional(module, extra="serve", needed_by="`chandlery serve`", package=module.replace("_", "-"))
     from chandlery.api.asynchronous import AsyncDataAPI  # noqa: PLC0415 - slow to import
+    from chandlery.cache.opening import open_cache  # noqa: PLC0415 - likewise
     from chandlery.serve.run import serve as run  # noqa: PLC0415 - likewise
 
     def started(address: str, clients: int) -> None:
@@ -49,5 +50,6 @@ def serve(
         if not clients:
             note("No token is set: every user of this machine may read. CHANDLERY_SERVE_TOKENS names who may.")
 
-    api = AsyncDataAPI(Session.of(ctx).warehouse, threads=threads)
+    session = Session.of(ctx)
+    api = AsyncDataAPI(session.warehouse, cache=open_cache(session.settings), threads=threads)
     run(api, host, port, allow_host or (), rate, max_rows, started)

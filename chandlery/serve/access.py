@@ -69,9 +69,12 @@ def read_clients(default_rate: str) -> list[Client]:
 def parse_rate(text: str, where: str) -> RateLimitItem:
     """Return a rate that is written as ``600/minute``."""
     try:
-        return parse(text)
+        rate = parse(text)
     except ValueError:
-        raise ConfigurationError(f"{where}: {text!r} is no rate; write one like 10/second or 600/minute") from None
+        rate = None
+    if rate is None or rate.amount < 1:
+        raise ConfigurationError(f"{where}: {text!r} is no rate; write one like 10/second or 600/minute")
+    return rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from chandlery.serve.metrics import Metrics
 
 #: Answered to whoever reaches the service: whether it is up, and how it is used.
 OPEN = frozenset({"/health", "/docs", "/openapi.json"})
+FAULT = "the answer failed because of a fault of the service; its standard error says more"
 #: Printed by the server, as it prints its own.
 _log = logging.getLogger("uvicorn.error")
 
@@ -42,11 +43,13 @@ class Gate:
             await self._app(scope, receive, send)
             return
         began, path = time.perf_counter(), scope["path"] if scope["path"] in self._paths else "other"
-        status = [500]
+        # Who asks for the head alone gets it from the server, which leaves the body out.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        status: list[int] = []
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status[0] = message["status"]
+                status.append(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -54,17 +57,15 @@ class Gate:
             await send(message)
 
         try:
-            scope["client_name"], scope["is_open"] = None, not self._access.clients
-            refusal = self._refuse(scope)
-            await (refusal or self._app)(scope, receive, watched)
+            asked["client_name"], asked["is_open"] = None, not self._access.clients
+            await (self._refuse(asked) or self._app)(asked, receive, watched)
         except Exception:  # noqa: BLE001 - whatever it is, who asks gets an answer
             # The traceback is for the log of whoever runs this, never for who asks.
             _log.exception("an answer failed")
-            await problem(500, "the answer failed because of a fault of the service; its log says more")(
-                scope, receive, watched
-            )
+            if not status:
+                await problem(500, FAULT)(asked, receive, watched)
         finally:
-            self._metrics.requests.labels(path, str(status[0])).inc()
+            self._metrics.requests.labels(path, str(status[-1] if status else 499)).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - began)
 
     def _refuse(self, scope: Scope) -> Response | None:
@@ -74,8 +75,8 @@ class Gate:
             return problem(421, "this service is not called by that name; see --allow-host of `chandlery serve`")
         if not self._access.knows_page(headers.get("origin"), headers.get("sec-fetch-site", "none"), headers["host"]):
             return problem(403, "requests from pages of other origins are refused")
-        if scope["method"] not in {"GET", "HEAD"}:
-            return problem(405, f"{scope['method']} is not used here; everything is read", {"Allow": "GET"})
+        if scope["method"] != "GET":
+            return problem(405, f"{scope['method']} is not used here; everything is read", {"Allow": "GET, HEAD"})
         return self._refuse_client(scope, headers) if self._access.clients else None
 
     def _refuse_client(self, scope: Scope, headers: Headers) -> Response | None:

@@ -22,7 +22,7 @@ from chandlery.core.text import shorten
 from chandlery.errors import ChandleryError, UnknownSymbolError, UsageError
 from chandlery.serve.access import Access
 from chandlery.serve.answers import FORMS, choose_form, problem, write_table
-from chandlery.serve.gate import Gate
+from chandlery.serve.gate import FAULT, Gate
 from chandlery.serve.metrics import CONTENT_TYPE, Metrics
 from chandlery.serve.pages import Cursor, cut, digest_of
 from chandlery.serve.parameters import Coverage, Latest, Ohlc, Paged, Some
@@ -170,6 +170,7 @@ def build(api: AsyncDataAPI, access: Access, *, most_rows: int) -> Gate:
     app.add_exception_handler(ChandleryError, _explain)
     app.add_exception_handler(RequestValidationError, _explain_parameters)
     app.add_exception_handler(HTTPException, _explain_address)
+    app.add_exception_handler(Exception, _admit)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return Gate(app, access, metrics, paths)
 
@@ -187,6 +188,11 @@ async def _explain_parameters(_: Request, error: Exception) -> Response:
         return problem(400, f"{name} is no parameter of this address; /docs lists them")
     given = "" if first.get("type") == "missing" else f"={shorten(first.get('input'))}"
     return problem(400, f"{name}{given}: {first.get('msg', 'is wrong')}")
+
+
+async def _admit(_: Request, __: Exception) -> Response:
+    """Answer where the fault is ours; it is raised once more, and ``gate`` logs it."""
+    return problem(500, FAULT)
 
 
 async def _explain_address(_: Request, error: Exception) -> Response:

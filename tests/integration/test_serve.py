@@ -222,7 +222,9 @@ def test_pages_of_others_and_other_names_are_refused(served: Served, headers: di
 
 def test_nothing_can_be_changed(served: Served) -> None:
     answer = httpx.post(f"{served.address}/v1/instruments", headers={"Authorization": f"Bearer {TOKEN}"})
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    head = httpx.head(f"{served.address}/v1/instruments", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (head.status_code, head.content) == (200, b"")
 
 
 def test_health_says_more_to_who_has_a_token(served: Served) -> None:
@@ -241,6 +243,7 @@ def test_metrics_count_requests_rows_the_cache_and_connections(served: Served) -
         'chandlery_rows_total{path="/v1/ohlc"}',
         'chandlery_cache_hits_total{place="memory"}',
         'chandlery_cache_bytes{place="memory"}',
+        'chandlery_cache_evictions_total{place="disk"}',
         'chandlery_connections{state="open"}',
     ):
         assert line in text
@@ -269,6 +272,18 @@ def test_it_ends_at_once_and_without_a_word(environment: dict[str, str], served:
     assert "Traceback" not in err
 
 
+def test_it_goes_on_after_the_server_ended_all_its_sessions(served: Served) -> None:
+    path = "/v1/ohlc?symbol=AAA&timeframe=1m&limit=1"
+    assert served.get(path).status_code == 200
+    with served.warehouse.database.dedicated() as watcher:
+        watcher.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert served.get(path).status_code == 200
+    assert served.get("/health").json()["ok"]
+
+
 def refused(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     ended = subprocess.run(
         command(*arguments), check=False, env=environment, capture_output=True, text=True, timeout=120
@@ -285,6 +300,8 @@ def test_what_cannot_be_served_is_refused_at_the_start(environment: dict[str, st
     assert (code, "CHANDLERY_SERVE_TOKENS names no token" in text) == (2, True)
     code, text = refused(environment | {"CHANDLERY_SERVE_TOKENS": "me:short-secret"}, "--port", "0")
     assert (code, "entry 1 is no NAME:TOKEN" in text, "short-secret" in text) == (2, True, False)
+    code, text = refused(environment, "--port", "0", "--rate", "0/minute")
+    assert (code, "'0/minute' is no rate" in text) == (2, True)
 
 
 def test_tokens_may_stand_in_a_file(environment: dict[str, str], served: Served, tmp_path: Path) -> None:
