@@ -7,8 +7,9 @@ that is asked. Not here: zones, epochs and what a bar's time means (``times``).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,14 @@ from chandlery.providers.files.unreadable import UnreadableError
 _CLOCK = (
     r"(?:[T, ]\s*(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?(?:\s?(?P<p>[AaPp])\.?[Mm]\.?)?)?"
 )
-_COMPACT_CLOCK = r"(?:[T ]?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.(?P<f>\d{1,9}))?)?)?"
+_COMPACT_CLOCK = r"(?:(?:T| {1,2})?(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2})(?:\.(?P<f>\d{1,9}))?)?)?"
 _ZONE = r"\s*(?P<z>Z|z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|UTC|GMT)?"
 _MONTH = r"(?P<mon>[A-Za-z]{3})[a-z]*\.?"
 _YEAR = r"(?P<y>\d{4}|\d{2})"
 
 _ISO = r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
 _DAY_MONTH = r"(?P<a>\d{1,2})[-./ ](?P<b>\d{1,2})[-./ ](?P<y>\d{4})"
-_SHORT_YEAR = re.compile(r"\d{1,2}[-./]\d{1,2}[-./]\d{2}(?!\d)")
+_SHORT_YEAR = r"(?P<a>\d{1,2})[-./](?P<b>\d{1,2})[-./](?P<c>\d{2})"
 _NOTATIONS = (
     _ISO + _CLOCK,
     r"(?P<y>\d{4})[-./](?P<m>\d{1,2})[-./](?P<d>\d{1,2})" + _CLOCK,
@@ -37,6 +38,7 @@ _NOTATIONS = (
     r"(?P<y>\d{4})\. (?P<m>\d{1,2})\. (?P<d>\d{1,2})\.?" + _CLOCK,
     r"(?P<y>\d{4})年\s?(?P<m>\d{1,2})月\s?(?P<d>\d{1,2})日" + _CLOCK,
     _DAY_MONTH + _CLOCK,
+    _SHORT_YEAR + _CLOCK,
     r"(?:[A-Za-z]{3},? )?" + _MONTH + r"[- ](?P<d>\d{1,2}),?[- ]" + _YEAR + _CLOCK,
     r"(?P<d>\d{1,2})\.?[- ]?" + _MONTH + r",?[- ]?" + _YEAR + _CLOCK,
 )
@@ -71,7 +73,15 @@ _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 
 
 class AmbiguousDatesError(Exception):
-    """Nothing in a column tells its days from its months."""
+    """Nothing in a column tells its days from its months, or from its years.
+
+    Attributes:
+        orders: that fit all of its rows: ``dmy``, ``mdy``, ``ymd``.
+    """
+
+    def __init__(self, orders: Sequence[str]) -> None:
+        super().__init__(orders)
+        self.orders = orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ def is_iso(text: str) -> bool:
 
 def looks_like_time(text: str) -> bool:
     """Whether a cell is a time in any notation that is recognised."""
-    return _notation(text) is not None or _SHORT_YEAR.match(text) is not None
+    return _notation(text) is not None
 
 
 def without_zone(times: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
@@ -194,7 +204,8 @@ def read_text(times: pa.ChunkedArray, date_format: str | None) -> WallTimes | No
     wrong = np.asarray(pc.is_null(parts).to_numpy(zero_copy_only=False))
     given = {field.name: pc.struct_field(parts, field.name) for field in parts.type}
     if "a" in given:
-        given["d"], given["m"] = _tell_apart(given.pop("a"), given.pop("b"))
+        parts = [given.pop(name) for name in "abc" if name in given]
+        given |= dict(zip(_order(parts), parts, strict=False))
     return _assemble(given, wrong)
 
 
@@ -210,16 +221,26 @@ def _from_format(date_format: str) -> str:
     return pattern if "<H>" in pattern else pattern + _CLOCK
 
 
-def _tell_apart(first: pa.Array, second: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Return days and months of two columns of numbers."""
-    most = [pc.max(_number(part)).as_py() or 0 for part in (first, second)]
-    if most[0] > 12 >= most[1]:
-        return first, second
-    if most[1] > 12 >= most[0]:
-        return second, first
-    if max(most) <= 12:
-        raise AmbiguousDatesError
-    return first, second  # neither order reads all: the rows that it does not read are named
+def _order(parts: Sequence[pa.Array]) -> str:
+    """Return the order of day, month and year: of two columns of numbers, or of three where the year is short.
+
+    A short year is the one that changes least. ``dmy`` is returned where no order fits: what it does not read is named.
+
+    Raises:
+        AmbiguousDatesError: several fit.
+    """
+    numbers = [_number(part) for part in parts]
+    most = [pc.max(part).as_py() or 0 for part in numbers]
+    fits = [order for order, day, month in (("dmy", 0, 1), ("mdy", 1, 0)) if most[day] <= 31 and most[month] <= 12]
+    if len(parts) == 3 and most[1] <= 12 and most[2] <= 31 and pc.min(numbers[2]).as_py():
+        first, last = (pc.count_distinct(numbers[place]).as_py() for place in (0, 2))
+        if first == last:  # no bar is of a year that is yet to come
+            this = datetime.now(UTC).year % 100
+            first, last = (int(this < most[place] < _PIVOT) for place in (0, 2))
+        fits = ["ymd"] if first < last or not fits else fits if last < first else [*fits, "ymd"]
+    if len(fits) > 1:
+        raise AmbiguousDatesError(fits)
+    return fits[0] if fits else "dmy"
 
 
 def _number(text: pa.Array) -> pa.Array:

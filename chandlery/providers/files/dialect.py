@@ -103,6 +103,8 @@ def open_text(file: Path, *, encoding: str | None = None, delimiter: str | None 
             others of the compressions.
     """
     text, encoding = _decode(_unpack(file, _HEAD if head else -1), encoding)
+    if b"\x1a" in text[-_HEAD:]:  # Ctrl-Z, with which programs for DOS end a file
+        text = text.rstrip(b"\x1a\r\n") + b"\n"
     if not text[:_SAMPLE].strip() and not text.strip():
         raise UnreadableError("the file is empty: it holds no bars")
     if b"\n" not in text[:_SAMPLE] and b"\r" in text[:_SAMPLE]:

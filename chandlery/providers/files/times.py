@@ -6,6 +6,7 @@ Not here: how times are written (``dates``), and the file's other columns (``num
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import available_timezones
@@ -23,7 +24,6 @@ from chandlery.providers.files.dates import (
     AmbiguousDatesError,
     is_compact,
     is_iso,
-    looks_like_time,
     read_text,
     without_weeks,
     without_zone,
@@ -138,8 +138,8 @@ class Times:
                     return self._of_numbers(pc.utf8_trim_whitespace(times).cast(kind if whole else pa.float64()))
         try:
             read = read_text(times, self.date_format)
-        except AmbiguousDatesError:
-            raise UnreadableError(_ask_for_format(first), row=0) from None
+        except AmbiguousDatesError as error:
+            raise UnreadableError(_ask_for_format(first, error.orders), row=0) from None
         if read is None:
             raise UnreadableError(self._strange(first), row=0)
         if not self.timeframe.is_intraday:
@@ -174,8 +174,6 @@ class Times:
             return f"the time {first!r} is not written as --date-format {self.date_format!r} says"
         if _EXPONENT.fullmatch(first):
             return f"the time {first!r} has an exponent, so that digits may be lost; write times as whole numbers"
-        if looks_like_time(first):
-            return _ask_for_format(first)
         text = f"the time {first!r} is not written in a way that is known"
         if not self.timeframe.is_intraday:
             text = f"the time {first!r} is neither a session date (2024-01-31) nor one in another way that is known"
@@ -264,12 +262,13 @@ class Times:
         return np.asarray(np.where(inside, calendar.sessions[at], np.where(rest == 0, days, -1)), np.int64)
 
 
-def _ask_for_format(seen: str) -> str:
+def _ask_for_format(seen: str, orders: Sequence[str]) -> str:
     year = "%Y" if re.search(r"\d{4}", seen) else "%y"
     separator = (re.search(r"\d([-./ ])", seen) or ["", "/"])[1]
-    forms = (separator.join(parts) for parts in (("%d", "%m", year), ("%m", "%d", year)))
+    forms = (separator.join(year if part == "y" else f"%{part}" for part in order) for order in orders)
     either = " or ".join(f'--date-format "{form}"' for form in forms)
-    return f"the time {seen!r} does not tell its day from its month, nor does any other row; say {either}"
+    what = "day and its month from its year" if "ymd" in orders else "day from its month"
+    return f"the time {seen!r} does not tell its {what}, nor does any other row; say {either}"
 
 
 def _not_a_day(seen: object) -> str:

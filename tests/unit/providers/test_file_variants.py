@@ -105,6 +105,12 @@ READ = [
     Case("blank lines at the end", text() + "\n  \n\t\n"),
     Case("rows of delimiters at the end", text() + ",,,,,\r\n,,,,,\n"),
     Case("rows of quoted nothing at the end", text(by=";") + '"";"";"";"";"";""\n'),
+    Case("Ctrl-Z at the end", text(end="\r\n") + "\x1a"),
+    Case("Ctrl-Z on a line of its own", text() + "\x1a\n"),
+    Case("Ctrl-Z to fill a block", text().rstrip() + "\x1a" * 90),
+    Case("Ctrl-Z in UTF-16", (text(end="\r\n") + "\x1a").encode("utf-16")),
+    Case("Ctrl-Z after empty cells", text(by="\t", header=HEADER + ",Note", values=[[*r, ""] for r in VALUES]) + "\x1a",
+         options={"ignore_columns": ("Note",)}),
     Case("sums at the end", text() + "Total,,,,,3000\n"),
     Case("prose at the end", text() + "© 2024 Vendor\n"),
     Case("facts above", "Symbol: AAPL\nExported: 2024-02-01\n" + text()),
@@ -151,6 +157,9 @@ READ = [
             ("2024-01-30 09:30 [America/New_York]", {}),
             ("2024-01-30 14:30 [UTC]", {}),
             ("1/30/2024 9:30 AM", {"tz": "America/New_York"}),
+            ("20240130  14:30:00", {"tz": "UTC"}),
+            ("20240130  09:30:00 US/Eastern", {}),
+            ("30/01/24 14:30", {"tz": "UTC"}),
         )
     ),
 ]  # fmt: skip
@@ -191,6 +200,52 @@ def test_it_is_read(tmp_path: Path, case: Case) -> None:
 def test_it_is_refused_with_what_to_do(tmp_path: Path, case: Case) -> None:
     _put(tmp_path, case, D1)
     assert case.expected in refusal(FilesProvider(tmp_path, **(case.options or {})))
+
+
+class TestShortYears:
+    """Two digits of a year are told from days and months as four are, by all rows together."""
+
+    def january(self, form: str, year: int) -> list[str]:
+        return [date(year, 1, day).strftime(form) for day in range(2, 32)]
+
+    def read(self, folder: Path, times: Sequence[str]) -> list[object]:
+        put(folder, text(times, [VALUES[0]] * len(times)))
+        return [row[0] for row in rows(FilesProvider(folder))]
+
+    @pytest.mark.parametrize("year", [1999, 2005, 2024, 2031])
+    @pytest.mark.parametrize(
+        "form", ["%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d"]
+    )
+    def test_days_of_a_month_tell_them_apart(self, tmp_path: Path, form: str, year: int) -> None:
+        assert self.read(tmp_path, self.january(form, year=year)) == self.january("%Y-%m-%d", year=year)
+
+    @pytest.mark.parametrize("form", ["%d/%m/%y", "%m/%d/%y", "%y/%m/%d"])
+    def test_days_of_thirty_years_tell_them_apart(self, tmp_path: Path, form: str) -> None:
+        days = pd.date_range("1996-01-02", "2025-12-30", freq="B")
+        assert self.read(tmp_path, list(days.strftime(form))) == list(days.strftime("%Y-%m-%d"))
+
+    @pytest.mark.parametrize("form", ["{0}/{1}/24", "{1}.{0}.24", "{0}-{1}-24"])
+    def test_what_no_row_tells_apart_is_asked_about(self, tmp_path: Path, form: str) -> None:
+        put(tmp_path, text([form.format(day, "03") for day in ("04", "05")]))
+        seen = refusal(FilesProvider(tmp_path))
+        assert "nor does any other row" in seen
+        assert f'--date-format "%d{form[3]}%m{form[3]}%y"' in seen
+
+    @pytest.mark.parametrize("days", [["10/01/10"], ["10/01/10", "10/01/11"], ["01/02/24", "01/03/24"]])
+    def test_a_year_that_may_stand_first_or_last_is_recognised_or_asked_about(
+        self, tmp_path: Path, days: list[str]
+    ) -> None:
+        put(tmp_path, text(days, VALUES[: len(days)]))
+        if days[-1] == "10/01/11":
+            assert [row[0] for row in rows(FilesProvider(tmp_path))] == ["2010-01-10", "2010-01-11"]
+            return
+        seen = refusal(FilesProvider(tmp_path))
+        assert "does not tell its day and its month from its year" in seen
+        assert '--date-format "%y/%m/%d"' in seen
+
+    def test_rows_that_contradict_each_other_are_named(self, tmp_path: Path) -> None:
+        put(tmp_path, text(["15/01/24", "01/15/24"]))
+        assert "line 3: the time 01/15/24" in refusal(FilesProvider(tmp_path))
 
 
 class TestFileForEachField:
