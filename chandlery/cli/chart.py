@@ -72,7 +72,9 @@ def chart(
 
 
 def _gaps(gaps: dict[str, int]) -> str:
-    texts = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in gaps.items()]
+    from chandlery.pictures.candle_chart import CATEGORIES  # noqa: PLC0415 - slow to import
+
+    texts = [f"{count:,} {CATEGORIES[reason].name}" for reason, count in gaps.items()]
     return f"gaps: {', '.join(texts)}" if texts else "no gaps"
 
 

@@ -5,6 +5,7 @@ A page has a folder with ``config/`` and, in most, what `make demo` leaves; ``te
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -278,6 +279,32 @@ def test_what_a_page_shows_works(page: Path, demo: Place, tmp_path: Path) -> Non
     original = conninfo.conninfo_to_dict(demo.environment["CHANDLERY_DATABASE_URL"])["dbname"]
     with place(folder, str(original)) as there:
         run_page(page, there, scratch)
+
+
+#: Runs a notebook in the folder of its reader, with everything that Jupyter writes elsewhere.
+_RUN_NOTEBOOK = """
+import json, nbformat, sys
+from nbclient import NotebookClient
+
+book = nbformat.read(sys.argv[1], 4)
+assert not any(cell.get("outputs") or cell.get("execution_count") for cell in book.cells), "it is kept without outputs"
+NotebookClient(book, timeout=300, kernel_name="python3").execute()
+outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+print(json.dumps([output.get("text") or output["data"] for output in outputs]))
+"""
+
+
+def test_the_tour_runs_from_top_to_bottom(demo: Place, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(_RUN_NOTEBOOK, encoding="utf-8")
+    variables = " ".join(f"{name}={tmp_path}" for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"))
+    printed = demo.run(f"{variables} {sys.executable} {script} {ROOT / 'docs' / 'tour.ipynb'} 2>&1")
+    assert "Traceback" not in printed, printed
+    outputs = json.loads(printed.splitlines()[-1])
+    assert "88.29 89.44\n" in outputs
+    shown = [output["text/html"] for output in outputs if isinstance(output, dict) and "text/html" in output]
+    assert [html.startswith("<iframe") for html in shown].count(True) == 1
+    assert "data-mark=&quot;revision&quot;" in next(html for html in shown if html.startswith("<iframe"))
 
 
 @contextmanager

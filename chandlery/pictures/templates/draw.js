@@ -273,23 +273,25 @@ const drawGhost = ([open, high, low, close], x, step, scale) => {
   pen.setLineDash([]);
 };
 
+// Times stand where a month or a day begins; within a few days, at any bar.
+const DAY = 86400e3;
 const drawTimes = ([first, last]) => {
   const every = scene.size.w < 600 ? 84 : 110, y = scene.times.top + 11;
-  let until = -Infinity, before = null;
-  const span = last > first ? (scene.ts[last - 1] - scene.ts[first]) * data.unit : 0;
-  for (let i = first; i < last; i++) {
-    const x = xOf(scene.places[i] + 0.5);
-    const iso = new Date(scene.ts[i] * data.unit).toISOString(), day = iso.slice(0, 10);
-    const month = span > 200 * 86400e3 ? iso.slice(0, 7) : day;
-    const isNew = before !== null && month !== before;
-    if (x - until < every || x > scene.right - 34 || x < 30) { if (x < 30) before = month; continue; }
-    if (!isNew && span > 3 * 86400e3 && perPlace() * 60 < every && before !== null) continue;
+  const at = (i) => scene.ts[i] * data.unit, day = (i) => Math.floor(at(i) / DAY);
+  const span = last > first ? at(last - 1) - at(first) : 0, byMonth = span > 200 * DAY, byDay = data.intraday && span >= 4 * DAY;
+  const month = (i) => { const date = new Date(at(i)); return date.getUTCFullYear() * 12 + date.getUTCMonth(); };
+  const begins = (i) => i === 0 || (day(i) !== day(i - 1) && (!byMonth || month(i) !== month(i - 1)));
+  let i = firstAtOrAfter(scene.places, scene.view.from + 40 / perPlace());
+  while (i < last) {
+    if ((byMonth || byDay) && !begins(i)) { i++; continue; }
+    const x = xOf(scene.places[i] + 0.5), iso = new Date(at(i)).toISOString();
+    if (x > scene.right - 34) break;
     pen.fillStyle = scene.colors.rule;
     pen.fillRect(Math.round(x), 0, 1, scene.times.top);
     pen.fillStyle = scene.colors.faint;
     pen.textAlign = "center";
-    pen.fillText(data.intraday && span < 4 * 86400e3 ? `${day.slice(5)} ${iso.slice(11, 16)}` : month, x, y);
-    [until, before] = [x, month];
+    pen.fillText(byMonth ? iso.slice(0, 7) : data.intraday && !byDay ? `${iso.slice(5, 10)} ${iso.slice(11, 16)}` : iso.slice(0, 10), x, y);
+    i = Math.max(i + 1, firstAtOrAfter(scene.places, scene.view.from + (x + every) / perPlace()));
   }
 };
 
