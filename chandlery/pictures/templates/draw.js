@@ -338,7 +338,8 @@ const drawCursor = (scale) => {
   pen.fillRect(scene.right, y - 9, scene.size.w - scene.right, 18);
   pen.fillStyle = scene.colors.paper;
   pen.textAlign = "left";
-  pen.fillText(value.toFixed(Math.min(scene.decimals, 5)), scene.right + 6, y);
+  const digits = Math.ceil(Math.log10(Math.abs(value) + 1)); // as many as fit
+  pen.fillText(value.toFixed(Math.max(0, Math.min(scene.decimals, 6 - digits))), scene.right + 6, y);
 };
 
 const draw = () => {
