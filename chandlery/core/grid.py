@@ -46,11 +46,14 @@ class Grid:
     def labels(self, ts: Int64s) -> Int64s:
         """Return the start of the bar that each instant belongs to."""
         if not self.width.is_intraday:
-            periods = self._periods(ts // DAY_US)
+            days = ts // DAY_US
+            begins = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))  # of each run of instants of the same day
+            periods = self._periods(days[begins])
             first, after = self._sessions_of(periods)
             sessions = np.append(self.calendar.sessions, 0)
             # A period without a session that is known is labelled by its first day.
-            return np.where(after > first, sessions[first], periods) * DAY_US
+            labels = np.where(after > first, sessions[first], periods) * DAY_US
+            return np.repeat(labels, np.diff(begins, append=len(ts)))
         if self.anchor == "utc":
             return np.asarray(ts // self.width.microseconds * self.width.microseconds)  # % takes 30 times as long
         opens = self.calendar.opens[self._opened(ts)]

@@ -35,6 +35,8 @@ def convert(table: pa.Table, output: str, *, index: str | list[str]) -> Any:  # 
     import pandas as pd  # noqa: PLC0415 - slow to import, and other formats do not need it
 
     names = [index] if isinstance(index, str) else index
+    if any(column.num_chunks > 1 for column in table.columns):
+        table = table.unify_dictionaries().combine_chunks()  # copied once here, instead of more slowly by pandas
     # A block for each column takes Arrow's numbers as they are.
     frame = table.drop_columns(names).to_pandas(split_blocks=True)
     levels = [_index_of(table[name], pd) for name in names]

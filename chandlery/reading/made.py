@@ -199,6 +199,8 @@ def _chosen(bars: pa.Table, low: int, high: int, limit: int | None) -> pa.Table:
         parts.append(slice(part.start + first, part.start + after))
     if not parts:
         return empty_table(bars.schema)
+    if sum(each.stop - each.start for each in parts) == bars.num_rows:
+        return bars
     if len(parts) == 1:
         return bars.slice(parts[0].start, parts[0].stop - parts[0].start)
     return bars.take(number_array(np.concatenate([np.arange(each.start, each.stop) for each in parts])))
