@@ -57,7 +57,7 @@ def hand_out(answer: _Answer) -> _Answer:
 def _together(levels: list[Any], pd: ModuleType) -> Any:  # noqa: ANN401 - an index of pandas
     """Return ``pandas.MultiIndex.from_arrays`` of symbols and times; that looks up each time in a table of its own."""
     symbols, times = levels
-    if not len(times):
+    if not len(times) or not isinstance(times, pd.DatetimeIndex):
         return pd.MultiIndex.from_arrays(levels)
     ts = times.asi8
     first, step = ts.min(), _DAY if not (ts % _DAY).any() else _MINUTE
