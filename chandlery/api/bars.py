@@ -122,8 +122,7 @@ class Bars(Filled):
             limit: return only the last so many of these bars, 1 or more; all by default.
             as_of: return the values that were known at that time, instead of the present ones.
             final_only: leave out the bars that are not final, or with ``as_of``, that were not final then.
-            exclude_suspect: leave out the bars of ``1m`` and ``1d`` that the bar after confirmed as false prints. Other
-                widths are made of those that are left.
+            exclude_suspect: without ``1m`` and ``1d`` that the bar after confirmed as false; others come from the rest.
             session: of minutes and hours: ``all``; ``regular``, in which a session trades, without breaks; or
                 ``extended``, all others. Bars are made of these alone. Days and wider are of regular sessions.
             anchor: where minutes and hours begin: ``utc``, on the grid that counts from 1970-01-01 00:00 UTC; or
