@@ -29,19 +29,28 @@ def wrong_arguments(folder: str) -> Iterator[list[str]]:
     """Yield command lines of which one argument is wrong."""
     ingest = ["ingest", "AAA", "--path", folder]
     for option, value in product(("--start", "--end"), NOT_TIMES):
-        for command in (["query", "AAA"], ["revisions", "AAA"], ["coverage", "AAA"], ingest):
+        for command in (["query", "AAA"], ["chart", "AAA"], ["revisions", "AAA"], ["coverage", "AAA"], ingest):
             yield [*command, option, value]
     for value in NOT_TIMES:
         yield ["query", "AAA", "--as-of", value]
+        yield ["chart", "AAA", "--as-of", value]
         yield ["why", "AAA", "2024-01-02", "--as-of", value]
         yield ["why", "AAA", value]
         yield ["coverage", "--day", value]
         yield ["replay", "--provider", "files", "--since", value]
         yield ["halts", "remove", "AAA", value]
         yield ["halts", "add", "AAA", value, "2024-06-03T14:46:00Z", "--reason", "x"]
-    for command, value in product(WITH_WIDTH, ("", "2m", "1D", "day", HUGE)):
+    for command, value in product(WITH_WIDTH, ("", "2m", "1x", "dy", HUGE)):
         yield [*command, "-t", value]
-    named = (["query"], ["revisions"], ["archive"], ["coverage"], ["quarantine", "list", "--symbol"], ["halts", "list"])
+    named = (
+        ["query"],
+        ["chart"],
+        ["revisions"],
+        ["archive"],
+        ["coverage"],
+        ["quarantine", "list", "--symbol"],
+        ["halts", "list"],
+    )
     for command, value in product((*named, ["restore", "2024", "-t", "1d", "-s"]), NOT_SYMBOLS):
         yield [*command, value]
     for option, values in {
