@@ -76,15 +76,16 @@ class RequestPlanner:
         """Return all symbols that the provider holds."""
         if self._request.provider is None:
             raise UsageError("no symbol was given; name some, or give --symbols-file, --preset or --provider")
-        provider = self._provider(self._request.provider, {})
+        with self._warehouse.connection() as connection:
+            registered = load_instruments(connection)
+        calendars = {symbol: instrument.calendar for symbol, instrument in registered.items()}
+        provider = self._providers.build(self._request.provider, options=self.options, calendars=calendars, tickers={})
         symbols = getattr(provider, "symbols", None)
         if symbols is None:
             raise UsageError(f"provider {provider.name!r} cannot list what it has; name the symbols")
         held: list[str] = symbols(self._request.timeframe)
         if not held:
             raise UsageError(f"provider {provider.name!r} has no {self._request.timeframe.value} bars at all")
-        with self._warehouse.connection() as connection:
-            registered = load_instruments(connection).keys()
         # A file's name has ``-`` for ``/``, and any case: where BTC/USD is registered, btc-usd.csv is that.
         spelled = by_spelling(registered)
         alike = {name: spelled.get(spelling(name), []) for name in held}

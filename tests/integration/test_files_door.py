@@ -58,6 +58,22 @@ class TestOneFileIsOneInstrument:
         assert "AAA.txt and aaa.csv; keep one of them" in result.stderr
         assert line_of(result, "BBB").split()[1] == "inserted=3"
 
+    def test_columns_that_name_a_symbol_are_of_it_alone(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
+        text = DAYS.replace("open,high,low,close,volume", "QAA.Open,QAA.High,QAA.Low,QAA.Close,QAA.Volume")
+        put(tmp_path, "QZZ.csv", text)
+        result = ready("ingest", "--path", str(tmp_path))
+        assert result.exit_code != 0
+        assert "its rows are of QAA, not of QZZ" in result.stderr
+        assert "registered" not in result.stderr
+        (tmp_path / "bars_1d" / "QZZ.csv").rename(tmp_path / "bars_1d" / "w.csv")
+        result = ready("ingest", "--path", str(tmp_path / "bars_1d" / "w.csv"))
+        assert line_of(result, "QAA").split()[1] == "inserted=3"
+        (tmp_path / "bars_1d" / "w.csv").write_text(text.replace("QAA", "QBB"))
+        (tmp_path / "bars_1d" / "w.csv").rename(tmp_path / "bars_1d" / "qaa.csv")
+        result = ready("ingest", "--path", str(tmp_path))
+        assert "its rows are of QBB, not of QAA" in result.stderr
+        assert "registered" not in result.stderr
+
     def test_monthly_files_are_one_symbol(self, ready: Run, tmp_path: Path) -> None:  # noqa: F811
         for month in ("01", "02"):
             rows = "".join(f"2024-{month}-0{day},10,12,9,11,100\n" for day in (5, 6, 7, 8))

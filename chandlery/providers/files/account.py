@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,10 +78,13 @@ def matching(read: FileBars, keys: Iterable[str]) -> str | None:
     return next((inside[key] for key in keys if key in inside), None) if inside else ""
 
 
-def is_no_symbol(holding: Holding, inside: Sequence[str]) -> bool:
-    """Whether a file called in small letters, ``wide.csv``, itself names another symbol, and that in capitals."""
+def is_no_symbol(holding: Holding, inside: Sequence[str], known: Collection[str]) -> bool:
+    """Whether a file called in small letters, ``wide.csv``, itself names another symbol, and that in capitals.
+
+    A file that is called like one of ``known``, as ``spelling`` writes them, is of that.
+    """
     name = split_name(holding.files[0].name)[0]
-    if len(holding.files) > 1 or len(inside) != 1 or name != name.lower():
+    if len(holding.files) > 1 or len(inside) != 1 or name != name.lower() or spelling(holding.symbol) in known:
         return False
     return inside[0] == inside[0].upper() and spelling(holding.symbol) != spelling(inside[0])
 

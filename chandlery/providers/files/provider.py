@@ -94,6 +94,7 @@ class FilesProvider:
         self._strict = names_a_pattern(given)
         self._files = FileReader(self._layout, name, calendars or {})
         self._tickers = tickers or {}
+        self._registered = frozenset(map(spelling, calendars or ()))
         self._asked = given.asked
         self._notes: dict[tuple[str, Timeframe], list[str]] = {}
         self._known: dict[tuple[str, Timeframe], Known] = {}
@@ -111,7 +112,7 @@ class FilesProvider:
         found: dict[str, None] = {}
         for holding in self._holdings(timeframe).values():
             inside = [] if holding.problem else self._files.inside(holding)
-            several = len(inside) > 1 or not holding.symbol or is_no_symbol(holding, inside)
+            several = len(inside) > 1 or not holding.symbol or is_no_symbol(holding, inside, self._registered)
             found |= dict.fromkeys(inside if several else [holding.symbol])
         if not found and (others := self._folder(timeframe).of_other_widths()):
             raise ConfigurationError(others)

@@ -26,7 +26,8 @@ _WORDS = (SIDES | ADJUSTED | COUNTS | frozenset({"price", "prices", "px"})) - {"
 _SMALL = """
     spot unadj unadjusted raw nominal real stock equity market mkt day daily intraday session regular rth minute hour
     hourly bar candle candlestick ohlc ohlcv kline agg value val rate quote future futures settle eod local data hist
-    historical points pts pips mwh kwh oz ounce bbl barrel ton tonne lb bushel kg gal mmbtu therm per
+    historical points pts pips mwh kwh oz ounce bbl barrel ton tonne lb bushel kg gal mmbtu therm per in
+    preis kurs prix cours precio prezzo
 """
 _SMALL_WORDS = frozenset(_SMALL.split())
 BREAKS = r"[_. |:,/()\[\]{}-]+"
@@ -40,9 +41,9 @@ def is_unit(text: str) -> bool:
 
 
 def side_of(text: str) -> str:
-    """Return which of several prices a unit says that they are, in small letters: ``bid``, ``adj``; empty for none."""
+    """Return which of several prices a unit says that they are, for people: ``bid``; empty for none."""
     words = re.split(BREAKS, text.lower())
-    return next((word for word in words if word in SIDES | ADJUSTED), "")
+    return next(("an adjusted series" if word in ADJUSTED else word for word in words if word in SIDES | ADJUSTED), "")
 
 
 def _is_unit(word: str) -> bool:

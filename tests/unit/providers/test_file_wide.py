@@ -11,6 +11,7 @@ import pytest
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.providers.files.provider import FilesProvider
+from chandlery.providers.files.units import is_unit
 from tests.file_folders import put, refusal, rows
 
 D1 = Timeframe.D1
@@ -97,6 +98,19 @@ class TestUnits:
         pq.write_table(pa.Table.from_pylist([row]), tmp_path / "bars_1d" / "A.parquet")
         assert rows(FilesProvider(tmp_path)) == [BAR]
 
+    def test_every_usual_currency_and_unit_is_known(self) -> None:
+        words = """
+            usd eur gbp jpy chf cad aud cny inr usdt usdc $ € £ ¥ us$ gbx dollar euros pence Price px adj adjusted raw
+            unadjusted stock daily day shares contracts units EUR/MWh usd/oz USD/bbl bid_usd rate quote value eod
+        """
+        assert [word for word in words.split() if not is_unit(word)] == []
+        symbols = "AAPL msft T SPOT DAY RAW BTC ETH btc EURUSD EUR/USD XAU-USD BTC-USD AAPL_USD BRK.B ^GSPC MSFT_adj"
+        assert [word for word in symbols.split() if is_unit(word)] == []
+
+    def test_adjusted_prices_are_said(self, tmp_path: Path) -> None:
+        provider = table(*each("adj_{}", "volume"), folder=tmp_path)
+        assert "prices are those of an adjusted series" in provider.notes("A", D1)
+
     @pytest.mark.parametrize("side", SIDES)
     @pytest.mark.parametrize("form", ["{side}_{}", "{side}.{field[0]}"])
     def test_each_side_alone_is_no_symbol_and_is_said(self, tmp_path: Path, side: str, form: str) -> None:
@@ -163,6 +177,18 @@ class TestOneSymbol:
         assert [symbol.upper() for symbol in provider.symbols(D1)] == ["AAPL"]
         assert rows(provider, "AAPL") == [BAR]
         assert rows(FilesProvider(tmp_path / "bars_1d" / file), "AAPL") == [BAR]
+
+    def test_a_file_called_like_a_known_symbol_in_small_letters_is_refused(self, tmp_path: Path) -> None:
+        table(*self.AAPL, folder=tmp_path, file="msft.csv")
+        provider = FilesProvider(tmp_path, calendars={"MSFT": "XNYS"})
+        assert provider.symbols(D1) == ["MSFT"]
+        assert "its rows are of AAPL, not of MSFT" in refusal(provider, "MSFT")
+
+    def test_a_column_of_symbols_is_taken_alike(self, tmp_path: Path) -> None:
+        put(tmp_path, "date,symbol,o,h,l,c,v\n2024-01-02,AAPL,1,2,0.5,1.5,10\n", "w.csv")
+        assert FilesProvider(tmp_path).symbols(D1) == ["AAPL"]
+        (tmp_path / "bars_1d" / "w.csv").rename(tmp_path / "bars_1d" / "MSFT.csv")
+        assert "its rows are of AAPL, not of MSFT" in refusal(FilesProvider(tmp_path), "MSFT")
 
     @pytest.mark.parametrize("names", [["USD.Open"], ["T.Open"], ["SPOT.Open"], ["BTC-USD.Open"], ["EURUSD_bid_Open"]])
     def test_a_symbol_that_looks_like_a_unit_is_one(self, tmp_path: Path, names: list[str]) -> None:
