@@ -128,7 +128,7 @@ class Reads:
         names = dict(looked.names)
         bars = self._read_bars(question, looked.state, looked.shape, names)
         answer = make(bars, names)
-        if self._check_filled(looked.shape.base, bars, names) and question.is_plain:
+        if self._check_filled(looked.shape.base, bars, names, looked.shape.width.name) and question.is_plain:
             self._cache.put_answer(key, version, answer, bars.nbytes)
         return answer
 
@@ -212,11 +212,13 @@ class Reads:
         with self._warehouse.connection() as connection:
             return suspect_bars(connection, shape.base, list(shape.grids), *span, as_of=moment)
 
-    def _check_filled(self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str]) -> bool:
+    def _check_filled(
+        self, timeframe: Timeframe, bars: pa.Table, names: Mapping[int, str], width: str | None = None
+    ) -> bool:
         """Return whether each instrument has bars; raise where one has none and nobody fills ``timeframe`` for it."""
         if missing := missing_of(bars, names):
             with self._warehouse.connection() as connection:
-                check_filled(connection, timeframe, missing)
+                check_filled(connection, timeframe, missing, width=width)
         return not missing
 
     @staticmethod

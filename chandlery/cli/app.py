@@ -62,7 +62,7 @@ class _Commands(TyperGroup):
         for place, argument in enumerate(args):
             before = args[place - 1] if place else ""
             if not argument:
-                what = before if before.startswith("-") else f"argument {place + 1}"
+                what = f"the argument after {before}" if before else "the command"
                 raise typer.BadParameter(f"{what} is empty; give a value, or leave it out")
             if argument.startswith("--") and argument.endswith("="):
                 raise typer.BadParameter(f"{argument[:-1]} is empty; give a value, or leave it out")

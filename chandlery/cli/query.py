@@ -15,7 +15,7 @@ from chandlery.cli.rows import Format, choose_format, write_rows
 from chandlery.cli.session import Session
 from chandlery.core.grid import Anchor
 from chandlery.core.moments import parse_range
-from chandlery.core.text import counted, plural
+from chandlery.core.text import counted
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.widths import parse_width
 from chandlery.core.windows import EVER
@@ -123,7 +123,8 @@ def query(
     if output is not None:
         note(f"{counted(bars.num_rows, 'bar')} of {symbol} {width.name} written to {output}")
     elif chosen is Format.TABLE and bars.num_rows == limit:
-        note(f"The last {limit} {plural(limit or 0, 'bar')}; --limit, or --start and --end, shows others.")
+        shown = "bar" if limit == 1 else f"{limit:,} bars"
+        note(f"The last {shown}; --limit, or --start and --end, shows others.")
 
 
 def revisions(

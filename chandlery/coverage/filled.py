@@ -15,13 +15,16 @@ from chandlery.database.named_queries import query
 from chandlery.errors import UnfilledTimeframeError
 
 
-def check_filled(connection: psycopg.Connection, timeframe: Timeframe, names: Mapping[int, str]) -> None:
+def check_filled(
+    connection: psycopg.Connection, timeframe: Timeframe, names: Mapping[int, str], *, width: str | None = None
+) -> None:
     """Raise where nobody fills ``timeframe``: its base has no bars, was never requested, and no schedule requests it.
 
     Args:
         connection: to the database.
         timeframe: any.
         names: the name to call each instrument by, by its id.
+        width: what was asked for, if it is made of ``timeframe``; that itself by default.
 
     Raises:
         UnfilledTimeframeError: of one of the instruments; names each such, what it has, and what to do.
@@ -33,8 +36,10 @@ def check_filled(connection: psycopg.Connection, timeframe: Timeframe, names: Ma
         return
     base = timeframe.base
     symbols = " ".join(names[owner] for owner in lacking)
+    asked = width or timeframe.value
+    made = "" if asked == base.value else ", of which it is made,"
     raise UnfilledTimeframeError(
-        f"timeframe={timeframe.value!r}: nobody fills it for {symbols}; {base.value} bars were never requested, and no"
+        f"timeframe={asked!r}: nobody fills it for {symbols}; {base.value} bars{made} were never requested, and no"
         f" schedule requests them. {' '.join(_describe(names[owner], bases) for owner, bases in lacking.items())}"
         f" `chandlery ingest {symbols} -t {base.value}` requests them"
     )

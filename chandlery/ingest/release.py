@@ -23,6 +23,7 @@ from chandlery.ingest.released import mark_released_bars
 from chandlery.ingest.result import PartitionResult
 from chandlery.instruments.registry import list_instruments
 from chandlery.publishing.publish import publish
+from chandlery.quality.suspect_findings import record_suspects
 from chandlery.tiers.warehouse import Warehouse
 
 
@@ -54,9 +55,9 @@ def release(
         raise UsageError("reason is blank; a release is recorded with its reason")
     with warehouse.connection() as connection, connection.transaction():
         entry, rows = read_entry(connection, quarantine_id, lock=True)
-        released = _rows_to_release(entry, rows, good_rows_only=good_rows_only)
-        timeframe, origin = Timeframe(entry.timeframe), _origin(entry, run_id)
-        report = publish(connection, warehouse, timeframe, as_bars(released), origin=origin)
+        released, timeframe = _rows_to_release(entry, rows, good_rows_only=good_rows_only), Timeframe(entry.timeframe)
+        report = publish(connection, warehouse, timeframe, as_bars(released), origin=_origin(entry, run_id))
+        record_suspects(connection, warehouse, timeframe, report.changes)
         by = (released_by or "").strip() or system_user()
         mark_released(connection, quarantine_id, reason.strip(), released_by=by, good_rows_only=good_rows_only)
         again = released.append_column("quarantine_id", pa.array([quarantine_id] * len(released), pa.int64()))
@@ -74,7 +75,7 @@ def release(
         sources=tuple(released["source"].unique().to_pylist()),
         rules=entry.rules,
         publication_id=report.publication_id,
-        known_at=report.known_at if report.publication_id is not None else None,
+        known_at=None if report.publication_id is None else report.known_at,
     )
 
 

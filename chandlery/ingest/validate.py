@@ -31,6 +31,7 @@ from chandlery.ingest.result import PartitionResult
 from chandlery.ingest.vanished import Vanished, find_vanished, publish_without, record_vanished
 from chandlery.ingest.warnings import record_warnings
 from chandlery.providers.base import ProviderLimits
+from chandlery.quality.suspect_findings import record_suspects
 from chandlery.tiers.warehouse import Warehouse
 
 
@@ -108,8 +109,7 @@ class BatchProcessor:
                 accepted += [rejected_rows.as_bars(rows) for rows in released if rows.num_rows]
                 finished = self._publish(connection, accepted, audited, gone, origin)
                 if report:
-                    noticed = self._timeframe, self._provider, finished, report.accepted
-                    finished = record_warnings(connection, *noticed)
+                    finished = record_warnings(connection, self._timeframe, self._provider, finished)
                     for each in report.verdicts:
                         mark_released_bars(connection, self._timeframe, each.partition.instrument_id, each.released)
                     self._mark_replaced(connection, [each for each in finished if each.status != "empty"])
@@ -194,10 +194,10 @@ class BatchProcessor:
         counts, missing = _count(bars, self._timeframe), {each.partition.key: each.bars.num_rows for each in gone}
         if not accepted and not ended:
             return [replace(result, vanished=missing.get(result.partition.key, 0)) for result in results]
-        reports = publish_without(
-            connection, self._warehouse, self._timeframe, bars, ended, origin=origin, now=self._now
-        )
-        published = reports[self._timeframe]
+        store = connection, self._warehouse, self._timeframe
+        reports = publish_without(*store, bars, ended, origin=origin, now=self._now)
+        published = reports.pop(self._timeframe)
+        record_suspects(*store, published.changes)
         changes = published.changes.by_window(self._timeframe)
         derived = {width: report.changes.by_window(width) for width, report in reports.items()}
         finished = []
@@ -219,11 +219,7 @@ class BatchProcessor:
                     unchanged=counts.get(key, 0) - inserted - revised + retracted,
                     vanished=count - retracted,
                     retracted=retracted,
-                    derived={
-                        width: of[place][1]
-                        for width, of in derived.items()
-                        if width is not self._timeframe and place in of
-                    },
+                    derived={width: of[place][1] for width, of in derived.items() if place in of},
                     publication_id=published.publication_id if inserted or revised else None,
                     known_at=published.known_at if inserted or revised else None,
                 )

@@ -7,13 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
-import pyarrow as pa
 
 from chandlery.core.timeframe import Timeframe
 from chandlery.ingest.gate import Verdict
 from chandlery.ingest.missing_sessions import RULE, still_missing
 from chandlery.quality.findings import Audited, Noticed, record_findings
-from chandlery.quality.suspect_findings import record_suspects
 
 if TYPE_CHECKING:
     from chandlery.ingest.result import PartitionResult
@@ -24,14 +22,11 @@ def record_warnings(
     timeframe: Timeframe,
     provider: str,
     results: Sequence[PartitionResult],
-    accepted: pa.Table,
 ) -> list[PartitionResult]:
     """Record what the gate noticed of the published partitions, in the transaction that publishes them.
 
-    Of ``accepted``, the bars that the gate let pass, suspect prints are recorded as well.
-
     Returns:
-        The results, each with the number of its findings that are open.
+        The results, each with the number of its findings that are open, suspect prints among them.
     """
     audited: list[Audited] = []
     rules: dict[str, None] = {}
@@ -42,8 +37,6 @@ def record_warnings(
             noticed = _noticed(connection, verdict, provider, result.rules)
             place = partition.instrument_id, partition.window.key
             audited.append(Audited(*place, partition.start, partition.end, noticed))
-    ids = {result.partition.symbol: result.partition.instrument_id for result in results}
-    record_suspects(connection, timeframe, accepted, ids)
     counts = record_findings(connection, timeframe, list(rules), audited)
     if not counts:
         return list(results)

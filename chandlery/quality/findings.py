@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 import psycopg
 from psycopg.rows import class_row
 
+from chandlery.core.text import shorten
 from chandlery.core.timeframe import Timeframe
 from chandlery.database.named_queries import query
 from chandlery.errors import UsageError
@@ -22,6 +24,16 @@ from chandlery.errors import UsageError
 State: TypeAlias = Literal["open", "confirmed", "dismissed"]
 #: What may be asked for: the states, and ``current`` for those that nobody dismissed.
 CHOICES = ("current", "open", "confirmed", "dismissed")
+#: All rules of the gate and the checks that notice something.
+RULES = (
+    "identical_copies",
+    "extra_sessions",
+    "session_count",
+    "price_jump",
+    "zero_volume_run",
+    "suspect_print",
+    "vanished_rows",
+)
 #: Closes findings of which nothing is left.
 GATE = "gate"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,9 +182,14 @@ def list_findings(
         connection: to the market database.
         instrument_ids: only of these; of all by default.
         timeframe: only of bars of this timeframe.
-        rule: only what this rule noticed.
+        rule: only what this rule noticed, one of ``RULES``.
         state: only those in this state, one of ``CHOICES``; None for all.
+
+    Raises:
+        UsageError: there is no such rule.
     """
+    if rule is not None and rule not in RULES:
+        raise UsageError(f"rule={shorten(rule)} is not known; {_meant(rule)}allowed: {' '.join(RULES)}")
     values = {
         "ids": None if instrument_ids is None else list(instrument_ids),
         "timeframe": None if timeframe is None else timeframe.value,
@@ -241,6 +258,11 @@ def count_open(connection: psycopg.Connection) -> int:
 def _select(connection: psycopg.Connection, values: Mapping[str, object]) -> list[Finding]:
     with connection.cursor(row_factory=class_row(Finding)) as cursor:
         return cursor.execute(query("quality/list_findings"), values).fetchall()
+
+
+def _meant(rule: str) -> str:
+    alike = get_close_matches(rule, RULES, n=2)
+    return f"did you mean {' or '.join(alike)}? " if alike else ""
 
 
 def _multirange(spans: Sequence[tuple[int, int]]) -> str:

@@ -94,13 +94,15 @@ def find_suspects(bars: Prices, limits: SuspectLimits) -> Suspects:
     both closes. In a crash much is traded, and the next open goes on where the close was.
 
     Args:
-        bars: of one instrument. Where a low is not above zero, there is no logarithm and nothing is suspect.
+        bars: of one instrument. Where a price is not above zero, there is no logarithm, and no bar near it is suspect.
         limits: how far is far.
     """
     nothing = np.empty(0, dtype=np.int64)
-    if len(bars.close) <= LEAST_PAST or not bars.low.min() > 0:
+    if len(bars.close) <= LEAST_PAST:
         return Suspects(nothing, nothing)
-    levels = Prices(np.log(bars.open), np.log(bars.high), np.log(bars.low), np.log(bars.close), bars.volume)
+    prices = np.array([bars.open, bars.high, bars.low, bars.close])
+    opens, highs, lows, closes = np.log(np.where(prices.min(axis=0) > 0, prices, np.nan))
+    levels = Prices(opens, highs, lows, closes, bars.volume)
     spikes, is_last_extreme = _spikes(levels, limits)
     wicks, is_last_wick = _wicks(levels, limits)
     is_open = is_last_extreme or is_last_wick
@@ -155,7 +157,7 @@ def _wicks(levels: Prices, limits: SuspectLimits) -> tuple[npt.NDArray[np.int64]
         past = slice(max(0, bar - PAST), bar)
         usual = float(np.median((high - low)[past])) if bar >= LEAST_PAST else np.inf
         distance = max(above[bar], below[bar])
-        if distance <= limits.wick * usual:
+        if not distance > limits.wick * usual:  # nor where what is usual is not known
             continue
         if distance < limits.wick_certain and _is_busy(levels.volume, bar, limits.wick_volume):
             continue

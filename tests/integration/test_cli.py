@@ -676,6 +676,9 @@ def test_bars_come_out_as_table_csv_json_and_parquet(ready: Run, tmp_path: Path)
         (["AAPL", "--output", "bars.xls"], "add --format csv"),
         (["AAPL", "--start", "2012-01-02", "--end", "2012-01-01"], "is not before"),
         (["AAPL", "--as-of", "noon"], "as_of='noon'"),
+        ([""], "the argument after query is empty"),
+        (["AAPL", ""], "the argument after AAPL is empty"),
+        (["AAPL", "--json", ""], "the argument after --json is empty"),
     ],
 )
 def test_wrong_use_of_query_ends_with_2(ready: Run, arguments: list[str], said: str) -> None:
@@ -688,6 +691,19 @@ def test_a_query_without_an_answer_says_where_to_look(ready: Run) -> None:
     result = ready("query", "AAPL")
     assert result.exit_code == 0
     assert "chandlery coverage AAPL" in result.stderr
+
+
+def test_the_last_bar_is_one(ready: Run) -> None:
+    ready("ingest", "AAPL", "--provider", "sample", "--start", "2012-01-03", "--end", "2012-01-05")
+    assert "The last bar; --limit" in ready("query", "AAPL", "--limit", "1").stderr
+    assert "The last 2 bars; --limit" in ready("query", "AAPL", "--limit", "2").stderr
+
+
+def test_findings_of_a_rule_that_is_not_known_are_refused(ready: Run) -> None:
+    result = ready("findings", "list", "--rule", "price_jumps")
+    assert result.exit_code == 2
+    assert "rule='price_jumps' is not known; did you mean price_jump? allowed: identical_copies" in result.stderr
+    assert ready("findings", "list", "--rule", "vanished_rows").exit_code == 0
 
 
 def test_coverage_lists_the_sessions_that_are_missing(ready: Run, tmp_path: Path) -> None:

@@ -85,8 +85,10 @@ def test_a_timeframe_that_nobody_fills_says_so(warehouse: Warehouse, api: DataAP
         connection.execute("UPDATE market.instrument SET timeframes = '{1d}'")
     days = ("2024-06-03", "2024-06-05")
     assert api.get_ohlc("CCC", *days).empty  # a schedule requests them
-    for timeframe in ("1m", "5m", "4h"):
-        with pytest.raises(UnfilledTimeframeError, match=rf"timeframe='{timeframe}': nobody fills it for CCC; 1m bars"):
+    for timeframe in ("1m", "5m", "4h", "7m"):
+        made = "" if timeframe == "1m" else ", of which it is made,"
+        said = rf"timeframe='{timeframe}': nobody fills it for CCC; 1m bars{made} were never requested"
+        with pytest.raises(UnfilledTimeframeError, match=said):
             api.get_ohlc("CCC", *days, timeframe)
     with pytest.raises(UnfilledTimeframeError, match=r"for AAA CCC; .* AAA has 1d 1w 1mo. CCC has 1d 1w 1mo. `chandle"):
         api.get_multi_symbol(["AAA", "CCC"], *days, "1m", limit=3)

@@ -14,13 +14,14 @@ from chandlery.api.data import DataAPI
 from chandlery.core.timeframe import Timeframe
 from chandlery.core.windows import EVER
 from chandlery.errors import UsageError
+from chandlery.publishing.publish import publish as publish_bars
 from chandlery.quality.findings import Finding, dismiss, list_findings
 from chandlery.quality.suspect_findings import record_suspects
 from chandlery.quality.suspects import DAILY, Prices, find_suspects
 from chandlery.rollups.refresh import catch_up
 from chandlery.tiers.warehouse import Warehouse
 from tests.conftest import NO_SHARED_DATA
-from tests.support import Bar, every_row, instruments_of, put, register, table, utc
+from tests.support import Bar, every_row, instruments_of, register, table, utc
 
 D1 = Timeframe.D1
 START = utc("2024-01-01")
@@ -42,9 +43,9 @@ def days(count: int = DAYS) -> list[Bar]:
 
 
 def publish(warehouse: Warehouse, ids: dict[str, int], bars: Sequence[Bar]) -> None:
-    put(warehouse, D1, bars)
     with warehouse.connection() as connection, connection.transaction():
-        record_suspects(connection, D1, table(bars), ids)
+        report = publish_bars(connection, warehouse, D1, table(bars))
+        record_suspects(connection, warehouse, D1, report.changes)
 
 
 def findings(warehouse: Warehouse) -> list[Finding]:
