@@ -73,11 +73,7 @@ _PIVOT = 69  # as in strptime: 69 is 1969, 68 is 2068
 
 
 class AmbiguousDatesError(Exception):
-    """Nothing in a column tells its days from its months, or from its years.
-
-    Attributes:
-        orders: that fit all of its rows: ``dmy``, ``mdy``, ``ymd``.
-    """
+    """Nothing in a column tells which of several ``orders`` it has: ``dmy``, ``mdy``, ``ymd``."""
 
     def __init__(self, orders: Sequence[str]) -> None:
         super().__init__(orders)

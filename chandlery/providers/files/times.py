@@ -267,8 +267,10 @@ def _ask_for_format(seen: str, orders: Sequence[str]) -> str:
     separator = (re.search(r"\d([-./ ])", seen) or ["", "/"])[1]
     forms = (separator.join(year if part == "y" else f"%{part}" for part in order) for order in orders)
     either = " or ".join(f'--date-format "{form}"' for form in forms)
-    what = "day and its month from its year" if "ymd" in orders else "day from its month"
-    return f"the time {seen!r} does not tell its {what}, nor does any other row; say {either}"
+    what = "does not tell its day from its month"
+    if "ymd" in orders:
+        what = "does not tell its day and its month from its year"
+    return f"the time {seen!r} {what}, nor does any other row; say {either}"
 
 
 def _not_a_day(seen: object) -> str:
