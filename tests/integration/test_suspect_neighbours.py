@@ -271,3 +271,9 @@ def test_neighbours_that_left_the_store_are_read_from_the_lake(warehouse: Wareho
     put(tiered, [february[0]], timeframe=M1)
     assert states(tiered) == expected([*january, *february, *march], M1)
     assert findings(tiered)[january[-1].ts].reason == OTHERS_CHANGED
+    # Where neighbours cannot be read, nobody is judged, and publishing goes on.
+    for file in (tmp_path / "lake").rglob("*.parquet"):
+        file.unlink()
+    before = states(tiered)
+    put(tiered, [february[0]._replace(volume=3000.0), false_low(february[-1])], timeframe=M1)
+    assert states(tiered) == before
