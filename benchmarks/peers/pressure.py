@@ -29,7 +29,7 @@ READERS = 16
 _SPAN = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 2, tzinfo=UTC)
 _SYMBOLS = 4
 #: A large read may take so many times the memory of its answer, besides what the process has anyway.
-_MOST_MEMORY = 3.0
+_MOST_MEMORY = 5.0
 
 
 def run(asking: Asking, seconds: float) -> Iterator[Section]:
