@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from chandlery.core.text import counted
 from chandlery.errors import UsageError
 from chandlery.inference.known import Knowledge
 from chandlery.reading.formats import convert
@@ -36,7 +37,8 @@ class Tables(Mapping[str, Any]):
         return len(self.arrow)
 
     def __repr__(self) -> str:
-        return f"<{', '.join(f'{name}: {table.num_rows} rows' for name, table in self.arrow.items())}>"
+        counts = [f"{name}: {counted(table.num_rows, 'row')}" for name, table in self.arrow.items()]
+        return f"<{', '.join(counts)}>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chandlery.cache import redis as redis_place
 from chandlery.cache.opening import open_cache
 from chandlery.cache.redis import RedisCache
 from chandlery.cache.redis_address import parse_address
@@ -42,6 +43,17 @@ class Clock:
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="valkey-") as place:
         yield Path(place)
+
+
+#: Tests of a server that is slow: for them, a read waits as short as it does for a user.
+IMPATIENT = ("stands_still", "too_late", "too_slowly", "large_answer", "dead_server", "left_alone")
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reads wait for a busy machine, where the test is of something else."""
+    if not any(word in request.node.name for word in IMPATIENT):
+        monkeypatch.setattr(redis_place, "READ_TIMEOUT", 30.0)
 
 
 @pytest.fixture

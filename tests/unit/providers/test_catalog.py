@@ -106,7 +106,7 @@ PROVIDER_MISTAKES = [
     ),
     (
         "providers:\n  a: {kind: files, options: {epoch_unit: sec}}",
-        "providers.yaml:2: providers.a.options.epoch_unit: 'sec' is not known; allowed: s, ms, us, ns",
+        "providers.yaml:2: providers.a.options.epoch_unit: 'sec' is not known; allowed: s, ms, us, ns, excel",
     ),
     (
         "providers:\n  a: {kind: simulated, options: {seed: seven}}",

@@ -20,6 +20,7 @@ from chandlery.ingest.result import PartitionResult
 from chandlery.report.months import map_months
 from chandlery.report.page import render_page
 from chandlery.report.report import ShownQuery, _gate, _query
+from tests.support import Traded
 
 EVIL = "</script><b>&\"'"
 NOTHING: dict[str, Any] = {
@@ -136,7 +137,7 @@ def test_rules_that_were_broken_stand_first() -> None:
     def audited(**passed: bool) -> PartitionResult:
         checks = [Check(name, "critical", holds) for name, holds in passed.items()]
         window = Timeframe.D1.window_of(datetime(2024, 6, 3, tzinfo=UTC))
-        partition = Partition(1, "AAPL", "equity", "XNYS", Timeframe.D1, window, window.start, window.end, None, None)
+        partition = Partition.of(Traded("AAPL"), Timeframe.D1, window)
         verdict = Verdict(partition, True, 3, checks, REJECTED.empty_table())
         return PartitionResult(partition, "published", verdict=verdict)
 
