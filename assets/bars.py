@@ -114,8 +114,8 @@ def build_bars(timeframe: Timeframe, partitions: _Partitions, deps: Sequence[dg.
         events.introduce(keys, _providers(planned, instruments, config.provider))
         for result in pipeline.run(planned, asked, options, on_progress=events.progress):
             yield from events.of(result)
-        _check_registered(config.ranges, instruments)
         yield from events.at_the_end()
+        _check_registered(config.ranges, instruments)
 
     return bars
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from chandlery.core.text import counted
 from chandlery.coverage.summary import summarize
 from chandlery.instruments.registry import list_instruments
 from expectations.gate import BarGate
@@ -113,7 +114,7 @@ class TestDays:
         for key, checks in warned.items():
             days = sorted(day for day in splits | {fall} if key == f"AAPL|{day.year}")
             named = ", ".join(f"{day}T00:00:00Z" for day in days)
-            assert checks == {"price_jump": f"{len(days)} jumps: {named}"}
+            assert checks == {"price_jump": f"{counted(len(days), 'jump')}: {named}"}
 
     def test_days_of_another_market_are_no_sessions(self, library: Library, permissive_gate: BarGate) -> None:
         file = library.put("bars_1d/AAPL.csv.gz", "AAPL", D1)

@@ -91,6 +91,7 @@ def test_calls_go_on_when_the_server_ends_all_sessions(api: AsyncDataAPI, databa
                 watcher.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " AND backend_type = 'client backend'"
                 )
             assert await asyncio.gather(*(closes(api) for _ in range(20))) == [CLOSES] * 20
 

@@ -192,7 +192,7 @@ def test_a_lost_connection_loses_no_event(url: str, events: list[dg.EventLogEntr
     with connect(url) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
     for event in some[20:]:
         storage.store_event(event)

@@ -21,6 +21,7 @@ from chandlery.errors import UnknownSymbolError, UsageError
 from chandlery.indicators.compute import compute
 from chandlery.indicators.registry import choose, list_indicators
 from chandlery.lake.store import Lake
+from chandlery.publishing.publish import publish as publish_bars
 from chandlery.quality.suspect_findings import record_suspects
 from chandlery.tiers.archive import archive, find_due
 from chandlery.tiers.retention import apply_retention
@@ -112,9 +113,9 @@ def walk(seed: int, count: int, *, step: timedelta = timedelta(days=1), symbol: 
 def publish(
     warehouse: Warehouse, ids: dict[str, int], timeframe: Timeframe, bars: Sequence[Bar], now: datetime | None
 ) -> None:
-    put(warehouse, timeframe, bars, now=now)
     with warehouse.connection() as connection, connection.transaction():
-        record_suspects(connection, timeframe, table(bars), ids)
+        report = publish_bars(connection, warehouse, timeframe, table(bars), now=now)
+        record_suspects(connection, warehouse, timeframe, report.changes)
 
 
 def test_nothing_that_was_not_known_then_is_used(warehouse: Warehouse) -> None:

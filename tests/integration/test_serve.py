@@ -278,7 +278,7 @@ def test_it_goes_on_after_the_server_ended_all_its_sessions(served: Served) -> N
     with served.warehouse.database.dedicated() as watcher:
         watcher.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
     assert served.get(path).status_code == 200
     assert served.get("/health").json()["ok"]
