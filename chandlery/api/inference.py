@@ -13,7 +13,6 @@ from typing import Any, overload
 from chandlery.api.reads import Moment, Output, Reads
 from chandlery.core.arguments import check_choice, check_text
 from chandlery.core.windows import EVER
-from chandlery.inference.assemble import make_frame
 from chandlery.inference.frame import InferenceDataFrame
 from chandlery.inference.reader import Reader
 from chandlery.inference.request import Request, parse_request
@@ -155,6 +154,8 @@ class Inference(Reads):
         self, symbols: list[str], request: Request, output: str, *, minutes: bool = True
     ) -> dict[str, InferenceDataFrame]:
         """Return the frame of each symbol; with ``minutes``, with its context window."""
+        from chandlery.inference.assemble import make_frame  # noqa: PLC0415 - slow to import, and bars do not need it
+
         check_choice(output, OUTPUTS, name="output")
         began = time.perf_counter()
         with self._warehouse.connection() as connection:

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from chandlery.core.arrow import number_array, numpy_of
 from chandlery.core.calendars import Int64s
@@ -104,6 +103,8 @@ def _of_one(first: int, ts: Int64s, slots: Int64s, start: int) -> _Rows:
 
 
 def _column(bars: pa.Table, name: str, rows: _Rows) -> pa.Array | pa.ChunkedArray:
+    import pyarrow.compute as pc  # noqa: PLC0415 - slow to import, and few reads are filled
+
     if name == "instrument_id":
         return number_array(numpy_of(bars[name])[rows.places])
     if name == "ts":

@@ -1,30 +1,34 @@
 """Files of the lake, read through the caches: what was decoded once is not decoded again, here or in another process.
 
 A file is named by the digest of its footer, which vouches for every byte of it, and never changes; so what is cached of
-it never becomes wrong. Not here: which files a read needs (``planner``).
+it never becomes wrong. What reads Parquet is slow to import, so it is imported where a file is read. Not here: which
+files a read needs (``planner``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from chandlery.cache.cache import Cache
 from chandlery.core.arrow import number_array, text_array, to_list
-from chandlery.lake.bar_file import BAR_FILE, REVISION_FILE, RowGroup, Selection, join
+from chandlery.core.schema import BARS
 from chandlery.lake.manifest import LakeFile, ManifestEntry, find_entries
-from chandlery.lake.read import open_file
 from chandlery.lake.store import Lake
 from chandlery.tiers.warehouse import Warehouse
 
+if TYPE_CHECKING:
+    from chandlery.lake.bar_file import RowGroup
+
 #: The columns of usual reads of a file: of one instrument, of several, and of everything.
 _USUAL = (
-    [name for name in BAR_FILE.names if name not in {"symbol", "known_at"}],
-    [name for name in BAR_FILE.names if name != "known_at"],
-    BAR_FILE.names,
+    BARS.names[1:],
+    BARS.names,
+    [*BARS.names, "known_at"],
 )
 #: A process keeps the descriptions of so many files.
 _MOST_FILES = 10_000
@@ -78,6 +82,9 @@ class LakeFiles:
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """Return the rows of one file, of some symbols or all, in ``[start, end)``; see ``lake.read.read_file``."""
+        from chandlery.lake.bar_file import BAR_FILE, REVISION_FILE, Selection, join  # noqa: PLC0415 - see above
+        from chandlery.lake.read import open_file  # noqa: PLC0415
+
         selection = Selection.between(symbols, start, end)
         schema = REVISION_FILE if columns is not None and "superseded_at" in columns else BAR_FILE
         names = schema.names if columns is None else columns
@@ -141,5 +148,7 @@ def _to_table(groups: Sequence[RowGroup]) -> pa.Table | None:
 
 
 def _to_groups(table: pa.Table) -> list[RowGroup]:
+    from chandlery.lake.bar_file import RowGroup  # noqa: PLC0415
+
     columns = (to_list(table[name]) for name in ("rows", "first", "last", "start", "end"))
     return [RowGroup(rows, (first, last), (start, end)) for rows, first, last, start, end in zip(*columns, strict=True)]
