@@ -8,20 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from chandlery.api.reads import Moment, Output, Reads
 from chandlery.core.arguments import check_choice, check_text
 from chandlery.core.windows import EVER
 from chandlery.inference.frame import InferenceDataFrame
-from chandlery.inference.reader import Reader
-from chandlery.inference.request import Request, parse_request
 from chandlery.instruments.aliases import resolve_all
 from chandlery.reading.arguments import COLUMNS, names_of
 from chandlery.reading.formats import OUTPUTS
 
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 _VALUES = ("open", "high", "low", "close", "volume", "vwap", "trades")
+
+if TYPE_CHECKING:
+    from chandlery.inference.request import Request
 
 
 class Inference(Reads):
@@ -64,7 +65,7 @@ class Inference(Reads):
             UnknownSymbolError: no instrument goes by that name.
             UsageError: any other argument is wrong; the text names it and what is allowed.
         """
-        request = parse_request(timestamp, timeframes=timeframes, limit=limit, knowledge="as_learned", columns=columns)
+        request = _parse_request(timestamp, timeframes=timeframes, limit=limit, knowledge="as_learned", columns=columns)
         name = check_text(symbol, name="symbol", example="AAPL")
         return self._frames([name], request, output, minutes=False)[name].bars
 
@@ -135,7 +136,7 @@ class Inference(Reads):
         Raises:
             UsageError: an argument is wrong, or nobody fills a timeframe; the text names it and what is allowed.
         """
-        request = parse_request(
+        request = _parse_request(
             timestamp,
             timeframes=timeframes,
             indicators=indicators,
@@ -161,6 +162,8 @@ class Inference(Reads):
         with self._warehouse.connection() as connection:
             instruments = resolve_all(connection, symbols, *EVER)
         names = names_of(symbols, [each.instrument_id for each in instruments])
+        from chandlery.inference.reader import Reader  # noqa: PLC0415 - indicators are slow to import
+
         reader = Reader(self._warehouse, self._read, request, minutes=minutes)
         seen = reader.look(instruments)
         after, sources = reader.after(instruments), reader.sources(seen)
@@ -177,3 +180,9 @@ class Inference(Reads):
             )
             for owner, name in names.items()
         }
+
+
+def _parse_request(timestamp: Moment | None, **given: Any) -> Request:  # noqa: ANN401 - handed on as they are
+    from chandlery.inference.request import parse_request  # noqa: PLC0415 - indicators are slow to import
+
+    return parse_request(timestamp, **given)
