@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chandlery.api.data import DataAPI
+from chandlery.api.bars import Bars
 from chandlery.cli.options import AsJson
 from chandlery.cli.output import moment, note
 from chandlery.cli.rows import Format, choose_format, write_rows
@@ -112,11 +112,13 @@ def query(
     how: dict[str, Any] = {"limit": limit, "as_of": as_of, "session": session, "anchor": anchor, "fill": fill}
     how |= {"final_only": final_only, "exclude_suspect": exclude_suspect, "output": "arrow"}
     how["columns"] = [*COLUMNS, *[STATE] * with_state, *[RELEASED] * with_released]
-    api = DataAPI(Session.of(ctx).warehouse)
+    warehouse = Session.of(ctx).warehouse
     if indicator:
-        bars = api.get_ohlc_with_indicators(symbol, first, last, width.name, indicators=indicator, **how)
+        from chandlery.api.frames import Frames  # noqa: PLC0415 - of the whole interface, a query needs one part
+
+        bars = Frames(warehouse).get_ohlc_with_indicators(symbol, first, last, width.name, indicators=indicator, **how)
     else:
-        bars = api.get_ohlc(symbol, first, last, width.name, **how)
+        bars = Bars(warehouse).get_ohlc(symbol, first, last, width.name, **how)
     if not bars.num_rows:
         _explain_nothing(symbol, width.name, (first, last), as_of, final_only=final_only)
     write_rows(bars, chosen, output, day=not width.is_intraday)
@@ -144,6 +146,8 @@ def revisions(
     """
     chosen, width = choose_format(Format.JSON if as_json else form, output), Timeframe.parse(timeframe)
     first, last = parse_range(start or EVER[0].date(), end or EVER[1].date())
+    from chandlery.api.data import DataAPI  # noqa: PLC0415 - see ``query``
+
     rows = DataAPI(Session.of(ctx).warehouse).revisions(symbol, first, last, width.value, output="arrow")
     if not rows.num_rows:
         note(f"No bar of {symbol} {width.value} was ever restated{_between((first, last))}.")
