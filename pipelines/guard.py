@@ -13,7 +13,6 @@ Not here: the server behind it (``web``), and where the token comes from (``chan
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -22,6 +21,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chandlery.core.hosts import is_called
 
 #: Answered without a token, with no content: whether the server is up.
 HEALTH = "/healthz"
@@ -79,16 +80,7 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Whether ``host``, as in a ``Host`` header or an origin, names this server."""
-        try:
-            parts = urlsplit(f"//{host}")
-            name, port = (parts.hostname or "").lower(), parts.port
-        except ValueError:
-            return False
-        if parts.username is not None or parts.path or parts.query or parts.fragment:
-            return False
-        if name in self.hosts:
-            return self.any_address or (80 if port is None else port) == self.port
-        return self.any_address and _is_address(name)
+        return is_called(host, self.hosts, self.port, any_address=self.any_address)
 
     def has_page(self, origin: str, host: str) -> bool:
         """Whether a page of ``origin`` is ours, where the request calls the server ``host``."""
@@ -233,11 +225,3 @@ def _with_headers(send: Send) -> Send:
 
 def _name_of(host: str) -> str:
     return (urlsplit(f"//{host}").hostname or "").lower()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -11,10 +11,10 @@ import hmac
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 
+from chandlery.core.hosts import is_called
 from chandlery.errors import ConfigurationError
 from chandlery.redaction.text import remember
 from chandlery.settings import read_secret
@@ -104,16 +104,7 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Whether ``host``, as in a header ``Host`` or an origin, names this service."""
-        try:
-            parts = urlsplit(f"//{host}")
-            name, port = (parts.hostname or "").lower(), parts.port
-        except ValueError:
-            return False
-        if parts.username is not None or parts.path or parts.query or parts.fragment:
-            return False
-        if name in self.hosts:
-            return self.any_address or (80 if port is None else port) == self.port
-        return self.any_address and _is_address(name)
+        return is_called(host, self.hosts, self.port, any_address=self.any_address)
 
     def knows_page(self, origin: str | None, site: str, host: str) -> bool:
         """Whether what a browser says of the page that asks (``Origin``, ``Sec-Fetch-Site``) fits to one of ours."""
@@ -132,11 +123,3 @@ def is_loopback(host: str) -> bool:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -65,8 +65,14 @@ def test_a_cancelled_call_loses_no_connection_and_one_that_waits_never_begins(
             blocker.execute("LOCK TABLE market.instrument IN ACCESS EXCLUSIVE MODE")
             running = asyncio.create_task(closes(single))
             await asyncio.to_thread(wait_until_blocked, database_url)
-            waiting = asyncio.create_task(closes(single, limit=1))
-            await asyncio.sleep(0)
+            begun = asyncio.Event()
+
+            async def call_too() -> object:
+                begun.set()
+                return await closes(single, limit=1)
+
+            waiting = asyncio.create_task(call_too())
+            await begun.wait()
             for task in (running, waiting):
                 task.cancel()
             assert all(

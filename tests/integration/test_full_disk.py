@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +23,7 @@ from chandlery.core.timeframe import Timeframe
 from tests.pipeline import install
 from tests.servers.coinbase import CoinbaseServer
 from tests.servers.market import Market
+from tests.small_disks import small_disk as mounted
 
 pytestmark = pytest.mark.slow
 PAIR = "BTC/USD"
@@ -36,17 +34,8 @@ LOAD = ["ingest", PAIR, "--timeframe", "1m", "--start", "2023-04-03", "--end", "
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A file system of its own, of a megabyte."""
-    if shutil.which("mount") is None or sys.platform != "linux":
-        pytest.skip("a file system of its own can be mounted on Linux only")
-    place = Path(tempfile.mkdtemp(prefix="chandlery-disk-"))
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        place.rmdir()
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-    place.rmdir()
+    with mounted("1m") as place:
+        yield place
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 from chandlery.cache.disk import DiskCache
 from chandlery.cache.folder import taken
 from tests.interpreter import run_python
+from tests.small_disks import small_disk as mounted
 from tests.tables import bars, bits, is_one_chunk
 
 ROWS = 10_000  # more than what is read instead of mapped
@@ -37,17 +37,8 @@ def cache(tmp_path: Path) -> DiskCache:
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of its own, of two megabytes."""
-    if shutil.which("mount") is None or sys.platform != "linux":
-        pytest.skip("a file system of its own can be mounted on Linux only")
-    place = Path(tempfile.mkdtemp(prefix="chandlery-disk-"))
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        place.rmdir()
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-    place.rmdir()
+    with mounted("2m") as place:
+        yield place
 
 
 def files(folder: Path) -> list[Path]:
